@@ -1,0 +1,36 @@
+"""mmnet: portrait matting in real time on small devices (MMNet, arXiv 1904.03816).
+
+Rooms, and the direction of imports (each may use those above it):
+
+    compat.py       the only import of TensorFlow: 1.15 and 2.x, graph mode
+    config.py       typed settings, one dataclass a verb; YAML preset and flags
+    files.py        whole-or-nothing writing          progress.py   progress of long work
+    checkpoint.py   find, read, restore with a report, watch
+    data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
+    networks/       layers.py · mmnet.py
+    scoring/        metrics.py · evaluate.py (any Predict over the pairs) · report.py
+    delivery/       predictor.py (a checkpoint as a Predict) · validate.py · predict.py · events.py (TensorBoard)
+    cli.py          the only argument parser
+
+``data`` and ``scoring`` need numpy and OpenCV, not TensorFlow.
+
+The one abstraction is ``Predict``, a plain callable: images float32 [N,size,size,3] 0..255 -> alphas float32
+[N,size,size] 0..1. What scores does not know what it scores.
+
+One photo from file to score: pairs.read_pair -> images.resize_bilinear -> Predict -> evaluate.score -> metrics.mad.
+
+Words, used everywhere in these senses:
+
+    image, images      RGB 0..255, [H,W,3] / [N,H,W,3]: uint8 as decoded, float32 once resized
+    images01           the same in 0..1, inside the graph only
+    alpha, alphas      opacity of the person, float32 0..1: [H,W] / [N,H,W]
+    mask               the alpha as a data set stores it
+    truth              the mask at the size it is compared at
+    logits             [N,H,W,2]: background, foreground
+    size               side of the square network input in pixels, a multiple of 32
+    shape              (height, width), always in this order
+    width_multiplier   channel multiplier of the network
+    pair               an image path with its mask path
+    prefix             a checkpoint's path without .index
+"""
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+import sys
+
+from mmnet.cli import main
+
+sys.exit(main())

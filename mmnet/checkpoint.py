@@ -1,0 +1,135 @@
+"""TensorFlow checkpoints as values: find, read, restore with a report, watch a folder.
+
+A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
+"""
+import logging
+import os
+import re
+import time
+from typing import List, NamedTuple, Tuple
+
+from mmnet.compat import tf
+
+POLL_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class Report(NamedTuple):
+    """What a restore did with every variable, by name."""
+    loaded: List[str]
+    missing: List[str]  # in the network, not in the checkpoint
+    unused: List[str]  # in the checkpoint, not in the network
+    reshaped: List[Tuple[str, list, list]]  # (name, shape in the checkpoint, shape in the network): not loaded
+
+
+def step_of(prefix):
+    """The step a prefix ends with: ``MMNetModel-304500`` -> 304500; None without one."""
+    match = re.search(r"-(\d+)$", prefix)
+    return int(match.group(1)) if match else None
+
+
+def list_checkpoints(folder):
+    """Prefixes of the checkpoints in ``folder``, lowest step first. Nothing is opened."""
+    prefixes = [os.path.join(folder, name[:-len(".index")]) for name in os.listdir(folder) if name.endswith(".index")]
+    return sorted(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix))
+
+
+def resolve(path):
+    """The prefix that ``path`` means: itself, or the checkpoint of the highest step where it is a folder.
+
+    Raises:
+        FileNotFoundError: no checkpoint there; says which file is missing.
+    """
+    path = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
+    if os.path.exists(path + ".index"):
+        return path
+    if os.path.isdir(path):
+        prefixes = list_checkpoints(path)
+        if not prefixes:
+            raise FileNotFoundError("no checkpoint (*.index) in %s" % path)
+        return prefixes[-1]
+    folder, name = os.path.split(path)
+    if os.path.isdir(folder or ".") and any(other.startswith(name + ".data-") for other in os.listdir(folder or ".")):
+        raise FileNotFoundError("checkpoint %s has its data file but not its index, %s.index" % (path, name))
+    raise FileNotFoundError("no checkpoint %s: give a prefix (without .index) or a folder" % path)
+
+
+def files_of(prefix):
+    """The files of a checkpoint that exist, the index last (a copy without its index is no checkpoint yet)."""
+    folder, name = os.path.split(prefix)
+    names = [other for other in os.listdir(folder or ".") if re.match(re.escape(name) + r"\.data-\d{5}-of-\d{5}$", other)]
+    return [os.path.join(folder, other) for other in sorted(names)] + [prefix + ".index"]
+
+
+def read(prefix):
+    """Every variable of a checkpoint: name -> array. Reading checks the stored checksums.
+
+    Raises:
+        FileNotFoundError: no such checkpoint. ValueError: damaged or cut off, a data file missing included.
+    """
+    if not os.path.exists(prefix + ".index"):
+        raise FileNotFoundError("no checkpoint %s" % prefix)
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:  # TF 2.x gives some as Python's own
+        reason = str(error).splitlines()[0]
+        raise ValueError("checkpoint %s is damaged or not complete (%s)" % (prefix, reason)) from None
+
+
+def restore(session, values, variables):
+    """Put ``values`` (name -> array) into the graph's ``variables`` by name, in one run and without a new operation.
+
+    Values are fed through the initializers, so an int32 global step enters an int64 one. Variables that get no value
+    are left alone.
+
+    Returns:
+        Report.
+    """
+    loaded, missing, reshaped = {}, [], []
+    for variable in variables:
+        name, shape = variable.op.name, variable.shape.as_list()
+        if name not in values:
+            missing.append(name)
+        elif list(values[name].shape) != shape:
+            reshaped.append((name, list(values[name].shape), shape))
+        else:
+            loaded[name] = variable
+    session.run([variable.initializer for variable in loaded.values()],
+                {variable.initial_value: values[name] for name, variable in loaded.items()})
+    names = {variable.op.name for variable in variables}
+    return Report(sorted(loaded), missing, sorted(values.keys() - names), reshaped)
+
+
+def watch(folder, timeout=None):
+    """Yield the prefix of every checkpoint in ``folder`` once, lowest step first, and go on as new ones appear.
+
+    A checkpoint that is half-written is waited for, one that is deleted before its turn is passed over. Those written
+    while the caller was busy come next.
+
+    Args:
+        folder: may appear later.
+        timeout: seconds without a new checkpoint after which to end; None goes on for ever.
+    """
+    seen = set()
+    waiting = set()
+    last = time.monotonic()
+    while True:
+        fresh = [prefix for prefix in (list_checkpoints(folder) if os.path.isdir(folder) else []) if prefix not in seen]
+        for prefix in fresh:
+            try:
+                read(prefix)
+            except (FileNotFoundError, ValueError) as error:
+                if os.path.exists(prefix + ".index") and prefix not in waiting:
+                    log.warning("waiting for %s: %s", prefix, error)
+                    waiting.add(prefix)
+                continue
+            seen.add(prefix)
+            yield prefix
+            last = time.monotonic()
+            break  # list again: while the caller was busy an earlier one may have become whole
+        else:
+            if timeout is not None and time.monotonic() - last >= timeout:
+                return
+            time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout))

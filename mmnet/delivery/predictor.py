@@ -1,0 +1,65 @@
+"""A checkpoint as a ``Predict``: images float32 [N,size,size,3] 0..255 -> alphas float32 [N,size,size] 0..1."""
+import numpy as np
+
+from mmnet import checkpoint
+from mmnet.compat import tf
+from mmnet.networks.mmnet import mmnet
+
+SEED = 0  # of untrained weights
+
+
+class CheckpointPredictor:
+    """The network in a session of its own; call it to predict, ``restore`` it as often as there are checkpoints."""
+
+    def __init__(self, width_multiplier=1.0, size=256):
+        self.width_multiplier = width_multiplier
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.set_random_seed(SEED)
+            self._images = tf.placeholder(tf.float32, [None, size, size, 3], name="images")
+            logits = mmnet(self._images / 255.0, width_multiplier).logits
+            self._alphas = tf.nn.softmax(logits)[..., 1]
+            self._variables = tf.global_variables()
+            initializer = tf.global_variables_initializer()
+        graph.finalize()
+        self._session = tf.Session(graph=graph)
+        self._session.run(initializer)
+
+    @classmethod
+    def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256):
+        """A predictor with the weights of a prefix or of a folder's latest checkpoint; untrained ones without a path."""
+        prefix = checkpoint_path and checkpoint.resolve(checkpoint_path)
+        predictor = cls(width_multiplier, size)
+        if prefix:
+            predictor.restore(prefix)
+        return predictor
+
+    def restore(self, prefix):
+        """Load every variable of the network from a checkpoint.
+
+        Returns:
+            (checkpoint.Report, the checkpoint's global step or None)
+
+        Raises:
+            FileNotFoundError, ValueError: as checkpoint.read; ValueError also where the checkpoint is another network's.
+        """
+        values = checkpoint.read(prefix)
+        report = checkpoint.restore(self._session, values, self._variables)
+        if report.missing or report.reshaped:
+            raise ValueError("checkpoint %s is not MMNet of width_multiplier %g: %s"
+                             % (prefix, self.width_multiplier, _mismatch(report)))
+        step = values.get("global_step")
+        return report, checkpoint.step_of(prefix) if step is None else int(step)
+
+    def __call__(self, images):
+        return self._session.run(self._alphas, {self._images: np.asarray(images, np.float32)})
+
+
+def _mismatch(report):
+    parts = []
+    if report.reshaped:
+        parts.append("%d variables have another shape (%s is %s there and %s here; give the --width_multiplier it was "
+                     "trained with)" % ((len(report.reshaped),) + report.reshaped[0]))
+    if report.missing:
+        parts.append("%d variables are not in it (first: %s)" % (len(report.missing), report.missing[0]))
+    return "; ".join(parts)

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Makes or reuses .venv with all that mmnet needs; silent and quick where nothing has changed since the last time.
+# Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x. PYTHON=/path/to/python overrides.
+set -eu
+cd "$(dirname "$0")/.."
+made_of="$(cat requirements.txt setup.py | cksum) in $PWD"
+stamp=.venv/mmnet-setup
+if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$made_of" ] &&
+    { [ -z "${PYTHON:-}" ] || [ "$(tail -n 1 "$stamp")" = "$PYTHON" ]; }; then
+    exit 0
+fi
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    versions="3.7 3.13 3.12 3.11 3.10"
+    [ "$(uname -m)" = x86_64 ] || versions="3.13 3.12 3.11 3.10" # TensorFlow 1.15 was published for x86_64 only
+    for version in $versions; do
+        python=$(sh scripts/find_python.sh "$version") && break
+    done
+    [ -n "$python" ] || { echo "setup: no Python 3.7 or 3.10-3.13 with venv here; set PYTHON=/path/to/python" >&2; exit 2; }
+fi
+found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
+    { echo "setup: PYTHON=$python does not run" >&2; exit 2; }
+case $found in
+    3.7) echo "setup: .venv with Python 3.7 and TensorFlow 1.15, a minute or so" >&2 ;;
+    3.1[0-3]) echo "setup: .venv with Python $found and TensorFlow 2.x, a minute or so" >&2 ;;
+    *) echo "setup: $python is Python $found; mmnet runs on 3.7 and 3.10-3.13" >&2; exit 2 ;;
+esac
+rm -f "$stamp"
+"$python" -m venv --clear .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' >&2
+printf '%s\n%s\n' "$made_of" "$python" > "$stamp"

@@ -1,0 +1,8 @@
+#!/bin/sh
+# Runs every test; more flags go to pytest. Tests on published checkpoints and real portraits need MMNET_TEST_DATA
+# (or ../shared beside the project) and are skipped, and counted, without it.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+sh "$root/scripts/setup.sh"
+cd "$root"
+exec .venv/bin/python -m pytest -q -rs -p no:cacheprovider tests "$@"

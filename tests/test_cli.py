@@ -1,0 +1,134 @@
+"""The verbs as a user meets them: what is printed where, and one line with exit code 2 for bad input."""
+import json
+import os
+import shutil
+
+import cv2
+import pytest
+
+from conftest import SMALL
+from mmnet import checkpoint
+from mmnet.cli import main
+
+SMALL_FLAGS = ["--width_multiplier", str(SMALL["width_multiplier"]), "--size", str(SMALL["size"]),
+               "--target_eval_shape", "40", "30"]
+
+
+def run(capfd, *arguments):
+    """(exit code, stdout, stderr), the file descriptors' own, so that TensorFlow's chatter counts too."""
+    capfd.readouterr()
+    try:
+        code = main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    return (code,) + tuple(capfd.readouterr())
+
+
+def assert_refused(result, *parts):
+    code, out, err = result
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1 and err.endswith("\n") and "Traceback" not in err
+    for part in parts:
+        assert part in err
+
+
+def test_json_is_one_object_a_checkpoint(capfd, portraits, write_checkpoints):
+    folder = write_checkpoints(1, 2)
+    arguments = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", folder, "--json"] + SMALL_FLAGS
+    code, out, err = run(capfd, *arguments)
+    assert (code, err) == (0, "")
+    scores = json.loads(out)
+    assert set(scores) == {"MAD/test", "MAD/test/40_30", "GAUSS_GRAD/test", "GAUSS_GRAD/test/40_30", "pictures",
+                           "checkpoint", "global_step"}
+    assert (scores["pictures"], scores["global_step"]) == (6, 2)
+    assert scores["checkpoint"] == os.path.join(folder, "MMNetModel-2")
+    code, out, err = run(capfd, *arguments, "--valid_type", "loop", "--watch_timeout", "0s")
+    assert code == 0 and [json.loads(line)["global_step"] for line in out.splitlines()] == [1, 2]
+
+
+def test_text_output(capfd, portraits, write_checkpoints):
+    code, out, err = run(capfd, "evaluate", "--dataset_path", portraits, "--checkpoint_path", write_checkpoints(7),
+                         "--worst", 2, *SMALL_FLAGS)
+    assert (code, err) == (0, "")
+    assert "step 7, 6 pictures" in out and "MAD (0..1)" in out and out.count("portrait0_") == 2
+
+
+def test_predict_and_its_exit_codes(capfd, caplog, portraits, tmp_path, write_checkpoints):
+    images = os.path.join(portraits, "test", "image")
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    flags = ["--checkpoint_path", write_checkpoints(1), "--output", tmp_path / "out"] + SMALL_FLAGS[:4]
+    code, out, err = run(capfd, "predict", images, *flags)
+    assert (code, err, out.count(" -> ")) == (0, "", 6)
+    assert len(os.listdir(str(tmp_path / "out"))) == 12
+    code, out, err = run(capfd, "predict", broken, images, "--json", *flags)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 1 and [line["error"] is None for line in lines] == [False] + [True] * 6
+    code, out, err = run(capfd, "predict", broken, *flags)
+    assert code == 2 and "skipped: %s is not a JPEG or PNG" % broken in caplog.text
+
+
+def test_synthesize(capfd, tmp_path):
+    code, out, err = run(capfd, "synthesize", "--dataset_path", tmp_path, "--pictures", 2, "--shape", 80, 60)
+    assert (code, err) == (0, "")
+    assert len(os.listdir(str(tmp_path / "test" / "mask"))) == 2
+
+
+def test_help_names_every_default(capfd):
+    code, out, err = run(capfd, "evaluate", "--help")
+    assert code == 0 and "(default: 800 600)" in " ".join(out.split()) and "(needed)" in out
+    assert run(capfd, "--version")[1].startswith("mmnet ")
+
+
+def evaluate(capfd, *arguments):
+    return run(capfd, "evaluate", *arguments)
+
+
+def test_bad_commands(capfd, portraits, tmp_path):
+    assert_refused(run(capfd), "VERB")
+    assert_refused(run(capfd, "judge"), "'judge'")
+    assert_refused(evaluate(capfd), "--dataset_path is needed")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--batchsize", 3), "unrecognized arguments: --batchsize 3")
+    assert_refused(evaluate(capfd, "--dataset", portraits), "unrecognized arguments: --dataset")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--size", 250), "--size: a multiple of 32 such as 256, not '250'")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--target_eval_shape", 800), "--target_eval_shape")
+    preset = tmp_path / "p.yaml"
+    preset.write_text("widht_multiplier: 1.0\n")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--config", preset), "p.yaml", "did you mean 'width_multiplier'?")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--config", tmp_path / "none.yaml"), "none.yaml")
+
+
+def test_bad_data_sets(capfd, portraits, tmp_path):
+    assert_refused(evaluate(capfd, "--dataset_path", tmp_path / "none"), "no data set folder", "none")
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--dataset_split_name", "val"), "no split 'val'", "it has test")
+    for kind in ("image", "mask"):
+        (tmp_path / "empty" / kind).mkdir(parents=True)
+    assert_refused(evaluate(capfd, "--dataset_path", tmp_path, "--dataset_split_name", "empty"), "is empty")
+    shutil.copytree(os.path.join(portraits, "test"), str(tmp_path / "test"))
+    (tmp_path / "test" / "image" / "portrait0_0003.jpg").write_text("no picture")
+    assert_refused(evaluate(capfd, "--dataset_path", tmp_path), "1 unreadable files", "portrait0_0003.jpg is not a JPEG or PNG")
+
+
+def test_bad_checkpoints(capfd, portraits, write_checkpoints, tmp_path):
+    prefix = os.path.join(write_checkpoints(4), "MMNetModel-4")
+    arguments = ["--dataset_path", portraits, "--checkpoint_path", prefix]
+    assert_refused(evaluate(capfd, *arguments), "not MMNet of width_multiplier 1", "[3, 3, 3, 8] there and [3, 3, 3, 32] here")
+    data, index = checkpoint.files_of(prefix)
+    os.truncate(data, os.path.getsize(data) // 2)
+    assert_refused(evaluate(capfd, *(arguments + SMALL_FLAGS)), prefix, "damaged or not complete")
+    os.unlink(index)
+    assert_refused(evaluate(capfd, *arguments), "has its data file but not its index")
+    os.unlink(data)
+    assert_refused(evaluate(capfd, *arguments), "no checkpoint " + prefix)
+    assert_refused(evaluate(capfd, "--dataset_path", portraits, "--checkpoint_path", tmp_path), "no checkpoint (*.index) in")
+    assert os.listdir(os.path.dirname(prefix)) == ["checkpoint"]  # nothing was written
+
+
+def test_bad_predictions(capfd, portraits, tmp_path):
+    photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
+    assert_refused(run(capfd, "predict", photo), "--output is needed")
+    assert_refused(run(capfd, "predict", photo + "x", "--output", tmp_path), "no photo or folder")
+    assert_refused(run(capfd, "predict", photo, "--output", tmp_path, "--background", "purplish"), "'purplish' is neither")
+    file = tmp_path / "file.png"
+    cv2.imwrite(str(file), cv2.imread(photo))
+    assert_refused(run(capfd, "predict", photo, "--output", file), "cannot be written")

@@ -1,0 +1,121 @@
+import pathlib
+import struct
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from mmnet.compat import tf
+from mmnet.data import images
+
+
+def write(path, picture):
+    assert cv2.imwrite(str(path), picture)
+    return str(path)
+
+
+def palette_png(indices, colours):
+    """An 8-bit palette PNG, which OpenCV cannot write: indices uint8 [H,W], colours uint8 [n,3] RGB."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width = indices.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in indices)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)) +
+            chunk(b"PLTE", np.asarray(colours, np.uint8).tobytes()) + chunk(b"IDAT", zlib.compress(rows)) +
+            chunk(b"IEND", b""))
+
+
+def with_orientation(jpeg, orientation):
+    """Put an EXIF segment that holds the orientation alone behind a JPEG's start marker."""
+    tiff = b"II*\0\x08\0\0\0" + struct.pack("<HHHIHHI", 1, 0x112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize("before, after", [((13, 17), (32, 8)), ((5, 7, 3), (5, 7)), ((40, 30, 3), (16, 16)), ((3, 4), (1, 1))])
+def test_resize_equals_tensorflow(before, after, align_corners):
+    array = np.random.RandomState(0).uniform(0, 255, before).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        batch = array[None] if array.ndim == 3 else array[None, ..., None]
+        expected = session.run(tf.image.resize_bilinear(batch, after, align_corners=align_corners))[0]
+    expected = expected if array.ndim == 3 else expected[..., 0]
+    result = images.resize_bilinear(array, after, align_corners)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, atol=1e-4)  # a few float32 roundings of values up to 255
+
+
+def test_load_image_takes_path_bytes_and_array(tmp_path):
+    rgb = np.random.RandomState(0).randint(0, 256, (6, 5, 3)).astype(np.uint8)
+    path = write(tmp_path / "a.PNG", rgb[..., ::-1])
+    for source in (path, pathlib.Path(path), open(path, "rb").read(), rgb):
+        np.testing.assert_array_equal(images.load_image(source), rgb)
+    with pytest.raises(ValueError, match="uint8"):
+        images.load_image(rgb.astype(np.float32))
+
+
+def test_load_image_of_other_kinds(tmp_path):
+    grey = np.arange(30, dtype=np.uint8).reshape(6, 5) * 8
+    np.testing.assert_array_equal(images.load_image(write(tmp_path / "grey.png", grey)), np.dstack([grey] * 3))
+    deep = images.load_image(write(tmp_path / "deep.png", grey.astype(np.uint16) * 257))
+    np.testing.assert_array_equal(deep, np.dstack([grey] * 3))
+    bgra = np.dstack([grey, grey + 1, grey + 2, 255 - grey])
+    np.testing.assert_array_equal(images.load_image(write(tmp_path / "rgba.png", bgra)), bgra[..., 2::-1])
+    indexed = palette_png(np.array([[0, 1], [1, 0]], np.uint8), [[10, 20, 30], [200, 100, 50]])
+    assert images.load_image(indexed)[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+
+
+def test_orientation_is_applied_on_request_only():
+    picture = np.zeros((40, 24, 3), np.uint8)
+    picture[:20] = 255
+    jpeg = with_orientation(cv2.imencode(".jpg", picture)[1].tobytes(), 6)  # to be shown turned right
+    assert images.load_image(jpeg).shape == (40, 24, 3)
+    upright = images.load_image(jpeg, True)
+    assert upright.shape == (24, 40, 3)
+    assert upright[:, :18].max() < 30 and upright[:, 22:].min() > 225
+
+
+def test_load_mask_of_every_kind(tmp_path):
+    grey = (np.arange(30, dtype=np.uint8) * 8).reshape(6, 5)
+    expected = grey / np.float32(255)
+    rgba = np.dstack([np.full_like(grey, 90)] * 3 + [grey])
+    opaque = np.dstack([grey] * 3 + [np.full_like(grey, 255)])
+    for name, mask in (("grey", grey), ("colour", np.dstack([grey] * 3)), ("alpha_channel", rgba), ("opaque", opaque),
+                       ("deep", grey.astype(np.uint16) * 257)):
+        alpha = images.load_mask(write(tmp_path / (name + ".png"), mask))
+        assert alpha.dtype == np.float32
+        np.testing.assert_allclose(alpha, expected, atol=1e-6, err_msg=name)
+    labels = images.load_mask(write(tmp_path / "labels.png", (grey > 100).astype(np.uint8)))
+    np.testing.assert_array_equal(labels, grey > 100)
+    (tmp_path / "palette.png").write_bytes(palette_png((grey > 100).astype(np.uint8), [[0, 0, 0], [255, 255, 255]]))
+    np.testing.assert_array_equal(images.load_mask(str(tmp_path / "palette.png")), grey > 100)
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png"])
+def test_cut_off_files_are_found(tmp_path, extension):
+    data = cv2.imencode(extension, np.random.RandomState(0).randint(0, 256, (60, 60, 3)).astype(np.uint8))[1].tobytes()
+    images.load_image(data)
+    images.load_image(data + b"\0" * 40)  # padding behind the end is common and harmless
+    for share in (0.1, 0.6, 0.95):
+        with pytest.raises(ValueError, match="damaged or cut off"):
+            images.load_image(data[:int(len(data) * share)])
+
+
+def test_what_is_no_picture(tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture")
+    with pytest.raises(ValueError, match="text.jpg is not a JPEG or PNG"):
+        images.load_image(str(text))
+    with pytest.raises(FileNotFoundError):
+        images.load_mask(str(tmp_path / "none.png"))
+
+
+def test_save_png_replaces_whole_files_only(tmp_path):
+    path = tmp_path / "cut out.png"
+    picture = np.random.RandomState(0).randint(0, 256, (4, 5, 4)).astype(np.uint8)
+    images.save_png(str(path), picture)
+    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]], picture)
+    assert [file.name for file in tmp_path.iterdir()] == ["cut out.png"]
+    with pytest.raises(OSError):
+        images.save_png(str(tmp_path / "no folder" / "a.png"), picture)

@@ -1,0 +1,80 @@
+import csv
+import glob
+import os
+
+import numpy as np
+import pytest
+
+from mmnet import checkpoint
+from mmnet.compat import tf
+from mmnet.networks.mmnet import mmnet
+
+VERSION_1 = tf.__version__.startswith("1.")
+
+
+@pytest.fixture(scope="module")
+def network():
+    """Width 1.0 at 256: (session, variables, images placeholder, outputs)."""
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.placeholder(tf.float32, [None, 256, 256, 3])
+        outputs = mmnet(images / 255.0)
+        variables = tf.global_variables()
+    with tf.Session(graph=graph) as session:
+        yield session, variables, images, outputs
+
+
+def test_variables_are_the_published_ones(network, test_data):
+    with open(os.path.join(test_data, "golden", "variables_mmnet_1.0.csv")) as file:
+        expected = [(row["name"], row["shape"]) for row in csv.DictReader(file)]
+    ours = [(v.op.name, "x".join(map(str, v.shape.as_list()))) for v in network[1]]
+    assert len(ours) == 529
+    assert sorted(ours) == sorted(expected)
+
+
+@pytest.mark.parametrize("steps", [304500, 1898000])
+def test_golden_forward_pass(network, test_data, steps):
+    session, variables, images, outputs = network
+    values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % steps))
+    report = checkpoint.restore(session, values, variables)
+    assert len(report.loaded) == 529 and not report.missing and not report.reshaped
+    assert len(report.unused) == 641  # Adam's slots of 190,652 parameters, its two powers, the global step
+    files = glob.glob(os.path.join(test_data, "golden", "forward_%d_*.npz" % steps))
+    assert len(files) == 2
+    for path in files:
+        golden = np.load(path)
+        logits, coarse_logits, endpoints = session.run(outputs, {images: golden["image_256"]})
+        # The published graph normalizes unfused; fused batch norm rounds elsewhere. Logits reach 20.
+        np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=1e-5 if VERSION_1 else 5e-5)
+        np.testing.assert_allclose(coarse_logits, golden["coarse_logits"], rtol=0, atol=2e-5 if VERSION_1 else 5e-5)
+        for name, value in endpoints.items():
+            if name != "dec_block4":  # published after two resizes, ours before them
+                assert np.abs(value).mean() == pytest.approx(golden["endpoint_mean_abs." + name], rel=1e-5), name
+
+
+@pytest.mark.parametrize("width, trainable, total", [
+    (0.5, 64260, 68996), (0.75, 120428, 127244), (1.0, 190652, 199420), (1.4, 356588, 368876)])
+def test_parameter_counts(width, trainable, total):
+    with tf.Graph().as_default():
+        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), width)
+        count = lambda variables: sum(int(np.prod(v.shape.as_list())) for v in variables)
+        assert count(tf.trainable_variables()) == trainable
+        assert count(tf.global_variables()) == total
+
+
+def test_other_sizes():
+    with tf.Graph().as_default():
+        outputs = mmnet(tf.placeholder(tf.float32, [None, 96, 96, 3]), 0.25)
+    assert outputs.logits.shape.as_list() == [None, 96, 96, 2]
+    assert outputs.coarse_logits.shape.as_list() == [None, 6, 6, 2]
+
+
+@pytest.mark.parametrize("shape", [[1, 250, 250, 3], [1, 256, 128, 3], [1, 256, 256, 1], [1, None, None, 3]])
+def test_wrong_sizes_are_refused(shape):
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="multiple of 32"):
+        mmnet(tf.placeholder(tf.float32, shape))
+
+
+def test_wrong_width_is_refused():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="greater than 0, not -1"):
+        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), -1)
