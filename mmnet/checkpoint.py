@@ -58,8 +58,9 @@ def resolve(path):
 def files_of(prefix):
     """The files of a checkpoint that exist, the index last (a copy without its index is no checkpoint yet)."""
     folder, name = os.path.split(prefix)
-    names = [other for other in os.listdir(folder or ".") if re.match(re.escape(name) + r"\.data-\d{5}-of-\d{5}$", other)]
-    return [os.path.join(folder, other) for other in sorted(names)] + [prefix + ".index"]
+    shard = re.compile(re.escape(name) + r"\.data-\d{5}-of-\d{5}$")
+    shards = sorted(other for other in os.listdir(folder or ".") if shard.match(other))
+    return [os.path.join(folder, other) for other in shards] + [prefix + ".index"]
 
 
 def read(prefix):

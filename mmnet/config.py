@@ -80,10 +80,10 @@ class Evaluate:
     """Score a checkpoint on a data set: MAD and gradient error at the network's size and at the target shape."""
     dataset_path: str = setting(NEEDED, str, "folder that holds SPLIT/image and SPLIT/mask")
     dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
-    checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest (its every checkpoint "
-                                             "with --valid_type loop); without it untrained weights are scored")
-    valid_type: str = setting("once", one_of("once", "loop"), "once, or loop: every checkpoint of the folder, also those "
-                              "that appear later; what is already scored is not computed again")
+    checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest, or its every "
+                                             "checkpoint with --valid_type loop; without it untrained weights are scored")
+    valid_type: str = setting("once", one_of("once", "loop"), "once, or loop: every checkpoint of the folder, also "
+                              "those that appear later; what is already scored is not computed again")
     watch_timeout: Optional[float] = setting(None, timespan, "end the loop after this time without a new checkpoint "
                                              "(90s, 10m, 2h); without it, it goes on until Ctrl-C")
     target_eval_shape: Tuple[int, int] = setting((800, 600), positive_int, "second shape to score at: height width in "
@@ -93,8 +93,8 @@ class Evaluate:
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
     all_metrics: bool = setting(False, switch, "also SAD, MSE, Grad, Conn and mIoU at the target shape")
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
-    output: Optional[str] = setting(None, str, "folder for scores, TensorBoard events and the best checkpoints (default: "
-                                    "the checkpoint's folder)")
+    output: Optional[str] = setting(None, str, "folder for scores, TensorBoard events and the best checkpoints "
+                                    "(default: the checkpoint's folder)")
     json: bool = setting(False, switch, "print one JSON object a checkpoint instead of the tables")
 
 
@@ -133,7 +133,7 @@ def resolve(verb, flags, preset=None):
     """The settings of a verb.
 
     Args:
-        verb: a key of VERBS. flags: name -> text or list of texts, only what the user gave. preset: path of a YAML file.
+        verb: a key of VERBS. flags: name -> text or list of texts, what the user gave. preset: path of a YAML file.
 
     Raises:
         FileNotFoundError: no such preset. ValueError: an unknown, ill-typed or missing setting; says which and where.
@@ -164,7 +164,8 @@ def read_preset(path):
     for name in values:
         if name not in known:
             near = difflib.get_close_matches(str(name), known, 1)
-            raise ValueError("%s: no setting is named %r%s" % (path, name, near and "; did you mean %r?" % near[0] or ""))
+            hint = "; did you mean %r?" % near[0] if near else ""
+            raise ValueError("%s: no setting is named %r%s" % (path, name, hint))
     return values
 
 

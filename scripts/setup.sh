@@ -17,16 +17,17 @@ if [ -z "$python" ]; then
     for version in $versions; do
         python=$(sh scripts/find_python.sh "$version") && break
     done
-    [ -n "$python" ] || { echo "setup: no Python 3.7 or 3.10-3.13 with venv here; set PYTHON=/path/to/python" >&2; exit 2; }
+    [ -n "$python" ] || { echo "setup: no Python 3.7 or 3.10-3.13 found; set PYTHON=/path/to/python" >&2; exit 2; }
 fi
 found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
     { echo "setup: PYTHON=$python does not run" >&2; exit 2; }
 case $found in
-    3.7) echo "setup: .venv with Python 3.7 and TensorFlow 1.15, a minute or so" >&2 ;;
-    3.1[0-3]) echo "setup: .venv with Python $found and TensorFlow 2.x, a minute or so" >&2 ;;
+    3.7) tensorflow=1.15 ;;
+    3.1[0-3]) tensorflow=2.x ;;
     *) echo "setup: $python is Python $found; mmnet runs on 3.7 and 3.10-3.13" >&2; exit 2 ;;
 esac
+echo "setup: making .venv with Python $found and TensorFlow $tensorflow, a minute or so" >&2
 rm -f "$stamp"
 "$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' >&2
+.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 -e '.[dev]' >&2
 printf '%s\n%s\n' "$made_of" "$python" > "$stamp"

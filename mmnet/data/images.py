@@ -127,7 +127,10 @@ def _decode(data, source, flags):
         whole = b"IEND" in data[-64:]
     else:
         raise ValueError("%s is not a JPEG or PNG picture" % source)
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
+    except cv2.error as error:  # more pixels than OpenCV takes
+        raise ValueError("%s cannot be decoded: %s" % (source, error)) from None
     if picture is None:
         raise ValueError("%s is damaged or cut off" % source)
     return picture

@@ -108,7 +108,8 @@ def _draw_person(random, height, width):
 
     def ellipse(point, axes, colour, soft=0.0, arc=(0, 360)):
         axes = (int(axes[0] * head), int(axes[1] * head))
-        paint(colour, lambda layer: cv2.ellipse(layer, _whole(point), axes, 0, arc[0], arc[1], 255, -1, cv2.LINE_AA), soft)
+        start, end = arc
+        paint(colour, lambda layer: cv2.ellipse(layer, _whole(point), axes, 0, start, end, 255, -1, cv2.LINE_AA), soft)
 
     round_face = face / head
     thickness = max(1, int(height / 1000))

@@ -27,7 +27,7 @@ class CheckpointPredictor:
 
     @classmethod
     def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256):
-        """A predictor with the weights of a prefix or of a folder's latest checkpoint; untrained ones without a path."""
+        """A predictor with the weights of a prefix or of a folder's latest checkpoint; untrained without a path."""
         prefix = checkpoint_path and checkpoint.resolve(checkpoint_path)
         predictor = cls(width_multiplier, size)
         if prefix:
@@ -41,7 +41,7 @@ class CheckpointPredictor:
             (checkpoint.Report, the checkpoint's global step or None)
 
         Raises:
-            FileNotFoundError, ValueError: as checkpoint.read; ValueError also where the checkpoint is another network's.
+            FileNotFoundError, ValueError: as checkpoint.read; ValueError also for another network's.
         """
         values = checkpoint.read(prefix)
         report = checkpoint.restore(self._session, values, self._variables)

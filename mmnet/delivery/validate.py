@@ -2,7 +2,7 @@
 
 Below ``output`` (by default the checkpoint's folder):
     eval/                              TensorBoard events
-    eval/<data set>-<split>-<H>x<W>/   <checkpoint>.csv: a line a picture; <checkpoint>.json: the means and what they are of
+    eval/<data set>-<split>-<H>x<W>/   <checkpoint>.csv: a line a picture; <checkpoint>.json: means and their origin
     best/<metric>/                     the best checkpoint for that metric, and score.json
 """
 import hashlib
