@@ -48,8 +48,8 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
     else:
         prefixes = [checkpoint_path and checkpoint.resolve(checkpoint_path)]
         output = output or (prefixes[0] and os.path.dirname(os.path.abspath(prefixes[0])))
-    if output and not is_writable(output):
-        log.warning("%s cannot be written: the scores are printed only (--output FOLDER keeps them)", output)
+    read_only = output if output and not is_writable(output) else None
+    if read_only:
         output = None
     settings = {"width_multiplier": width_multiplier, "size": size, "target_eval_shape": list(target_eval_shape),
                 "all_metrics": all_metrics, "pictures": _fingerprint(pairs)}
@@ -61,6 +61,9 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
             result = _recorded(records, prefix, identity) if loop and output else None
             if result is None:
                 step = predictor.restore(prefix)[1] if prefix else None
+                if read_only:  # said once, after what may be wrong with the checkpoint and before the long part
+                    log.warning("%s cannot be written: the scores are printed only (--output FOLDER keeps them)", read_only)
+                    read_only = None
                 with tempfile.TemporaryDirectory() as folder:
                     # Scoring takes a while, and a trainer deletes its older checkpoints: the best is kept from a copy.
                     copy = _copy(prefix, folder) if prefix and output else None
