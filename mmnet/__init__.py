@@ -5,11 +5,14 @@ Rooms, and the direction of imports (each may use those above it):
     compat.py       the only import of TensorFlow: 1.15 and 2.x, graph mode
     config.py       typed settings, one dataclass a verb; YAML preset and flags
     files.py        whole-or-nothing writing          progress.py   progress of long work
-    checkpoint.py   find, read, restore with a report, watch
+    checkpoint.py   find, read, restore with a report, write, watch
+    events.py       TensorBoard
     data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
+                    samples.py (decoded once, cached) · augment.py · batches.py (what a training step gets)
     networks/       layers.py · mmnet.py
+    training/       losses.py · graph.py (one step) · schedule.py · lineage.py · saver.py · train.py (the loop)
     scoring/        metrics.py · evaluate.py (any Predict over the pairs) · report.py
-    delivery/       predictor.py (a checkpoint as a Predict) · validate.py · predict.py · events.py (TensorBoard)
+    delivery/       predictor.py (a checkpoint as a Predict) · validate.py · predict.py
     cli.py          the only argument parser
 
 ``data`` and ``scoring`` need numpy and OpenCV, not TensorFlow.
@@ -31,6 +34,7 @@ Words, used everywhere in these senses:
     shape              (height, width), always in this order
     width_multiplier   channel multiplier of the network
     pair               an image path with its mask path
+    sample             a pair resized to one side: image and mask, uint8
     prefix             a checkpoint's path without .index
 """
 __version__ = "0.1.0"

@@ -5,11 +5,15 @@ A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.S
 import logging
 import os
 import re
+import shutil
+import tempfile
 import time
 from typing import List, NamedTuple, Tuple
 
 from mmnet.compat import tf
+from mmnet.files import write_text
 
+AVERAGE = "/ExponentialMovingAverage"  # behind the name of a weight
 POLL_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
@@ -97,10 +101,49 @@ def restore(session, values, variables):
             reshaped.append((name, list(values[name].shape), shape))
         else:
             loaded[name] = variable
+    # The tensor that the initializer assigns, which is not always variable.initial_value: TensorFlow rewrites those that
+    # depend on other variables.
     session.run([variable.initializer for variable in loaded.values()],
-                {variable.initial_value: values[name] for name, variable in loaded.items()})
+                {variable.initializer.inputs[1]: values[name] for name, variable in loaded.items()})
     names = {variable.op.name for variable in variables}
     return Report(sorted(loaded), missing, sorted(values.keys() - names), reshaped)
+
+
+def write(prefix, values, files=None):
+    """Write a checkpoint that appears whole or not at all: built in a folder beside it, then moved, the index last.
+
+    Args:
+        values: name -> array. files: more files to move before the index, so that they are there with it: suffix -> text.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    folder, name = os.path.split(os.path.abspath(prefix))
+    building = tempfile.mkdtemp(prefix=".saving-", dir=folder)
+    try:
+        inside = os.path.join(building, name)
+        with tf.Graph().as_default(), tf.Session() as session:
+            holders = {key: tf.placeholder(value.dtype, value.shape) for key, value in values.items()}
+            save = tf.raw_ops.SaveV2(prefix=inside, tensor_names=list(holders), shape_and_slices=[""] * len(holders),
+                                     tensors=list(holders.values()))
+            session.run(save, {holders[key]: value for key, value in values.items()})
+        for suffix, text in (files or {}).items():
+            write_text(prefix + suffix, text)
+        for path in files_of(inside):
+            os.replace(path, os.path.join(folder, os.path.basename(path)))
+    except tf.errors.OpError as error:
+        raise OSError("checkpoint %s cannot be written: %s" % (prefix, str(error).splitlines()[0])) from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    write_text(os.path.join(folder, "checkpoint"), 'model_checkpoint_path: "%s"\n' % name)
+
+
+def delete(prefix):
+    """Delete a checkpoint and what was written beside it, the index first: it is then none for any reader."""
+    for path in reversed(files_of(prefix)):
+        os.unlink(path)
+    if os.path.exists(prefix + ".json"):
+        os.unlink(prefix + ".json")
 
 
 def watch(folder, timeout=None):

@@ -32,6 +32,18 @@ def main(argv=None):
         return _fail(verb, error)
 
 
+def run_train(settings):
+    if not is_writable(settings.train_dir):
+        raise ValueError("--train_dir %s cannot be written" % settings.train_dir)
+    if settings.dataset_weights and len(settings.dataset_weights) != len(settings.dataset_path):
+        raise ValueError("--dataset_weights: one number for each of the %d data sets, not %d"
+                         % (len(settings.dataset_path), len(settings.dataset_weights)))
+
+    from mmnet.training.train import train
+
+    return train(settings)
+
+
 def run_evaluate(settings):
     from mmnet.data.pairs import load_pairs
 
@@ -42,7 +54,7 @@ def run_evaluate(settings):
 
     results = validate(pairs, settings.dataset_split_name, settings.checkpoint_path, settings.valid_type == "loop",
                        settings.output, settings.watch_timeout, settings.width_multiplier, settings.size,
-                       settings.target_eval_shape, settings.batch_size, settings.all_metrics)
+                       settings.target_eval_shape, settings.batch_size, settings.all_metrics, settings.use_ema)
     for result in results:
         print(json.dumps(report.published(result, settings.dataset_split_name)) if settings.json
               else report.text(result, settings.worst), flush=True)
@@ -58,7 +70,8 @@ def run_predict(settings):
 
     photos = predict.find_photos(settings.photos, settings.output)
     background = settings.background and predict.load_background(settings.background)
-    predictor = CheckpointPredictor.open(settings.checkpoint_path, settings.width_multiplier, settings.size)
+    predictor = CheckpointPredictor.open(settings.checkpoint_path, settings.width_multiplier, settings.size,
+                                         settings.use_ema)
     failed = 0
     for result in predict.predict_photos(predictor, photos, settings.output, background, settings.size):
         failed += result.error is not None
@@ -80,7 +93,7 @@ def run_synthesize(settings):
     return 0
 
 
-RUN = {"evaluate": run_evaluate, "predict": run_predict, "synthesize": run_synthesize}
+RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "synthesize": run_synthesize}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -116,10 +129,10 @@ def _add_flag(parser, field):
     if field.metadata["kind"] is config.switch:
         options.update(action="store_const", const="true")
     elif count is not None:
-        options.update(nargs=count, metavar=field.name.rstrip("s").upper() if count == "+" else ("HEIGHT", "WIDTH"))
+        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else field.name.rpartition("_")[2].upper())
     else:
         options.update(metavar=field.name.rpartition("_")[2].upper())
-    if count == "+":  # the verb's objects stand without a flag
+    if field.metadata["positional"]:
         parser.add_argument(field.name, help=about, **options)
         return
     if field.default is config.NEEDED:

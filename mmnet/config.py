@@ -1,15 +1,16 @@
 """Typed settings: one frozen dataclass a verb. A YAML preset and the command line fill them; no TensorFlow here.
 
-The order of precedence is flag, preset, default. A preset may serve several verbs, so it may hold any verb's settings;
+The order of precedence is flag, preset, the run that made the checkpoint, default. A preset may serve several verbs, so it may hold any verb's settings;
 a name that no verb knows is an error.
 """
 import dataclasses
 import difflib
+import os
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
 import yaml
-from humanfriendly import InvalidTimespan, parse_timespan
+from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
 
 
 def positive_int(text):
@@ -24,6 +25,12 @@ def whole_number(text):
     return int(text)
 
 
+def seed_number(text):
+    if not text.isdigit() or int(text) >= 1 << 32:
+        raise ValueError("a whole number from 0 to 4294967295, not %r" % text)
+    return int(text)
+
+
 def positive_float(text):
     try:
         value = float(text)
@@ -34,11 +41,28 @@ def positive_float(text):
     return value
 
 
+def not_negative(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError("a number, 0 or more, not %r" % text)
+    return value
+
+
 def network_size(text):
     if not text.isdigit() or int(text) < 32 or int(text) % 32:
         near = [round(int(text) / 32) * 32 or 32] if text.isdigit() else [128, 256]
         raise ValueError("a multiple of 32 such as %s, not %r" % (" or ".join(map(str, near)), text))
     return int(text)
+
+
+def size_in_bytes(text):
+    try:
+        return parse_size(text, binary=True)
+    except InvalidSize:
+        raise ValueError("a size such as 500MB or 4GB, not %r" % text) from None
 
 
 def timespan(text):
@@ -62,17 +86,82 @@ def one_of(*choices):
     return choice
 
 
-def setting(default, kind, about, count=None):
+def setting(default, kind, about, count=None, positional=False):
     """A field of a settings class.
 
     Args:
         default: dataclasses.MISSING where the user must say it. kind: text -> value, ValueError says what would be
         right. about: for --help, with the unit. count: values it takes: None for one, a number, or "+" for a list.
+        positional: given without its name.
     """
-    return dataclasses.field(default=default, metadata={"kind": kind, "about": about, "count": count})
+    return dataclasses.field(default=default, metadata={"kind": kind, "about": about, "count": count,
+                                                        "positional": positional})
 
 
 NEEDED = dataclasses.MISSING
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train MMNet: from scratch, from another run's checkpoint, or on from where the same run stopped.
+
+    Where TRAIN_DIR holds a checkpoint, training goes on from its latest exactly as if it had not stopped. Else
+    --checkpoint_path is a warm start: the global step goes on, the steps from restore start at 0. Else from scratch.
+    """
+    dataset_path: Tuple[str, ...] = setting(NEEDED, str, "folders that hold SPLIT/image and SPLIT/mask; several are "
+                                            "joined", "+")
+    train_dir: str = setting(NEEDED, str, "folder for checkpoints, TensorBoard events and the configuration")
+    dataset_split_name: str = setting("train", str, "SPLIT, the folder below each data set")
+    dataset_weights: Optional[Tuple[float, ...]] = setting(None, positive_float, "how often each data set is drawn from, "
+                                                           "one number each; without it, every picture alike", "+")
+    augmentation_method: str = setting("resize_random_scale_crop_flip_rotate", one_of(
+        "resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich"), "resize_bilinear, "
+        "resize_random_scale_crop_flip_rotate (the published one), or rich (that, and colours, noise, blur, ...)")
+    cache: str = setting("memory", one_of("none", "memory", "disk"), "where decoded pictures are kept: none, memory (on "
+                         "disk where they exceed --cache_budget) or disk")
+    cache_budget: int = setting(4 << 30, size_in_bytes, "most memory for decoded pictures (500MB, 4GB, ...)")
+    batch_size: int = setting(32, positive_int, "pictures a step")
+    seed: int = setting(0, seed_number, "of the weights, the order of the pictures and their augmentation")
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    checkpoint_path: Optional[str] = setting(None, str, "warm start: checkpoint prefix, or a folder: its latest")
+    checkpoint_include_scopes: Optional[Tuple[str, ...]] = setting(None, str, "warm start: load only variables whose "
+                                                                   "names start so", "+")
+    checkpoint_exclude_scopes: Optional[Tuple[str, ...]] = setting(None, str, "warm start: leave out variables whose "
+                                                                   "names start so", "+")
+    ignore_missing_vars: bool = setting(False, switch, "warm start: variables that are missing there, or have another "
+                                        "shape, start fresh; without it they are an error")
+    reset_optimizer: bool = setting(False, switch, "warm start: leave the optimizer's slots out")
+    trainable_scopes: Optional[Tuple[str, ...]] = setting(None, str, "train only variables whose names start so", "+")
+    optimizer: str = setting("adam", one_of("adam", "gd", "momentum", "rmsprop"), "adam, gd, momentum (.9) or rmsprop")
+    learning_rate: float = setting(1e-4, positive_float, "at its highest")
+    learning_rate_schedule: str = setting("fixed", one_of("fixed", "step", "polynomial", "cosine"), "fixed; step (x "
+                                          "--learning_rate_decay each --learning_rate_decay_steps); polynomial or "
+                                          "cosine (to 0 at the last step, which must be set)")
+    learning_rate_decay: float = setting(0.1, positive_float, "factor of the step schedule")
+    learning_rate_decay_steps: int = setting(100000, positive_int, "steps of the step schedule between two decays")
+    learning_rate_power: float = setting(0.9, positive_float, "power of the polynomial schedule")
+    warm_up_steps: int = setting(0, whole_number, "steps from restore over which the rate rises from 0")
+    weight_decay: float = setting(4e-7, not_negative, "of the convolutions' weights, half the square sum")
+    lambda_alpha_loss: float = setting(1.0, not_negative, "weight of the mean absolute difference of alpha")
+    lambda_comp_loss: float = setting(1.0, not_negative, "weight of the composition term")
+    lambda_grad_loss: float = setting(1.0, not_negative, "weight of the gradient term")
+    lambda_kd_loss: float = setting(1.0, not_negative, "weight of the cross entropy with the true alpha")
+    lambda_aux_loss: float = setting(1.0, not_negative, "weight of the auxiliary head's cross entropy")
+    lambda_laplacian_loss: float = setting(0.0, not_negative, "weight of the Laplacian pyramid term")
+    lambda_focal_loss: float = setting(0.0, not_negative, "weight of the focal term")
+    lambda_boundary_loss: float = setting(0.0, not_negative, "weight of the boundary term")
+    composition_range: float = setting(1.0, positive_float, "highest value the composition term takes a picture to have; "
+                                       "the published code divided by 255 twice, which is 255 here")
+    batch_norm_decay: float = setting(0.999, positive_float, "of the moving statistics, a step; runs of less than some "
+                                      "3000 steps want 0.99 or lower")
+    use_ema: bool = setting(False, switch, "keep an exponential moving average of the weights beside them")
+    ema_decay: float = setting(0.999, positive_float, "of that average, a step")
+    max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")
+    max_epoch_from_restore: Optional[float] = setting(None, positive_float, "stop after so many epochs")
+    step_save_checkpoint: int = setting(500, positive_int, "steps between two checkpoints")
+    step_save_summaries: int = setting(100, positive_int, "steps between two lines of the log and TensorBoard points")
+    max_to_keep: int = setting(5, positive_int, "checkpoints to keep in TRAIN_DIR")
 
 
 @dataclass(frozen=True)
@@ -91,6 +180,7 @@ class Evaluate:
     batch_size: int = setting(8, positive_int, "pictures in one run of the network")
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
     all_metrics: bool = setting(False, switch, "also SAD, MSE, Grad, Conn and mIoU at the target shape")
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
     output: Optional[str] = setting(None, str, "folder for scores, TensorBoard events and the best checkpoints "
@@ -106,13 +196,15 @@ class Predict:
     that is wider or higher is first extended by mirroring at its borders. EXIF orientation is applied. The exit code is
     1 where some photos could not be read, and 2 where none could.
     """
-    photos: Tuple[str, ...] = setting(NEEDED, str, "photos and folders of photos (jpg, jpeg, png)", "+")
+    photos: Tuple[str, ...] = setting(NEEDED, str, "photos and folders of photos (jpg, jpeg, png)", "+",
+                                      positional=True)
     output: str = setting(NEEDED, str, "folder to write to")
     checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest; without it the "
                                              "weights are untrained")
     background: Optional[str] = setting(None, str, "also compose over this: a colour (#rrggbb or a name) or a picture")
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
     json: bool = setting(False, switch, "print one JSON object a photo")
 
 
@@ -122,15 +214,18 @@ class Synthesize:
     dataset_path: str = setting(NEEDED, str, "folder to write SPLIT/image and SPLIT/mask into")
     dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
     pictures: int = setting(32, positive_int, "how many")
-    seed: int = setting(0, whole_number, "the same seed draws the same portraits")
+    seed: int = setting(0, seed_number, "the same seed draws the same portraits")
     shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
 
 
-VERBS = {"evaluate": Evaluate, "predict": Predict, "synthesize": Synthesize}
+NETWORK = {"width_multiplier", "size"}  # what a run says of its checkpoints to later verbs
+RUN_FILE = "config.yaml"  # the settings of a run, in its train_dir
+
+VERBS = {"train": Train, "evaluate": Evaluate, "predict": Predict, "synthesize": Synthesize}
 
 
 def resolve(verb, flags, preset=None):
-    """The settings of a verb.
+    """The settings of a verb. Which network it is, a trained checkpoint's own run says first (RUN_FILE beside it).
 
     Args:
         verb: a key of VERBS. flags: name -> text or list of texts, what the user gave. preset: path of a YAML file.
@@ -140,9 +235,15 @@ def resolve(verb, flags, preset=None):
     """
     fields = {field.name: field for field in dataclasses.fields(VERBS[verb])}
     values = {}
-    for name, value in (read_preset(preset) if preset else {}).items():
+    given = read_preset(preset) if preset else {}
+    for name, value in given.items():
         if name in fields:
             values[name] = _convert(fields[name], value, "%s: %s" % (preset, name))
+    run = verb != "train" and _run_file(flags.get("checkpoint_path", given.get("checkpoint_path")))
+    if run:
+        network = read_preset(run)
+        for name in NETWORK & network.keys() & fields.keys() - values.keys():
+            values[name] = _convert(fields[name], network[name], "%s: %s" % (run, name))
     for name, value in flags.items():
         values[name] = _convert(fields[name], value, "--" + name)
     for name, field in fields.items():
@@ -151,8 +252,17 @@ def resolve(verb, flags, preset=None):
     return VERBS[verb](**values)
 
 
+def _run_file(checkpoint_path):
+    """The RUN_FILE beside a checkpoint (a prefix or a folder), or None."""
+    if not checkpoint_path:
+        return None
+    folder = checkpoint_path if os.path.isdir(checkpoint_path) else os.path.dirname(checkpoint_path)
+    path = os.path.join(folder, RUN_FILE)
+    return path if os.path.exists(path) else None
+
+
 def read_preset(path):
-    """The settings in a YAML file: name -> value as YAML reads it."""
+    """The settings in a YAML file: name -> value as YAML reads it. A null is as if it were not there."""
     try:
         with open(path) as file:
             values = yaml.safe_load(file) or {}
@@ -166,7 +276,13 @@ def read_preset(path):
             near = difflib.get_close_matches(str(name), known, 1)
             hint = "; did you mean %r?" % near[0] if near else ""
             raise ValueError("%s: no setting is named %r%s" % (path, name, hint))
-    return values
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def to_yaml(settings):
+    """All the settings of a verb as a preset."""
+    return yaml.safe_dump({name: list(value) if isinstance(value, tuple) else value
+                           for name, value in dataclasses.asdict(settings).items()}, sort_keys=False)
 
 
 def _convert(field, value, where):

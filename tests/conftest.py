@@ -34,7 +34,7 @@ def write_checkpoints(tmp_path_factory):
 
     graph = tf.Graph()
     with graph.as_default():
-        mmnet(tf.placeholder(tf.float32, [None, SMALL["size"], SMALL["size"], 3]), SMALL["width_multiplier"])
+        mmnet(tf.placeholder(tf.float32, [None, SMALL["size"], SMALL["size"], 3]), False, SMALL["width_multiplier"])
         step = tf.get_variable("global_step", [], tf.int64, tf.zeros_initializer(), trainable=False)
         new_step = tf.placeholder(tf.int64, [])
         set_step = step.assign(new_step)

@@ -102,3 +102,12 @@ def test_published_checkpoints_hold_everything(test_data):
         values = checkpoint.read(checkpoint.resolve(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)))
         assert len(values) == 1170
         assert values["global_step"] == step and values["global_step"].dtype == np.int32
+
+
+def test_restore_reaches_variables_that_start_from_others():
+    with tf.Graph().as_default(), tf.Session() as session:
+        weights = tf.get_variable("weights", [2], initializer=tf.ones_initializer())
+        copy = tf.get_variable("copy", initializer=weights.initialized_value())
+        session.run(tf.global_variables_initializer())
+        checkpoint.restore(session, {"copy": np.array([5, 6], np.float32)}, [copy])
+        assert session.run(copy).tolist() == [5, 6]

@@ -132,3 +132,22 @@ def test_bad_predictions(capfd, portraits, tmp_path):
     file = tmp_path / "file.png"
     cv2.imwrite(str(file), cv2.imread(photo))
     assert_refused(run(capfd, "predict", photo, "--output", file), "cannot be written")
+
+
+def test_bad_trainings(capfd, portraits, tmp_path):
+    def train(*arguments):
+        return run(capfd, "train", "--dataset_path", portraits, "--train_dir", tmp_path / "run", *arguments)
+
+    assert_refused(train("--learning_rate", "high"), "--learning_rate: a number above 0, not 'high'")
+    assert_refused(train("--lambda_comp_loss", "-1"), "--lambda_comp_loss: a number, 0 or more")
+    assert_refused(train("--optimizer", "lion"), "--optimizer: one of adam, gd, momentum, rmsprop, not 'lion'")
+    assert_refused(train("--dataset_weights", 1, 2), "one number for each of the 1 data sets, not 2")
+    assert_refused(train("--cache_budget", "much"), "--cache_budget: a size such as 500MB")
+    assert_refused(train("--seed", 1 << 32), "--seed: a whole number from 0 to 4294967295")
+    assert_refused(train(), "no split 'train'")
+    split = ["--dataset_split_name", "test"]
+    assert_refused(train("--learning_rate_schedule", "cosine", *split), "cosine schedule needs its end")
+    terms = ["alpha", "comp", "grad", "kd", "aux"]
+    assert_refused(train(*split + [part for term in terms for part in ("--lambda_%s_loss" % term, 0)]), "nothing to learn")
+    assert_refused(train("--checkpoint_path", tmp_path / "none", *split + SMALL_FLAGS[:4]), "no checkpoint")
+    assert_refused(run(capfd, "train", "--dataset_path", portraits, "--train_dir", "/dev/null/run"), "cannot be written")

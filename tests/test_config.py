@@ -60,9 +60,18 @@ def test_what_is_needed_is_named():
         config.resolve("evaluate", {})
 
 
-@pytest.mark.parametrize("path", sorted(glob.glob(os.path.join(ROOT, "configs", "*.yaml"))))
+@pytest.mark.parametrize("path", sorted(glob.glob(os.path.join(ROOT, "configs", "*.yaml"))), ids=os.path.basename)
 def test_shipped_presets(path):
-    defaults = config.resolve("evaluate", NEEDED)
-    settings = config.resolve("evaluate", NEEDED, path)
+    flags = {"dataset_path": ["D"], "train_dir": "T"}
+    defaults, settings = config.resolve("train", flags), config.resolve("train", flags, path)
     for name in config.read_preset(path):  # a preset says only what differs
         assert getattr(settings, name) != getattr(defaults, name), name
+    with open(path) as file:
+        assert file.read().startswith("# ")  # what it is, and the result to expect
+
+
+def test_settings_survive_the_way_through_yaml(tmp_path):
+    settings = config.resolve("train", {"dataset_path": ["A", "B c"], "train_dir": "T", "dataset_weights": ["1", "3"],
+                                        "learning_rate": "2e-5", "cache_budget": "500MB", "use_ema": "true"})
+    assert settings.cache_budget == 500 << 20
+    assert config.resolve("train", {}, write(tmp_path, config.to_yaml(settings))) == settings

@@ -38,12 +38,26 @@ def test_validate(shell, portraits, write_checkpoints, tmp_path):
     assert (tmp_path / "scores of mine" / "best" / "MAD_test" / "MMNetModel-3.index").exists()
 
 
+@needs_setup
+def test_train_and_go_on(portraits, tmp_path):
+    flags = ["--dataset_split_name", "test", "--width_multiplier", SMALL["width_multiplier"], "--size", 32, "--batch_size", 2,
+             "--max_step_from_restore"]
+    for steps in (2, 3):
+        result = run("sh", os.path.join(ROOT, "scripts", "train.sh"), portraits, "a run", *(flags + [steps]),
+                     cwd=str(tmp_path))
+        assert (result.returncode, result.stdout) == (0, ""), result.stderr
+        assert "step %d (%d from restore)" % (steps, steps) in result.stderr
+    assert "going on from a run/MMNetModel-2" in result.stderr
+    assert (tmp_path / "a run" / "MMNetModel-3.json").exists()
+
+
 def test_usage_errors():
     result = run("sh", os.path.join(ROOT, "scripts", "validate.sh"), "only one")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "usage: sh scripts/validate.sh DATASET TRAIN_DIR_OR_CKPT [more flags]\n"
-    result = run("sh", os.path.join(ROOT, "scripts", "quickstart.sh"), "one", "two")
-    assert result.returncode == 2 and result.stderr.startswith("usage: ")
+    for name in ("train.sh", "quickstart.sh"):
+        result = run("sh", os.path.join(ROOT, "scripts", name), "one")
+        assert result.returncode == 2 and result.stderr.startswith("usage: ")
 
 
 @needs_setup

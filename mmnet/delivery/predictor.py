@@ -11,13 +11,14 @@ SEED = 0  # of untrained weights
 class CheckpointPredictor:
     """The network in a session of its own; call it to predict, ``restore`` it as often as there are checkpoints."""
 
-    def __init__(self, width_multiplier=1.0, size=256):
-        self.width_multiplier = width_multiplier
+    def __init__(self, width_multiplier=1.0, size=256, use_ema=False):
+        """use_ema: take each weight's exponential moving average where the checkpoint has one."""
+        self.width_multiplier, self.use_ema = width_multiplier, use_ema
         graph = tf.Graph()
         with graph.as_default():
             tf.set_random_seed(SEED)
             self._images = tf.placeholder(tf.float32, [None, size, size, 3], name="images")
-            logits = mmnet(self._images / 255.0, width_multiplier).logits
+            logits = mmnet(self._images / 255.0, False, width_multiplier).logits
             self._alphas = tf.nn.softmax(logits)[..., 1]
             self._variables = tf.global_variables()
             initializer = tf.global_variables_initializer()
@@ -26,10 +27,10 @@ class CheckpointPredictor:
         self._session.run(initializer)
 
     @classmethod
-    def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256):
+    def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256, use_ema=False):
         """A predictor with the weights of a prefix or of a folder's latest checkpoint; untrained without a path."""
         prefix = checkpoint_path and checkpoint.resolve(checkpoint_path)
-        predictor = cls(width_multiplier, size)
+        predictor = cls(width_multiplier, size, use_ema)
         if prefix:
             predictor.restore(prefix)
         return predictor
@@ -44,6 +45,12 @@ class CheckpointPredictor:
             FileNotFoundError, ValueError: as checkpoint.read; ValueError also for another network's.
         """
         values = checkpoint.read(prefix)
+        if self.use_ema:
+            averages = {name[:-len(checkpoint.AVERAGE)]: value for name, value in values.items()
+                        if name.endswith(checkpoint.AVERAGE)}
+            if not averages:
+                raise ValueError("checkpoint %s holds no moving averages: it was not trained with --use_ema" % prefix)
+            values.update(averages)
         report = checkpoint.restore(self._session, values, self._variables)
         if report.missing or report.reshaped:
             raise ValueError("checkpoint %s is not MMNet of width_multiplier %g: %s"

@@ -15,8 +15,9 @@ import tempfile
 import numpy as np
 
 from mmnet import checkpoint
-from mmnet.delivery.events import write_events
+from mmnet.config import RUN_FILE
 from mmnet.delivery.predictor import CheckpointPredictor
+from mmnet.events import open_events, strip, write_events
 from mmnet.files import is_writable, write_bytes, write_text
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.report import DIGITS, HIGHER_IS_BETTER, Result, from_csv, metric_of, published, tag, to_csv
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_timeout=None, width_multiplier=1.0,
-             size=256, target_eval_shape=(800, 600), batch_size=8, all_metrics=False):
+             size=256, target_eval_shape=(800, 600), batch_size=8, all_metrics=False, use_ema=False):
     """Yield a report.Result for each checkpoint.
 
     Args:
@@ -52,8 +53,8 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
     if read_only:
         output = None
     settings = {"width_multiplier": width_multiplier, "size": size, "target_eval_shape": list(target_eval_shape),
-                "all_metrics": all_metrics, "pictures": _fingerprint(pairs)}
-    predictor = CheckpointPredictor(width_multiplier, size)
+                "all_metrics": all_metrics, "use_ema": use_ema, "pictures": _fingerprint(pairs)}
+    predictor = CheckpointPredictor(width_multiplier, size, use_ema)
     for prefix in prefixes:
         try:
             identity = dict(settings, checkpoint=_sha256(prefix + ".index") if prefix else None)
@@ -84,8 +85,12 @@ def _write(result, evaluation, split, output, records, identity, copy):
     """Write all that is kept of an evaluation; the record comes last, because it says that the rest is there."""
     scalars = {column_tag: value for column_tag, value in published(result, split).items() if "/" in column_tag}
     os.makedirs(os.path.dirname(records), exist_ok=True)
-    write_events(os.path.join(output, "eval"), result.global_step,
-                 dict(scalars, **{"inference_time_ms/%s" % split: evaluation.predict_ms}), evaluation.examples, split)
+    scalars["inference_time_ms/%s" % split] = evaluation.predict_ms
+    pictures = {"example/%s/%d" % (split, index): strip(example.image, example.truth, example.alpha)
+                for index, example in enumerate(evaluation.examples)}
+    writer = open_events(os.path.join(output, "eval"))
+    write_events(writer, result.global_step, scalars, pictures)
+    writer.close()
     if copy:
         for column, values in result.scores.items():
             score = {"score": float(np.mean(values)), "checkpoint": result.checkpoint, "pictures": identity["pictures"]}
@@ -136,9 +141,10 @@ def _keep_best(folder, score, copy, higher_is_better):
         name = name if better else os.path.basename(best["checkpoint"])
     if better:
         os.makedirs(folder, exist_ok=True)
-        for path in checkpoint.files_of(copy):
-            with open(path, "rb") as file:
-                write_bytes(os.path.join(folder, os.path.basename(path)), file.read())
+        for path in [os.path.join(os.path.dirname(copy), RUN_FILE)] + checkpoint.files_of(copy):
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    write_bytes(os.path.join(folder, os.path.basename(path)), file.read())
         write_text(score_path, json.dumps(score, indent=1) + "\n")
         write_text(os.path.join(folder, "checkpoint"), 'model_checkpoint_path: "%s"\n' % name)
     for prefix in checkpoint.list_checkpoints(folder):  # the one before, also where a kill had left it
@@ -148,8 +154,12 @@ def _keep_best(folder, score, copy, higher_is_better):
 
 
 def _copy(prefix, folder):
+    """Copy a checkpoint, and the settings of its run where they are beside it."""
     for path in checkpoint.files_of(prefix):
         shutil.copy(path, folder)
+    run = os.path.join(os.path.dirname(prefix), RUN_FILE)
+    if os.path.exists(run):
+        shutil.copy(run, folder)
     return os.path.join(folder, os.path.basename(prefix))
 
 

@@ -6,6 +6,7 @@ Every tensor is NHWC float32. A layer opens the scope it is given and creates it
 from mmnet.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
+BATCH_STATISTICS = "batch_statistics"
 
 
 def scale_channels(channels, width_multiplier):
@@ -14,34 +15,45 @@ def scale_channels(channels, width_multiplier):
     return max(8, (scaled + 4) // 8 * 8)
 
 
-def batch_norm(x):
-    """Normalize [N,H,W,C] by the moving statistics, with scale and centre."""
+def batch_norm(x, training):
+    """Normalize [N,H,W,C], with scale and centre: by the batch in training, else by the moving statistics.
+
+    In training each (moving statistic, batch statistic) goes to the collection BATCH_STATISTICS: the training step
+    moves the one towards the other.
+    """
     channels = x.shape[3].value
     with tf.variable_scope("BatchNorm"):
         gamma = tf.get_variable("gamma", channels, initializer=tf.ones_initializer())
         beta = tf.get_variable("beta", channels, initializer=tf.zeros_initializer())
-        mean = tf.get_variable("moving_mean", channels, initializer=tf.zeros_initializer(), trainable=False)
-        variance = tf.get_variable("moving_variance", channels, initializer=tf.ones_initializer(), trainable=False)
-    return tf.nn.fused_batch_norm(x, gamma, beta, mean, variance, epsilon=BATCH_NORM_EPSILON, is_training=False)[0]
+        moving_mean = tf.get_variable("moving_mean", channels, initializer=tf.zeros_initializer(), trainable=False)
+        moving_variance = tf.get_variable("moving_variance", channels, initializer=tf.ones_initializer(),
+                                          trainable=False)
+    if not training:
+        return tf.nn.fused_batch_norm(x, gamma, beta, moving_mean, moving_variance, epsilon=BATCH_NORM_EPSILON,
+                                      is_training=False)[0]
+    x, mean, variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
+    tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
+    tf.add_to_collection(BATCH_STATISTICS, (moving_variance, variance))
+    return x
 
 
-def conv(x, channels, kernel=1, stride=1, activation=tf.nn.relu6, scope="pointwise_conv"):
+def conv(x, channels, training, kernel=1, stride=1, activation=tf.nn.relu6, scope="pointwise_conv"):
     """Convolution without bias, batch norm, activation (None: linear): [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
     with tf.variable_scope(scope):
         weights = tf.get_variable("weights", [kernel, kernel, x.shape[3].value, channels],
                                   initializer=tf.glorot_uniform_initializer())
-        x = batch_norm(tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME"))
+        x = batch_norm(tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME"), training)
         return x if activation is None else activation(x)
 
 
-def depthwise(x, stride=1, dilation=1, activation=tf.nn.relu6, scope="depthwise_conv"):
+def depthwise(x, training, stride=1, dilation=1, activation=tf.nn.relu6, scope="depthwise_conv"):
     """3x3 depthwise convolution, batch norm, activation (None: linear): [N,H,W,C] -> [N,H/stride,W/stride,C]."""
     with tf.variable_scope(scope):
         weights = tf.get_variable("depthwise_weights", [3, 3, x.shape[3].value, 1],
                                   initializer=tf.glorot_uniform_initializer())
         x = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME",
                                    rate=[dilation, dilation])
-        x = batch_norm(x)
+        x = batch_norm(x, training)
         return x if activation is None else activation(x)
 
 

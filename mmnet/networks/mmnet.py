@@ -39,11 +39,12 @@ class Outputs(NamedTuple):
     endpoints: dict  # block name -> its output
 
 
-def mmnet(images01, width_multiplier=1.0):
-    """Build the network for inference.
+def mmnet(images01, training, width_multiplier=1.0):
+    """Build the network.
 
     Args:
         images01: float32 [N,size,size,3] in 0..1, RGB; size a multiple of 32, known when the graph is built.
+        training: bool; whether batch norm uses the batch's statistics (and updates the moving ones) or the moving ones.
         width_multiplier: factor on every channel count but the classifiers'.
 
     Returns:
@@ -64,20 +65,20 @@ def mmnet(images01, width_multiplier=1.0):
     endpoints = {}
     with tf.variable_scope("MMNet"):
         with tf.variable_scope("init_block"):
-            x = endpoints["init_block"] = conv(images01, scaled(32), kernel=3, stride=2, scope="conv")
+            x = endpoints["init_block"] = conv(images01, scaled(32), training, kernel=3, stride=2, scope="conv")
         for index, row in enumerate(ENCODER):
             name = "enc_block%d" % index
-            x = endpoints[name] = multi_branch(x, scaled(row.depth), scaled(row.channels), row.stride, row.dilations,
-                                               row.activation, scope=name)
+            x = endpoints[name] = multi_branch(x, scaled(row.depth), scaled(row.channels), training, row.stride,
+                                               row.dilations, row.activation, scope=name)
         with tf.variable_scope("aux_block"):
             coarse_logits = endpoints["aux_block"] = classifier(x)
 
-        x = endpoints["dec_block0"] = decode(x, endpoints["enc_block4"], scaled(64), scope="dec_block0")
-        x = endpoints["dec_block1"] = decode(x, endpoints["enc_block0"], scaled(40), scope="dec_block1")
+        x = endpoints["dec_block0"] = decode(x, endpoints["enc_block4"], scaled(64), training, scope="dec_block0")
+        x = endpoints["dec_block1"] = decode(x, endpoints["enc_block0"], scaled(40), training, scope="dec_block1")
         for name in ("dec_block2", "dec_block3"):
-            x = endpoints[name] = multi_branch(x, scaled(40), scaled(40), 1, (1, 2, 4), scope=name)
+            x = endpoints[name] = multi_branch(x, scaled(40), scaled(40), training, 1, (1, 2, 4), scope=name)
         with tf.variable_scope("dec_block4"):
-            x = endpoints["dec_block4"] = conv(x, scaled(16))
+            x = endpoints["dec_block4"] = conv(x, scaled(16), training)
         with tf.variable_scope("final_block"):
             # Published: two resizes of 16 channels, then the classifier at full size. A 1x1 convolution commutes with
             # bilinear resizing (the weights of each output pixel sum to 1), and two channels are cheaper to resize.
@@ -85,23 +86,23 @@ def mmnet(images01, width_multiplier=1.0):
     return Outputs(logits, coarse_logits, endpoints)
 
 
-def multi_branch(x, depth, channels, stride, dilations, activation=None, scope=None):
+def multi_branch(x, depth, channels, training, stride, dilations, activation=None, scope=None):
     """One branch a dilation, concatenated and merged: [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
     with tf.variable_scope(scope):
         branches = []
         for index, dilation in enumerate(dilations):
             with tf.variable_scope("branch%d" % index):
-                branch = conv(x, depth)
+                branch = conv(x, depth, training)
                 if stride > 1:
-                    branch = depthwise(branch, stride=stride, scope="depthwise_conv_stride")
-                branches.append(depthwise(branch, dilation=dilation, scope="depthwise_conv_dilation"))
+                    branch = depthwise(branch, training, stride=stride, scope="depthwise_conv_stride")
+                branches.append(depthwise(branch, training, dilation=dilation, scope="depthwise_conv_dilation"))
         with tf.variable_scope("merge"):
-            return conv(tf.concat(branches, axis=3), channels, activation=activation)
+            return conv(tf.concat(branches, axis=3), channels, training, activation=activation)
 
 
-def decode(x, shortcut, channels, scope):
+def decode(x, shortcut, channels, training, scope):
     """Double the resolution of ``x`` and put the refined ``shortcut`` beside it: [N,H,W,C] -> [N,2H,2W,2 channels]."""
     with tf.variable_scope(scope):
-        x = upsample(conv(x, channels), 2)
+        x = upsample(conv(x, channels, training), 2)
         with tf.variable_scope("shortcut"):
-            return tf.concat([x, conv(depthwise(shortcut), channels)], axis=3)
+            return tf.concat([x, conv(depthwise(shortcut, training), channels, training)], axis=3)

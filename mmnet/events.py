@@ -1,0 +1,42 @@
+"""TensorBoard events, written by the tensorboard package: scalars, pictures and text."""
+import time
+
+import cv2
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_STRING
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+
+def open_events(folder):
+    """A writer of a new events file in ``folder``; close it."""
+    return EventFileWriter(folder)
+
+
+def write_events(writer, step, scalars, pictures=None, texts=None):
+    """Append one point in time.
+
+    Args:
+        scalars: tag -> number. pictures: tag -> uint8 [H,W,3] RGB. texts: tag -> Markdown.
+    """
+    values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+    for tag, picture in (pictures or {}).items():
+        png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
+        values.append(Summary.Value(tag=tag, image=Summary.Image(
+            height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)))
+    for tag, text in (texts or {}).items():
+        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode("utf-8")],
+                             tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]))
+        metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        values.append(Summary.Value(tag=tag, metadata=metadata, tensor=tensor))
+    writer.add_event(Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values)))
+    writer.flush()
+
+
+def strip(image, truth, alpha):
+    """Image [H,W,3] 0..255, true alpha and alpha [H,W] 0..1 side by side: uint8 [H,3W,3]."""
+    greys = [np.repeat(np.asarray(grey)[..., None] * 255, 3, axis=2) for grey in (truth, alpha)]
+    return np.rint(np.concatenate([image] + greys, axis=1)).astype(np.uint8)

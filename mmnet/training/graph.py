@@ -1,0 +1,78 @@
+"""The graph of one training step."""
+from typing import Dict, List, NamedTuple
+
+from mmnet.checkpoint import AVERAGE
+from mmnet.compat import tf
+from mmnet.networks.layers import BATCH_STATISTICS
+from mmnet.networks.mmnet import mmnet
+from mmnet.training.losses import loss_terms, total_loss, weight_decay
+
+OPTIMIZERS = {
+    "adam": tf.train.AdamOptimizer,
+    "gd": tf.train.GradientDescentOptimizer,
+    "momentum": lambda rate: tf.train.MomentumOptimizer(rate, momentum=0.9),
+    "rmsprop": tf.train.RMSPropOptimizer,
+}
+
+
+class TrainingGraph(NamedTuple):
+    images: tf.Tensor  # placeholder float32 [N,size,size,3] 0..255
+    truths: tf.Tensor  # placeholder float32 [N,size,size] 0..1
+    learning_rate: tf.Tensor  # placeholder, scalar
+    step: tf.Operation  # updates every variable; a loss that is not finite stops it before it touches any
+    losses: Dict[str, tf.Tensor]  # total, model, regularization and the terms, before the update
+    alphas: tf.Tensor  # [N,size,size]
+    global_step: tf.Variable  # int32, as published
+    variables: List[tf.Variable]  # all that a checkpoint holds
+    slots: List[str]  # names of those that belong to the optimizer
+    averages: Dict[tf.Variable, tf.Variable]  # weight -> its moving average; who starts the run gives it a value
+    initializer: tf.Operation
+
+
+def build_training_graph(batch_size, size, width_multiplier, term_weights, decay, optimizer="adam",
+                         composition_range=1.0, trainable_scopes=None, batch_norm_decay=0.999, ema_decay=None):
+    """Build into the default graph.
+
+    Args:
+        term_weights: losses.TERMS name -> weight above 0. decay: weight decay. trainable_scopes: name prefixes.
+        ema_decay: of the moving average of the trained variables; None keeps none.
+
+    Raises:
+        ValueError: trainable_scopes match nothing.
+    """
+    images = tf.placeholder(tf.float32, [batch_size, size, size, 3], name="images")
+    truths = tf.placeholder(tf.float32, [batch_size, size, size], name="truths")
+    learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
+    images01 = images / 255.0
+    outputs = mmnet(images01, True, width_multiplier)
+    global_step = tf.get_variable("global_step", [], tf.int32, tf.zeros_initializer(), trainable=False)
+
+    terms = loss_terms(outputs.logits, outputs.coarse_logits, images01, truths[..., tf.newaxis], term_weights)
+    if "composition" in terms:
+        terms["composition"] /= composition_range
+    regularization = weight_decay(tf.trainable_variables(), decay)
+    total, model = total_loss(terms, term_weights, regularization)
+    total = tf.check_numerics(total, "the loss is not finite")
+
+    trained = [variable for variable in tf.trainable_variables()
+               if trainable_scopes is None or variable.op.name.startswith(tuple(trainable_scopes))]
+    if not trained:
+        raise ValueError("--trainable_scopes %s: no variable's name starts so" % " ".join(trainable_scopes))
+    network = set(tf.global_variables())
+    rule = OPTIMIZERS[optimizer](learning_rate)
+    gradients = rule.compute_gradients(total, trained)
+    with tf.control_dependencies([total]):
+        moves = [moving.assign_sub((moving - batch) * (1 - batch_norm_decay))
+                 for moving, batch in tf.get_collection(BATCH_STATISTICS)]
+        step = tf.group(rule.apply_gradients(gradients, global_step=global_step), *moves)
+    slots = [variable.op.name for variable in tf.global_variables() if variable not in network]
+    averages = {}
+    if ema_decay is not None:  # by hand: tf.train.ExponentialMovingAverage reads a weight before or after its update
+        averages = {variable: tf.get_variable(variable.op.name + AVERAGE, variable.shape, trainable=False,
+                                              initializer=tf.zeros_initializer()) for variable in trained}
+        with tf.control_dependencies([step]):
+            step = tf.group(*[average.assign_sub((average - variable.read_value()) * (1 - ema_decay))
+                              for variable, average in averages.items()])
+    losses = dict({"total": total, "model": model, "regularization": regularization}, **terms)
+    return TrainingGraph(images, truths, learning_rate, step, losses, tf.nn.softmax(outputs.logits)[..., 1], global_step,
+                         tf.global_variables(), slots, averages, tf.global_variables_initializer())
