@@ -153,8 +153,8 @@ class Train:
     lambda_boundary_loss: float = setting(0.0, not_negative, "weight of the boundary term")
     composition_range: float = setting(1.0, positive_float, "highest value the composition term takes a picture to have; "
                                        "the published code divided by 255 twice, which is 255 here")
-    batch_norm_decay: float = setting(0.999, positive_float, "of the moving statistics, a step; runs of less than some "
-                                      "3000 steps want 0.99 or lower")
+    batch_norm_decay: float = setting(0.999, positive_float, "of batch norm's moving statistics, a step; lower in the first "
+                                      "steps from scratch")
     use_ema: bool = setting(False, switch, "keep an exponential moving average of the weights beside them")
     ema_decay: float = setting(0.999, positive_float, "of that average, a step")
     max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")

@@ -10,7 +10,7 @@ rm -rf "$out"
 mmnet() { "$root/.venv/bin/python" -m mmnet "$@"; }
 train() {
     mmnet train --dataset_path "$out/portraits" --train_dir "$out/run" --width_multiplier 0.5 --size 128 --batch_size 16 \
-        --learning_rate 2e-3 --batch_norm_decay 0.97 --step_save_summaries 25 --max_step_from_restore "$1"
+        --learning_rate 2e-3 --step_save_summaries 25 --max_step_from_restore "$1"
 }
 evaluate() { mmnet evaluate --dataset_path "$out/portraits" --output "$out/run" "$@"; }
 

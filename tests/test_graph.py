@@ -19,7 +19,8 @@ def test_golden_five_steps(test_data):
         values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-304500"))
         report = checkpoint.restore(session, values, graph.variables)
         assert len(report.loaded) == 1170 and not report.missing and not report.unused and not report.reshaped
-        feed = {graph.images: golden["images"], graph.truths: golden["masks"][..., 0], graph.learning_rate: 1e-4}
+        feed = {graph.images: golden["images"], graph.truths: golden["masks"][..., 0], graph.learning_rate: 1e-4,
+                graph.batch_norm_decay: 0.999}
         for row in golden["losses"]:
             losses = session.run([graph.step, graph.losses], feed)[1]
             for name, expected in zip(golden["columns"], row):
@@ -40,7 +41,8 @@ def test_golden_five_steps(test_data):
 @pytest.fixture(scope="module")
 def feed():
     random = np.random.RandomState(0)
-    return {"images": random.uniform(0, 255, (2, 32, 32, 3)), "truths": random.rand(2, 32, 32), "learning_rate": 0.01}
+    return {"images": random.uniform(0, 255, (2, 32, 32, 3)), "truths": random.rand(2, 32, 32), "learning_rate": 0.01,
+            "batch_norm_decay": 0.9}
 
 
 def run_step(session, graph, feed):

@@ -1,6 +1,6 @@
 import pytest
 
-from mmnet.training.schedule import learning_rate
+from mmnet.training.schedule import batch_norm_decay, learning_rate
 
 
 def test_schedules():
@@ -21,3 +21,13 @@ def test_warm_up_rises_in_a_line_to_the_highest():
 def test_a_schedule_that_ends_needs_its_end(schedule):
     with pytest.raises(ValueError, match="needs its end: --max_step_from_restore"):
         learning_rate(0, 1.0, schedule)
+
+
+def test_moving_statistics_follow_fast_at_first():
+    assert batch_norm_decay(0, 0.999) == pytest.approx(0.1)
+    assert batch_norm_decay(90, 0.999) == pytest.approx(0.91)
+    assert batch_norm_decay(304500, 0.999) == 0.999
+    left = 1.0  # of the initial value
+    for step in range(100):
+        left *= batch_norm_decay(step, 0.999)
+    assert left < 1e-9

@@ -19,6 +19,7 @@ class TrainingGraph(NamedTuple):
     images: tf.Tensor  # placeholder float32 [N,size,size,3] 0..255
     truths: tf.Tensor  # placeholder float32 [N,size,size] 0..1
     learning_rate: tf.Tensor  # placeholder, scalar
+    batch_norm_decay: tf.Tensor  # placeholder, scalar: of the moving statistics
     step: tf.Operation  # updates every variable; a loss that is not finite stops it before it touches any
     losses: Dict[str, tf.Tensor]  # total, model, regularization and the terms, before the update
     alphas: tf.Tensor  # [N,size,size]
@@ -30,7 +31,7 @@ class TrainingGraph(NamedTuple):
 
 
 def build_training_graph(batch_size, size, width_multiplier, term_weights, decay, optimizer="adam",
-                         composition_range=1.0, trainable_scopes=None, batch_norm_decay=0.999, ema_decay=None):
+                         composition_range=1.0, trainable_scopes=None, ema_decay=None):
     """Build into the default graph.
 
     Args:
@@ -43,6 +44,7 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
     images = tf.placeholder(tf.float32, [batch_size, size, size, 3], name="images")
     truths = tf.placeholder(tf.float32, [batch_size, size, size], name="truths")
     learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
+    batch_norm_decay = tf.placeholder(tf.float32, [], name="batch_norm_decay")
     images01 = images / 255.0
     outputs = mmnet(images01, True, width_multiplier)
     global_step = tf.get_variable("global_step", [], tf.int32, tf.zeros_initializer(), trainable=False)
@@ -74,5 +76,6 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
             step = tf.group(*[average.assign_sub((average - variable.read_value()) * (1 - ema_decay))
                               for variable, average in averages.items()])
     losses = dict({"total": total, "model": model, "regularization": regularization}, **terms)
-    return TrainingGraph(images, truths, learning_rate, step, losses, tf.nn.softmax(outputs.logits)[..., 1], global_step,
-                         tf.global_variables(), slots, averages, tf.global_variables_initializer())
+    return TrainingGraph(images, truths, learning_rate, batch_norm_decay, step, losses,
+                         tf.nn.softmax(outputs.logits)[..., 1], global_step, tf.global_variables(), slots, averages,
+                         tf.global_variables_initializer())

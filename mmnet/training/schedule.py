@@ -1,4 +1,4 @@
-"""The learning rate as a pure function of the step: nothing to save, nothing to restore."""
+"""What changes with the step, as pure functions of it: nothing to save, nothing to restore."""
 import math
 
 
@@ -24,3 +24,12 @@ def learning_rate(step, highest, schedule="fixed", last_step=None, warm_up_steps
     if schedule == "cosine":
         return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / last_step)))
     return rate
+
+
+def batch_norm_decay(global_step, highest):
+    """Decay of the moving statistics: min(highest, (1 + step) / (10 + step)).
+
+    At a fixed .999 the initial values still make up 7 % after 2,600 steps, which wrecks the scores of a short run: the
+    initial variance of 1 is far above that of most layers. The published checkpoints are past this ramp.
+    """
+    return min(highest, (1 + global_step) / (10 + global_step))

@@ -24,7 +24,7 @@ from mmnet.files import write_text
 from mmnet.training import lineage
 from mmnet.training.graph import build_training_graph
 from mmnet.training.saver import Saver
-from mmnet.training.schedule import learning_rate
+from mmnet.training.schedule import batch_norm_decay, learning_rate
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
 
@@ -59,7 +59,7 @@ def train(settings):
     tf.set_random_seed(settings.seed)
     graph = build_training_graph(
         settings.batch_size, settings.size, settings.width_multiplier, term_weights, settings.weight_decay,
-        settings.optimizer, settings.composition_range, settings.trainable_scopes, settings.batch_norm_decay,
+        settings.optimizer, settings.composition_range, settings.trainable_scopes,
         settings.ema_decay if settings.use_ema else None)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(tf.Session())
@@ -97,8 +97,9 @@ def train(settings):
             said = (step + 1) % settings.step_save_summaries == 0 or step + 1 == last_step
             fetches = {"step": graph.step, "losses": graph.losses, "alphas": graph.alphas if said else ()}
             try:
-                fetched = session.run(fetches, {graph.images: batch.images, graph.truths: batch.masks / np.float32(255),
-                                                graph.learning_rate: rate})
+                fetched = session.run(fetches, {
+                    graph.images: batch.images, graph.truths: batch.masks / np.float32(255), graph.learning_rate: rate,
+                    graph.batch_norm_decay: batch_norm_decay(global_step, settings.batch_norm_decay)})
             except tf.errors.InvalidArgumentError as error:
                 if "not finite" not in str(error):
                     raise
