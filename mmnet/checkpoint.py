@@ -101,8 +101,8 @@ def restore(session, values, variables):
             reshaped.append((name, list(values[name].shape), shape))
         else:
             loaded[name] = variable
-    # The tensor that the initializer assigns, which is not always variable.initial_value: TensorFlow rewrites those that
-    # depend on other variables.
+    # The tensor that the initializer assigns, which is not always variable.initial_value: TensorFlow rewrites those
+    # that depend on other variables.
     session.run([variable.initializer for variable in loaded.values()],
                 {variable.initializer.inputs[1]: values[name] for name, variable in loaded.items()})
     names = {variable.op.name for variable in variables}
@@ -113,7 +113,7 @@ def write(prefix, values, files=None):
     """Write a checkpoint that appears whole or not at all: built in a folder beside it, then moved, the index last.
 
     Args:
-        values: name -> array. files: more files to move before the index, so that they are there with it: suffix -> text.
+        values: name -> array. files: suffix -> text of more files, there before the index is.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.

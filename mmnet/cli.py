@@ -129,7 +129,8 @@ def _add_flag(parser, field):
     if field.metadata["kind"] is config.switch:
         options.update(action="store_const", const="true")
     elif count is not None:
-        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else field.name.rpartition("_")[2].upper())
+        name = field.name.rpartition("_")[2].upper()
+        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else name)
     else:
         options.update(metavar=field.name.rpartition("_")[2].upper())
     if field.metadata["positional"]:

@@ -1,7 +1,7 @@
 """Typed settings: one frozen dataclass a verb. A YAML preset and the command line fill them; no TensorFlow here.
 
-The order of precedence is flag, preset, the run that made the checkpoint, default. A preset may serve several verbs, so it may hold any verb's settings;
-a name that no verb knows is an error.
+The order of precedence is flag, preset, the run that made the checkpoint, default. A preset may serve several verbs, so
+it may hold any verb's settings; a name that no verb knows is an error.
 """
 import dataclasses
 import difflib
@@ -112,13 +112,13 @@ class Train:
                                             "joined", "+")
     train_dir: str = setting(NEEDED, str, "folder for checkpoints, TensorBoard events and the configuration")
     dataset_split_name: str = setting("train", str, "SPLIT, the folder below each data set")
-    dataset_weights: Optional[Tuple[float, ...]] = setting(None, positive_float, "how often each data set is drawn from, "
-                                                           "one number each; without it, every picture alike", "+")
+    dataset_weights: Optional[Tuple[float, ...]] = setting(None, positive_float, "how often each data set is drawn "
+                                                           "from, one number each; without it, every picture alike", "+")
     augmentation_method: str = setting("resize_random_scale_crop_flip_rotate", one_of(
         "resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich"), "resize_bilinear, "
         "resize_random_scale_crop_flip_rotate (the published one), or rich (that, and colours, noise, blur, ...)")
-    cache: str = setting("memory", one_of("none", "memory", "disk"), "where decoded pictures are kept: none, memory (on "
-                         "disk where they exceed --cache_budget) or disk")
+    cache: str = setting("memory", one_of("none", "memory", "disk"), "where decoded pictures are kept: none, memory "
+                         "(on disk where they exceed --cache_budget) or disk")
     cache_budget: int = setting(4 << 30, size_in_bytes, "most memory for decoded pictures (500MB, 4GB, ...)")
     batch_size: int = setting(32, positive_int, "pictures a step")
     seed: int = setting(0, seed_number, "of the weights, the order of the pictures and their augmentation")
@@ -151,10 +151,10 @@ class Train:
     lambda_laplacian_loss: float = setting(0.0, not_negative, "weight of the Laplacian pyramid term")
     lambda_focal_loss: float = setting(0.0, not_negative, "weight of the focal term")
     lambda_boundary_loss: float = setting(0.0, not_negative, "weight of the boundary term")
-    composition_range: float = setting(1.0, positive_float, "highest value the composition term takes a picture to have; "
-                                       "the published code divided by 255 twice, which is 255 here")
-    batch_norm_decay: float = setting(0.999, positive_float, "of batch norm's moving statistics, a step; lower in the first "
-                                      "steps from scratch")
+    composition_range: float = setting(1.0, positive_float, "highest value the composition term takes a picture to "
+                                       "have; the published code divided by 255 twice, which is 255 here")
+    batch_norm_decay: float = setting(0.999, positive_float, "of batch norm's moving statistics, a step; lower in the "
+                                      "first steps from scratch")
     use_ema: bool = setting(False, switch, "keep an exponential moving average of the weights beside them")
     ema_decay: float = setting(0.999, positive_float, "of that average, a step")
     max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")
@@ -170,7 +170,7 @@ class Evaluate:
     dataset_path: str = setting(NEEDED, str, "folder that holds SPLIT/image and SPLIT/mask")
     dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
     checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest, or its every "
-                                             "checkpoint with --valid_type loop; without it untrained weights are scored")
+                                             "checkpoint with --valid_type loop; without it the weights are untrained")
     valid_type: str = setting("once", one_of("once", "loop"), "once, or loop: every checkpoint of the folder, also "
                               "those that appear later; what is already scored is not computed again")
     watch_timeout: Optional[float] = setting(None, timespan, "end the loop after this time without a new checkpoint "

@@ -63,7 +63,8 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
             if result is None:
                 step = predictor.restore(prefix)[1] if prefix else None
                 if read_only:  # said once, after what may be wrong with the checkpoint and before the long part
-                    log.warning("%s cannot be written: the scores are printed only (--output FOLDER keeps them)", read_only)
+                    log.warning("%s cannot be written: the scores are printed only (--output FOLDER keeps them)",
+                                read_only)
                     read_only = None
                 with tempfile.TemporaryDirectory() as folder:
                     # Scoring takes a while, and a trainer deletes its older checkpoints: the best is kept from a copy.
@@ -97,7 +98,8 @@ def _write(result, evaluation, split, output, records, identity, copy):
             folder = os.path.join(output, "best", tag(column, split).replace("/", "_"))
             _keep_best(folder, score, copy, metric_of(column)[0] in HIGHER_IS_BETTER)
     write_text(records + ".csv", to_csv(result))
-    write_text(records + ".json", json.dumps({"identity": identity, "scores": published(result, split)}, indent=1) + "\n")
+    record = {"identity": identity, "scores": published(result, split)}
+    write_text(records + ".json", json.dumps(record, indent=1) + "\n")
 
 
 def _records(output, pairs, split, target_eval_shape, prefix):

@@ -48,7 +48,8 @@ def _gradient(v):
     """Mean absolute difference of the Sobel gradients (divided by 8; zeros beyond the border), x and y alike."""
     sobel = tf.constant([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], tf.float32) / 8
     filters = tf.stack([sobel, tf.transpose(sobel)], axis=2)[:, :, tf.newaxis]
-    return tf.reduce_mean(tf.abs(tf.nn.conv2d(v["alphas"] - v["truths"], filters, strides=[1, 1, 1, 1], padding="SAME")))
+    gradients = tf.nn.conv2d(v["alphas"] - v["truths"], filters, strides=[1, 1, 1, 1], padding="SAME")
+    return tf.reduce_mean(tf.abs(gradients))
 
 
 def _cross_entropy(v):

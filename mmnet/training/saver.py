@@ -28,7 +28,8 @@ class Saver:
     def save(self, step, values, record):
         """Begin to write ``values`` (name -> array) as the checkpoint of ``step``, with ``record`` (JSON) beside it."""
         self.wait()
-        self._writing = self._pool.submit(self._write, os.path.join(self._folder, "%s-%d" % (NAME, step)), values, record)
+        prefix = os.path.join(self._folder, "%s-%d" % (NAME, step))
+        self._writing = self._pool.submit(self._write, prefix, values, record)
 
     def wait(self):
         if self._writing is not None:

@@ -15,7 +15,8 @@ def learning_rate(step, highest, schedule="fixed", last_step=None, warm_up_steps
         ValueError: a schedule that ends, without last_step.
     """
     if schedule in ("polynomial", "cosine") and not last_step:
-        raise ValueError("the %s schedule needs its end: --max_step_from_restore or --max_epoch_from_restore" % schedule)
+        raise ValueError("the %s schedule needs its end: --max_step_from_restore or --max_epoch_from_restore"
+                         % schedule)
     rate = highest * min(1.0, (step + 1) / warm_up_steps) if warm_up_steps else highest
     if schedule == "step":
         return rate * decay ** (step // decay_steps)

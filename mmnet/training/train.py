@@ -42,8 +42,8 @@ def train(settings):
     """Train as ``settings`` (config.Train) say; return the exit code: 0, or 128 + the signal that ended it.
 
     Raises:
-        FileNotFoundError, ValueError: data or a checkpoint that does not fit; a loss that is not finite (after the state
-            before that step is saved). OSError: a checkpoint that cannot be written.
+        FileNotFoundError, ValueError: data or a checkpoint that does not fit; a loss that is not finite (the state
+            before that step is saved first). OSError: a checkpoint that cannot be written.
     """
     term_weights = _term_weights(settings)
     data_sets = [load_pairs(path, settings.dataset_split_name) for path in settings.dataset_path]
