@@ -8,6 +8,8 @@ import json
 import logging
 import sys
 
+from humanfriendly import format_size
+
 from mmnet import __version__, config
 from mmnet.files import is_writable
 
@@ -122,23 +124,26 @@ def _parser():
     return parser
 
 
+METAVARS = {config.positive_int: "N", config.whole_number: "N", config.seed_number: "N", config.network_size: "PIXELS",
+            config.positive_float: "X", config.not_negative: "X", config.timespan: "TIME", config.size_in_bytes: "BYTES"}
+
+
 def _add_flag(parser, field):
     """A flag that leaves no trace where it is not given, so that a preset or the default can speak."""
-    about, count = field.metadata["about"].replace("%", "%%"), field.metadata["count"]
+    about, kind, count = field.metadata["about"].replace("%", "%%"), field.metadata["kind"], field.metadata["count"]
     options = {"default": argparse.SUPPRESS}
-    if field.metadata["kind"] is config.switch:
+    if kind is config.switch:
         options.update(action="store_const", const="true")
-    elif count is not None:
-        name = field.name.rpartition("_")[2].upper()
-        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else name)
     else:
-        options.update(metavar=field.name.rpartition("_")[2].upper())
+        metavar = METAVARS.get(kind, field.name.rpartition("_")[2].upper())
+        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else metavar)
     if field.metadata["positional"]:
         parser.add_argument(field.name, help=about, **options)
         return
     if field.default is config.NEEDED:
         about += " (needed)"
-    elif field.default not in (None, False):
+    elif field.default is not None and field.default is not False:
         shown = field.default if isinstance(field.default, tuple) else (field.default,)
-        about += " (default: %s)" % " ".join(map(str, shown))
+        show = (lambda value: format_size(value, binary=True)) if kind is config.size_in_bytes else str
+        about += " (default: %s)" % " ".join(map(show, shown))
     parser.add_argument("--" + field.name, help=about, **options)

@@ -77,6 +77,9 @@ def test_synthesize(capfd, tmp_path):
 def test_help_names_every_default(capfd):
     code, out, err = run(capfd, "evaluate", "--help")
     assert code == 0 and "(default: 800 600)" in " ".join(out.split()) and "(needed)" in out
+    out = " ".join(run(capfd, "train", "--help")[1].split())
+    for part in ("(default: 0.0001)", "(default: 4 GiB)", "focal term (default: 0.0)", "augmentation (default: 0)"):
+        assert part in out
     assert run(capfd, "--version")[1].startswith("mmnet ")
 
 
