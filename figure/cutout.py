@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from mmnet.data.images import save_jpeg, save_png
+from mmnet.data.images import save_png
 from mmnet.data.synthetic import draw_portrait
 from mmnet.delivery.predict import compose, matte
 from mmnet.delivery.predictor import CheckpointPredictor

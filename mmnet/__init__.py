@@ -10,7 +10,8 @@ Rooms, and the direction of imports (each may use those above it):
     data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
                     samples.py (decoded once, cached) · augment.py · batches.py (what a training step gets)
     networks/       layers.py · mmnet.py
-    training/       losses.py · graph.py (one step) · schedule.py · lineage.py · saver.py · train.py (the loop)
+    training/       losses.py · graph.py (one step) · schedule.py · restore.py · lineage.py · saver.py ·
+                    train.py (the loop)
     scoring/        metrics.py · evaluate.py (any Predict over the pairs) · report.py
     delivery/       predictor.py (a checkpoint as a Predict) · validate.py · predict.py
     cli.py          the only argument parser

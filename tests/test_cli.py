@@ -4,7 +4,6 @@ import os
 import shutil
 
 import cv2
-import pytest
 
 from conftest import SMALL
 from mmnet import checkpoint

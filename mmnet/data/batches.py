@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import List, NamedTuple, Tuple
 
-import cv2
 import numpy as np
 
 from mmnet.data.augment import augment, sample_side

@@ -6,13 +6,10 @@ import os
 import signal
 import textwrap
 import time
-from typing import NamedTuple, Optional
 
 import numpy as np
 from humanfriendly import format_timespan
-from humanfriendly.tables import format_pretty_table
 
-from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.config import RUN_FILE, to_yaml
 from mmnet.data.augment import sample_side
@@ -23,19 +20,13 @@ from mmnet.events import open_events, strip, write_events
 from mmnet.files import write_text
 from mmnet.training import lineage
 from mmnet.training.graph import build_training_graph
+from mmnet.training.restore import restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
 
 log = logging.getLogger(__name__)
-
-
-class Start(NamedTuple):
-    """Where training begins."""
-    step_from_restore: int = 0
-    parent: Optional[dict] = None  # lineage.describe_parent of the warm start
-    data_sets: tuple = ()  # of the record of the same run's checkpoint
 
 
 def train(settings):
@@ -64,7 +55,7 @@ def train(settings):
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(tf.Session())
         session.run(graph.initializer)
-        start = _restore(session, graph, settings)
+        start = restore(session, graph, settings)
         session.graph.finalize()
         write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
         saver = stack.enter_context(contextlib.closing(Saver(settings.train_dir, settings.max_to_keep)))
@@ -124,67 +115,6 @@ def train(settings):
         log.info("stopped by %s at step %d", signal.Signals(stopped_by[0]).name, global_step)
         return 128 + stopped_by[0]
     return 0
-
-
-def _restore(session, graph, settings):
-    """Bring the graph to where training begins, in this order:
-
-    1. train_dir's own latest checkpoint: the same run goes on, slots, averages and position included;
-    2. --checkpoint_path: a warm start: its variables as far as the scopes let them in, the global step goes on;
-    3. nothing: scratch.
-    """
-    own = checkpoint.list_checkpoints(settings.train_dir)
-    if own:
-        report = checkpoint.restore(session, checkpoint.read(own[-1]), graph.variables)
-        if report.missing or report.reshaped:
-            raise ValueError("%s was trained with other settings (%s): give them again, or another --train_dir" % (
-                own[-1], "; ".join(_differences(report))))
-        record = lineage.read(own[-1]) or {}
-        log.info("going on from %s", own[-1])
-        return Start(*(record[name] for name in Start._fields)) if record else Start()
-    if settings.checkpoint_path is None:
-        log.info("from scratch")
-        _start_averages(session, graph, {})
-        return Start()
-    prefix = checkpoint.resolve(settings.checkpoint_path)
-    values = checkpoint.read(prefix)
-    include, exclude = settings.checkpoint_include_scopes, settings.checkpoint_exclude_scopes
-    wanted = {name: value for name, value in values.items()
-              if (include is None or name.startswith(tuple(include) + ("global_step",)))
-              and not (exclude and name.startswith(tuple(exclude)))
-              and not (settings.reset_optimizer and name in graph.slots)}
-    report = checkpoint.restore(session, wanted, graph.variables)
-    skipped = sorted(values.keys() - wanted.keys())
-    log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    must = [name for name in report.missing if name in {v.op.name for v in tf.global_variables("MMNet")}
-            and name not in graph.slots and name not in skipped and not name.endswith(checkpoint.AVERAGE)]
-    if (must or report.reshaped) and not settings.ignore_missing_vars:
-        raise ValueError("%s does not fit (%s): --ignore_missing_vars starts those fresh" % (
-            prefix, "; ".join(_differences(report._replace(missing=must)))))
-    _start_averages(session, graph, report.loaded)
-    return Start(parent=lineage.describe_parent(prefix, int(session.run(graph.global_step))))
-
-
-def _start_averages(session, graph, loaded):
-    """Moving averages that were not loaded begin at their weights."""
-    fresh = {average.op.name: variable for variable, average in graph.averages.items() if average.op.name not in loaded}
-    checkpoint.restore(session, session.run(fresh), [graph.averages[variable] for variable in fresh.values()])
-
-
-def _table(report, skipped):
-    rows = []
-    for kind, names in (("loaded", report.loaded), ("missing, left as initialized", report.missing),
-                        ("reshaped, left as initialized", ["%s %s there, %s here" % row for row in report.reshaped]),
-                        ("skipped by the flags", skipped), ("not in this network", sorted(set(report.unused)))):
-        rows.append([kind, len(names), ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")])
-    return format_pretty_table(rows, ["variables", "count", "the first"])
-
-
-def _differences(report):
-    if report.reshaped:
-        yield "%d of another shape, first %s %s there, %s here" % ((len(report.reshaped),) + report.reshaped[0])
-    if report.missing:
-        yield "%d missing, first %s" % (len(report.missing), report.missing[0])
 
 
 def _say(global_step, step, last_step, losses, speed, batch_size):
