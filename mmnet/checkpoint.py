@@ -2,6 +2,7 @@
 
 A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
 """
+import hashlib
 import logging
 import os
 import re
@@ -135,7 +136,19 @@ def write(prefix, values, files=None):
         raise OSError("checkpoint %s cannot be written: %s" % (prefix, str(error).splitlines()[0])) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
+    mark_latest(prefix)
+
+
+def mark_latest(prefix):
+    """Write TensorFlow's ``checkpoint`` file, which names the latest checkpoint of a folder."""
+    folder, name = os.path.split(prefix)
     write_text(os.path.join(folder, "checkpoint"), 'model_checkpoint_path: "%s"\n' % name)
+
+
+def index_sha256(prefix):
+    """Tells one checkpoint from another by content: the index holds a checksum of every variable."""
+    with open(prefix + ".index", "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def delete(prefix):

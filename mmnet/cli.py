@@ -35,8 +35,7 @@ def main(argv=None):
 
 
 def run_train(settings):
-    if not is_writable(settings.train_dir):
-        raise ValueError("--train_dir %s cannot be written" % settings.train_dir)
+    _need_writable("--train_dir", settings.train_dir)
     if settings.dataset_weights and len(settings.dataset_weights) != len(settings.dataset_path):
         raise ValueError("--dataset_weights: one number for each of the %d data sets, not %d"
                          % (len(settings.dataset_path), len(settings.dataset_weights)))
@@ -64,8 +63,7 @@ def run_evaluate(settings):
 
 
 def run_predict(settings):
-    if not is_writable(settings.output):
-        raise ValueError("--output %s cannot be written" % settings.output)
+    _need_writable("--output", settings.output)
 
     from mmnet.delivery import predict
     from mmnet.delivery.predictor import CheckpointPredictor
@@ -98,6 +96,11 @@ def run_synthesize(settings):
 RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "synthesize": run_synthesize}
 
 
+def _need_writable(flag, folder):
+    if not is_writable(folder):
+        raise ValueError("%s %s cannot be written" % (flag, folder))
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         sys.exit(_fail(self.prog, message))
@@ -125,7 +128,8 @@ def _parser():
 
 
 METAVARS = {config.positive_int: "N", config.whole_number: "N", config.seed_number: "N", config.network_size: "PIXELS",
-            config.positive_float: "X", config.not_negative: "X", config.timespan: "TIME", config.size_in_bytes: "BYTES"}
+            config.positive_float: "X", config.not_negative: "X", config.decay: "X", config.timespan: "TIME",
+            config.size_in_bytes: "BYTES"}
 
 
 def _add_flag(parser, field):

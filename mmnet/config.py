@@ -51,6 +51,13 @@ def not_negative(text):
     return value
 
 
+def decay(text):
+    value = not_negative(text)
+    if value >= 1:
+        raise ValueError("a number from 0 to below 1, not %r" % text)
+    return value
+
+
 def network_size(text):
     if not text.isdigit() or int(text) < 32 or int(text) % 32:
         near = [round(int(text) / 32) * 32 or 32] if text.isdigit() else [128, 256]
@@ -153,10 +160,10 @@ class Train:
     lambda_boundary_loss: float = setting(0.0, not_negative, "weight of the boundary term")
     composition_range: float = setting(1.0, positive_float, "highest value the composition term takes a picture to "
                                        "have; the published code divided by 255 twice, which is 255 here")
-    batch_norm_decay: float = setting(0.999, positive_float, "of batch norm's moving statistics, a step; lower in the "
+    batch_norm_decay: float = setting(0.999, decay, "of batch norm's moving statistics, a step; lower in the "
                                       "first steps from scratch")
     use_ema: bool = setting(False, switch, "keep an exponential moving average of the weights beside them")
-    ema_decay: float = setting(0.999, positive_float, "of that average, a step")
+    ema_decay: float = setting(0.999, decay, "of that average, a step")
     max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")
     max_epoch_from_restore: Optional[float] = setting(None, positive_float, "stop after so many epochs")
     step_save_checkpoint: int = setting(500, positive_int, "steps between two checkpoints")

@@ -8,11 +8,6 @@ from mmnet import checkpoint
 from mmnet.compat import tf
 
 
-def delete(prefix):
-    for path in checkpoint.files_of(prefix):
-        os.unlink(path)
-
-
 @pytest.fixture
 def run(write_checkpoints, tmp_path):
     """A folder with checkpoints of steps 9, 10 and 100."""
@@ -79,7 +74,7 @@ def test_watch_yields_each_once_also_what_comes_while_busy(run, write_checkpoint
         steps.append(checkpoint.step_of(prefix))
         if steps == [9]:
             write_checkpoints(50, folder=run)  # written while 9 is scored
-            delete(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
+            checkpoint.delete(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
     assert steps == [9, 50, 100]
 
 

@@ -142,6 +142,7 @@ def test_bad_trainings(capfd, portraits, tmp_path):
 
     assert_refused(train("--learning_rate", "high"), "--learning_rate: a number above 0, not 'high'")
     assert_refused(train("--lambda_comp_loss", "-1"), "--lambda_comp_loss: a number, 0 or more")
+    assert_refused(train("--ema_decay", "1.5"), "--ema_decay: a number from 0 to below 1, not '1.5'")
     assert_refused(train("--optimizer", "lion"), "--optimizer: one of adam, gd, momentum, rmsprop, not 'lion'")
     assert_refused(train("--dataset_weights", 1, 2), "one number for each of the 1 data sets, not 2")
     assert_refused(train("--cache_budget", "much"), "--cache_budget: a size such as 500MB")

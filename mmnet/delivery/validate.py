@@ -5,7 +5,6 @@ Below ``output`` (by default the checkpoint's folder):
     eval/<data set>-<split>-<H>x<W>/   <checkpoint>.csv: a line a picture; <checkpoint>.json: means and their origin
     best/<metric>/                     the best checkpoint for that metric, and score.json
 """
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,7 @@ import numpy as np
 
 from mmnet import checkpoint
 from mmnet.config import RUN_FILE
+from mmnet.data.pairs import manifest_sha256
 from mmnet.delivery.predictor import CheckpointPredictor
 from mmnet.events import open_events, strip, write_events
 from mmnet.files import is_writable, write_bytes, write_text
@@ -53,11 +53,11 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
     if read_only:
         output = None
     settings = {"width_multiplier": width_multiplier, "size": size, "target_eval_shape": list(target_eval_shape),
-                "all_metrics": all_metrics, "use_ema": use_ema, "pictures": _fingerprint(pairs)}
+                "all_metrics": all_metrics, "use_ema": use_ema, "pictures": manifest_sha256(pairs)}
     predictor = CheckpointPredictor(width_multiplier, size, use_ema)
     for prefix in prefixes:
         try:
-            identity = dict(settings, checkpoint=_sha256(prefix + ".index") if prefix else None)
+            identity = dict(settings, checkpoint=checkpoint.index_sha256(prefix) if prefix else None)
             records = output and _records(output, pairs, split, target_eval_shape, prefix)
             result = _recorded(records, prefix, identity) if loop and output else None
             if result is None:
@@ -148,11 +148,10 @@ def _keep_best(folder, score, copy, higher_is_better):
                 with open(path, "rb") as file:
                     write_bytes(os.path.join(folder, os.path.basename(path)), file.read())
         write_text(score_path, json.dumps(score, indent=1) + "\n")
-        write_text(os.path.join(folder, "checkpoint"), 'model_checkpoint_path: "%s"\n' % name)
+        checkpoint.mark_latest(os.path.join(folder, name))
     for prefix in checkpoint.list_checkpoints(folder):  # the one before, also where a kill had left it
         if os.path.basename(prefix) != name:
-            for path in checkpoint.files_of(prefix):
-                os.unlink(path)
+            checkpoint.delete(prefix)
 
 
 def _copy(prefix, folder):
@@ -163,16 +162,3 @@ def _copy(prefix, folder):
     if os.path.exists(run):
         shutil.copy(run, folder)
     return os.path.join(folder, os.path.basename(prefix))
-
-
-def _fingerprint(pairs):
-    """Tells one set of pictures from another: a hash over stems and file sizes."""
-    digest = hashlib.sha256()
-    for pair in pairs:
-        digest.update(("%s %d %d\n" % (pair.stem, os.path.getsize(pair.image), os.path.getsize(pair.mask))).encode())
-    return digest.hexdigest()
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()

@@ -44,7 +44,7 @@ def mmnet(images01, training, width_multiplier=1.0):
 
     Args:
         images01: float32 [N,size,size,3] in 0..1, RGB; size a multiple of 32, known when the graph is built.
-        training: bool; whether batch norm uses the batch's statistics (and updates the moving ones) or the moving ones.
+        training: bool; whether batch norm uses the batch's statistics or the moving ones.
         width_multiplier: factor on every channel count but the classifiers'.
 
     Returns:

@@ -1,5 +1,4 @@
 """Where a checkpoint comes from: the JSON beside it."""
-import hashlib
 import json
 import os
 import platform
@@ -9,16 +8,13 @@ import numpy as np
 
 from mmnet import __version__, checkpoint
 from mmnet.compat import tf
+from mmnet.data.pairs import manifest_sha256
 
 
 def describe_data(dataset_path, split, pairs, weight=None):
-    """A data set as lineage records it; the manifest hash covers names and file sizes."""
-    manifest = hashlib.sha256()
-    for pair in pairs:
-        for path in (pair.image, pair.mask):
-            manifest.update(("%s %d\n" % (os.path.basename(path), os.path.getsize(path))).encode())
+    """A data set as lineage records it."""
     return {"path": os.path.abspath(dataset_path), "split": split, "pictures": len(pairs), "weight": weight,
-            "manifest_sha256": manifest.hexdigest()}
+            "manifest_sha256": manifest_sha256(pairs)}
 
 
 def count_steps(data_sets, earlier, steps):
@@ -31,9 +27,8 @@ def count_steps(data_sets, earlier, steps):
 
 
 def describe_parent(prefix, global_step):
-    with open(prefix + ".index", "rb") as file:
-        return {"path": os.path.abspath(prefix), "index_sha256": hashlib.sha256(file.read()).hexdigest(),
-                "global_step": global_step, "lineage": read(prefix)}
+    return {"path": os.path.abspath(prefix), "index_sha256": checkpoint.index_sha256(prefix),
+            "global_step": global_step, "lineage": read(prefix)}
 
 
 def record(global_step, step_from_restore, parent, data_sets, learning_rate, configuration):

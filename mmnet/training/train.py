@@ -58,14 +58,14 @@ def train(settings):
         start = restore(session, graph, settings)
         session.graph.finalize()
         write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
-        saver = stack.enter_context(contextlib.closing(Saver(settings.train_dir, settings.max_to_keep)))
-        writer = stack.enter_context(contextlib.closing(open_events(settings.train_dir)))
-        stopped_by = stack.enter_context(_signals())
         side = sample_side(settings.size, settings.augmentation_method)
         samples = [open_samples(pairs, side, settings.cache, settings.cache_budget * len(pairs) // pictures)
                    for pairs in data_sets]
         for data_set in samples:
             data_set.fill()
+        stopped_by = stack.enter_context(_signals())  # until here Ctrl-C just ends; from here on it saves first
+        saver = stack.enter_context(contextlib.closing(Saver(settings.train_dir, settings.max_to_keep)))
+        writer = stack.enter_context(contextlib.closing(open_events(settings.train_dir)))
         input_batches = stack.enter_context(contextlib.closing(batches(
             samples, settings.size, settings.augmentation_method, settings.batch_size, settings.seed,
             start.step_from_restore, settings.dataset_weights)))
