@@ -3,6 +3,7 @@
 Rooms, and the direction of imports (each may use those above it):
 
     compat.py       the only import of TensorFlow: 1.15 and 2.x, graph mode
+    backend.py      what a session needs to know of the machine
     config.py       typed settings, one dataclass a verb; YAML preset and flags
     files.py        whole-or-nothing writing          progress.py   progress of long work
     checkpoint.py   find, read, restore with a report, write, watch

@@ -62,7 +62,7 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
         raise ValueError("--trainable_scopes %s: no variable's name starts so" % " ".join(trainable_scopes))
     network = set(tf.global_variables())
     rule = OPTIMIZERS[optimizer](learning_rate)
-    gradients = rule.compute_gradients(total, trained)
+    gradients = rule.compute_gradients(total, trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
     with tf.control_dependencies([total]):
         moves = [moving.assign_sub((moving - batch) * (1 - batch_norm_decay))
                  for moving, batch in tf.get_collection(BATCH_STATISTICS)]

@@ -26,7 +26,7 @@ def loss_terms(logits, coarse_logits, images01, truths, names):
 
 def total_loss(terms, weights, regularization):
     """(sum of weight x term) / (sum of the weights) + regularization, and the first part alone, the model's loss."""
-    model = tf.add_n([weights[name] * term for name, term in terms.items()]) / sum(weights.values())
+    model = sum(weights[name] * term for name, term in terms.items()) / sum(weights.values())
     return model + regularization, model
 
 

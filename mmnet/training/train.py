@@ -10,6 +10,7 @@ import time
 import numpy as np
 from humanfriendly import format_timespan
 
+from mmnet.backend import training_session_config
 from mmnet.compat import tf
 from mmnet.config import RUN_FILE, to_yaml
 from mmnet.data.augment import sample_side
@@ -53,7 +54,7 @@ def train(settings):
         settings.optimizer, settings.composition_range, settings.trainable_scopes,
         settings.ema_decay if settings.use_ema else None)
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(tf.Session())
+        session = stack.enter_context(tf.Session(config=training_session_config()))
         session.run(graph.initializer)
         start = restore(session, graph, settings)
         session.graph.finalize()
