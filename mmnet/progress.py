@@ -1,8 +1,7 @@
 """Progress of long work on stderr: one line that renews itself on a terminal, a plain line now and then elsewhere."""
+import datetime
 import sys
 import time
-
-from humanfriendly import format_timespan
 
 TERMINAL_SECONDS = 0.2  # between two renewals
 PLAIN_SECONDS = 10.0
@@ -27,7 +26,7 @@ def progress(items, total, what, unit="pictures", count=None):
             continue
         said = now
         rate = done / (now - start)
-        left = format_timespan(round((total - done) / rate))
+        left = datetime.timedelta(seconds=round((total - done) / rate))
         line = "%s: %d / %d %s, %.1f %s/s, %s left" % (what, done, total, unit, rate, unit, left)
         sys.stderr.write("\r\033[K" + line if terminal else line + "\n")
         sys.stderr.flush()

@@ -3,6 +3,8 @@ import ast
 import dataclasses
 import glob
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -48,12 +50,20 @@ def test_imports(path):
 
 
 def test_data_and_scoring_load_without_tensorflow():
-    import subprocess
-    import sys
     modules = [os.path.relpath(path, ROOT)[:-3].replace(os.sep, ".") for path in FILES
                if os.path.basename(os.path.dirname(path)) in ("data", "scoring") and not path.endswith("__init__.py")]
     assert len(modules) >= 6
-    code = "import sys; sys.modules['tensorflow'] = None; import " + ", ".join(modules)
+    load_without(["tensorflow"], modules)
+
+
+def test_offline_scoring_needs_numpy_and_opencv_only():
+    load_without(["tensorflow", "humanfriendly", "overload", "yaml"], [
+        "mmnet." + name for name in ("data.images", "data.pairs", "scoring.metrics", "scoring.evaluate",
+                                     "scoring.report", "files", "progress")])
+
+
+def load_without(blocked, modules):
+    code = "import sys; sys.modules.update(dict.fromkeys(%r)); import %s" % (blocked, ", ".join(modules))
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
@@ -66,3 +76,11 @@ def test_every_setting_is_read():
     for verb in config.VERBS.values():
         for field in dataclasses.fields(verb):
             assert field.name in read, "%s.%s is never read" % (verb.__name__, field.name)
+
+
+def test_npu_bridge_is_named_only_in_backend():
+    named = set()
+    for path in FILES:
+        with open(path) as file:
+            named |= {os.path.relpath(path, ROOT)} if "npu_bridge" in file.read() else set()
+    assert named == {os.path.join("mmnet", "backend.py")}

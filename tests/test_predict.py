@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.data.images import load_image, load_mask
+from mmnet.data.images import load_mask
 from mmnet.data.pairs import load_pairs
+from mmnet.data.photos import load_image
 from mmnet.delivery import predict
 from mmnet.delivery.predictor import CheckpointPredictor
 

@@ -37,6 +37,15 @@ def test_text_names_units_and_the_worst():
     assert "worst" not in report.text(RESULT, worst=0)
 
 
+def test_text_draws_a_table():
+    assert report.text(RESULT, worst=0).splitlines()[:5] == [
+        "run/MMNetModel-7, step 7, 3 pictures",
+        "---------------------------------------------------------------------------------",
+        "| score                 | height x width |     mean | 95 % interval of the mean |",
+        "---------------------------------------------------------------------------------",
+        "| MAD (0..1)            | 256x256        | 0.020000 | 0.010000 .. 0.030000      |"]
+
+
 def test_bootstrap_interval():
     scores = np.random.RandomState(1).normal(5, 2, 400)
     low, high = report.bootstrap_interval(scores)

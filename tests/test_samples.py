@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ROOT
 from mmnet.data import samples as module
-from mmnet.data.images import load_image, load_mask, resize_bilinear
+from mmnet.data.images import load_mask, read_image, resize_bilinear
 from mmnet.data.pairs import find_pairs
 from mmnet.data.samples import map_ahead, open_samples
 
@@ -57,7 +57,7 @@ def test_a_sample_is_its_pair_resized(pairs, tmp_path, cache):
     samples = open_samples(pairs, SIDE, cache, folder=str(tmp_path))
     assert len(samples) == len(pairs) == 6 and samples.side == SIDE
     for pair, (image, mask) in zip(pairs, samples):
-        expected = np.rint(resize_bilinear(load_image(pair.image), (SIDE, SIDE), align_corners=True))
+        expected = np.rint(resize_bilinear(read_image(pair.image), (SIDE, SIDE), align_corners=True))
         assert image.dtype == mask.dtype == np.uint8
         np.testing.assert_array_equal(image, expected)
         alpha = resize_bilinear(load_mask(pair.mask), (SIDE, SIDE), align_corners=True)

@@ -3,49 +3,33 @@
 Decoding is OpenCV's, which is TensorFlow's ``dct_method="INTEGER_ACCURATE"``; TensorFlow's default decoder differs by
 up to five levels, and that alone moves a picture's MAD by up to .0037.
 """
-import os
-
 import cv2
 import numpy as np
-from overload import overload
 
 from mmnet.files import write_bytes
 
 EXTENSIONS = (".jpg", ".jpeg", ".png")
 
 
-@overload
-def load_image(path: str, upright=False):
-    """Load a picture as RGB uint8 [H,W,3] from a path, the bytes of a file, or an array.
+def read_image(path, upright=False):
+    """Load a picture file as RGB uint8 [H,W,3].
 
     Grey, palette and 16-bit files come out as 8-bit RGB; an alpha channel is dropped.
 
     Args:
-        path: str, os.PathLike, bytes of a JPEG or PNG file, or a uint8 array [H,W,3] (returned as it is).
         upright: turn the picture as its EXIF orientation says. Data sets are read as stored (False), because a mask
-            belongs to the stored pixels; a photo that a person looks at is turned (True).
+            belongs to the stored pixels.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a whole JPEG or PNG, or an array of another kind.
+        FileNotFoundError: no such file. ValueError: not a whole JPEG or PNG.
     """
-    return _decode_image(_read(path), path, upright)
+    return decode_image(_read(path), path, upright)
 
 
-@load_image.add
-def load_image(path: os.PathLike, upright=False):
-    return load_image(os.fspath(path), upright)
-
-
-@load_image.add
-def load_image(data: bytes, upright=False):
-    return _decode_image(data, "the picture's bytes", upright)
-
-
-@load_image.add
-def load_image(array: np.ndarray, upright=False):
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise ValueError("an image array is uint8 [H,W,3], not %s %s" % (array.dtype, list(array.shape)))
-    return array
+def decode_image(data, source, upright=False):
+    """read_image for the bytes of a file; ``source`` is what errors call them."""
+    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.cvtColor(_decode(data, source, flags), cv2.COLOR_BGR2RGB)
 
 
 def load_mask(path):
@@ -111,11 +95,6 @@ def _mix(low, high, weight):
 def _read(path):
     with open(path, "rb") as file:
         return file.read()
-
-
-def _decode_image(data, source, upright):
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.cvtColor(_decode(data, source, flags), cv2.COLOR_BGR2RGB)
 
 
 def _decode(data, source, flags):

@@ -5,7 +5,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from mmnet.data.images import EXTENSIONS, load_image, load_mask
+from mmnet.data.images import EXTENSIONS, load_mask, read_image
 from mmnet.progress import progress
 
 NAMES_SHOWN = 3  # of the files behind each problem
@@ -38,9 +38,9 @@ def load_pairs(dataset_path, split):
     where = os.path.join(dataset_path, split)
     flat = problems.pop("of one value only", None)
     if flat:
-        log.warning("%s: masks %s", where, _count("of one value only", flat))
+        log.warning("%s: masks %s", where, count("of one value only", flat))
     if problems:
-        raise ValueError("%s: %s" % (where, "; ".join(_count(*problem) for problem in problems.items())))
+        raise ValueError("%s: %s" % (where, "; ".join(count(*problem) for problem in problems.items())))
     return pairs
 
 
@@ -75,7 +75,7 @@ def find_pairs(dataset_path, split):
 
 def read_pair(pair):
     """Read a pair: (image uint8 [H,W,3], alpha float32 [H,W] 0..1)."""
-    image, alpha = load_image(pair.image), load_mask(pair.mask)
+    image, alpha = read_image(pair.image), load_mask(pair.mask)
     if image.shape[:2] != alpha.shape:
         raise ValueError("%s is %d x %d pixels (height x width, as stored), its mask %d x %d"
                          % ((pair.image,) + image.shape[:2] + alpha.shape))
@@ -97,6 +97,11 @@ def list_pictures(folder):
             if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
 
 
+def count(kind, names):
+    """``4 masks without an image (a.png, b.png, c.png, ...)``: how many there are of a problem, and the first names."""
+    return "%d %s (%s)" % (len(names), kind, _names(names))
+
+
 def _files_by_stem(folder, problems):
     if not os.path.isdir(folder):
         raise FileNotFoundError("no folder %s: a split holds image/ and mask/" % folder)
@@ -116,7 +121,7 @@ def _files_by_stem(folder, problems):
 def _check(pair):
     """(problem or None, the file's name and what is wrong)."""
     try:
-        image = load_image(pair.image)
+        image = read_image(pair.image)
         alpha = load_mask(pair.mask)
     except (ValueError, OSError) as error:
         return "unreadable files", str(error)
@@ -126,10 +131,6 @@ def _check(pair):
     if alpha.min() == alpha.max():
         return "of one value only", os.path.basename(pair.mask)
     return None, pair.stem
-
-
-def _count(kind, names):
-    return "%d %s (%s)" % (len(names), kind, _names(names))
 
 
 def _names(names):

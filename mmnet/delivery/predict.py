@@ -6,8 +6,9 @@ from typing import NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.data.images import load_image, resize_bilinear, save_png
+from mmnet.data.images import resize_bilinear, save_png
 from mmnet.data.pairs import list_pictures
+from mmnet.data.photos import load_image
 from mmnet.progress import progress
 
 TALLEST = 2.0  # height / width up to which a photo is squeezed into the network's square like the training portraits

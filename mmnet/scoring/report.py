@@ -4,7 +4,6 @@ import io
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
-from humanfriendly.tables import format_pretty_table
 
 DIGITS = 10  # decimals of a picture's score, in the CSV and so everywhere
 RESAMPLES = 1000  # of the bootstrap
@@ -60,22 +59,29 @@ def bootstrap_interval(scores):
 
 def text(result, worst=5):
     """A table of means with intervals, and the ``worst`` pictures by MAD at the target shape."""
-    rows = []
+    rows = [("score", "height x width", "mean", "95 % interval of the mean")]
     for column, scores in result.scores.items():
         metric, shape = metric_of(column)
         shape = shape if "_" in shape else "%s_%s" % (shape, shape)
-        rows.append([NAMES[metric][1], shape.replace("_", "x"), "%.6f" % np.mean(scores),
-                     "%.6f .. %.6f" % bootstrap_interval(scores)])
+        rows.append((NAMES[metric][1], shape.replace("_", "x"), "%.6f" % np.mean(scores),
+                     "%.6f .. %.6f" % bootstrap_interval(scores)))
     name = "untrained weights" if result.checkpoint is None else result.checkpoint
     step = "" if result.global_step is None else ", step %d" % result.global_step
-    lines = ["%s%s, %d pictures" % (name, step, len(result.stems)),
-             format_pretty_table(rows, ["score", "height x width", "mean", "95 % interval of the mean"])]
+    lines = ["%s%s, %d pictures" % (name, step, len(result.stems)), _table(rows)]
     column = [column for column in result.scores if metric_of(column)[0] == "mad"][-1]
     order = np.argsort(-result.scores[column], kind="stable")[:worst]
     if len(order):
         lines.append("worst by MAD at %s: %s" % (metric_of(column)[1].replace("_", "x"), ", ".join(
             "%s %.4f" % (result.stems[index], result.scores[column][index]) for index in order)))
     return "\n".join(lines)
+
+
+def _table(rows):
+    """Draw rows of four strings, the first of them the header, as a table; the third column is flush right."""
+    widths = tuple(max(map(len, column)) for column in zip(*rows))
+    line = "| %%-%ds | %%-%ds | %%%ds | %%-%ds |" % widths
+    bar = "-" * (sum(widths) + 13)
+    return "\n".join([bar, line % rows[0], bar] + [line % row for row in rows[1:]] + [bar])
 
 
 def to_csv(result):
