@@ -1,0 +1,160 @@
+"""A stand-in for msame on a CPU: the same command line, result folders, names and messages, running the frozen graph.
+
+    python offline_infer/verify_pbmodel.py --model offline_infer/mmnet.pb --input Bin/test/images --output output
+
+As msame does: ``--input`` is a folder (every file in it, in bytewise order), a .bin file, or left out (zeros, --loop
+times); results are ``OUTPUT/<timestamp>/<stem>_output_0.bin`` (or .txt, 6 significant digits); OUTPUT is made one level
+deep; every message goes to stdout; wrong usage and a missing input exit with 0, what cannot be loaded or read with 1, and
+a sample of the wrong size in a folder is passed over. A .bin of uint8 is taken as AIPP takes it: made float, and divided
+by 255 where the graph was frozen without the division.
+"""
+import argparse
+import datetime
+import json
+import os
+import sys
+import time
+
+import numpy as np
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)  # runs from any folder, with the project installed or not
+
+from mmnet.files import write_bytes, write_text  # noqa: E402
+
+
+def main(argv=None):
+    flags = _parse(argv)
+    files = _input_files(flags.input)
+    if files is None:
+        return 0
+    from mmnet.delivery.models import FrozenPredictor  # TensorFlow, once the command line is known to be good
+
+    of_folder = bool(files) and os.path.isdir(flags.input)
+    try:
+        model = FrozenPredictor(flags.model)
+        if of_folder:
+            _need_same_preprocess(flags.input, model, flags.model)
+    except (OSError, ValueError) as error:
+        return _fail("load model from file failed: %s" % error)
+    print("[INFO] load model %s success" % flags.model)
+    try:
+        folder = _make_folder(flags.output)
+    except OSError as error:
+        return _fail("cannot make the output folder (%s); it is made one level deep only" % error)
+    times = _run(model, files or [None] * flags.loop, folder, flags, of_folder)
+    if not times:
+        return _fail("no sample was run")
+    print(("Inference average time : %.2f ms" if of_folder else "Inference average time: %.6f ms") % np.mean(times))
+    if len(times) > 1:
+        print("Inference average time without first time: %.2f ms" % np.mean(times[1:]))
+    print("[INFO] latency of %d samples on the CPU: median %.2f ms, 90th percentile %.2f ms"
+          % (len(times), np.median(times), np.percentile(times, 90)))
+    print("[INFO] results in %s" % folder)
+    print("[INFO] pid: %d Execute sample success" % os.getpid())
+    return 0
+
+
+def _make_folder(output):
+    """A new ``<output>/<timestamp>``, written as the later msame does: no leading zeros, microseconds."""
+    if not os.path.isdir(output):
+        os.mkdir(output)
+    now = datetime.datetime.now()
+    folder = os.path.join(output, "%d%d%d_%d_%d_%d_%06d" % (now.year, now.month, now.day, now.hour, now.minute, now.second,
+                                                            now.microsecond))
+    os.mkdir(folder)
+    return folder
+
+
+def _run(model, files, folder, flags, skip):
+    """Run the samples; return the milliseconds of each. Wrong ones are passed over where ``skip``."""
+    times = []
+    for path in files:
+        try:
+            sample = np.zeros((1, model.size, model.size, 3), np.float32) if path is None else _read(path, model)
+        except (OSError, ValueError) as error:
+            _fail(error)
+            if skip:
+                continue
+            return []
+        start = time.perf_counter()
+        output = model.run(sample)
+        times.append((time.perf_counter() - start) * 1e3)
+        print("Inference time: %.3fms" % times[-1])
+        stem = os.path.basename(flags.model if path is None else path).rpartition(".")[0]
+        name = os.path.join(folder, stem + "_output_0")
+        if flags.outfmt == "BIN":
+            write_bytes(name + ".bin", output.tobytes())
+        else:
+            write_text(name + ".txt", " ".join("%.6g" % value for value in output.ravel()) + "\n")
+    return times
+
+
+def _read(path, model):
+    """A sample as the graph takes it: float32 [1,size,size,3]."""
+    with open(path, "rb") as file:
+        data = file.read()
+    values = model.size * model.size * 3
+    if len(data) == 4 * values:
+        sample = np.frombuffer(data, np.float32)
+    elif len(data) == values:
+        sample = np.frombuffer(data, np.uint8).astype(np.float32)
+        if model.preprocess == "outside":
+            sample = sample / np.float32(255)
+    else:
+        raise ValueError("%s holds %d bytes; the model takes %d (float32) or %d (uint8, AIPP)"
+                         % (path, len(data), 4 * values, values))
+    return sample.reshape(1, model.size, model.size, 3)
+
+
+def _need_same_preprocess(folder, model, path):
+    """Pictures divided by 255 twice, or never, give alphas that look plausible: refuse what the manifest tells."""
+    manifest = os.path.join(os.path.dirname(os.path.abspath(folder)), "manifest.json")
+    if not os.path.exists(manifest):
+        return
+    with open(manifest) as file:
+        said = json.load(file)
+    if said["dtype"] == "float32" and said["preprocess"] != model.preprocess:
+        raise ValueError("%s divides by 255 %s the graph, the pictures of %s were made for %s: run datapre.py or freeze "
+                         "again with the other --preprocess" % (path, model.preprocess, manifest, said["preprocess"]))
+
+
+def _input_files(path):
+    """Paths of the samples; [] without an input; None, with a message, where there is none."""
+    if path is None:
+        return []
+    if "," in path and not os.path.exists(path):
+        _fail("the model has one input, %r names more" % path)
+    elif os.path.isdir(path):
+        names = sorted((name for name in os.listdir(path) if not name.startswith(".")), key=os.fsencode)
+        if names:
+            return [os.path.join(path, name) for name in names]
+        _fail("no file in %s" % path)
+    elif os.path.isfile(path):
+        return [path]
+    else:
+        _fail("invalid input path %s: neither a .bin file nor a folder of them" % path)
+    return None
+
+
+def _parse(argv):
+    parser = argparse.ArgumentParser(allow_abbrev=False, description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="frozen graph, as mmnet freeze writes it")
+    parser.add_argument("--input", help="folder of .bin files, or one of them")
+    parser.add_argument("--output", required=True, help="folder for the results")
+    parser.add_argument("--outfmt", choices=("BIN", "TXT"), default="BIN")
+    parser.add_argument("--loop", type=int, choices=range(1, 101), default=1, metavar="1..100", help="runs without input")
+    parser.add_argument("--device", help="taken and not used")
+    parser.add_argument("--debug", help="taken and not used")
+    parser.error = lambda message: (_fail(message), sys.exit(0))
+    return parser.parse_args(argv)
+
+
+def _fail(message):
+    print("[ERROR] %s" % message, flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
