@@ -9,15 +9,18 @@ Rooms, and the direction of imports (each may use those above it):
     checkpoint.py   find, read, restore with a report, write, watch
     events.py       TensorBoard
     data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
-                    samples.py (decoded once, cached) · augment.py · batches.py (what a training step gets)
+                    photos.py (a user's photo, from a path, bytes or an array) · samples.py (decoded once, cached)
+                    augment.py · batches.py (what a training step gets)
     networks/       layers.py · mmnet.py
     training/       losses.py · graph.py (one step) · schedule.py · restore.py · lineage.py · saver.py ·
                     train.py (the loop)
     scoring/        metrics.py · evaluate.py (any Predict over the pairs) · report.py
-    delivery/       predictor.py (a checkpoint as a Predict) · validate.py · predict.py
+    delivery/       predictor.py (a checkpoint as a Predict) · models.py (a model file as one) · validate.py · predict.py
+                    graphs.py (inference graphs with the weights inside) · freeze.py · export.py · parity.py
+                    selfcheck.py
     cli.py          the only argument parser
 
-``data`` and ``scoring`` need numpy and OpenCV, not TensorFlow.
+``data`` and ``scoring`` need no TensorFlow; what scores offline (offline_infer/) needs numpy and OpenCV only.
 
 The one abstraction is ``Predict``, a plain callable: images float32 [N,size,size,3] 0..255 -> alphas float32
 [N,size,size] 0..1. What scores does not know what it scores.

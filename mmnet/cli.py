@@ -1,17 +1,20 @@
 """The command line: flags from config.py, results to stdout, everything else to stderr, exit codes.
 
-0: done. 1: done in part (predict). 2: bad input, one line on stderr. 130: Ctrl-C.
+0: done. 1: done in part (predict), a model that differs from its checkpoint (freeze,
+export, parity), a checkpoint that is not well
+(selfcheck). 2: bad input, one line on stderr. 130: Ctrl-C.
 """
 import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
 
 from humanfriendly import format_size
 
 from mmnet import __version__, config
-from mmnet.files import is_writable
+from mmnet.files import is_writable, write_bytes
 
 log = logging.getLogger("mmnet")
 
@@ -48,21 +51,35 @@ def run_train(settings):
 def run_evaluate(settings):
     from mmnet.data.pairs import load_pairs
 
+    if settings.model:
+        _need_model_only(settings, output=None, valid_type="once")
     pairs = load_pairs(settings.dataset_path, settings.dataset_split_name)
 
     from mmnet.delivery.validate import validate  # TensorFlow, once the data is known to be good
     from mmnet.scoring import report
 
-    results = validate(pairs, settings.dataset_split_name, settings.checkpoint_path, settings.valid_type == "loop",
-                       settings.output, settings.watch_timeout, settings.width_multiplier, settings.size,
-                       settings.target_eval_shape, settings.batch_size, settings.all_metrics, settings.use_ema)
+    results = [_evaluate_model(settings, pairs)] if settings.model else validate(
+        pairs, settings.dataset_split_name, settings.checkpoint_path, settings.valid_type == "loop", settings.output,
+        settings.watch_timeout, settings.width_multiplier, settings.size, settings.target_eval_shape,
+        settings.batch_size, settings.all_metrics, settings.use_ema, settings.device)
     for result in results:
         print(json.dumps(report.published(result, settings.dataset_split_name)) if settings.json
               else report.text(result, settings.worst), flush=True)
     return 0
 
 
+def _evaluate_model(settings, pairs):
+    from mmnet.scoring import evaluate, report
+
+    model = _model(settings)
+    evaluation = evaluate.evaluate(model, pairs, model.size, settings.target_eval_shape, settings.batch_size,
+                                   settings.all_metrics)
+    return report.Result(settings.model, None, evaluation.stems, evaluation.scores)
+
+
 def run_predict(settings):
+    if settings.model:
+        _need_model_only(settings)
     _need_writable("--output", settings.output)
 
     from mmnet.delivery import predict
@@ -70,10 +87,14 @@ def run_predict(settings):
 
     photos = predict.find_photos(settings.photos, settings.output)
     background = settings.background and predict.load_background(settings.background)
-    predictor = CheckpointPredictor.open(settings.checkpoint_path, settings.width_multiplier, settings.size,
-                                         settings.use_ema)
+    if settings.model:
+        predictor = _model(settings)
+    else:
+        predictor = CheckpointPredictor.open(settings.checkpoint_path, settings.width_multiplier, settings.size,
+                                             settings.use_ema, settings.device)
+    size = predictor.size if settings.model else settings.size
     failed = 0
-    for result in predict.predict_photos(predictor, photos, settings.output, background, settings.size):
+    for result in predict.predict_photos(predictor, photos, settings.output, background, size):
         failed += result.error is not None
         if settings.json:
             print(json.dumps(result._asdict()), flush=True)
@@ -85,6 +106,106 @@ def run_predict(settings):
     return 0 if not failed else 2 if failed == len(photos) else 1
 
 
+def run_freeze(settings):
+    for flag, path in (("--output", settings.output), ("--graph", settings.graph)):
+        if path and os.path.isdir(path):
+            raise ValueError("%s %s is a folder: give the name of a file" % (flag, path))
+        if path:
+            _need_writable(flag, os.path.dirname(os.path.abspath(path)))
+    pairs = None
+    if settings.dataset_path:
+        from mmnet.data.pairs import find_pairs
+
+        pairs = find_pairs(settings.dataset_path, settings.dataset_split_name)[0]
+
+    from mmnet.delivery import freeze, graphs
+    from mmnet.delivery.predictor import CheckpointPredictor
+
+    predictor = CheckpointPredictor.open(settings.checkpoint_path, settings.width_multiplier, settings.size,
+                                         settings.use_ema, as_written=True)
+    try:
+        frozen = freeze.freeze(predictor, settings.output, freeze.pictures_to_compare(pairs, settings.size),
+                               settings.preprocess, settings.output_type, settings.fold_batch_norm)
+    except freeze.NotEqual as error:
+        _fail("freeze", error)
+        return 1
+    if settings.graph:
+        write_bytes(settings.graph, graphs.inference_graph(
+            None, settings.width_multiplier, settings.size, settings.preprocess, settings.output_type).SerializeToString())
+    print(json.dumps(frozen._asdict()) if settings.json else freeze.text(frozen))
+    return 0
+
+
+def run_export(settings):
+    _need_writable("--output", settings.output)
+    from mmnet.data.pairs import find_pairs
+
+    pairs = calibration = None
+    if settings.dataset_path:
+        pairs = find_pairs(settings.dataset_path, settings.dataset_split_name)[0]
+
+    from mmnet import checkpoint
+    from mmnet.delivery import export, freeze
+    from mmnet.delivery.predictor import CheckpointPredictor
+
+    formats = list(dict.fromkeys(settings.format))
+    export.need_together(formats, settings.precision, settings.io, bool(settings.calibration_dataset))
+    export.need_training_split(settings.calibration_split)
+    prefix = checkpoint.resolve(settings.checkpoint_path)
+    predictor = CheckpointPredictor.open(prefix, settings.width_multiplier, settings.size, settings.use_ema,
+                                         as_written=True)
+    if settings.calibration_dataset:
+        calibration = export.calibration_of(
+            find_pairs(settings.calibration_dataset, settings.calibration_split)[0], settings.size,
+            settings.calibration_pictures, settings.calibration_dataset, settings.calibration_split)
+    try:
+        done = export.export(predictor, prefix, settings.output, formats,
+                             freeze.pictures_to_compare(pairs, settings.size), settings.precision, settings.preprocess,
+                             settings.output_type, settings.io, calibration)
+    except freeze.NotEqual as error:
+        _fail("export", error)
+        return 1
+    for exported in done:
+        print(json.dumps(exported._asdict()) if settings.json else export.text(exported))
+    return 0
+
+
+def run_parity(settings):
+    from mmnet.data.pairs import load_pairs
+
+    pairs = load_pairs(settings.dataset_path, settings.dataset_split_name)
+
+    from mmnet import checkpoint
+    from mmnet.delivery import models, parity
+    from mmnet.delivery.predictor import CheckpointPredictor
+
+    opened = {path: models.open_model(path, as_written=True) for path in settings.models}
+    prefix = checkpoint.resolve(settings.checkpoint_path)
+    predictor = CheckpointPredictor.open(prefix, settings.width_multiplier, settings.size, settings.use_ema,
+                                         as_written=True)
+    rows = []
+    for row in parity.parity(predictor, prefix, pairs, opened, settings.size, settings.batch_size):
+        rows.append(row)
+        if settings.json:
+            print(json.dumps(parity.to_dict(row)), flush=True)
+    if not settings.json:
+        print(parity.text(rows, len(pairs)))
+    return 1 if any(row.problem for row in rows) else 0
+
+
+def run_selfcheck(settings):
+    from mmnet.data.pairs import load_pairs
+
+    pairs = load_pairs(settings.dataset_path, settings.dataset_split_name)
+
+    from mmnet.delivery import selfcheck
+
+    checked = selfcheck.selfcheck(settings.checkpoint_path, pairs[:settings.batch_size], settings.width_multiplier,
+                                  settings.size, settings.device)
+    print(json.dumps(selfcheck.to_dict(checked)) if settings.json else selfcheck.text(checked))
+    return 1 if checked.problems else 0
+
+
 def run_synthesize(settings):
     from mmnet.data.synthetic import synthesize
 
@@ -93,7 +214,26 @@ def run_synthesize(settings):
     return 0
 
 
-RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "synthesize": run_synthesize}
+RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "freeze": run_freeze,
+       "export": run_export, "parity": run_parity, "selfcheck": run_selfcheck, "synthesize": run_synthesize}
+
+
+def _need_model_only(settings, **others):
+    """Raise ValueError for what means something only of a checkpoint, given beside --model."""
+    others.update(checkpoint_path=None, use_ema=False, device=None)
+    for name, default in others.items():
+        if getattr(settings, name) != default:
+            raise ValueError("--model and --%s do not go together: that is for a checkpoint" % name)
+
+
+def _model(settings):
+    """The Model that --model names. Its size is in it; another one given is a mistake."""
+    from mmnet.delivery.models import open_model
+
+    model = open_model(settings.model)
+    if settings.size not in (model.size, 256):
+        raise ValueError("--size %d: %s takes pictures of %d" % (settings.size, settings.model, model.size))
+    return model
 
 
 def _need_writable(flag, folder):

@@ -108,6 +108,11 @@ def setting(default, kind, about, count=None, positional=False):
 NEEDED = dataclasses.MISSING
 
 
+def device_setting():
+    return setting(None, one_of("cpu", "gpu", "npu"), "cpu, gpu or npu (an Ascend chip, with TF Adapter); without it, "
+                   "what TensorFlow finds")
+
+
 @dataclass(frozen=True)
 class Train:
     """Train MMNet: from scratch, from another run's checkpoint, or on from where the same run stopped.
@@ -129,6 +134,11 @@ class Train:
     cache_budget: int = setting(4 << 30, size_in_bytes, "most memory for decoded pictures (500MB, 4GB, ...)")
     batch_size: int = setting(32, positive_int, "pictures a step")
     seed: int = setting(0, seed_number, "of the weights, the order of the pictures and their augmentation")
+    device: Optional[str] = device_setting()
+    precision_mode: str = setting("allow_mix_precision", one_of(
+        "allow_fp32_to_fp16", "allow_mix_precision", "must_keep_origin_dtype", "force_fp16"), "what the npu "
+        "computes in float16 (other devices keep float32): allow_fp32_to_fp16, allow_mix_precision, "
+        "must_keep_origin_dtype or force_fp16")
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
     checkpoint_path: Optional[str] = setting(None, str, "warm start: checkpoint prefix, or a folder: its latest")
@@ -178,6 +188,8 @@ class Evaluate:
     dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
     checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest, or its every "
                                              "checkpoint with --valid_type loop; without it the weights are untrained")
+    model: Optional[str] = setting(None, str, "instead of a checkpoint: a .pb, .tflite, .onnx or a SavedModel's folder;"
+                                   " its scores are printed only")
     valid_type: str = setting("once", one_of("once", "loop"), "once, or loop: every checkpoint of the folder, also "
                               "those that appear later; what is already scored is not computed again")
     watch_timeout: Optional[float] = setting(None, timespan, "end the loop after this time without a new checkpoint "
@@ -185,6 +197,7 @@ class Evaluate:
     target_eval_shape: Tuple[int, int] = setting((800, 600), positive_int, "second shape to score at: height width in "
                                                  "pixels", 2)
     batch_size: int = setting(8, positive_int, "pictures in one run of the network")
+    device: Optional[str] = device_setting()
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
     use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
@@ -208,11 +221,106 @@ class Predict:
     output: str = setting(NEEDED, str, "folder to write to")
     checkpoint_path: Optional[str] = setting(None, str, "checkpoint prefix, or a folder: its latest; without it the "
                                              "weights are untrained")
+    model: Optional[str] = setting(None, str, "instead of a checkpoint: a .pb, .tflite, .onnx or a SavedModel's folder")
     background: Optional[str] = setting(None, str, "also compose over this: a colour (#rrggbb or a name) or a picture")
+    device: Optional[str] = device_setting()
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
     use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
     json: bool = setting(False, switch, "print one JSON object a photo")
+
+
+@dataclass(frozen=True)
+class Freeze:
+    """Write a checkpoint as one frozen graph (.pb): weights inside, nothing of training, input input_x, output output.
+
+    The graph is run beside the checkpoint and handed over only where the alphas agree to 1e-5 (1e-4 with batch norm
+    folded: weights rounded again); else nothing is written and the exit code is 1. TensorFlow 1.15 loads it, whichever
+    TensorFlow wrote it.
+    """
+    checkpoint_path: str = setting(NEEDED, str, "checkpoint prefix, or a folder: its latest")
+    output: str = setting(NEEDED, str, "the .pb to write")
+    graph: Optional[str] = setting(None, str, "also write the graph with its variables, without weights, to this .pb")
+    preprocess: str = setting("inside", one_of("inside", "outside"), "where pictures are divided by 255: inside the "
+                              "graph (it takes 0..255), or outside (it takes 0..1)")
+    fold_batch_norm: bool = setting(False, switch, "multiply batch norm into the convolutions")
+    output_type: str = setting("probabilities", one_of("probabilities", "alpha", "logits"), "what the output holds: "
+                               "probabilities (channel 1 is alpha), alpha, or logits")
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
+    dataset_path: Optional[str] = setting(None, str, "compare on pictures of this data set; without it, on made-up ones")
+    dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
+    json: bool = setting(False, switch, "print one JSON object")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a checkpoint as SavedModel, TFLite or ONNX, each with a card (.json), input input_x, output output.
+
+    Batch norm is folded. Every model is run beside the checkpoint, and all are handed over only where the alphas agree:
+    float32 to 1e-4, float16 to 1e-3 in the mean, dynamic and int8 to 1e-2 in the mean; else nothing is written and the
+    exit code is 1.
+    """
+    checkpoint_path: str = setting(NEEDED, str, "checkpoint prefix, or a folder: its latest")
+    format: Tuple[str, ...] = setting(NEEDED, one_of("savedmodel", "tflite", "onnx"), "savedmodel, tflite, onnx: one "
+                                      "or several", "+")
+    output: str = setting(NEEDED, str, "folder to write savedmodel/, mmnet_PRECISION.tflite, mmnet.onnx to")
+    precision: str = setting("float32", one_of("float32", "float16", "dynamic", "int8"), "of tflite: float32, float16 "
+                             "(weights), dynamic (weights of 8 bit) or int8 (everything); the others are float32")
+    io: str = setting("float", one_of("float", "uint8"), "what an int8 model takes and gives: float or uint8")
+    calibration_dataset: Optional[str] = setting(None, str, "int8: folder that holds SPLIT/image and SPLIT/mask, to "
+                                                 "measure ranges on")
+    calibration_split: str = setting("train", str, "its SPLIT, of training pictures")
+    calibration_pictures: int = setting(100, positive_int, "how many of them, evenly spread")
+    preprocess: str = setting("inside", one_of("inside", "outside"), "where pictures are divided by 255: inside the "
+                              "model (it takes 0..255), or outside (it takes 0..1)")
+    output_type: str = setting("alpha", one_of("probabilities", "alpha", "logits"), "what the output holds: "
+                               "probabilities (channel 1 is alpha), alpha, or logits")
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
+    dataset_path: Optional[str] = setting(None, str, "compare on pictures of this data set; without it, on made-up "
+                                          "ones")
+    dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
+    json: bool = setting(False, switch, "print one JSON object a model")
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Compare models with the checkpoint they were made of, on the same pictures: alphas, scores, bytes, operations.
+
+    The exit code is 1 where a model differs by more than mmnet export lets pass: float32 by 1e-4, float16 by 1e-3 in
+    the mean, dynamic and int8 by 1e-2 in the mean.
+    """
+    models: Tuple[str, ...] = setting(NEEDED, str, ".pb, .tflite, .onnx and SavedModels' folders", "+", positional=True)
+    checkpoint_path: str = setting(NEEDED, str, "checkpoint prefix, or a folder: its latest")
+    dataset_path: str = setting(NEEDED, str, "folder that holds SPLIT/image and SPLIT/mask")
+    dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
+    batch_size: int = setting(8, positive_int, "pictures in one run of the network")
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
+    json: bool = setting(False, switch, "print one JSON object a model")
+
+
+@dataclass(frozen=True)
+class Selfcheck:
+    """Check that batch norm's moving statistics fit the weights.
+
+    One batch goes through the network with its own statistics, as in training, and with the moving ones, as ever after,
+    and is scored both ways: a run whose moving statistics broke does well in the one and badly in the other. The exit
+    code is 1 where something is wrong; what, is said.
+    """
+    checkpoint_path: str = setting(NEEDED, str, "checkpoint prefix, or a folder: its latest")
+    dataset_path: str = setting(NEEDED, str, "folder that holds SPLIT/image and SPLIT/mask: such pictures as the "
+                                "network was trained on")
+    dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
+    batch_size: int = setting(8, positive_int, "pictures in the batch, the first of the split")
+    device: Optional[str] = device_setting()
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
+    json: bool = setting(False, switch, "print one JSON object")
 
 
 @dataclass(frozen=True)
@@ -228,7 +336,8 @@ class Synthesize:
 NETWORK = {"width_multiplier", "size"}  # what a run says of its checkpoints to later verbs
 RUN_FILE = "config.yaml"  # the settings of a run, in its train_dir
 
-VERBS = {"train": Train, "evaluate": Evaluate, "predict": Predict, "synthesize": Synthesize}
+VERBS = {"train": Train, "evaluate": Evaluate, "predict": Predict, "freeze": Freeze, "export": Export,
+         "parity": Parity, "selfcheck": Selfcheck, "synthesize": Synthesize}
 
 
 def resolve(verb, flags, preset=None):

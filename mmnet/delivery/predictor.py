@@ -1,7 +1,7 @@
 """A checkpoint as a ``Predict``: images float32 [N,size,size,3] 0..255 -> alphas float32 [N,size,size] 0..1."""
 import numpy as np
 
-from mmnet import checkpoint
+from mmnet import backend, checkpoint
 from mmnet.compat import tf
 from mmnet.networks.mmnet import mmnet
 
@@ -11,8 +11,10 @@ SEED = 0  # of untrained weights
 class CheckpointPredictor:
     """The network in a session of its own; call it to predict, ``restore`` it as often as there are checkpoints."""
 
-    def __init__(self, width_multiplier=1.0, size=256, use_ema=False):
-        """use_ema: take each weight's exponential moving average where the checkpoint has one."""
+    def __init__(self, width_multiplier=1.0, size=256, use_ema=False, device=None, as_written=False):
+        """use_ema: take each weight's exponential moving average where the checkpoint has one. device: as
+        backend.need_device takes it and raises ValueError for. as_written: as backend.session_config."""
+        backend.need_device(device)
         self.width_multiplier, self.use_ema = width_multiplier, use_ema
         graph = tf.Graph()
         with graph.as_default():
@@ -23,14 +25,15 @@ class CheckpointPredictor:
             self._variables = tf.global_variables()
             initializer = tf.global_variables_initializer()
         graph.finalize()
-        self._session = tf.Session(graph=graph)
+        self._session = tf.Session(graph=graph, config=backend.session_config(device, as_written=as_written))
         self._session.run(initializer)
 
     @classmethod
-    def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256, use_ema=False):
+    def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256, use_ema=False, device=None,
+             as_written=False):
         """A predictor with the weights of a prefix or of a folder's latest checkpoint; untrained without a path."""
         prefix = checkpoint_path and checkpoint.resolve(checkpoint_path)
-        predictor = cls(width_multiplier, size, use_ema)
+        predictor = cls(width_multiplier, size, use_ema, device, as_written)
         if prefix:
             predictor.restore(prefix)
         return predictor
@@ -52,21 +55,26 @@ class CheckpointPredictor:
                 raise ValueError("checkpoint %s holds no moving averages: it was not trained with --use_ema" % prefix)
             values.update(averages)
         report = checkpoint.restore(self._session, values, self._variables)
-        if report.missing or report.reshaped:
-            raise ValueError("checkpoint %s is not MMNet of width_multiplier %g: %s"
-                             % (prefix, self.width_multiplier, _mismatch(report)))
+        need_fit(report, prefix, self.width_multiplier)
         step = values.get("global_step")
         return report, checkpoint.step_of(prefix) if step is None else int(step)
+
+    def values(self):
+        """Every variable of the network: name -> array."""
+        return self._session.run({variable.op.name: variable for variable in self._variables})
 
     def __call__(self, images):
         return self._session.run(self._alphas, {self._images: np.asarray(images, np.float32)})
 
 
-def _mismatch(report):
+def need_fit(report, prefix, width_multiplier):
+    """Raise ValueError where a checkpoint.Report says that the network did not get every variable."""
     parts = []
     if report.reshaped:
         parts.append("%d variables have another shape (%s is %s there and %s here; give the --width_multiplier it was "
                      "trained with)" % ((len(report.reshaped),) + report.reshaped[0]))
     if report.missing:
         parts.append("%d variables are not in it (first: %s)" % (len(report.missing), report.missing[0]))
-    return "; ".join(parts)
+    if parts:
+        raise ValueError("checkpoint %s is not MMNet of width_multiplier %g: %s"
+                         % (prefix, width_multiplier, "; ".join(parts)))

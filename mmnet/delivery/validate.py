@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_timeout=None, width_multiplier=1.0,
-             size=256, target_eval_shape=(800, 600), batch_size=8, all_metrics=False, use_ema=False):
+             size=256, target_eval_shape=(800, 600), batch_size=8, all_metrics=False, use_ema=False, device=None):
     """Yield a report.Result for each checkpoint.
 
     Args:
@@ -54,7 +54,9 @@ def validate(pairs, split, checkpoint_path=None, loop=False, output=None, watch_
         output = None
     settings = {"width_multiplier": width_multiplier, "size": size, "target_eval_shape": list(target_eval_shape),
                 "all_metrics": all_metrics, "use_ema": use_ema, "pictures": manifest_sha256(pairs)}
-    predictor = CheckpointPredictor(width_multiplier, size, use_ema)
+    if device:  # another device's scores are not taken for this one's
+        settings["device"] = device
+    predictor = CheckpointPredictor(width_multiplier, size, use_ema, device)
     for prefix in prefixes:
         try:
             identity = dict(settings, checkpoint=checkpoint.index_sha256(prefix) if prefix else None)

@@ -20,7 +20,7 @@ class TrainingGraph(NamedTuple):
     truths: tf.Tensor  # placeholder float32 [N,size,size] 0..1
     learning_rate: tf.Tensor  # placeholder, scalar
     batch_norm_decay: tf.Tensor  # placeholder, scalar: of the moving statistics
-    step: tf.Operation  # updates every variable; a loss that is not finite stops it before it touches any
+    step: tf.Operation  # updates every variable; a loss that is not finite: build_training_graph's wrap_optimizer
     losses: Dict[str, tf.Tensor]  # total, model, regularization and the terms, before the update
     alphas: tf.Tensor  # [N,size,size]
     global_step: tf.Variable  # int32, as published
@@ -31,12 +31,14 @@ class TrainingGraph(NamedTuple):
 
 
 def build_training_graph(batch_size, size, width_multiplier, term_weights, decay, optimizer="adam",
-                         composition_range=1.0, trainable_scopes=None, ema_decay=None):
+                         composition_range=1.0, trainable_scopes=None, ema_decay=None, wrap_optimizer=None):
     """Build into the default graph.
 
     Args:
         term_weights: losses.TERMS name -> weight above 0. decay: weight decay. trainable_scopes: name prefixes.
         ema_decay: of the moving average of the trained variables; None keeps none.
+        wrap_optimizer: optimizer -> the loss-scaling one around it (backend.loss_scaling), which updates nothing in a step
+            that is not finite. Without it, a loss that is not finite stops the step before it touches anything.
 
     Raises:
         ValueError: trainable_scopes match nothing.
@@ -54,7 +56,8 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
         terms["composition"] /= composition_range
     regularization = weight_decay(tf.trainable_variables(), decay)
     total, model = total_loss(terms, term_weights, regularization)
-    total = tf.check_numerics(total, "the loss is not finite")
+    if wrap_optimizer is None:
+        total = tf.check_numerics(total, "the loss is not finite")
 
     trained = [variable for variable in tf.trainable_variables()
                if trainable_scopes is None or variable.op.name.startswith(tuple(trainable_scopes))]
@@ -62,11 +65,20 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
         raise ValueError("--trainable_scopes %s: no variable's name starts so" % " ".join(trainable_scopes))
     network = set(tf.global_variables())
     rule = OPTIMIZERS[optimizer](learning_rate)
+    statistics = tf.get_collection(BATCH_STATISTICS)
+    if wrap_optimizer is not None:
+        rule = wrap_optimizer(rule)
+        # One statistic that is not finite would stay in the moving one for ever: where it is not, nothing moves.
+        statistics = [(moving, tf.where(tf.is_finite(batch), batch, moving)) for moving, batch in statistics]
     gradients = rule.compute_gradients(total, trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE)
-    with tf.control_dependencies([total]):
-        moves = [moving.assign_sub((moving - batch) * (1 - batch_norm_decay))
-                 for moving, batch in tf.get_collection(BATCH_STATISTICS)]
-        step = tf.group(rule.apply_gradients(gradients, global_step=global_step), *moves)
+    # A loss-scaling optimizer decides by the state of the chip: it may stand under no other control dependencies. It
+    # counts only the steps that it lets through; we count all, as the loop does.
+    with tf.control_dependencies([total] if wrap_optimizer is None else []):
+        moves = [moving.assign_sub((moving - batch) * (1 - batch_norm_decay)) for moving, batch in statistics]
+        if wrap_optimizer is None:
+            step = tf.group(rule.apply_gradients(gradients, global_step=global_step), *moves)
+        else:
+            step = tf.group(rule.apply_gradients(gradients), global_step.assign_add(1), *moves)
     slots = [variable.op.name for variable in tf.global_variables() if variable not in network]
     averages = {}
     if ema_decay is not None:  # by hand: tf.train.ExponentialMovingAverage reads a weight before or after its update

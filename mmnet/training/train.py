@@ -10,7 +10,7 @@ import time
 import numpy as np
 from humanfriendly import format_timespan
 
-from mmnet.backend import training_session_config
+from mmnet import backend
 from mmnet.compat import tf
 from mmnet.config import RUN_FILE, to_yaml
 from mmnet.data.augment import sample_side
@@ -34,10 +34,12 @@ def train(settings):
     """Train as ``settings`` (config.Train) say; return the exit code: 0, or 128 + the signal that ended it.
 
     Raises:
-        FileNotFoundError, ValueError: data or a checkpoint that does not fit; a loss that is not finite (the state
-            before that step is saved first). OSError: a checkpoint that cannot be written.
+        FileNotFoundError, ValueError: data or a checkpoint that does not fit; no such device; a loss that is not finite
+            (the state before that step is saved first; the npu leaves such a step out instead).
+        OSError: a checkpoint that cannot be written.
     """
     term_weights = _term_weights(settings)
+    backend.need_device(settings.device)  # before data is decoded
     data_sets = [load_pairs(path, settings.dataset_split_name) for path in settings.dataset_path]
     os.makedirs(settings.train_dir, exist_ok=True)
     weights = settings.dataset_weights or [None] * len(data_sets)
@@ -52,9 +54,10 @@ def train(settings):
     graph = build_training_graph(
         settings.batch_size, settings.size, settings.width_multiplier, term_weights, settings.weight_decay,
         settings.optimizer, settings.composition_range, settings.trainable_scopes,
-        settings.ema_decay if settings.use_ema else None)
+        settings.ema_decay if settings.use_ema else None, backend.loss_scaling(settings.device))
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(tf.Session(config=training_session_config()))
+        session = stack.enter_context(tf.Session(
+            config=backend.training_session_config(settings.device, settings.precision_mode)))
         session.run(graph.initializer)
         start = restore(session, graph, settings)
         session.graph.finalize()

@@ -1,0 +1,138 @@
+"""A small network that learned six portraits by heart, with moving statistics that fit it, and spoilt ones."""
+import json
+import os
+
+import numpy as np
+import pytest
+
+from mmnet import checkpoint
+from mmnet.cli import main
+from mmnet.compat import tf
+from mmnet.data.images import resize_bilinear
+from mmnet.data.pairs import load_pairs, read_pair
+from mmnet.delivery.selfcheck import LARGEST_EXCESS, LARGEST_RATIO, selfcheck, text, to_dict
+from mmnet.networks.layers import BATCH_STATISTICS
+from mmnet.training.graph import build_training_graph
+
+SIZE, WIDTH = 32, 0.25
+FLAGS = ["--size", str(SIZE), "--width_multiplier", str(WIDTH), "--batch_size", "6"]
+
+
+@pytest.fixture(scope="module")
+def learned(portraits):
+    """name -> array, the moving statistics being those of the portraits themselves."""
+    samples = [[resize_bilinear(picture, (SIZE, SIZE), align_corners=True) for picture in read_pair(pair)]
+               for pair in load_pairs(portraits, "test")]
+    images, truths = (np.stack(part) for part in zip(*samples))
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.set_random_seed(1)
+        weights = dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0)
+        graph = build_training_graph(6, SIZE, WIDTH, weights, 0.0)
+        session.run(graph.initializer)
+        feed = {graph.images: images, graph.truths: truths, graph.learning_rate: 1e-2, graph.batch_norm_decay: 0.9}
+        for _ in range(100):
+            session.run(graph.step, feed)
+        variables = [variable for variable in graph.variables if variable.op.name not in graph.slots]
+        values = session.run({variable.op.name: variable for variable in variables})
+        statistics = {moving.op.name: batch for moving, batch in tf.get_collection(BATCH_STATISTICS)}
+        values.update(session.run(statistics, feed))
+    return values
+
+
+@pytest.fixture
+def run(learned, portraits, tmp_path):
+    """Spoil the checkpoint, check it: (the JSON object, the text's last line)."""
+    def check(spoil):
+        values = {name: np.array(value) for name, value in learned.items()}
+        for name in values:
+            spoil(name, values[name])
+        prefix = str(tmp_path / "MMNetModel-100")
+        checkpoint.write(prefix, values)
+        checked = selfcheck(prefix, load_pairs(portraits, "test"), WIDTH, SIZE)
+        out = json.dumps(to_dict(checked))
+        return json.loads(out, parse_constant=pytest.fail), text(checked).splitlines()[-1]
+    return check
+
+
+def test_the_command(learned, portraits, tmp_path, capfd):
+    prefix = str(tmp_path / "MMNetModel-100")
+    for scale, expected in ((1, 0), (1e6, 1)):
+        checkpoint.write(prefix, {name: value * scale if name.endswith("moving_variance") else value
+                                  for name, value in learned.items()})
+        capfd.readouterr()
+        assert main(["selfcheck", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json"] + FLAGS) == expected
+        out, err = capfd.readouterr()
+        assert err == "" and len(json.loads(out)["problems"]) == expected
+
+
+def variances(values):
+    def spoil(name, value):
+        if name.endswith("moving_variance"):
+            value[...] = values
+    return spoil
+
+
+def test_moving_statistics_that_fit(run):
+    checked, last = run(lambda name, value: None)
+    assert (checked["problems"], last) == ([], "the moving statistics fit the weights")
+    assert checked["mad_training"] < 0.15
+    assert checked["mad_inference"] == pytest.approx(checked["mad_training"], abs=0.01)
+    assert checked["pictures"] == 6 and checked["variances"] > 500
+    assert checked["not_finite"] == checked["not_positive"] == 0
+    assert all(0.9 < ratio < 1.1 for ratio in checked["furthest_variances"].values())
+    assert all(shift < 0.01 for shift in checked["furthest_means"].values())
+
+
+@pytest.mark.parametrize("value", [1.0, 1e6])
+def test_moving_variances_that_do_not_fit(run, value):
+    checked, last = run(variances(value))
+    assert last.startswith("wrong: the moving statistics do not fit the weights: MAD ")
+    assert checked["mad_inference"] > LARGEST_RATIO * checked["mad_training"] + LARGEST_EXCESS
+    assert checked["smallest_variance"] == checked["largest_variance"] == value
+    assert max(checked["furthest_variances"].values()) > 10
+
+
+def test_not_a_number(run):
+    def spoil(name, value):
+        if name == "MMNet/dec_block4/pointwise_conv/BatchNorm/moving_mean":
+            value[3] = np.nan
+    checked, last = run(spoil)
+    assert checked["not_finite"] == 1  # TensorFlow 2.x makes numbers of it on the way: look at the source
+    assert checked["problems"][0] == (
+        "1 variables are not finite, first MMNet/dec_block4/pointwise_conv/BatchNorm/moving_mean")
+    checked, last = run(variances(np.nan))
+    assert checked["smallest_variance"] is None
+
+    def spoil_the_end(name, value):
+        if name == "MMNet/final_block/pointwise_conv/biases":
+            value[0] = np.nan
+    checked, last = run(spoil_the_end)
+    assert checked["not_finite"] == 0 and "MMNet/final_block/" in checked["problems"][0]
+    assert checked["problems"][1:] == ([] if checked["mad_training"] is not None else [
+        "alphas are not finite in training mode", "alphas are not finite in inference mode"])
+
+
+def test_not_positive(run):
+    def spoil(name, value):
+        if name == "MMNet/init_block/conv/BatchNorm/moving_variance":
+            value[0] = -1e-6
+    checked, last = run(spoil)
+    assert checked["not_positive"] == 1
+    assert "1 layers have moving variances that are not positive, first MMNet/init_block" in checked["problems"][0]
+
+
+def test_bad_input(capfd, portraits, write_checkpoints, tmp_path):
+    arguments = ["selfcheck", "--dataset_path", portraits, "--checkpoint_path"]
+    for path, says in ((str(tmp_path), "no checkpoint (*.index) in"),
+                       (write_checkpoints(1), "not MMNet of width_multiplier 1")):
+        assert main(arguments + [path]) == 2
+        out, err = capfd.readouterr()
+        assert out == "" and err.count("\n") == 1 and says in err
+
+
+@pytest.mark.parametrize("step", [304500, 1898000])
+def test_published_checkpoints(test_data, step):
+    pairs = load_pairs(os.path.join(test_data, "soft"), "test")[:8]
+    checked = selfcheck(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step), pairs)
+    assert not checked.problems and checked.variances == 4384
+    assert checked.mad_inference < 1.2 * checked.mad_training < 0.03
