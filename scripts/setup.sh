@@ -29,5 +29,5 @@ esac
 echo "setup: making .venv with Python $found and TensorFlow $tensorflow, a minute or so" >&2
 rm -f "$stamp"
 "$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 -e '.[dev]' >&2
+.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 -e '.[dev,export]' >&2
 printf '%s\n%s\n' "$made_of" "$python" > "$stamp"
