@@ -9,7 +9,7 @@ import numpy as np
 
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.synthetic import draw_portrait
-from mmnet.delivery.graphs import fold_batch_norm, inference_graph
+from mmnet.delivery.graphs import described, fold_batch_norm, inference_graph
 from mmnet.delivery.models import FrozenPredictor
 from mmnet.files import write_bytes
 
@@ -61,11 +61,9 @@ def freeze(predictor, path, images, preprocess="inside", output_type="probabilit
         raise NotEqual("%s is not written: its alphas are up to %.2g off the checkpoint's, and at most %g is rounding"
                        % (path, difference.max(), bound))
     write_bytes(path, data)
-    channels = {"probabilities": "2]: probabilities, channel 1 is alpha", "alpha": "1]: alpha in 0..1",
-                "logits": "2]: logits of background and person"}[output_type]
-    side = "[1,%d,%d," % (size, size)
-    return Frozen(path, "input_x float32 %s3]: RGB in %s" % (side, "0..255" if preprocess == "inside" else "0..1"),
-                  "output float32 " + side + channels, dict(Counter(node.op for node in graph_def.node).most_common()),
+    takes, gives = described(size, preprocess, output_type)
+    return Frozen(path, "input_x float32 " + takes, "output float32 " + gives,
+                  dict(Counter(node.op for node in graph_def.node).most_common()),
                   len(data), hashlib.sha256(data).hexdigest(),
                   float(difference.max()), float(difference.mean()))
 
