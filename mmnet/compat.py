@@ -14,24 +14,26 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextlib.contextmanager
-def _native_stderr_closed():
-    """Send file descriptor 2 nowhere: TF 2.x greets from C++ before its log level is read, and would bury our one-line
-    messages. Python's exceptions still come through; TF_CPP_MIN_LOG_LEVEL=0 in the environment brings it all back."""
+def _native_closed(descriptor):
+    """Send file descriptor 1 or 2 nowhere: TF 2.x greets from C++ before its log level is read, converters write notes
+    between our results, and both would bury our one-line messages. Python's exceptions still come through;
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings it all back."""
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         yield
         return
-    kept = os.dup(2)
+    kept = os.dup(descriptor)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(nowhere, descriptor)
         yield
     finally:
-        os.dup2(kept, 2)
+        ctypes.CDLL(None).fflush(None)  # what still lies in C's buffers goes nowhere too
+        os.dup2(kept, descriptor)
         os.close(kept)
         os.close(nowhere)
 
 
-with warnings.catch_warnings(), _native_stderr_closed():
+with warnings.catch_warnings(), _native_closed(2):
     warnings.simplefilter("ignore")  # TF 1.15 warns about numpy's future six times while it is imported
     import tensorflow.compat.v1 as tf
 
@@ -47,29 +49,13 @@ def quiet_converters():
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + path
     for name in ("tf2onnx", "absl"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    sys.stdout.flush()
     try:
-        with warnings.catch_warnings(), _native_stderr_closed(), _native_stdout_closed():
+        with warnings.catch_warnings(), _native_closed(2), _native_closed(1):
             warnings.simplefilter("ignore")
             yield
     finally:
         os.environ["PATH"] = path
-
-
-@contextlib.contextmanager
-def _native_stdout_closed():
-    """Send file descriptor 1 nowhere: TF 1.15's int8 calibration writes notes there, between our results. They lie in
-    C's buffer until it is flushed."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 1)
-        yield
-    finally:
-        ctypes.CDLL(None).fflush(None)
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
 
 
 __all__ = ["quiet_converters", "tf"]
