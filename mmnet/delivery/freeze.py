@@ -2,7 +2,6 @@
 import hashlib
 import os
 import tempfile
-from collections import Counter
 from typing import Dict, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.synthetic import draw_portrait
 from mmnet.delivery.graphs import described, fold_batch_norm, inference_graph
-from mmnet.delivery.models import FrozenPredictor
+from mmnet.delivery.models import FrozenPredictor, counted
 from mmnet.files import write_bytes
 
 LARGEST_DIFFERENCE = 1e-5  # of alpha: the same operations on the same numbers, one picture instead of a batch
@@ -63,8 +62,7 @@ def freeze(predictor, path, images, preprocess="inside", output_type="probabilit
     write_bytes(path, data)
     takes, gives = described(size, preprocess, output_type)
     return Frozen(path, "input_x float32 " + takes, "output float32 " + gives,
-                  dict(Counter(node.op for node in graph_def.node).most_common()),
-                  len(data), hashlib.sha256(data).hexdigest(),
+                  counted(node.op for node in graph_def.node), len(data), hashlib.sha256(data).hexdigest(),
                   float(difference.max()), float(difference.mean()))
 
 
