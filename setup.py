@@ -1,4 +1,4 @@
-"""``pip install .`` gives the ``mmnet`` command; extras: dev (tests), export (ONNX)."""
+"""``pip install .`` gives the ``mmnet`` command; extras: dev (tests, figures), export (ONNX)."""
 import os
 import re
 
@@ -25,7 +25,7 @@ setup(
     # opencv-python (the same module with windows) fails for want of libGL. Where cv2 is there already, either serves.
     install_requires=[line for line in read("requirements.txt").splitlines() if line and not line.startswith("#")],
     extras_require={
-        "dev": ["pytest>=7"],
+        "dev": ["pytest>=7", "matplotlib>=3.5,<4"],  # and the figures
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

@@ -21,19 +21,20 @@ def need_device(device):
         _npu()
 
 
-def session_config(device=None, precision_mode=PRECISION_MODE, as_written=False):
+def session_config(device=None, precision_mode=PRECISION_MODE, as_written=False, threads=None):
     """A ConfigProto for one device.
 
     Args:
         device: as need_device takes it. precision_mode: which operations the npu computes in float16; no other device
             reads it. as_written: run graphs without TensorFlow's own optimizers, whose folding of batch norm rounds
-            (alphas move by 1e-5).
+            (alphas move by 1e-5). threads: of the processor; None is one a core. The first session of a process decides.
 
     Raises:
         ValueError: npu without npu_bridge.
     """
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = as_written
+    config.intra_op_parallelism_threads = config.inter_op_parallelism_threads = threads or 0
     if device == "cpu":
         config.device_count["GPU"] = 0
     elif device == "gpu":

@@ -149,15 +149,17 @@ def run_export(settings):
     from mmnet.delivery.predictor import CheckpointPredictor
 
     formats = list(dict.fromkeys(settings.format))
-    export.need_together(formats, settings.precision, settings.io, bool(settings.calibration_dataset))
     export.need_training_split(settings.calibration_split)
     prefix = checkpoint.resolve(settings.checkpoint_path)
     predictor = CheckpointPredictor.open(prefix, settings.width_multiplier, settings.size, settings.use_ema,
                                          as_written=True)
+    export.need_together(formats, settings.precision, settings.io, bool(settings.calibration_dataset),
+                         bool(predictor.ranges))
     if settings.calibration_dataset:
         calibration = export.calibration_of(
             find_pairs(settings.calibration_dataset, settings.calibration_split)[0], settings.size,
-            settings.calibration_pictures, settings.calibration_dataset, settings.calibration_split)
+            settings.calibration_pictures, settings.calibration_dataset, settings.calibration_split,
+            settings.calibration_method)
     try:
         done = export.export(predictor, prefix, settings.output, formats,
                              freeze.pictures_to_compare(pairs, settings.size), settings.precision, settings.preprocess,
@@ -193,6 +195,74 @@ def run_parity(settings):
     return 1 if any(row.problem for row in rows) else 0
 
 
+def run_benchmark(settings):
+    if settings.train or settings.input:
+        return _benchmark_training(settings)
+    if not settings.models:
+        raise ValueError("name models to measure, or give --train or --input")
+    if settings.dataset_path:
+        raise ValueError("--dataset_path goes with --train and --input")
+    if settings.adb:
+        return _benchmark_on_phone(settings)
+
+    from mmnet.delivery import benchmark
+
+    network = benchmark.Network(settings.width_multiplier, settings.size, settings.use_ema)
+    rows = []
+    for row in benchmark.benchmark(settings.models, settings.threads, settings.batch or (1,), settings.seconds, network):
+        rows.append(row)
+        if settings.json:
+            print(benchmark.to_json(row), flush=True)
+    if not settings.json:
+        print(benchmark.text(rows))
+    return 0
+
+
+def _benchmark_training(settings):
+    if settings.train and settings.input or settings.models or settings.adb:
+        raise ValueError("--train and --input stand alone: no models, no --adb, and one of the two")
+    if not settings.dataset_path:
+        raise ValueError("--dataset_path is needed: pictures to %s" % ("train on" if settings.train else "prepare"))
+    batch = settings.batch or (32,)
+    if len(batch) != 1:
+        raise ValueError("--batch: one number with --train and --input")
+    from mmnet.data.pairs import load_pairs
+
+    pairs = load_pairs(settings.dataset_path, settings.dataset_split_name)
+
+    from mmnet import backend
+    from mmnet.delivery import benchmark, benchmark_training
+
+    backend.need_device(settings.device)
+    if settings.train:
+        rows = benchmark_training.benchmark_steps(pairs, batch[0], settings.size, settings.width_multiplier,
+                                                  settings.turns, settings.device)
+    else:
+        rows = benchmark_training.benchmark_input(pairs, batch[0], settings.size, settings.turns)
+    if settings.json:
+        for row in rows:
+            print(benchmark.to_json(row))
+    else:
+        print(benchmark_training.text(rows, "whole training steps" if settings.train else "input alone"))
+    return 0
+
+
+def _benchmark_on_phone(settings):
+    from mmnet.delivery import phone
+
+    rows = list(phone.benchmark_on_phone(settings.adb, settings.models, settings.threads))
+    print("\n".join(json.dumps(row._asdict()) for row in rows) if settings.json else phone.text(rows))
+    return 0
+
+
+def run_info(settings):
+    from mmnet.delivery import info
+
+    card = info.info(settings.path)
+    print(json.dumps(card) if settings.json else info.text(card))
+    return 0
+
+
 def run_selfcheck(settings):
     from mmnet.data.pairs import load_pairs
 
@@ -215,7 +285,7 @@ def run_synthesize(settings):
 
 
 RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "freeze": run_freeze,
-       "export": run_export, "parity": run_parity, "selfcheck": run_selfcheck, "synthesize": run_synthesize}
+       "export": run_export, "parity": run_parity, "benchmark": run_benchmark, "info": run_info, "selfcheck": run_selfcheck, "synthesize": run_synthesize}
 
 
 def _need_model_only(settings, **others):
@@ -267,7 +337,7 @@ def _parser():
     return parser
 
 
-METAVARS = {config.positive_int: "N", config.whole_number: "N", config.seed_number: "N", config.network_size: "PIXELS",
+METAVARS = {config.positive_int: "N", config.positive_ints: "N,N", config.whole_number: "N", config.seed_number: "N", config.network_size: "PIXELS",
             config.positive_float: "X", config.not_negative: "X", config.decay: "X", config.timespan: "TIME",
             config.size_in_bytes: "BYTES"}
 

@@ -58,4 +58,8 @@ def quiet_converters():
         os.environ["PATH"] = path
 
 
-__all__ = ["quiet_converters", "tf"]
+# What TensorFlow 1.15's TFLite does not do:
+CONVERTS_GIVEN_RANGES = not tf.__version__.startswith("1.")  # int8 out of fake quantisation
+TFLITE_THREADS = not tf.__version__.startswith("1.")  # more than one
+
+__all__ = ["CONVERTS_GIVEN_RANGES", "TFLITE_THREADS", "quiet_converters", "tf"]

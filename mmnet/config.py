@@ -19,6 +19,13 @@ def positive_int(text):
     return int(text)
 
 
+def positive_ints(text):
+    try:
+        return tuple(positive_int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError("whole numbers above 0 with commas between, such as 1,2, not %r" % text) from None
+
+
 def whole_number(text):
     if not text.isdigit():
         raise ValueError("a whole number, 0 or more, not %r" % text)
@@ -172,6 +179,8 @@ class Train:
                                        "have; the published code divided by 255 twice, which is 255 here")
     batch_norm_decay: float = setting(0.999, decay, "of batch norm's moving statistics, a step; lower in the "
                                       "first steps from scratch")
+    quantize: bool = setting(False, switch, "make a trained network ready for 8 bits: round weights and activations as "
+                             "int8 does, keep batch norm's moving statistics, learn the activations' ranges")
     use_ema: bool = setting(False, switch, "keep an exponential moving average of the weights beside them")
     ema_decay: float = setting(0.999, decay, "of that average, a step")
     max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")
@@ -273,6 +282,8 @@ class Export:
                                                  "measure ranges on")
     calibration_split: str = setting("train", str, "its SPLIT, of training pictures")
     calibration_pictures: int = setting(100, positive_int, "how many of them, evenly spread")
+    calibration_method: str = setting("minmax", one_of("minmax", "entropy"), "minmax: from the lowest value to the "
+                                      "highest; entropy: clipped where it costs least information (Kullback-Leibler)")
     preprocess: str = setting("inside", one_of("inside", "outside"), "where pictures are divided by 255: inside the "
                               "model (it takes 0..255), or outside (it takes 0..1)")
     output_type: str = setting("alpha", one_of("probabilities", "alpha", "logits"), "what the output holds: "
@@ -302,6 +313,43 @@ class Parity:
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")
     use_ema: bool = setting(False, switch, "take the moving averages of the weights (a run trained with --use_ema)")
     json: bool = setting(False, switch, "print one JSON object a model")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measure how long models take: latency of a batch (median, 90th percentile), images/s, memory, what they compute.
+
+    Every model runs in a process of its own and they take turns; "time / first" is each one's time over that of the model
+    named first. --train and --input measure a training step, and the input of training alone, against a plain baseline;
+    --adb measures on an Android phone.
+    """
+    models: Tuple[str, ...] = setting((), str, ".pb, .tflite, .onnx, SavedModels' folders and checkpoints", "*",
+                                      positional=True)
+    threads: Tuple[int, ...] = setting((1,), positive_ints, "numbers of threads, such as 1,2")
+    batch: Optional[Tuple[int, ...]] = setting(None, positive_ints, "pictures a run, such as 1,8,32 (default: 1; 32 with "
+                                               "--train and --input)")
+    seconds: float = setting(5.0, positive_float, "to measure each model for")
+    train: bool = setting(False, switch, "measure training steps on --dataset_path instead")
+    input: bool = setting(False, switch, "measure the input of training on --dataset_path instead")
+    turns: int = setting(10, positive_int, "--train, --input: how often ours and the baseline take turns")
+    dataset_path: Optional[str] = setting(None, str, "--train, --input: folder that holds SPLIT/image and SPLIT/mask")
+    dataset_split_name: str = setting("train", str, "SPLIT, the folder below it")
+    adb: Optional[str] = setting(None, str, "measure .tflite models on the phone that adb finds, with this program: "
+                                 "TensorFlow Lite's benchmark_model for Android")
+    device: Optional[str] = device_setting()
+    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network: of checkpoints, --train")
+    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32: of checkpoints, "
+                        "--train, --input")
+    use_ema: bool = setting(False, switch, "checkpoints: take the moving averages of the weights")
+    json: bool = setting(False, switch, "print one JSON object a row")
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show the card of a checkpoint or a model: parameters, multiply-adds, names, lineage, scores, against the paper."""
+    path: str = setting(NEEDED, str, "checkpoint prefix or folder, .pb, .tflite, .onnx or a SavedModel's folder",
+                        positional=True)
+    json: bool = setting(False, switch, "print one JSON object")
 
 
 @dataclass(frozen=True)
@@ -337,7 +385,7 @@ NETWORK = {"width_multiplier", "size"}  # what a run says of its checkpoints to 
 RUN_FILE = "config.yaml"  # the settings of a run, in its train_dir
 
 VERBS = {"train": Train, "evaluate": Evaluate, "predict": Predict, "freeze": Freeze, "export": Export,
-         "parity": Parity, "selfcheck": Selfcheck, "synthesize": Synthesize}
+         "parity": Parity, "benchmark": Benchmark, "info": Info, "selfcheck": Selfcheck, "synthesize": Synthesize}
 
 
 def resolve(verb, flags, preset=None):
@@ -406,7 +454,7 @@ def _convert(field, value, where):
     kind, count = field.metadata["kind"], field.metadata["count"]
     many = isinstance(value, (list, tuple))
     if many != (count is not None) or (isinstance(count, int) and len(value) != count):
-        raise ValueError("%s: %s, not %r" % (where, "one value" if count is None else "a list" if count == "+" else
+        raise ValueError("%s: %s, not %r" % (where, "one value" if count is None else "a list" if count in ("+", "*") else
                                              "%d values" % count, value))
     try:
         return tuple(kind(str(one)) for one in value) if many else kind(str(value))

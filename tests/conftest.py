@@ -30,11 +30,12 @@ def portraits(tmp_path_factory):
 def write_checkpoints(tmp_path_factory):
     """Write checkpoints of a small network (SMALL), of different random weights, into a new folder: steps -> folder."""
     from mmnet.compat import tf
+    from mmnet.networks.layers import INFERENCE
     from mmnet.networks.mmnet import mmnet
 
     graph = tf.Graph()
     with graph.as_default():
-        mmnet(tf.placeholder(tf.float32, [None, SMALL["size"], SMALL["size"], 3]), False, SMALL["width_multiplier"])
+        mmnet(tf.placeholder(tf.float32, [None, SMALL["size"], SMALL["size"], 3]), INFERENCE, SMALL["width_multiplier"])
         step = tf.get_variable("global_step", [], tf.int64, tf.zeros_initializer(), trainable=False)
         new_step = tf.placeholder(tf.int64, [])
         set_step = step.assign(new_step)

@@ -8,6 +8,7 @@ from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import load_pairs, read_pair
+from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
 from mmnet.training.losses import TERMS, loss_terms, total_loss, weight_decay
 
@@ -32,7 +33,7 @@ def test_golden_terms(test_data, step):
     with tf.Graph().as_default(), tf.Session() as session:
         images01 = tf.placeholder(tf.float32, [1, 256, 256, 3])
         truths = tf.placeholder(tf.float32, [1, 256, 256, 1])
-        outputs = mmnet(images01, False)
+        outputs = mmnet(images01, INFERENCE)
         terms = loss_terms(outputs.logits, outputs.coarse_logits, images01, truths, PUBLISHED)
         values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step))
         checkpoint.restore(session, values, tf.global_variables())

@@ -7,6 +7,7 @@ import pytest
 
 from mmnet import checkpoint
 from mmnet.compat import tf
+from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
 
 VERSION_1 = tf.__version__.startswith("1.")
@@ -18,7 +19,7 @@ def network():
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.float32, [None, 256, 256, 3])
-        outputs = mmnet(images / 255.0, False)
+        outputs = mmnet(images / 255.0, INFERENCE)
         variables = tf.global_variables()
     with tf.Session(graph=graph) as session:
         yield session, variables, images, outputs
@@ -56,7 +57,7 @@ def test_golden_forward_pass(network, test_data, steps):
     (0.5, 64260, 68996), (0.75, 120428, 127244), (1.0, 190652, 199420), (1.4, 356588, 368876)])
 def test_parameter_counts(width, trainable, total):
     with tf.Graph().as_default():
-        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), False, width)
+        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), INFERENCE, width)
         count = lambda variables: sum(int(np.prod(v.shape.as_list())) for v in variables)
         assert count(tf.trainable_variables()) == trainable
         assert count(tf.global_variables()) == total
@@ -64,7 +65,7 @@ def test_parameter_counts(width, trainable, total):
 
 def test_other_sizes():
     with tf.Graph().as_default():
-        outputs = mmnet(tf.placeholder(tf.float32, [None, 96, 96, 3]), False, 0.25)
+        outputs = mmnet(tf.placeholder(tf.float32, [None, 96, 96, 3]), INFERENCE, 0.25)
     assert outputs.logits.shape.as_list() == [None, 96, 96, 2]
     assert outputs.coarse_logits.shape.as_list() == [None, 6, 6, 2]
 
@@ -72,9 +73,9 @@ def test_other_sizes():
 @pytest.mark.parametrize("shape", [[1, 250, 250, 3], [1, 256, 128, 3], [1, 256, 256, 1], [1, None, None, 3]])
 def test_wrong_sizes_are_refused(shape):
     with tf.Graph().as_default(), pytest.raises(ValueError, match="multiple of 32"):
-        mmnet(tf.placeholder(tf.float32, shape), False)
+        mmnet(tf.placeholder(tf.float32, shape), INFERENCE)
 
 
 def test_wrong_width_is_refused():
     with tf.Graph().as_default(), pytest.raises(ValueError, match="greater than 0, not -1"):
-        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), False, -1)
+        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), INFERENCE, -1)

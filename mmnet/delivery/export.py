@@ -7,13 +7,15 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from mmnet import checkpoint
-from mmnet.compat import quiet_converters, tf
+from mmnet.compat import CONVERTS_GIVEN_RANGES, quiet_converters, tf
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.pairs import manifest_sha256
+from mmnet.delivery.complexity import complexity_of
 from mmnet.delivery.freeze import LARGEST_DIFFERENCE_FOLDED, NotEqual
 from mmnet.delivery.graphs import INPUT, OUTPUT, described, fold_batch_norm, inference_graph, native_dilations
 from mmnet.delivery.models import bytes_of, card_of, need_module, open_model, sha256_of
 from mmnet.files import write_bytes, write_text
+from mmnet.networks.quantization import measure_ranges
 from mmnet.progress import progress
 
 FORMATS = ("savedmodel", "tflite", "onnx")
@@ -33,7 +35,8 @@ PRECISIONS = tuple(BOUNDS)
 class Calibration(NamedTuple):
     """What int8's ranges are measured on."""
     images: np.ndarray  # float32 [N,size,size,3] 0..255
-    about: dict  # data set, split, number of pictures and their manifest's hash
+    method: str  # of quantization.METHODS
+    about: dict  # method, data set, split, number of pictures and their manifest's hash
 
 
 class Exported(NamedTuple):
@@ -52,6 +55,8 @@ class Exported(NamedTuple):
     use_ema: bool
     calibration: Optional[dict]
     tensorflow: str
+    parameters: int
+    multiply_adds: int  # for one picture
     operations: Optional[Dict[str, int]]  # type -> count; None where TensorFlow 1.15 does not tell
     bytes: int
     sha256: str  # of the file, or of the SavedModel's saved_model.pb
@@ -70,7 +75,8 @@ def export(predictor, prefix, folder, formats, images, precision="float32", prep
     Args:
         predictor: a CheckpointPredictor (``as_written``) with the weights of ``prefix``.
         formats: some of FORMATS. images: float32 [N,size,size,3] 0..255 to compare on.
-        precision: of TFLite, one of PRECISIONS; the other formats are float32. "int8" needs a Calibration.
+        precision: of TFLite, one of PRECISIONS; the other formats are float32. "int8" needs a Calibration, or a
+            checkpoint that was trained for 8 bits.
         preprocess, output_type: as graphs.inference_graph. io: "float", or "uint8": what an int8 model takes and gives.
 
     Returns:
@@ -81,19 +87,22 @@ def export(predictor, prefix, folder, formats, images, precision="float32", prep
         ValueError: settings that do not go together, a folder that is not ours, a converter that is not installed, or
             one that fails.
     """
-    need_together(formats, precision, io, calibration is not None)
+    need_together(formats, precision, io, calibration is not None, bool(predictor.ranges))
     old = os.path.join(folder, "savedmodel")
     if "savedmodel" in formats and os.path.lexists(old) and not os.path.isfile(os.path.join(old, "saved_model.pb")):
         raise ValueError("%s is not a SavedModel and stays: move it away or give another --output" % old)
     alphas = predictor(images)
+    ranges = ranges_for(predictor, calibration) if precision == "int8" else None
     graph_def = fold_batch_norm(inference_graph(predictor.values(), predictor.width_multiplier, images.shape[1],
-                                                preprocess, output_type))
+                                                preprocess, output_type, precision == "int8", ranges))
+    complexity = complexity_of(graph_def)
+    about = calibration.about if calibration else {"method": "quantised training"} if ranges else None
     os.makedirs(folder, exist_ok=True)
     done = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as building:
         for form in formats:
             path = os.path.join(building, file_name(form, precision))
-            build(path, form, graph_def, precision, preprocess, output_type, io, calibration)
+            build(path, form, graph_def, precision, preprocess, output_type, io, None if ranges else calibration)
             model = open_model(path, as_written=True)
             difference = np.abs(model(images) - alphas)
             largest, mean = float(difference.max()), float(difference.mean())
@@ -106,7 +115,7 @@ def export(predictor, prefix, folder, formats, images, precision="float32", prep
             done.append(Exported(
                 target, form, precision, INPUT + " " + kind + takes, OUTPUT + " " + kind + gives, model.size,
                 predictor.width_multiplier, preprocess, output_type, prefix, checkpoint.index_sha256(prefix),
-                predictor.use_ema, calibration and calibration.about, tf.__version__, model.operations, bytes_of(path),
+                predictor.use_ema, about, tf.__version__, *complexity, model.operations, bytes_of(path),
                 sha256_of(path), len(images), largest, mean))
         for exported in done:
             hand_over(os.path.join(building, os.path.basename(exported.path)), exported)
@@ -118,24 +127,41 @@ def build(path, form, graph_def, precision, preprocess, output_type, io, calibra
     if form == "savedmodel":
         write_savedmodel(path, graph_def)
     elif form == "tflite":
-        ranges = calibration and calibration.images / np.float32(255 if preprocess == "outside" else 1)
-        write_bytes(path, to_tflite(native_dilations(graph_def), precision, io, ranges))
+        images = calibration and calibration.images / np.float32(255 if preprocess == "outside" else 1)
+        write_bytes(path, to_tflite(native_dilations(graph_def), precision, io, images))
     else:
-        said = {"preprocess": preprocess, "output_type": output_type}
+        said = dict(complexity_of(graph_def)._asdict(), preprocess=preprocess, output_type=output_type)
         write_bytes(path, to_onnx(native_dilations(graph_def), said).SerializeToString())
     write_text(card_of(path), json.dumps({"preprocess": preprocess, "output_type": output_type,
                                           "precision": precision, "sha256": sha256_of(path)}))
 
 
-def need_together(formats, precision, io, calibrated):
+def ranges_for(predictor, calibration):
+    """The ranges that an int8 model gets, by name; None where the converter measures them on the calibration."""
+    if calibration and calibration.method == "minmax":
+        return None
+    if not CONVERTS_GIVEN_RANGES:
+        raise ValueError("TensorFlow %s's TFLite converter takes no given ranges, as %s needs: export with TensorFlow 2.x "
+                         "(a checkpoint is the same there), or a float checkpoint with --calibration_method minmax"
+                         % (tf.__version__, "--calibration_method entropy" if calibration else
+                            "a checkpoint of train --quantize"))
+    if calibration is None:
+        return predictor.ranges
+    return measure_ranges(predictor.values(), calibration.images, predictor.width_multiplier, calibration.method)
+
+
+def need_together(formats, precision, io, calibrated, has_ranges):
     """Raise ValueError for settings that do not go together."""
     others = [form for form in formats if form != "tflite"]
     if precision != "float32" and others:
         raise ValueError("--precision %s is TFLite's only: %s is float32 (export it without --precision)"
                          % (precision, " and ".join(others)))
-    if precision == "int8" and not calibrated:
+    if precision == "int8" and not calibrated and not has_ranges:
         raise ValueError("--precision int8 needs --calibration_dataset: training portraits that its ranges are "
-                         "measured on")
+                         "measured on (a checkpoint of train --quantize has its own)")
+    if calibrated and has_ranges:
+        raise ValueError("this checkpoint was trained with --quantize and has its own ranges: leave "
+                         "--calibration_dataset out")
     if precision != "int8" and (calibrated or io != "float"):
         raise ValueError("%s goes with --precision int8, not %s" % ("--calibration_dataset" if calibrated else
                                                                    "--io " + io, precision))
@@ -147,12 +173,12 @@ def need_training_split(split):
         raise ValueError("--calibration_split %s: scores are measured on that; calibrate on training pictures" % split)
 
 
-def calibration_of(pairs, size, pictures, dataset_path, split):
+def calibration_of(pairs, size, pictures, dataset_path, split, method="minmax"):
     """A Calibration of so many ``pairs``, evenly spread."""
     pairs = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, pictures).astype(int))]
     images = [resize_bilinear(read_image(pair.image), (size, size), align_corners=True)
               for pair in progress(pairs, len(pairs), "reading calibration pictures")]
-    return Calibration(np.stack(images), {"dataset_path": dataset_path, "split": split, "pictures": len(pairs),
+    return Calibration(np.stack(images), method, {"method": method, "dataset_path": dataset_path, "split": split, "pictures": len(pairs),
                                           "pictures_sha256": manifest_sha256(pairs)})
 
 
@@ -184,11 +210,12 @@ def write_savedmodel(folder, graph_def):
         builder.save()
 
 
-def to_tflite(native, precision, io="float", ranges=None):
+def to_tflite(native, precision, io="float", images=None):
     """The bytes of a .tflite of a graph of native_dilations.
 
     Args:
-        io: as export. ranges: what int8 is calibrated on: float32 [N,size,size,3] as the graph takes them.
+        io: as export. images: what int8 is calibrated on, float32 [N,size,size,3] as the graph takes them. None: the
+            graph has ranges of its own, which TensorFlow 1.15 cannot convert.
     """
     graph, x, y = imported(native)
     with tf.Session(graph=graph) as session, quiet_converters():  # the session only hands the graph over
@@ -197,11 +224,15 @@ def to_tflite(native, precision, io="float", ranges=None):
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if precision == "int8":
-            converter.representative_dataset = lambda: ([image[None]] for image in ranges)
+        if precision == "int8" and images is not None:
+            converter.representative_dataset = lambda: ([image[None]] for image in images)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if io == "uint8":
-                converter.inference_input_type = converter.inference_output_type = tf.uint8
+        if precision == "int8" and images is None:
+            converter.inference_type = tf.int8
+            converter.inference_input_type = converter.inference_output_type = tf.float32
+            converter.quantized_input_stats = {INPUT: (-128, 1)}
+        if io == "uint8":
+            converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:
             return converter.convert()
         except Exception as error:  # ConverterError, RuntimeError, ... by TensorFlow's version
@@ -210,7 +241,7 @@ def to_tflite(native, precision, io="float", ranges=None):
 
 
 def to_onnx(native, metadata):
-    """The ONNX model of a graph of native_dilations, with ``metadata`` (name -> text) in it."""
+    """The ONNX model of a graph of native_dilations, with ``metadata`` (name -> value) in it."""
     need_module("onnx", "--format onnx")
     need_module("tf2onnx", "--format onnx")
     with quiet_converters():
@@ -226,7 +257,7 @@ def to_onnx(native, metadata):
             tensors[:] = [names.get(name, name) for name in tensors]
     for key, value in metadata.items():
         entry = model.metadata_props.add()
-        entry.key, entry.value = key, value
+        entry.key, entry.value = key, str(value)
     return model
 
 

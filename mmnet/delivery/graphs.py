@@ -2,14 +2,17 @@
 import numpy as np
 
 from mmnet.compat import tf
+from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
+from mmnet.networks.quantization import QUANTIZED_INFERENCE
 
 INPUT, OUTPUT = "input_x", "output"  # published names
 PREPROCESS = "preprocess"  # the node that divides by 255: a graph without it takes pictures in 0..1
 OUTPUT_TYPES = ("probabilities", "alpha", "logits")
 
 
-def inference_graph(values, width_multiplier=1.0, size=256, preprocess="inside", output_type="probabilities"):
+def inference_graph(values, width_multiplier=1.0, size=256, preprocess="inside", output_type="probabilities",
+                    int8=False, ranges=None):
     """The network for one picture as a frozen GraphDef that TensorFlow 1.15 and 2.x load, without training-only nodes.
 
     Args:
@@ -17,28 +20,43 @@ def inference_graph(values, width_multiplier=1.0, size=256, preprocess="inside",
         preprocess: "inside": ``input_x`` is float32 [1,size,size,3] in 0..255; "outside": in 0..1.
         output_type: what ``output`` is: "probabilities" (float32 [1,size,size,2], channel 1 is alpha), "alpha"
             ([1,size,size,1]) or "logits" ([1,size,size,2]).
+        int8: for a full-integer TFLite model, whose sigmoid ends at 255/256: alpha is multiplied by 256/255, so that
+            the highest of its 256 values is 1.
+        ranges: of an int8 graph, quantization's variables, name -> value: it rounds the picture and every activation to
+            8 bits, which tells the TFLite converter how. "alpha" only.
 
     Raises:
-        KeyError: a variable without a value.
+        KeyError: a variable without a value. ValueError: ranges for another output_type.
     """
+    if ranges and output_type != "alpha":
+        raise ValueError("a model with ranges of its own gives alpha, not %s" % output_type)
+    known = dict(values or {}, **(ranges or {}))
+
     def constant(getter, name, *_, **__):
         with tf.name_scope(None):
-            return tf.constant(values[name], name=name)
+            return tf.constant(known[name], name=name)
 
     graph = tf.Graph()
     with graph.as_default():
         x = tf.placeholder(tf.float32, [1, size, size, 3], name=INPUT)
+        if ranges:
+            x = tf.quantization.fake_quant_with_min_max_args(x, 0, 255 if preprocess == "inside" else 1)
         if preprocess == "inside":
             x = tf.divide(x, 255.0, name=PREPROCESS)
+            x = tf.quantization.fake_quant_with_min_max_args(x, 0, 1) if ranges else x
         with tf.variable_scope(tf.get_variable_scope(), custom_getter=values and constant):
-            logits = mmnet(x, False, width_multiplier).logits
+            logits = mmnet(x, QUANTIZED_INFERENCE if ranges else INFERENCE, width_multiplier,
+                           log_odds=output_type == "alpha").logits
         if output_type == "logits":
             tf.identity(logits, name=OUTPUT)
         elif output_type == "probabilities":
             tf.nn.softmax(logits, name=OUTPUT)
         else:  # softmax of two is the sigmoid of their difference, which every converter gets right
-            background, person = (tf.slice(logits, [0, 0, 0, channel], [1, size, size, 1]) for channel in (0, 1))
-            tf.sigmoid(person - background, name=OUTPUT)  # not [..., 1:], which TensorFlow 1.15's TFLite cannot run
+            alpha = tf.sigmoid(logits, name=None if int8 else OUTPUT)
+            if int8:
+                alpha = tf.multiply(alpha, 256 / 255, name=None if ranges else OUTPUT)
+            if ranges:
+                tf.quantization.fake_quant_with_min_max_args(alpha, 0, 1, name=OUTPUT)
     # TensorFlow 1.15 refuses a node with an attribute it does not know; those at their default value can go.
     stripped = tf.train.export_meta_graph(graph=graph, strip_default_attrs=True).graph_def
     return tf.graph_util.extract_sub_graph(stripped, [OUTPUT])

@@ -13,7 +13,7 @@ from mmnet.compat import tf
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import read_pair
 from mmnet.delivery.predictor import need_fit
-from mmnet.networks.layers import BATCH_NORM_EPSILON, BATCH_STATISTICS
+from mmnet.networks.layers import BATCH_NORM_EPSILON, BATCH_STATISTICS, INFERENCE, TRAINING
 from mmnet.networks.mmnet import mmnet
 from mmnet.scoring.metrics import mad
 
@@ -69,9 +69,9 @@ def selfcheck(checkpoint_path, pairs, width_multiplier=1.0, size=256, device=Non
     graph = tf.Graph()
     with graph.as_default(), tf.Session(config=backend.session_config(device)) as session:
         x = tf.placeholder(tf.float32, images.shape)
-        by_batch = tf.nn.softmax(mmnet(x / 255.0, True, width_multiplier).logits)[..., 1]
+        by_batch = tf.nn.softmax(mmnet(x / 255.0, TRAINING, width_multiplier).logits)[..., 1]
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            by_moving = tf.nn.softmax(mmnet(x / 255.0, False, width_multiplier).logits)[..., 1]
+            by_moving = tf.nn.softmax(mmnet(x / 255.0, INFERENCE, width_multiplier).logits)[..., 1]
         variables = tf.global_variables()
         need_fit(checkpoint.restore(session, checkpoint.read(prefix), variables), prefix, width_multiplier)
         values = session.run({variable.op.name: variable for variable in variables})

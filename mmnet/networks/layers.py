@@ -1,8 +1,11 @@
 """The operations MMNet is made of, under the variable names of the published checkpoints.
 
 Every tensor is NHWC float32. A layer opens the scope it is given and creates its variables there: ``weights`` or
-``depthwise_weights``, then ``BatchNorm/{gamma,beta,moving_mean,moving_variance}`` or ``biases``.
+``depthwise_weights``, then ``BatchNorm/{gamma,beta,moving_mean,moving_variance}`` or ``biases``. A Mode says how its
+parts are computed; quantization.py has two more.
 """
+from typing import Callable, NamedTuple
+
 from mmnet.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
@@ -15,12 +18,50 @@ def scale_channels(channels, width_multiplier):
     return max(8, (scaled + 4) // 8 * 8)
 
 
-def batch_norm(x, training):
-    """Normalize [N,H,W,C], with scale and centre: by the batch in training, else by the moving statistics.
+def by_batch(x, gamma, beta, moving_mean, moving_variance):
+    """Batch norm by the batch's statistics. Each (moving statistic, batch statistic) goes to the collection
+    BATCH_STATISTICS: the training step moves the one towards the other."""
+    x, mean, variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
+    tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
+    tf.add_to_collection(BATCH_STATISTICS, (moving_variance, variance))
+    return x
 
-    In training each (moving statistic, batch statistic) goes to the collection BATCH_STATISTICS: the training step
-    moves the one towards the other.
+
+def by_moving(x, gamma, beta, moving_mean, moving_variance):
+    """Batch norm by the moving statistics."""
+    return tf.nn.fused_batch_norm(x, gamma, beta, moving_mean, moving_variance, epsilon=BATCH_NORM_EPSILON,
+                                  is_training=False)[0]
+
+
+def through_channels(x, weights, stride, dilation):
+    """Depthwise convolution of [N,H,W,C] with [h,w,C,1], SAME.
+
+    A dilated one is dilation x dilation separate ones, on the pixels that lie so far apart. Those go into channels:
+    TensorFlow's own way, into the batch (SpaceToBatchND), is slower and few converters know it.
     """
+    if dilation > 1:
+        x, weights = tf.nn.space_to_depth(x, dilation), tf.tile(weights, [1, 1, dilation ** 2, 1])
+    x = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME")
+    return tf.nn.depth_to_space(x, dilation) if dilation > 1 else x
+
+
+def as_is(x, *_):
+    return x
+
+
+class Mode(NamedTuple):
+    """How the parts of every layer are computed."""
+    batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance) -> x
+    depthwise: Callable = through_channels  # (x, weights, stride, dilation) -> x
+    weights: Callable = as_is  # (weights, the axis of their output channels) -> weights, on their way into a convolution
+    output: Callable = as_is  # x -> x, of a layer, in its scope; of what is concatenated, once for the whole
+
+
+TRAINING, INFERENCE = Mode(by_batch), Mode(by_moving)
+
+
+def batch_norm(x, mode):
+    """Normalize [N,H,W,C], with scale and centre."""
     channels = x.shape[3].value
     with tf.variable_scope("BatchNorm"):
         gamma = tf.get_variable("gamma", channels, initializer=tf.ones_initializer())
@@ -28,50 +69,50 @@ def batch_norm(x, training):
         moving_mean = tf.get_variable("moving_mean", channels, initializer=tf.zeros_initializer(), trainable=False)
         moving_variance = tf.get_variable("moving_variance", channels, initializer=tf.ones_initializer(),
                                           trainable=False)
-    if not training:
-        return tf.nn.fused_batch_norm(x, gamma, beta, moving_mean, moving_variance, epsilon=BATCH_NORM_EPSILON,
-                                      is_training=False)[0]
-    x, mean, variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True)
-    tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
-    tf.add_to_collection(BATCH_STATISTICS, (moving_variance, variance))
-    return x
+        return mode.batch_norm(x, gamma, beta, moving_mean, moving_variance)
 
 
-def conv(x, channels, training, kernel=1, stride=1, activation=tf.nn.relu6, scope="pointwise_conv"):
-    """Convolution without bias, batch norm, activation (None: linear): [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
+def finish(x, mode, activation, concatenated):
+    """Batch norm, activation (None: linear) and what the mode does to a layer's output."""
+    x = batch_norm(x, mode)
+    x = x if activation is None else activation(x)
+    return x if concatenated else mode.output(x)
+
+
+def conv(x, channels, mode, kernel=1, stride=1, activation=tf.nn.relu6, concatenated=False, scope="pointwise_conv"):
+    """Convolution without bias, batch norm, activation: [N,H,W,C] -> [N,H/stride,W/stride,channels].
+
+    concatenated: the output goes into a concatenation, whose output is the mode's.
+    """
     with tf.variable_scope(scope):
         weights = tf.get_variable("weights", [kernel, kernel, x.shape[3].value, channels],
                                   initializer=tf.glorot_uniform_initializer())
-        x = batch_norm(tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME"), training)
-        return x if activation is None else activation(x)
+        x = tf.nn.conv2d(x, mode.weights(weights, 3), strides=[1, stride, stride, 1], padding="SAME")
+        return finish(x, mode, activation, concatenated)
 
 
-def depthwise(x, training, stride=1, dilation=1, activation=tf.nn.relu6, scope="depthwise_conv"):
-    """3x3 depthwise convolution, batch norm, activation (None: linear): [N,H,W,C] -> [N,H/stride,W/stride,C].
+def depthwise(x, mode, stride=1, dilation=1, activation=tf.nn.relu6, concatenated=False, scope="depthwise_conv"):
+    """3x3 depthwise convolution, batch norm, activation: [N,H,W,C] -> [N,H/stride,W/stride,C].
 
-    H and W are multiples of the dilation; one of stride and dilation is 1.
+    H and W are multiples of the dilation; one of stride and dilation is 1. concatenated: as conv.
     """
     with tf.variable_scope(scope):
         weights = tf.get_variable("depthwise_weights", [3, 3, x.shape[3].value, 1],
                                   initializer=tf.glorot_uniform_initializer())
-        # A dilated convolution is dilation x dilation separate ones, on the pixels that lie so far apart. Those go into
-        # channels: TensorFlow's own way, into the batch (SpaceToBatchND), is slower and few converters know it.
-        if dilation > 1:
-            x, weights = tf.nn.space_to_depth(x, dilation), tf.tile(weights, [1, 1, dilation ** 2, 1])
-        x = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME")
-        if dilation > 1:
-            x = tf.nn.depth_to_space(x, dilation)
-        x = batch_norm(x, training)
-        return x if activation is None else activation(x)
+        return finish(mode.depthwise(x, mode.weights(weights, 2), stride, dilation), mode, activation, concatenated)
 
 
-def classifier(x, classes=2, scope="pointwise_conv"):
-    """1x1 convolution with bias, no norm: [N,H,W,C] -> logits [N,H,W,classes]."""
+def classifier(x, mode, log_odds=False, scope="pointwise_conv"):
+    """1x1 convolution with bias, no norm: [N,H,W,C] -> logits [N,H,W,2] of background and foreground.
+
+    log_odds: their difference [N,H,W,1] instead, foreground minus background, computed as one convolution.
+    """
     with tf.variable_scope(scope):
-        weights = tf.get_variable("weights", [1, 1, x.shape[3].value, classes],
-                                  initializer=tf.glorot_uniform_initializer())
-        biases = tf.get_variable("biases", classes, initializer=tf.zeros_initializer())
-        return tf.nn.conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME") + biases
+        weights = tf.get_variable("weights", [1, 1, x.shape[3].value, 2], initializer=tf.glorot_uniform_initializer())
+        biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
+        if log_odds:
+            weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
+        return mode.output(tf.nn.conv2d(x, mode.weights(weights, 3), strides=[1, 1, 1, 1], padding="SAME") + biases)
 
 
 def upsample(x, factor):

@@ -34,18 +34,19 @@ ENCODER = (
 
 
 class Outputs(NamedTuple):
-    logits: tf.Tensor  # [N,size,size,2]: background, foreground
+    logits: tf.Tensor  # [N,size,size,2]: background, foreground; with log_odds [N,size,size,1]: their difference
     coarse_logits: tf.Tensor  # [N,size/16,size/16,2], of the auxiliary classifier
     endpoints: dict  # block name -> its output
 
 
-def mmnet(images01, training, width_multiplier=1.0):
+def mmnet(images01, mode, width_multiplier=1.0, log_odds=False):
     """Build the network.
 
     Args:
         images01: float32 [N,size,size,3] in 0..1, RGB; size a multiple of 32, known when the graph is built.
-        training: bool; whether batch norm uses the batch's statistics or the moving ones.
+        mode: layers.TRAINING, layers.INFERENCE or another layers.Mode.
         width_multiplier: factor on every channel count but the classifiers'.
+        log_odds: give one logit, that of alpha, instead of two; alpha is its sigmoid.
 
     Returns:
         Outputs.
@@ -65,44 +66,46 @@ def mmnet(images01, training, width_multiplier=1.0):
     endpoints = {}
     with tf.variable_scope("MMNet"):
         with tf.variable_scope("init_block"):
-            x = endpoints["init_block"] = conv(images01, scaled(32), training, kernel=3, stride=2, scope="conv")
+            x = endpoints["init_block"] = conv(images01, scaled(32), mode, kernel=3, stride=2, scope="conv")
         for index, row in enumerate(ENCODER):
             name = "enc_block%d" % index
-            x = endpoints[name] = multi_branch(x, scaled(row.depth), scaled(row.channels), training, row.stride,
+            x = endpoints[name] = multi_branch(x, scaled(row.depth), scaled(row.channels), mode, row.stride,
                                                row.dilations, row.activation, scope=name)
         with tf.variable_scope("aux_block"):
-            coarse_logits = endpoints["aux_block"] = classifier(x)
+            coarse_logits = endpoints["aux_block"] = classifier(x, mode)
 
-        x = endpoints["dec_block0"] = decode(x, endpoints["enc_block4"], scaled(64), training, scope="dec_block0")
-        x = endpoints["dec_block1"] = decode(x, endpoints["enc_block0"], scaled(40), training, scope="dec_block1")
+        x = endpoints["dec_block0"] = decode(x, endpoints["enc_block4"], scaled(64), mode, scope="dec_block0")
+        x = endpoints["dec_block1"] = decode(x, endpoints["enc_block0"], scaled(40), mode, scope="dec_block1")
         for name in ("dec_block2", "dec_block3"):
-            x = endpoints[name] = multi_branch(x, scaled(40), scaled(40), training, 1, (1, 2, 4), scope=name)
+            x = endpoints[name] = multi_branch(x, scaled(40), scaled(40), mode, 1, (1, 2, 4), scope=name)
         with tf.variable_scope("dec_block4"):
-            x = endpoints["dec_block4"] = conv(x, scaled(16), training)
+            x = endpoints["dec_block4"] = conv(x, scaled(16), mode)
         with tf.variable_scope("final_block"):
             # Published: two resizes of 16 channels, then the classifier at full size. A 1x1 convolution commutes with
             # bilinear resizing (the weights of each output pixel sum to 1), and two channels are cheaper to resize.
-            logits = endpoints["final_block"] = upsample(upsample(classifier(x), 2), 2)
+            logits = endpoints["final_block"] = upsample(upsample(classifier(x, mode, log_odds), 2), 2)
     return Outputs(logits, coarse_logits, endpoints)
 
 
-def multi_branch(x, depth, channels, training, stride, dilations, activation=None, scope=None):
+def multi_branch(x, depth, channels, mode, stride, dilations, activation=None, scope=None):
     """One branch a dilation, concatenated and merged: [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
     with tf.variable_scope(scope):
         branches = []
         for index, dilation in enumerate(dilations):
             with tf.variable_scope("branch%d" % index):
-                branch = conv(x, depth, training)
+                branch = conv(x, depth, mode)
                 if stride > 1:
-                    branch = depthwise(branch, training, stride=stride, scope="depthwise_conv_stride")
-                branches.append(depthwise(branch, training, dilation=dilation, scope="depthwise_conv_dilation"))
+                    branch = depthwise(branch, mode, stride=stride, scope="depthwise_conv_stride")
+                branches.append(depthwise(branch, mode, dilation=dilation, concatenated=True,
+                                          scope="depthwise_conv_dilation"))
         with tf.variable_scope("merge"):
-            return conv(tf.concat(branches, axis=3), channels, training, activation=activation)
+            return conv(mode.output(tf.concat(branches, axis=3)), channels, mode, activation=activation)
 
 
-def decode(x, shortcut, channels, training, scope):
+def decode(x, shortcut, channels, mode, scope):
     """Double the resolution of ``x`` and put the refined ``shortcut`` beside it: [N,H,W,C] -> [N,2H,2W,2 channels]."""
     with tf.variable_scope(scope):
-        x = upsample(conv(x, channels, training), 2)
+        x = upsample(conv(x, channels, mode, concatenated=True), 2)
         with tf.variable_scope("shortcut"):
-            return tf.concat([x, conv(depthwise(shortcut, training), channels, training)], axis=3)
+            shortcut = conv(depthwise(shortcut, mode), channels, mode, concatenated=True)
+        return mode.output(tf.concat([x, shortcut], axis=3))

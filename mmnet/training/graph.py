@@ -3,8 +3,9 @@ from typing import Dict, List, NamedTuple
 
 from mmnet.checkpoint import AVERAGE
 from mmnet.compat import tf
-from mmnet.networks.layers import BATCH_STATISTICS
+from mmnet.networks.layers import BATCH_STATISTICS, TRAINING
 from mmnet.networks.mmnet import mmnet
+from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.training.losses import loss_terms, total_loss, weight_decay
 
 OPTIMIZERS = {
@@ -31,7 +32,8 @@ class TrainingGraph(NamedTuple):
 
 
 def build_training_graph(batch_size, size, width_multiplier, term_weights, decay, optimizer="adam",
-                         composition_range=1.0, trainable_scopes=None, ema_decay=None, wrap_optimizer=None):
+                         composition_range=1.0, trainable_scopes=None, ema_decay=None, wrap_optimizer=None,
+                         mode=TRAINING):
     """Build into the default graph.
 
     Args:
@@ -39,6 +41,7 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
         ema_decay: of the moving average of the trained variables; None keeps none.
         wrap_optimizer: optimizer -> the loss-scaling one around it (backend.loss_scaling), which updates nothing in a step
             that is not finite. Without it, a loss that is not finite stops the step before it touches anything.
+        mode: layers.TRAINING, or quantization.QUANTIZED_TRAINING, whose ranges must be measured first.
 
     Raises:
         ValueError: trainable_scopes match nothing.
@@ -48,10 +51,14 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
     learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
     batch_norm_decay = tf.placeholder(tf.float32, [], name="batch_norm_decay")
     images01 = images / 255.0
-    outputs = mmnet(images01, True, width_multiplier)
+    log_odds = mode is QUANTIZED_TRAINING
+    outputs = mmnet(images01, mode, width_multiplier, log_odds)
+    logits = outputs.logits
+    if log_odds:  # softmax of (0, x) is what a graph for TFLite computes as the sigmoid of x
+        logits = tf.concat([tf.zeros_like(logits), logits], axis=3)
     global_step = tf.get_variable("global_step", [], tf.int32, tf.zeros_initializer(), trainable=False)
 
-    terms = loss_terms(outputs.logits, outputs.coarse_logits, images01, truths[..., tf.newaxis], term_weights)
+    terms = loss_terms(logits, outputs.coarse_logits, images01, truths[..., tf.newaxis], term_weights)
     if "composition" in terms:
         terms["composition"] /= composition_range
     regularization = weight_decay(tf.trainable_variables(), decay)
@@ -89,5 +96,5 @@ def build_training_graph(batch_size, size, width_multiplier, term_weights, decay
                               for variable, average in averages.items()])
     losses = dict({"total": total, "model": model, "regularization": regularization}, **terms)
     return TrainingGraph(images, truths, learning_rate, batch_norm_decay, step, losses,
-                         tf.nn.softmax(outputs.logits)[..., 1], global_step, tf.global_variables(), slots, averages,
+                         tf.nn.softmax(logits)[..., 1], global_step, tf.global_variables(), slots, averages,
                          tf.global_variables_initializer())

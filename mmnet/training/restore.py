@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 from humanfriendly.tables import format_pretty_table
 
 from mmnet import checkpoint
+from mmnet.networks.quantization import is_range
 from mmnet.training import lineage
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,9 @@ def restore(session, graph, settings):
         log.info("going on from %s", own[-1])
         return Start(*(record[name] for name in Start._fields)) if record else Start()
     if settings.checkpoint_path is None:
+        if settings.quantize:
+            raise ValueError("--quantize makes a trained network ready for 8 bits: give its checkpoint with "
+                             "--checkpoint_path")
         log.info("from scratch")
         _start_averages(session, graph, {})
         return Start()
@@ -50,7 +54,7 @@ def restore(session, graph, settings):
     report = checkpoint.restore(session, wanted, graph.variables)
     skipped = sorted(values.keys() - wanted.keys())
     log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    optional = {"global_step", *graph.slots, *(average.op.name for average in graph.averages.values())}
+    optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *(average.op.name for average in graph.averages.values())}
     must = [name for name in report.missing if name not in optional and name not in skipped]
     if (must or report.reshaped) and not settings.ignore_missing_vars:
         raise ValueError("%s does not fit (%s): --ignore_missing_vars starts those fresh" % (

@@ -10,21 +10,25 @@ import time
 import numpy as np
 from humanfriendly import format_timespan
 
-from mmnet import backend
+from mmnet import backend, checkpoint
 from mmnet.compat import tf
 from mmnet.config import RUN_FILE, to_yaml
 from mmnet.data.augment import sample_side
 from mmnet.data.batches import batches
+from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import load_pairs
 from mmnet.data.samples import open_samples
 from mmnet.events import open_events, strip, write_events
 from mmnet.files import write_text
+from mmnet.networks.layers import TRAINING
+from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
 from mmnet.training import lineage
 from mmnet.training.graph import build_training_graph
 from mmnet.training.restore import restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
 
+RANGE_PICTURES = 100  # that the ranges of activations are measured on
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
 
 log = logging.getLogger(__name__)
@@ -54,7 +58,8 @@ def train(settings):
     graph = build_training_graph(
         settings.batch_size, settings.size, settings.width_multiplier, term_weights, settings.weight_decay,
         settings.optimizer, settings.composition_range, settings.trainable_scopes,
-        settings.ema_decay if settings.use_ema else None, backend.loss_scaling(settings.device))
+        settings.ema_decay if settings.use_ema else None, backend.loss_scaling(settings.device),
+        QUANTIZED_TRAINING if settings.quantize else TRAINING)
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(tf.Session(
             config=backend.training_session_config(settings.device, settings.precision_mode)))
@@ -67,6 +72,8 @@ def train(settings):
                    for pairs in data_sets]
         for data_set in samples:
             data_set.fill()
+        if settings.quantize:
+            _measure_ranges(session, graph, samples, settings)
         stopped_by = stack.enter_context(_signals())  # until here Ctrl-C just ends; from here on it saves first
         saver = stack.enter_context(contextlib.closing(Saver(settings.train_dir, settings.max_to_keep)))
         writer = stack.enter_context(contextlib.closing(open_events(settings.train_dir)))
@@ -119,6 +126,22 @@ def train(settings):
         log.info("stopped by %s at step %d", signal.Signals(stopped_by[0]).name, global_step)
         return 128 + stopped_by[0]
     return 0
+
+
+def _measure_ranges(session, graph, samples, settings):
+    """Give the ranges of a warm start from a network without any their first values."""
+    values = session.run({variable.op.name: variable for variable in graph.variables})
+    if not np.isnan(list(ranges_of(values).values())).any():
+        return
+    images = [resize_bilinear(data_set[index][0], (settings.size, settings.size), align_corners=True)
+              for data_set in samples
+              for index in np.unique(np.linspace(0, len(data_set) - 1, RANGE_PICTURES // len(samples)).astype(int))]
+    ranges = measure_ranges(values, np.stack(images), settings.width_multiplier)
+    checkpoint.restore(session, ranges, graph.variables)
+    averages = {average.op.name: ranges[weight.op.name] for weight, average in graph.averages.items()
+                if weight.op.name in ranges}
+    checkpoint.restore(session, averages, graph.variables)
+    log.info("ranges of %d activations measured on %d pictures", len(ranges) // 2, len(images))
 
 
 def _say(global_step, step, last_step, losses, speed, batch_size):
