@@ -14,7 +14,8 @@ Rooms, and the direction of imports (each may use those above it):
     networks/       layers.py · mmnet.py
     training/       losses.py · graph.py (one step) · schedule.py · restore.py · lineage.py · saver.py ·
                     train.py (the loop)
-    scoring/        metrics.py · evaluate.py (any Predict over the pairs) · report.py
+    scoring/        metrics.py · evaluate.py (any Predict over the pairs) · replay.py (results
+                    of an .om as one) · report.py
     delivery/       predictor.py (a checkpoint as a Predict) · models.py (a model file as one) · validate.py · predict.py
                     graphs.py (inference graphs with the weights inside) · freeze.py · export.py · parity.py
                     selfcheck.py

@@ -181,7 +181,10 @@ def run_parity(settings):
     from mmnet.delivery import models, parity
     from mmnet.delivery.predictor import CheckpointPredictor
 
-    opened = {path: models.open_model(path, as_written=True) for path in settings.models}
+    stems = [pair.stem for pair in pairs]
+    opened = {path: parity.Replay(path, stems, settings.size, settings.output_type)
+              if os.path.isdir(path) and not models.is_model(path) else models.open_model(path, as_written=True)
+              for path in settings.models}
     prefix = checkpoint.resolve(settings.checkpoint_path)
     predictor = CheckpointPredictor.open(prefix, settings.width_multiplier, settings.size, settings.use_ema,
                                          as_written=True)

@@ -301,13 +301,16 @@ class Export:
 class Parity:
     """Compare models with the checkpoint they were made of, on the same pictures: alphas, scores, bytes, operations.
 
-    The exit code is 1 where a model differs by more than mmnet export lets pass: float32 by 1e-4, float16 by 1e-3 in
-    the mean, dynamic and int8 by 1e-2 in the mean.
+    The exit code is 1 where a model differs by more than mmnet export lets pass: float32 by 1e-4, float16 (and what an .om
+    gave, which computes in it) by 1e-3 in the mean, dynamic and int8 by 1e-2 in the mean.
     """
-    models: Tuple[str, ...] = setting(NEEDED, str, ".pb, .tflite, .onnx and SavedModels' folders", "+", positional=True)
+    models: Tuple[str, ...] = setting(NEEDED, str, ".pb, .tflite, .onnx, SavedModels' folders, and folders that msame or "
+                                      "ais_bench wrote", "+", positional=True)
     checkpoint_path: str = setting(NEEDED, str, "checkpoint prefix, or a folder: its latest")
     dataset_path: str = setting(NEEDED, str, "folder that holds SPLIT/image and SPLIT/mask")
     dataset_split_name: str = setting("test", str, "SPLIT, the folder below it")
+    output_type: str = setting("probabilities", one_of("probabilities", "alpha", "logits"), "what the files in folders of "
+                               "msame or ais_bench hold")
     batch_size: int = setting(8, positive_int, "pictures in one run of the network")
     width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network")
     size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32")

@@ -6,7 +6,8 @@ import pytest
 
 from conftest import SMALL
 from mmnet import cli
-from mmnet.data.pairs import load_pairs
+from mmnet.data.images import resize_bilinear
+from mmnet.data.pairs import load_pairs, read_pair
 from mmnet.delivery import graphs
 from mmnet.delivery.models import FrozenPredictor
 from mmnet.delivery.parity import parity
@@ -64,6 +65,31 @@ def test_a_model_of_nan_is_beyond_its_bound(models, portraits):
     except ValueError:  # evaluate may refuse to score it
         return
     assert rows[1].problem
+
+
+def test_what_msame_wrote(models, portraits, tmp_path, capfd):
+    """A folder of result files, as float16 as an .om gives them, one of them of another picture."""
+    prefix, good, _ = models
+    predictor, pairs = CheckpointPredictor.open(prefix, as_written=True, **SMALL), load_pairs(portraits, "test")
+    folder = tmp_path / "20260101_000000"
+    folder.mkdir()
+    for pair in pairs:
+        image = resize_bilinear(read_pair(pair)[0], (SMALL["size"],) * 2, align_corners=True)
+        alpha = predictor(image[None])[0].astype(np.float16)
+        np.stack([1 - alpha, alpha], axis=-1).tofile(str(folder / (pair.stem + "_output_0.bin")))
+    arguments = ["parity", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json", str(tmp_path)] + FLAGS
+    capfd.readouterr()
+    assert cli.main(arguments) == 0
+    row = json.loads(capfd.readouterr().out.splitlines()[1])
+    assert 0 < row["mean_difference"] <= row["largest_difference"] < 1e-3
+    assert (row["precision"], row["bytes"], row["operations"]) == ("float16", None, None)
+    other = folder / (pairs[0].stem + "_output_0.bin")
+    values = np.fromfile(str(other), np.float16)[::-1]
+    values.tofile(str(other))
+    assert cli.main(arguments) == 1
+    other.unlink()
+    assert cli.main(arguments) == 2
+    assert "1 missing" in capfd.readouterr().err
 
 
 def test_the_command(models, portraits, capfd):

@@ -5,11 +5,29 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from mmnet.delivery.export import beyond
-from mmnet.delivery.models import bytes_of
+from mmnet.delivery.models import bytes_of, is_model
 from mmnet.scoring.evaluate import evaluate
+from mmnet.scoring.replay import check_outputs, find_results, replay
 from mmnet.scoring.report import NAMES, bootstrap_interval
 
 METRICS = ("mad", "gauss_grad")
+REPLAY_PRECISION = "float16"  # an .om computes in it
+
+
+class Replay:
+    """The folder that msame or ais_bench wrote, where a Model would be; good for one pass over its pictures."""
+    precision, operations = REPLAY_PRECISION, None
+
+    def __init__(self, folder, stems, size, output_type):
+        """
+        Raises:
+            FileNotFoundError: no results there. ValueError: missing, extra or damaged ones.
+        """
+        self.size = size
+        self._predict = replay(check_outputs(find_results([folder]), stems, size, output_type), size, output_type)
+
+    def __call__(self, images):
+        return self._predict(images)
 
 
 class Score(NamedTuple):
@@ -35,7 +53,8 @@ def parity(predictor, prefix, pairs, models, size=256, batch_size=8):
     """Yield a Row for the checkpoint, then one for each model.
 
     Args:
-        predictor: a CheckpointPredictor with the weights of ``prefix``. models: path -> models.Model, all of ``size``.
+        predictor: a CheckpointPredictor with the weights of ``prefix``. models: path -> models.Model or Replay, all of
+        ``size``.
         pairs: list of data.pairs.Pair.
 
     Raises:
@@ -65,7 +84,8 @@ def parity(predictor, prefix, pairs, models, size=256, batch_size=8):
         # np.max, for Python's max would lose a NaN
         largest, mean = float(np.max(largest)), float(np.average(means, weights=counts))
         operations = None if model.operations is None else sum(model.operations.values())
-        yield Row(path, model.precision, largest, mean, compared(scores, reference), bytes_of(path), operations,
+        yield Row(path, model.precision, largest, mean, compared(scores, reference),
+                  bytes_of(path) if is_model(path) else None, operations,
                   beyond(model.precision, largest, mean))
 
 
