@@ -38,3 +38,15 @@ def _umask():
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def short_names(paths):
+    """The paths with as much of their ends as tells them apart: ``a/x.pb b/x.pb c/y.pb`` -> ``a/x.pb b/x.pb y.pb``."""
+    parts = [os.path.normpath(path).split(os.sep) for path in paths]
+    names = []
+    for own in parts:
+        length = 1
+        while length < len(own) and sum(other[-length:] == own[-length:] for other in parts) > parts.count(own):
+            length += 1
+        names.append(os.sep.join(own[-length:]))
+    return names

@@ -35,3 +35,10 @@ def test_is_writable(tmp_path):
     locked.mkdir()
     locked.chmod(0o555)  # root could write there all the same; nobody is meant to
     assert not files.is_writable(str(locked)) and not files.is_writable(str(locked / "below"))
+
+
+def test_short_names():
+    paths = [os.path.join("runs", "a", "x.pb"), os.path.join("runs", "b", "x.pb"), os.path.join("runs", "y.pb")]
+    assert files.short_names(paths) == [os.path.join("a", "x.pb"), os.path.join("b", "x.pb"), "y.pb"]
+    assert files.short_names(["x.pb", os.path.join("a", "x.pb")]) == ["x.pb", os.path.join("a", "x.pb")]
+    assert files.short_names(["a/x.pb", "a/x.pb"]) == ["x.pb", "x.pb"]  # one model at two numbers of threads

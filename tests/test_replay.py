@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmnet.scoring import replay
-from test_offline_evaluate import SIDE, alphas, probabilities, write_results  # noqa: F401: alphas is a fixture
+from test_offline_evaluate import SIDE, probabilities, write_results
 
 
 def test_damaged_text_and_npy(tmp_path):
@@ -38,11 +38,11 @@ def test_stems_that_end_like_a_naming(tmp_path):
         assert [os.path.basename(path) for path in paths] == ["a" + naming, "a_output" + naming]
 
 
-def test_the_newest_results_are_taken(alphas, tmp_path, caplog):
+def test_the_newest_results_are_taken(tmp_path, caplog):
     # By name the first would be the later one: these times are not padded.
     old, new = tmp_path / "2021924_9_3_12_123456", tmp_path / "20210924_150312"
     for age, folder in ((100, old), (50, new)):
-        write_results(folder, alphas)
+        write_results(folder, {"a": np.zeros((SIDE, SIDE), np.float32)})
         for path in [folder] + list(folder.iterdir()):
             os.utime(str(path), (1e9 - age, 1e9 - age))
     (tmp_path / "20300101_000000").mkdir()  # of a run that failed at once

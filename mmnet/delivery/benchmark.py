@@ -21,6 +21,7 @@ from mmnet.delivery.complexity import Complexity, complexity_of
 from mmnet.delivery.graphs import inference_graph
 from mmnet.delivery.models import bytes_of, is_model, open_model
 from mmnet.delivery.predictor import CheckpointPredictor
+from mmnet.files import short_names
 from mmnet.progress import progress
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
@@ -219,9 +220,9 @@ def text(rows: List[Row]):
     """A table."""
     lines = [["model", "threads", "batch", "median", "90 %", "images/s", "time / first (10 .. 90 %)", "memory",
               "parameters", "multiply-adds", "size"]]
-    for row in rows:
+    for name, row in zip(short_names([row.model for row in rows]), rows):
         lines.append([
-            os.path.basename(os.path.normpath(row.model)), str(row.threads), str(row.batch), "%.2f ms" % row.median_ms,
+            name, str(row.threads), str(row.batch), "%.2f ms" % row.median_ms,
             "%.2f ms" % row.p90_ms, "%.1f" % row.images_per_second,
             "%.3f (%.3f .. %.3f)" % (row.ratio, row.ratio_low, row.ratio_high),
             "" if row.peak_memory_bytes is None else format_size(row.peak_memory_bytes, binary=True),

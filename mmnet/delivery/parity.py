@@ -1,11 +1,11 @@
 """The parity verb: a checkpoint and models made of it, on the same pictures."""
-import os
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from mmnet.delivery.export import beyond
 from mmnet.delivery.models import bytes_of, is_model
+from mmnet.files import short_names
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.replay import check_outputs, find_results, replay
 from mmnet.scoring.report import NAMES, bootstrap_interval
@@ -115,8 +115,7 @@ def text(rows, pictures):
     for metric in METRICS:
         header += [NAMES[metric][1], "+ (95 % interval)"]
     lines = [header + ["bytes", "operations"]]
-    for row in rows:
-        name = os.path.basename(os.path.normpath(row.model))
+    for name, row in zip(short_names([row.model for row in rows]), rows):
         line = [name, "%.2g" % row.largest_difference, "%.2g" % row.mean_difference]
         for score in row.scores.values():
             line += ["%.6f" % score.mean, "%+.1e (%+.1e .. %+.1e)" % ((score.difference,) + score.interval)]
