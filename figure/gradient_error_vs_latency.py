@@ -57,12 +57,14 @@ def draw(measured, path):
                      linewidths=1.5, label=label + " (Snapdragon 820, the authors' kernels, DAPM test set)")
         for name, (x, y) in points.items():
             axes.annotate(name, (x, y), (6, 3), textcoords="offset points", fontsize=8, color="#666666")
-    ours = [(model["median_ms"], 1e3 * model["gradient_error"]) for model in measured["models"]]
-    axes.scatter(*zip(*ours), color="#2f6ea5", s=48, zorder=3, label="measured: MMNet 1.0 (%s, 1 thread; %d portraits of %s)"
+    models = sorted(measured["models"], key=lambda model: model["median_ms"])
+    ours = [(model["median_ms"], 1e3 * model["gradient_error"]) for model in models]
+    axes.scatter(*zip(*ours), color="#2f6ea5", s=48, zorder=3, label="measured: MMNet 1.0 (%s, 1 thread; %d portraits of %s/test)"
                  % (measured["machine"].split(", Linux")[0], measured["pictures"], measured["data_set"]))
-    for index, (model, point) in enumerate(zip(measured["models"], ours)):
-        axes.annotate(model["model"], point, (7, -12 if index % 2 else 6), textcoords="offset points", fontsize=8.5,
-                      color="#2f6ea5")
+    for index, (model, point) in enumerate(zip(models, ours)):  # close neighbours: one name up, one down
+        axes.annotate(model["model"], point, (3, -6 if index % 2 else 6), textcoords="offset points", fontsize=8.5,
+                      color="#2f6ea5", rotation=-35 if index % 2 else 35, rotation_mode="anchor",
+                      va="top" if index % 2 else "bottom")
     axes.set_xscale("log")
     axes.set_xticks([5, 10, 20, 50, 100, 150])
     axes.get_xaxis().set_major_formatter(ScalarFormatter())
