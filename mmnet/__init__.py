@@ -11,14 +11,15 @@ Rooms, and the direction of imports (each may use those above it):
     data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
                     photos.py (a user's photo, from a path, bytes or an array) · samples.py (decoded once, cached)
                     augment.py · batches.py (what a training step gets)
-    networks/       layers.py · mmnet.py
+    networks/       layers.py · mmnet.py · quantization.py (8 bits)
     training/       losses.py · graph.py (one step) · schedule.py · restore.py · lineage.py · saver.py ·
                     train.py (the loop)
     scoring/        metrics.py · evaluate.py (any Predict over the pairs) · replay.py (results
                     of an .om as one) · report.py
     delivery/       predictor.py (a checkpoint as a Predict) · models.py (a model file as one) · validate.py · predict.py
                     graphs.py (inference graphs with the weights inside) · freeze.py · export.py · parity.py
-                    selfcheck.py
+                    benchmark.py · benchmark_training.py · phone.py · complexity.py (parameters, multiply-adds) ·
+                    info.py · selfcheck.py
     cli.py          the only argument parser
 
 ``data`` and ``scoring`` need no TensorFlow; what scores offline (offline_infer/) needs numpy and OpenCV only.
@@ -39,6 +40,8 @@ Words, used everywhere in these senses:
     size               side of the square network input in pixels, a multiple of 32
     shape              (height, width), always in this order
     width_multiplier   channel multiplier of the network
+    mode               how layers compute their parts: training, inference, with 8 bits (layers.Mode)
+    log odds           foreground's logit minus background's, [N,H,W,1]: alpha is its sigmoid
     pair               an image path with its mask path
     sample             a pair resized to one side: image and mask, uint8
     prefix             a checkpoint's path without .index

@@ -1,8 +1,7 @@
 """The command line: flags from config.py, results to stdout, everything else to stderr, exit codes.
 
-0: done. 1: done in part (predict), a model that differs from its checkpoint (freeze,
-export, parity), a checkpoint that is not well
-(selfcheck). 2: bad input, one line on stderr. 130: Ctrl-C.
+0: done. 1: done in part (predict), a model that differs from its checkpoint (freeze, export, parity), a checkpoint that
+is not well (selfcheck). 2: bad input, one line on stderr. 130: Ctrl-C.
 """
 import argparse
 import dataclasses

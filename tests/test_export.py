@@ -1,12 +1,14 @@
 import hashlib
 import json
 import os
+from functools import lru_cache
 
 import numpy as np
 import pytest
 
 from conftest import SMALL
 from mmnet import checkpoint, cli
+from mmnet.backend import session_config
 from mmnet.compat import tf
 from mmnet.delivery import export as export_module
 from mmnet.delivery import graphs
@@ -36,8 +38,17 @@ def small(tmp_path_factory):
 def lively(folder):
     """(predictor, prefix) of a small network, the same on every TensorFlow, whose alphas differ from pixel to pixel:
     random weights with statistics that fit them. Fresh ones give .5 everywhere, whatever is done to them."""
+    prefix = os.path.join(folder, "MMNetModel-5")
+    checkpoint.write(prefix, lively_values())
+    predictor = CheckpointPredictor.open(prefix, as_written=True, **SMALL)
+    assert predictor(pictures_to_compare(None, SMALL["size"])).std() > 0.015
+    return predictor, prefix
+
+
+@lru_cache()
+def lively_values():
     random, images = np.random.RandomState(0), pictures_to_compare(None, SMALL["size"])
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config(as_written=True)) as session:
         mmnet(tf.constant(images / 255), TRAINING, SMALL["width_multiplier"])
         variables, statistics, values = tf.global_variables(), tf.get_collection(BATCH_STATISTICS), {}
         for variable in variables:
@@ -49,11 +60,7 @@ def lively(folder):
         values.update({variable.op.name: session.run(batch) for variable, batch in statistics})
     name = "MMNet/final_block/pointwise_conv/weights"
     values[name] /= 2 * np.abs(values[name]).sum()  # rounding moves random layers more than trained ones
-    prefix = os.path.join(folder, "MMNetModel-5")
-    checkpoint.write(prefix, values)
-    predictor = CheckpointPredictor.open(prefix, as_written=True, **SMALL)
-    assert predictor(images).std() > 0.015
-    return predictor, prefix
+    return values
 
 
 @pytest.fixture(scope="module")
@@ -258,3 +265,15 @@ def test_published_checkpoints(test_data, tmp_path, step):
     assert exported.largest_difference <= 1e-4 and exported.mean_difference < 1e-6
     if exported.operations is not None:
         assert exported.operations["DEPTHWISE_CONV_2D"] == 49 and sum(exported.operations.values()) == 125
+
+
+def test_255_of_an_int8_model_is_opaque(test_data, tmp_path, capfd):
+    """TFLite's 8-bit sigmoid alone ends at 255/256."""
+    capfd.readouterr()
+    assert cli.main(["export", "--checkpoint_path", os.path.join(test_data, "checkpoints", "MMNetModel-304500"), "--format",
+                     "tflite", "--precision", "int8", "--io", "uint8", "--output", str(tmp_path), "--calibration_dataset",
+                     os.path.join(test_data, "portraits"), "--calibration_pictures", "5"]) == 0
+    interpreter = open_model(str(tmp_path / "mmnet_int8.tflite"))._interpreter
+    (scale_in, zero_in), (scale, zero) = (details[0]["quantization"] for details in (
+        interpreter.get_input_details(), interpreter.get_output_details()))
+    assert (zero_in, zero) == (0, 0) and scale_in == pytest.approx(1) and scale == pytest.approx(1 / 255, rel=1e-4)

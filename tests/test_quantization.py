@@ -10,6 +10,7 @@ from conftest import SMALL
 from mmnet import checkpoint, cli, config
 from mmnet.compat import CONVERTS_GIVEN_RANGES, tf
 from mmnet.delivery.freeze import pictures_to_compare
+from mmnet.delivery.models import open_model
 from mmnet.networks import quantization
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
@@ -163,6 +164,9 @@ def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
                                        "LOGISTIC", "MUL"} | (set() if flags[:1] == ["--io"] else {"DEQUANTIZE"})
     assert card["operations"].get("DEQUANTIZE", 0) <= 1  # nothing in between is float
     assert (" uint8 " in card["input"]) == (flags[:1] == ["--io"])
+    if flags[:1] == ["--io"]:
+        details = open_model(card["path"])._interpreter.get_output_details()[0]
+        assert details["quantization"] == (pytest.approx(1 / 255), 0)  # 255 is opaque
 
 
 def test_ranges_of_its_own_and_calibration_do_not_go_together(quantized, portraits, tmp_path, capfd):
@@ -176,8 +180,8 @@ def test_entropy_calibration(test_data, tmp_path, capfd):
     capfd.readouterr()
     code = cli.main(["export", "--checkpoint_path", os.path.join(test_data, "checkpoints", "MMNetModel-304500"),
                      "--format", "tflite", "--precision", "int8", "--output", str(tmp_path), "--json",
-                     "--calibration_dataset", os.path.join(test_data, "portraits"), "--calibration_pictures", "5",
-                     "--calibration_method", "entropy"])
+                     "--calibration_dataset", os.path.join(test_data, "portraits"), "--calibration_pictures", "20",
+                     "--calibration_method", "entropy", "--dataset_path", os.path.join(test_data, "soft")])
     out, err = capfd.readouterr()
     if not CONVERTS_GIVEN_RANGES:
         assert code == 2 and "converter takes no given ranges, as --calibration_method entropy needs" in err

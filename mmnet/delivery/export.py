@@ -230,7 +230,7 @@ def to_tflite(native, precision, io="float", images=None):
         if precision == "int8" and images is None:
             converter.inference_type = tf.int8
             converter.inference_input_type = converter.inference_output_type = tf.float32
-            converter.quantized_input_stats = {INPUT: (-128, 1)}
+            converter.quantized_input_stats = {INPUT: (-128, 1)}  # asked for; the graph's own rounding decides
         if io == "uint8":
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:

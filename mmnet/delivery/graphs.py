@@ -53,10 +53,10 @@ def inference_graph(values, width_multiplier=1.0, size=256, preprocess="inside",
             tf.nn.softmax(logits, name=OUTPUT)
         else:  # softmax of two is the sigmoid of their difference, which every converter gets right
             alpha = tf.sigmoid(logits, name=None if int8 else OUTPUT)
-            if int8:
-                alpha = tf.multiply(alpha, 256 / 255, name=None if ranges else OUTPUT)
             if ranges:
-                tf.quantization.fake_quant_with_min_max_args(alpha, 0, 1, name=OUTPUT)
+                tf.quantization.fake_quant_with_min_max_args(alpha * (256 / 255), 0, 1, name=OUTPUT)
+            elif int8:  # -1 .. 1 is a limit that TFLite's multiplication has built in
+                tf.maximum(tf.minimum(alpha * (256 / 255), 1), -1, name=OUTPUT)
     # TensorFlow 1.15 refuses a node with an attribute it does not know; those at their default value can go.
     stripped = tf.train.export_meta_graph(graph=graph, strip_default_attrs=True).graph_def
     return tf.graph_util.extract_sub_graph(stripped, [OUTPUT])

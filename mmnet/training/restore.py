@@ -38,9 +38,6 @@ def restore(session, graph, settings):
         log.info("going on from %s", own[-1])
         return Start(*(record[name] for name in Start._fields)) if record else Start()
     if settings.checkpoint_path is None:
-        if settings.quantize:
-            raise ValueError("--quantize makes a trained network ready for 8 bits: give its checkpoint with "
-                             "--checkpoint_path")
         log.info("from scratch")
         _start_averages(session, graph, {})
         return Start()

@@ -46,6 +46,8 @@ def train(settings):
     backend.need_device(settings.device)  # before data is decoded
     data_sets = [load_pairs(path, settings.dataset_split_name) for path in settings.dataset_path]
     os.makedirs(settings.train_dir, exist_ok=True)
+    if settings.quantize and not settings.checkpoint_path and not checkpoint.list_checkpoints(settings.train_dir):
+        raise ValueError("--quantize makes a trained network ready for 8 bits: give its checkpoint with --checkpoint_path")
     weights = settings.dataset_weights or [None] * len(data_sets)
     described = [lineage.describe_data(path, settings.dataset_split_name, pairs, weight)
                  for path, pairs, weight in zip(settings.dataset_path, data_sets, weights)]
