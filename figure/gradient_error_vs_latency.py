@@ -59,8 +59,9 @@ def draw(measured, path):
             axes.annotate(name, (x, y), (6, 3), textcoords="offset points", fontsize=8, color="#666666")
     models = sorted(measured["models"], key=lambda model: model["median_ms"])
     ours = [(model["median_ms"], 1e3 * model["gradient_error"]) for model in models]
-    axes.scatter(*zip(*ours), color="#2f6ea5", s=48, zorder=3, label="measured: MMNet 1.0 (%s, 1 thread; %d portraits of %s/test)"
-                 % (measured["machine"].split(", Linux")[0], measured["pictures"], measured["data_set"]))
+    label = "measured: MMNet 1.0 (%s, 1 thread; %d portraits of %s/test)" % (
+        measured["machine"].split(", Linux")[0], measured["pictures"], measured["data_set"])
+    axes.scatter(*zip(*ours), color="#2f6ea5", s=48, zorder=3, label=label)
     for index, (model, point) in enumerate(zip(models, ours)):  # close neighbours: one name up, one down
         axes.annotate(model["model"], point, (3, -6 if index % 2 else 6), textcoords="offset points", fontsize=8.5,
                       color="#2f6ea5", rotation=-35 if index % 2 else 35, rotation_mode="anchor",
@@ -71,7 +72,8 @@ def draw(measured, path):
     axes.minorticks_off()
     axes.set_xlabel("latency of one picture, ms")
     axes.set_ylabel("gradient error x 1000 at 800 x 600")
-    axes.set_title("Gradient error against latency\n(machines and test sets differ: compare within a series only)", fontsize=11)
+    axes.set_title("Gradient error against latency\n(machines and test sets differ: compare within a series only)",
+                   fontsize=11)
     axes.grid(True, color="#e8e8e8")
     axes.set_axisbelow(True)
     for side in ("top", "right"):

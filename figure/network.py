@@ -72,7 +72,8 @@ def draw(blocks, shortcuts, path):
         y = 2.65 + 0.3 * index
         axes.plot([middle[source], middle[source], middle[target], middle[target]], [2.3, y, y, 2.3], color="#888888",
                   linewidth=1)
-        axes.annotate("", (middle[target], 2.25), (middle[target], 2.45), arrowprops={"arrowstyle": "->", "color": "#888888"})
+        axes.annotate("", (middle[target], 2.25), (middle[target], 2.45),
+                      arrowprops={"arrowstyle": "->", "color": "#888888"})
         axes.text((middle[source] + middle[target]) / 2, y + 0.04, "refined shortcut", ha="center", fontsize=7.5,
                   color="#555555")
     handles = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor="#333333") for colour in

@@ -204,6 +204,8 @@ def run_benchmark(settings):
         raise ValueError("name models to measure, or give --train or --input")
     if settings.dataset_path:
         raise ValueError("--dataset_path goes with --train and --input")
+    if settings.device:
+        raise ValueError("--device goes with --train: models are measured on the processor")
     if settings.adb:
         return _benchmark_on_phone(settings)
 
@@ -237,10 +239,10 @@ def _benchmark_training(settings):
 
     backend.need_device(settings.device)
     if settings.train:
-        rows = benchmark_training.benchmark_steps(pairs, batch[0], settings.size, settings.width_multiplier,
-                                                  settings.turns, settings.device)
+        rows = benchmark_training.benchmark_steps(pairs, batch[0], settings.size or 256,
+                                                  settings.width_multiplier or 1.0, settings.turns, settings.device)
     else:
-        rows = benchmark_training.benchmark_input(pairs, batch[0], settings.size, settings.turns)
+        rows = benchmark_training.benchmark_input(pairs, batch[0], settings.size or 256, settings.turns)
     if settings.json:
         for row in rows:
             print(benchmark.to_json(row))
@@ -287,7 +289,8 @@ def run_synthesize(settings):
 
 
 RUN = {"train": run_train, "evaluate": run_evaluate, "predict": run_predict, "freeze": run_freeze,
-       "export": run_export, "parity": run_parity, "benchmark": run_benchmark, "info": run_info, "selfcheck": run_selfcheck, "synthesize": run_synthesize}
+       "export": run_export, "parity": run_parity, "benchmark": run_benchmark, "info": run_info,
+       "selfcheck": run_selfcheck, "synthesize": run_synthesize}
 
 
 def _need_model_only(settings, **others):
@@ -339,9 +342,9 @@ def _parser():
     return parser
 
 
-METAVARS = {config.positive_int: "N", config.positive_ints: "N,N", config.whole_number: "N", config.seed_number: "N", config.network_size: "PIXELS",
-            config.positive_float: "X", config.not_negative: "X", config.decay: "X", config.timespan: "TIME",
-            config.size_in_bytes: "BYTES"}
+METAVARS = {config.positive_int: "N", config.positive_ints: "N,N", config.whole_number: "N", config.seed_number: "N",
+            config.network_size: "PIXELS", config.positive_float: "X", config.not_negative: "X", config.decay: "X",
+            config.timespan: "TIME", config.size_in_bytes: "BYTES"}
 
 
 def _add_flag(parser, field):

@@ -340,9 +340,10 @@ class Benchmark:
     adb: Optional[str] = setting(None, str, "measure .tflite models on the phone that adb finds, with this program: "
                                  "TensorFlow Lite's benchmark_model for Android")
     device: Optional[str] = device_setting()
-    width_multiplier: float = setting(1.0, positive_float, "channel multiplier of the network: of checkpoints, --train")
-    size: int = setting(256, network_size, "side of the network's input in pixels, a multiple of 32: of checkpoints, "
-                        "--train, --input")
+    width_multiplier: Optional[float] = setting(None, positive_float, "channel multiplier of the network: of checkpoints, "
+                                                "--train (default: what a checkpoint's run says, else 1.0)")
+    size: Optional[int] = setting(None, network_size, "side of the network's input in pixels, a multiple of 32: of "
+                                  "checkpoints, --train, --input (default: what a checkpoint's run says, else 256)")
     use_ema: bool = setting(False, switch, "checkpoints: take the moving averages of the weights")
     json: bool = setting(False, switch, "print one JSON object a row")
 
@@ -417,6 +418,15 @@ def resolve(verb, flags, preset=None):
         if field.default is NEEDED and name not in values:
             raise ValueError("--%s is needed: %s" % (name, field.metadata["about"]))
     return VERBS[verb](**values)
+
+
+def network_of(checkpoint_path):
+    """(width_multiplier, size) that a checkpoint's own run says, each None where it does not."""
+    run = _run_file(checkpoint_path)
+    given = read_preset(run) if run else {}
+    fields = {field.name: field for field in dataclasses.fields(Train)}
+    return tuple(_convert(fields[name], given[name], "%s: %s" % (run, name)) if name in given else None
+                 for name in ("width_multiplier", "size"))
 
 
 def _run_file(checkpoint_path):

@@ -2,7 +2,8 @@
 # Draws the figures of the README: draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
 # DATASET/test is scored, this machine is measured; TRAINING_DATASET/train (default: DATASET) calibrates the int8 model.
 set -eu
-[ $# -eq 2 ] || [ $# -eq 3 ] || { echo "usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]" >&2; exit 2; }
+usage="usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]"
+[ $# -eq 2 ] || [ $# -eq 3 ] || { echo "$usage" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 sh "$root/scripts/setup.sh"
 models=$(mktemp -d)

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import sys
 
 import numpy as np
@@ -46,6 +47,14 @@ def test_rows(models):
         assert (one.multiply_adds, one.parameters) == (two.multiply_adds, two.parameters)  # of one picture
     folded, unfolded = rows[2].parameters, rows[1].parameters
     assert folded < unfolded  # batch norm's four numbers a channel became one
+
+
+def test_a_checkpoint_is_what_its_run_says(models, tmp_path):
+    for path in checkpoint.files_of(models[0]):
+        shutil.copy(path, str(tmp_path))
+    (tmp_path / "config.yaml").write_text("width_multiplier: %(width_multiplier)s\nsize: %(size)s\n" % SMALL)
+    assert benchmark_module.open_any(str(tmp_path))[2] == SMALL["size"]
+    assert benchmark_module.open_any(str(tmp_path), network=Network(size=96))[2] == 96
 
 
 @pytest.mark.parametrize("kind", [1, 2, 3])
@@ -107,6 +116,7 @@ def test_the_command(models, capfd):
     ([], "name models to measure, or give --train or --input"),
     (["PB", "--threads", "1,0"], "whole numbers above 0 with commas between, such as 1,2, not '1,0'"),
     (["PB", "--dataset_path", "x"], "--dataset_path goes with --train and --input"),
+    (["PB", "--device", "gpu"], "--device goes with --train"),
     (["PB", "--train", "--dataset_path", "x"], "--train and --input stand alone"),
     (["--train"], "--dataset_path is needed: pictures to train on"),
     (["--input", "--dataset_path", "x", "--batch", "1,2"], "--batch: one number with --train and --input"),

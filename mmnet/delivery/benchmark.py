@@ -1,7 +1,7 @@
 """The benchmark verb: how long models take, side by side.
 
-Every model runs in a process of its own, so that threads and memory are its own. The processes take turns, a fraction of a
-second each: what slows the machine for a while slows all of them.
+Every model runs in a process of its own, so that threads and memory are its own. The processes take turns, a fraction
+of a second each: what slows the machine for a while slows all of them.
 """
 import json
 import multiprocessing
@@ -15,6 +15,7 @@ from humanfriendly import format_size
 
 from mmnet import __version__, checkpoint
 from mmnet.compat import tf
+from mmnet.config import network_of
 from mmnet.data.images import resize_bilinear
 from mmnet.data.synthetic import draw_portrait
 from mmnet.delivery.complexity import Complexity, complexity_of
@@ -29,9 +30,9 @@ TURN_SECONDS = 0.25
 
 
 class Network(NamedTuple):
-    """What a checkpoint does not say of its network."""
-    width_multiplier: float = 1.0
-    size: int = 256
+    """What a checkpoint does not say of its network; None is what its run says, else 1.0 and 256."""
+    width_multiplier: Optional[float] = None
+    size: Optional[int] = None
     use_ema: bool = False
 
 
@@ -123,6 +124,9 @@ def work(pipe, path, threads, batch, network):
     except (OSError, ValueError) as error:
         pipe.send(error)
         return
+    except Exception as error:  # of TensorFlow, TFLite or onnxruntime, each its own class
+        pipe.send(ValueError("%s does not run %d pictures at a time here (%s)" % (path, batch, str(error)[:300])))
+        return
     pipe.send((complexity, files_bytes(path)))
     while True:
         try:
@@ -145,9 +149,11 @@ def open_any(path, threads=None, batch=1, network=Network()):
     if is_model(path):
         model = open_model(path, threads=threads, batch=batch)
         return model, model.complexity, model.size
-    predictor = CheckpointPredictor.open(path, network.width_multiplier, network.size, network.use_ema, threads=threads)
-    graph_def = inference_graph(predictor.values(), network.width_multiplier, network.size)
-    return predictor, complexity_of(graph_def), network.size
+    width_multiplier, size = (given or of_run or default for given, of_run, default in
+                              zip(network, network_of(path), (1.0, 256)))
+    predictor = CheckpointPredictor.open(path, width_multiplier, size, network.use_ema, threads=threads)
+    graph_def = inference_graph(predictor.values(), width_multiplier, size)
+    return predictor, complexity_of(graph_def), size
 
 
 def files_bytes(path):

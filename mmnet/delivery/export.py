@@ -35,7 +35,7 @@ PRECISIONS = tuple(BOUNDS)
 class Calibration(NamedTuple):
     """What int8's ranges are measured on."""
     images: np.ndarray  # float32 [N,size,size,3] 0..255
-    method: str  # of quantization.METHODS
+    method: str  # "minmax" or "entropy"
     about: dict  # method, data set, split, number of pictures and their manifest's hash
 
 
@@ -141,8 +141,8 @@ def ranges_for(predictor, calibration):
     if calibration and calibration.method == "minmax":
         return None
     if not CONVERTS_GIVEN_RANGES:
-        raise ValueError("TensorFlow %s's TFLite converter takes no given ranges, as %s needs: export with TensorFlow 2.x "
-                         "(a checkpoint is the same there), or a float checkpoint with --calibration_method minmax"
+        raise ValueError("TensorFlow %s's TFLite converter takes no given ranges, as %s needs: export with TensorFlow "
+                         "2.x (a checkpoint is the same there), or a float checkpoint with --calibration_method minmax"
                          % (tf.__version__, "--calibration_method entropy" if calibration else
                             "a checkpoint of train --quantize"))
     if calibration is None:
@@ -178,8 +178,9 @@ def calibration_of(pairs, size, pictures, dataset_path, split, method="minmax"):
     pairs = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, pictures).astype(int))]
     images = [resize_bilinear(read_image(pair.image), (size, size), align_corners=True)
               for pair in progress(pairs, len(pairs), "reading calibration pictures")]
-    return Calibration(np.stack(images), method, {"method": method, "dataset_path": dataset_path, "split": split, "pictures": len(pairs),
-                                          "pictures_sha256": manifest_sha256(pairs)})
+    return Calibration(np.stack(images), method, {
+        "method": method, "dataset_path": dataset_path, "split": split, "pictures": len(pairs),
+        "pictures_sha256": manifest_sha256(pairs)})
 
 
 def file_name(form, precision):

@@ -42,13 +42,12 @@ def info_of_checkpoint(path):
     network = [name for name in values if name.startswith("MMNet/") and name.endswith(TRAINABLE + MOVING)]
     slots = len(values) - len(network) - len(ranges_of(values)) - averages - ("global_step" in values)
     widths = paper_parity()
-    width = next((row["width_multiplier"] for row in widths if row["trainable_parameters"] == trainable),
-                 None)
+    row = next((row for row in widths if row["trainable_parameters"] == trainable), None)
     step = values.get("global_step")
     return {
         "checkpoint": prefix, "global_step": checkpoint.step_of(prefix) if step is None else int(step),
-        "index_sha256": checkpoint.index_sha256(prefix), "width_multiplier": width, "trainable_parameters": trainable,
-        "parameters": total, "multiply_adds": next((row["multiply_adds"] for row in widths if row["width_multiplier"] == width), None),
+        "index_sha256": checkpoint.index_sha256(prefix), "width_multiplier": row and row["width_multiplier"], "trainable_parameters": trainable,
+        "parameters": total, "multiply_adds": row and row["multiply_adds"],
         "variables": {"network": len(network), "optimizer": slots, "moving averages of weights": averages,
                       "ranges of 8 bits": len(ranges_of(values))},
         "first_variables": sorted(network)[:3], "data_bytes": sum(
@@ -134,7 +133,8 @@ def text_of_checkpoint(card):
     yield "  %-14s %s" % ("global step", card["global_step"])
     width = card["width_multiplier"]
     yield "  %-14s %s" % ("network", "MMNet of a width that the paper does not have" if width is None else
-                          "MMNet %g, %.1f M multiply-adds for a picture of %d" % (width, card["multiply_adds"] / 1e6, SIZE))
+                          "MMNet %g, %.1f M multiply-adds for a picture of %d" % (
+                              width, card["multiply_adds"] / 1e6, SIZE))
     yield "  %-14s %s trainable, %s with the moving statistics" % (
         "parameters", format_number(card["trainable_parameters"]), format_number(card["parameters"]))
     yield "  %-14s %s; first %s" % ("variables", ", ".join("%d %s" % (number, name) for name, number in

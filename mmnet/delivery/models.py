@@ -77,7 +77,6 @@ class FrozenPredictor(Model):
 
     def _open(self, path, graph_def, as_written, threads, batch):
         self.batch = batch
-        self.complexity = complexity_of(graph_def)
         for node in graph_def.node:
             node.attr.pop("_output_shapes", None)  # of one picture
         graph = tf.Graph()
@@ -88,6 +87,7 @@ class FrozenPredictor(Model):
             except ValueError as error:
                 raise ValueError("%s cannot be loaded by TensorFlow %s (%s)" % (
                     path, tf.__version__, str(error).splitlines()[0])) from None
+        self.complexity = complexity_of(graph_def)
         self._session = tf.Session(graph=graph, config=session_config(as_written=as_written, threads=threads))
 
     def run(self, images):
@@ -176,7 +176,8 @@ class OnnxPredictor(Model):
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3  # errors
             options.intra_op_num_threads = threads or 0
-            self._session = onnxruntime.InferenceSession(of_batch(path, batch) if batch > 1 else path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(of_batch(path, batch) if batch > 1 else path, options,
+                                                         providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own classes are not importable under one name
             raise ValueError("%s is not an ONNX model that runs here (%s)" % (path, error)) from None
         shapes = {value.name: value.shape for value in self._session.get_inputs()}

@@ -15,7 +15,6 @@ from mmnet.progress import progress
 SCOPE, ENDS = "quantization", ("lowest", "highest")
 BINS = 2048  # of a histogram
 LEVELS = 256
-METHODS = ("minmax", "entropy")
 
 
 def rounded_weights(weights, axis):
