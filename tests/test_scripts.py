@@ -55,7 +55,7 @@ def test_usage_errors():
     result = run("sh", os.path.join(ROOT, "scripts", "validate.sh"), "only one")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "usage: sh scripts/validate.sh DATASET TRAIN_DIR_OR_CKPT [more flags]\n"
-    for name in ("train.sh", "quickstart.sh"):
+    for name in ("train.sh", "quickstart.sh", "draw_figures.sh"):
         result = run("sh", os.path.join(ROOT, "scripts", name), "one")
         assert result.returncode == 2 and result.stderr.startswith("usage: ")
 
