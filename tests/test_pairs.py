@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.data.pairs import find_pairs, load_pairs, read_pair
+from mmnet.data.pairs import evenly, find_pairs, load_pairs, read_pair
 
 
 @pytest.fixture
@@ -85,3 +85,8 @@ def test_empty_split(data_set):
 
 def test_real_portraits(test_data):
     assert len(load_pairs(os.path.join(test_data, "soft"), "test")) == 20
+
+
+def test_evenly():
+    assert evenly(list("abcdefghi"), 3) == ["a", "e", "i"]
+    assert evenly(list("abc"), 100) == ["a", "b", "c"] and evenly(list("abc"), 1) == ["a"]

@@ -53,3 +53,8 @@ def test_bootstrap_interval():
     assert low == pytest.approx(scores.mean() - half, abs=0.04) and high == pytest.approx(scores.mean() + half, abs=0.04)
     assert report.bootstrap_interval(scores) == (low, high)
     assert report.bootstrap_interval([3.0]) == (3.0, 3.0)
+
+
+def test_aligned():
+    assert report.aligned([["model", "ms"], ["a", "12.5"], ["a longer one", ""]]) == (
+        "model           ms\na             12.5\na longer one")

@@ -5,6 +5,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+import numpy as np
+
 from mmnet.data.images import EXTENSIONS, load_mask, read_image
 from mmnet.progress import progress
 
@@ -80,6 +82,11 @@ def read_pair(pair):
         raise ValueError("%s is %d x %d pixels (height x width, as stored), its mask %d x %d"
                          % ((pair.image,) + image.shape[:2] + alpha.shape))
     return image, alpha
+
+
+def evenly(items, wanted):
+    """As many as ``wanted`` of the items (a list, or samples), the first and the last included, evenly spread."""
+    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, wanted).astype(int))]
 
 
 def manifest_sha256(pairs):

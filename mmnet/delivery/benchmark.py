@@ -24,6 +24,7 @@ from mmnet.delivery.models import bytes_of, is_model, open_model
 from mmnet.delivery.predictor import CheckpointPredictor
 from mmnet.files import short_names
 from mmnet.progress import progress
+from mmnet.scoring.report import aligned
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
 TURN_SECONDS = 0.25
@@ -235,7 +236,4 @@ def text(rows: List[Row]):
             "" if row.parameters is None else "{:,}".format(row.parameters),
             "" if row.multiply_adds is None else "%.1f M" % (row.multiply_adds / 1e6),
             format_size(row.bytes, binary=True)])
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join([machine()] + ["  ".join(
-        cell.ljust(width) if index == 0 else cell.rjust(width) for index, (cell, width) in enumerate(zip(line, widths)))
-        for line in lines])
+    return machine() + "\n" + aligned(lines)

@@ -9,7 +9,7 @@ import numpy as np
 from mmnet import checkpoint
 from mmnet.compat import CONVERTS_GIVEN_RANGES, quiet_converters, tf
 from mmnet.data.images import read_image, resize_bilinear
-from mmnet.data.pairs import manifest_sha256
+from mmnet.data.pairs import evenly, manifest_sha256
 from mmnet.delivery.complexity import complexity_of
 from mmnet.delivery.freeze import LARGEST_DIFFERENCE_FOLDED, NotEqual
 from mmnet.delivery.graphs import INPUT, OUTPUT, described, fold_batch_norm, inference_graph, native_dilations
@@ -175,7 +175,7 @@ def need_training_split(split):
 
 def calibration_of(pairs, size, pictures, dataset_path, split, method="minmax"):
     """A Calibration of so many ``pairs``, evenly spread."""
-    pairs = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, pictures).astype(int))]
+    pairs = evenly(pairs, pictures)
     images = [resize_bilinear(read_image(pair.image), (size, size), align_corners=True)
               for pair in progress(pairs, len(pairs), "reading calibration pictures")]
     return Calibration(np.stack(images), method, {

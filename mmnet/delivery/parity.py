@@ -8,7 +8,7 @@ from mmnet.delivery.models import bytes_of, is_model
 from mmnet.files import short_names
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.replay import check_outputs, find_results, replay
-from mmnet.scoring.report import NAMES, bootstrap_interval
+from mmnet.scoring.report import NAMES, aligned, bootstrap_interval
 
 METRICS = ("mad", "gauss_grad")
 REPLAY_PRECISION = "float16"  # an .om computes in it
@@ -121,8 +121,5 @@ def text(rows, pictures):
             line += ["%.6f" % score.mean, "%+.1e (%+.1e .. %+.1e)" % ((score.difference,) + score.interval)]
         lines.append(line + ["" if value is None else str(value) for value in (row.bytes, row.operations)])
     lines[1] = [cell if index in (0, 3, 5) else "" for index, cell in enumerate(lines[1])]  # the checkpoint's own
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    table = ["  ".join(cell.ljust(width) if index == 0 else cell.rjust(width)
-                       for index, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in lines]
     said = ["%s, %d pictures; largest and mean: difference of alpha from the checkpoint's" % (rows[0].model, pictures)]
-    return "\n".join(said + table + ["%s: %s" % (row.model, row.problem) for row in rows if row.problem])
+    return "\n".join(said + [aligned(lines)] + ["%s: %s" % (row.model, row.problem) for row in rows if row.problem])

@@ -84,6 +84,13 @@ def _table(rows):
     return "\n".join([bar, line % rows[0], bar] + [line % row for row in rows[1:]] + [bar])
 
 
+def aligned(rows):
+    """Rows of strings in columns, the first flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.rjust(width) if index else cell.ljust(width)
+                               for index, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
 def to_csv(result):
     """One line a picture: stem, then the columns of the scores."""
     file = io.StringIO()

@@ -16,7 +16,7 @@ from mmnet.config import RUN_FILE, to_yaml
 from mmnet.data.augment import sample_side
 from mmnet.data.batches import batches
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import load_pairs
+from mmnet.data.pairs import evenly, load_pairs
 from mmnet.data.samples import open_samples
 from mmnet.events import open_events, strip, write_events
 from mmnet.files import write_text
@@ -135,9 +135,8 @@ def _measure_ranges(session, graph, samples, settings):
     values = session.run({variable.op.name: variable for variable in graph.variables})
     if not np.isnan(list(ranges_of(values).values())).any():
         return
-    images = [resize_bilinear(data_set[index][0], (settings.size, settings.size), align_corners=True)
-              for data_set in samples
-              for index in np.unique(np.linspace(0, len(data_set) - 1, RANGE_PICTURES // len(samples)).astype(int))]
+    images = [resize_bilinear(image, (settings.size, settings.size), align_corners=True) for data_set in samples
+              for image, _ in evenly(data_set, max(1, RANGE_PICTURES // len(samples)))]
     ranges = measure_ranges(values, np.stack(images), settings.width_multiplier)
     checkpoint.restore(session, ranges, graph.variables)
     averages = {average.op.name: ranges[weight.op.name] for weight, average in graph.averages.items()
