@@ -78,6 +78,20 @@ def test_a_batch_of_onnx(models, tmp_path):
         np.testing.assert_allclose(batched(images), open_model(one.path)(images), atol=1e-6)
 
 
+def test_an_onnx_of_another_batch_is_refused(models, tmp_path):
+    """of_batch is asked for; a file that takes two pictures is not taken for one of one."""
+    pytest.importorskip("tf2onnx", reason="ONNX needs the extra `export`")
+    from mmnet.delivery.models import of_batch
+    from mmnet.delivery.predictor import CheckpointPredictor
+
+    predictor = CheckpointPredictor.open(models[0], as_written=True, **SMALL)
+    one, = export(predictor, models[0], str(tmp_path), ["onnx"], pictures_to_compare(None, SMALL["size"]))
+    other = tmp_path / "two.onnx"
+    other.write_bytes(of_batch(one.path, 2))
+    with pytest.raises(ValueError, match=r"two.onnx takes \[2, 64, 64, 3\], not \[1,size,size,3\]"):
+        open_model(str(other))
+
+
 def test_the_slower_one_is_told(models, monkeypatch):
     """measure() on stand-ins that take a known time, one of them twice as long from the middle on."""
     class Stand:

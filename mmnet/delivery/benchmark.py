@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import platform
 import time
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 from humanfriendly import format_size
@@ -223,7 +223,7 @@ def to_json(row):
     return json.dumps(dict(row._asdict(), machine=machine()))
 
 
-def text(rows: List[Row]):
+def text(rows):
     """A table."""
     lines = [["model", "threads", "batch", "median", "90 %", "images/s", "time / first (10 .. 90 %)", "memory",
               "parameters", "multiply-adds", "size"]]

@@ -12,14 +12,19 @@ class Complexity(NamedTuple):
 
 
 def complexity_of(graph_def):
-    """The Complexity of a frozen graph that takes one picture.
+    """The Complexity of a frozen graph."""
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(graph_def, name="")
+    return complexity_of_graph(graph)
+
+
+def complexity_of_graph(graph):
+    """The Complexity of a tf.Graph whose weights are constants, whatever its batch.
 
     A convolution of weights [h,w,in,out] multiplies h x w x in times for each number of its output; a depthwise one h x w
     times. Everything else (batch norm, activations, resizing) is left out, as papers do.
     """
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.import_graph_def(graph_def, name="")
     parameters = multiply_adds = 0
     for operation in graph.get_operations():
         shape = operation.outputs[0].shape if operation.outputs else None

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections import Counter
+from functools import partial
 
 import numpy as np
 
 from mmnet.backend import session_config
 from mmnet.compat import TFLITE_THREADS, quiet_converters, tf
-from mmnet.delivery.complexity import complexity_in, complexity_of
+from mmnet.delivery.complexity import complexity_in, complexity_of_graph
 from mmnet.delivery.graphs import INPUT, OUTPUT, OUTPUT_TYPES, PREPROCESS
 
 GRAPH_OUTPUTS = {"Softmax": "probabilities", "Sigmoid": "alpha"}  # operation of ``output`` -> output_type; else logits
@@ -87,7 +88,7 @@ class FrozenPredictor(Model):
             except ValueError as error:
                 raise ValueError("%s cannot be loaded by TensorFlow %s (%s)" % (
                     path, tf.__version__, str(error).splitlines()[0])) from None
-        self.complexity = complexity_of(graph_def)
+        self.complexity = complexity_of_graph(graph)
         self._session = tf.Session(graph=graph, config=session_config(as_written=as_written, threads=threads))
 
     def run(self, images):
@@ -131,16 +132,18 @@ class TFLitePredictor(Model):
         self.batch, self.complexity = batch, complexity_in(card)
         self.preprocess, self.output_type, self.precision = (card[key] for key in CARD_KEYS)
         with quiet_converters():
+            interpreter = tflite_interpreter(threads)
             try:
-                self._interpreter = tflite_interpreter(path, threads)
-                self._input, = self._interpreter.get_input_details()
-                self.size = side_of(path, self._input["shape"])
-                if batch > 1:
-                    self._interpreter.resize_tensor_input(self._input["index"], [batch, self.size, self.size, 3])
+                self._interpreter = interpreter(model_path=path)
                 self._interpreter.allocate_tensors()
             except (RuntimeError, TypeError, ValueError) as error:  # by TensorFlow's version
                 raise ValueError("%s is not a TFLite model that runs here (%s)" % (path, error)) from None
+        self._input, = self._interpreter.get_input_details()
         self._output, = self._interpreter.get_output_details()
+        self.size = side_of(path, self._input["shape"])
+        if batch > 1:
+            self._interpreter.resize_tensor_input(self._input["index"], [batch, self.size, self.size, 3])
+            self._interpreter.allocate_tensors()
         if hasattr(self._interpreter, "_get_ops_details"):  # XNNPACK adds DELEGATE, which is not in the file
             ops = [op["op_name"] for op in self._interpreter._get_ops_details()]
             self.operations = counted(op for op in ops if op != "DELEGATE")
@@ -183,7 +186,7 @@ class OnnxPredictor(Model):
         shapes = {value.name: value.shape for value in self._session.get_inputs()}
         if INPUT not in shapes or OUTPUT not in [value.name for value in self._session.get_outputs()]:
             raise ValueError("%s has no %s and %s" % (path, INPUT, OUTPUT))
-        self.size, self.batch = side_of(path, [1] + shapes[INPUT][1:]), batch
+        self.size, self.batch = side_of(path, shapes[INPUT], batch), batch
         said = self._session.get_modelmeta().custom_metadata_map
         if not {"preprocess", "output_type"} <= said.keys():
             said = read_card(path)
@@ -278,10 +281,10 @@ def alphas_of(output, output_type):
     return output[..., -1]
 
 
-def side_of(path, shape):
+def side_of(path, shape, batch=1):
     shape = list(shape)
-    if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 3:
-        raise ValueError("%s takes %s, not [1,size,size,3]" % (path, shape))
+    if len(shape) != 4 or shape[0] != batch or shape[1] != shape[2] or shape[3] != 3:
+        raise ValueError("%s takes %s, not [%d,size,size,3]" % (path, shape, batch))
     return int(shape[1])
 
 
@@ -304,8 +307,8 @@ def counted(operations):
     return dict(Counter(operations).most_common())
 
 
-def tflite_interpreter(path, threads=None):
-    """What runs a .tflite: of ai_edge_litert, or of TensorFlow, which is to lose its own."""
+def tflite_interpreter(threads=None):
+    """The class that runs .tflite: of ai_edge_litert, or of TensorFlow, which is to lose its own."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
@@ -314,10 +317,10 @@ def tflite_interpreter(path, threads=None):
                              "pip install ai-edge-litert" % tf.__version__) from None
         Interpreter = tf.lite.Interpreter
     if threads is None or not TFLITE_THREADS and threads == 1:
-        return Interpreter(model_path=path)
+        return Interpreter
     if not TFLITE_THREADS:
         raise ValueError("TensorFlow %s's TFLite runs on one thread, not %d" % (tf.__version__, threads))
-    return Interpreter(model_path=path, num_threads=threads)
+    return partial(Interpreter, num_threads=threads)
 
 
 def need_module(name, what_for):

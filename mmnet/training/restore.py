@@ -51,7 +51,8 @@ def restore(session, graph, settings):
     report = checkpoint.restore(session, wanted, graph.variables)
     skipped = sorted(values.keys() - wanted.keys())
     log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *(average.op.name for average in graph.averages.values())}
+    optional = {"global_step", *graph.slots, *filter(is_range, report.missing),
+                *(average.op.name for average in graph.averages.values())}
     must = [name for name in report.missing if name not in optional and name not in skipped]
     if (must or report.reshaped) and not settings.ignore_missing_vars:
         raise ValueError("%s does not fit (%s): --ignore_missing_vars starts those fresh" % (
