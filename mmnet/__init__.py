@@ -1,49 +1,80 @@
 """mmnet: portrait matting in real time on small devices (MMNet, arXiv 1904.03816).
 
+Three names are for you; they are imported when they are asked for:
+
+    import mmnet
+    predictor = mmnet.load("run/MMNetModel-1898000")  # or a folder, .pb, .tflite, .onnx, SavedModel
+    rgba = mmnet.cutout("anna.jpg", predictor)        # path, bytes, array or PIL image
+    alpha = mmnet.matte("anna.jpg", predictor)        # float32 [H,W] 0..1
+
 Rooms, and the direction of imports (each may use those above it):
 
+    network.py      the value Network: which network, without TensorFlow
     compat.py       the only import of TensorFlow: 1.15 and 2.x, graph mode
-    backend.py      what a session needs to know of the machine
-    config.py       typed settings, one dataclass a verb; YAML preset and flags
-    files.py        whole-or-nothing writing          progress.py   progress of long work
-    checkpoint.py   find, read, restore with a report, write, watch
-    events.py       TensorBoard
-    data/           images.py (decode, resize, save) · pairs.py (find, check, read) · synthetic.py (made-up portraits)
-                    photos.py (a user's photo, from a path, bytes or an array) · samples.py (decoded once, cached)
-                    augment.py · batches.py (what a training step gets)
-    networks/       layers.py · mmnet.py · quantization.py (8 bits)
-    training/       losses.py · graph.py (one step) · schedule.py · restore.py · lineage.py · saver.py ·
-                    train.py (the loop)
-    scoring/        metrics.py · evaluate.py (any Predict over the pairs) · replay.py (results
-                    of an .om as one) · report.py
-    delivery/       predictor.py (a checkpoint as a Predict) · models.py (a model file as one) · validate.py · predict.py
-                    graphs.py (inference graphs with the weights inside) · freeze.py · export.py · parity.py
-                    benchmark.py · benchmark_training.py · phone.py · complexity.py (parameters, multiply-adds) ·
-                    info.py · selfcheck.py
-    cli.py          the only argument parser
+    device.py       the value Device: cpu, gpu or npu; sessions, loss scaling
+    files.py        regular files in, whole files out      progress.py   progress of long work
+    checkpoint.py   read, restore with a report, write, watch
+    checkpoint_files.py   their names and files            events.py     TensorBoard
+    config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
+                    presets)
+    weights/        find (what a source names) · values (the value Weights)
+    data/           images · pairs (the value DataSet) · samples (decoded once, cached) · augment ·
+                    batches (what a training step gets) · synthetic (made-up portraits)
+    networks/       layers · mmnet · build (NETWORKS by name; alphas) · quantization (8 bits) ·
+                    frozen (inference graphs)
+    scoring/        metrics · evaluate (any Predictor over a DataSet) · report · records
+    training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
+                    schedule · restore · saver · lineage
+    inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·
+                    replay · card · complexity
+    photos/         load · matte (geometry) · compose
+    export/         export (build, compare, hand over) · formats · graphs · calibration
+    benchmark/      models · training · phone
+    verbs/          one file for each thing that a user types
+    cli.py          parser, dispatch, exit codes           api.py         load, matte, cutout
+    delivery/, data/photos.py   what 0.1's README showed, for one version more
 
-``data`` and ``scoring`` need no TensorFlow; what scores offline (offline_infer/) needs numpy and OpenCV only.
+``data``, ``photos``, ``scoring`` (records aside) and ``inference/{predictor,replay,card}`` need no
+TensorFlow; what scores offline (offline_infer/) needs numpy and OpenCV only.
 
-The one abstraction is ``Predict``, a plain callable: images float32 [N,size,size,3] 0..255 -> alphas float32
-[N,size,size] 0..1. What scores does not know what it scores.
+The values that functions take: Network, Weights, Outputs (networks/layers.py), Predictor, Card,
+DataSet, Device. What scores does not know what it scores: a Predictor is called with images
+[N,H,W,3] and gives alphas [N,H,W].
 
-One photo from file to score: pairs.read_pair -> images.resize_bilinear -> Predict -> evaluate.score -> metrics.mad.
+One photo from file to score: pairs.read_pair -> images.resize_bilinear -> Predictor ->
+evaluate.score -> metrics.mad.
 
 Words, used everywhere in these senses:
 
     image, images      RGB 0..255, [H,W,3] / [N,H,W,3]: uint8 as decoded, float32 once resized
     images01           the same in 0..1, inside the graph only
-    alpha, alphas      opacity of the person, float32 0..1: [H,W] / [N,H,W]
+    alpha, alphas      opacity of the person, float32 0..1: [H,W] / [N,H,W], in the graph [N,H,W,1]
     mask               the alpha as a data set stores it
-    truth              the mask at the size it is compared at
-    logits             [N,H,W,2]: background, foreground
-    size               side of the square network input in pixels, a multiple of 32
-    shape              (height, width), always in this order
+    truth              the mask at the shape it is compared at
+    logits             [N,H,W,2]: background, foreground; [N,H,W,1]: their difference
+    heads              outputs of a network that only training uses, by name
+    shape              (height, width), always in this order; of a network: multiples of 32
+    size               side of a square shape, as the flag --size gives it
     width_multiplier   channel multiplier of the network
-    mode               how layers compute their parts: training, inference, with 8 bits (layers.Mode)
-    log odds           foreground's logit minus background's, [N,H,W,1]: alpha is its sigmoid
+    mode               how layers compute their parts: training, inference, 8 bits (layers.Mode)
+    source             what a trained network is opened from: checkpoint or model file
     pair               an image path with its mask path
-    sample             a pair resized to one side: image and mask, uint8
+    sample             a pair resized to one shape: image and mask, uint8
     prefix             a checkpoint's path without .index
 """
-__version__ = "0.1.0"
+
+__version__ = "0.2.0"
+__all__ = ["cutout", "load", "matte"]
+
+
+def __getattr__(name):
+    """The public names; asking for one imports what it needs, TensorFlow only for ``load``."""
+    if name in __all__:
+        from mmnet import api
+
+        return getattr(api, name)
+    raise AttributeError("module 'mmnet' has no attribute %r" % name)
+
+
+def __dir__():
+    return sorted(list(globals()) + __all__)

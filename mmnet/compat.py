@@ -1,7 +1,8 @@
-"""The one import of TensorFlow: ``tf`` is the graph-mode v1 API of TensorFlow 1.15 and of TensorFlow 2.x alike.
+"""Import TensorFlow, here alone, as ``tf``: the graph-mode v1 API of TensorFlow 1.15 and 2.x.
 
-Version switches of any kind belong here and nowhere else.
+Every switch between versions belongs here and nowhere else.
 """
+
 import contextlib
 import ctypes
 import logging
@@ -15,9 +16,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextlib.contextmanager
 def _native_closed(descriptor):
-    """Send file descriptor 1 or 2 nowhere: TF 2.x greets from C++ before its log level is read, converters write notes
-    between our results, and both would bury our one-line messages. Python's exceptions still come through;
-    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings it all back."""
+    """Discard what is written to file descriptor 1 or 2.
+
+    TF 2.x writes a greeting from C++ before it reads its log level, and converters write notes
+    between our results. Both would bury our one-line messages. Python's exceptions still come
+    through. With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is discarded.
+    """
     if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
         yield
         return
@@ -27,24 +31,29 @@ def _native_closed(descriptor):
         os.dup2(nowhere, descriptor)
         yield
     finally:
-        ctypes.CDLL(None).fflush(None)  # what still lies in C's buffers goes nowhere too
+        ctypes.CDLL(None).fflush(None)  # discards the contents of C's buffers too
         os.dup2(kept, descriptor)
         os.close(kept)
         os.close(nowhere)
 
 
 with warnings.catch_warnings(), _native_closed(2):
-    warnings.simplefilter("ignore")  # TF 1.15 warns about numpy's future six times while it is imported
+    # While TF 1.15 is imported, it warns six times about the future of numpy.
+    warnings.simplefilter("ignore")
     import tensorflow.compat.v1 as tf
 
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # before the next call, which warns about itself
+    # This comes before the next call, which warns about itself.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     tf.disable_v2_behavior()
 
 
 @contextlib.contextmanager
 def quiet_converters():
-    """TensorFlow Lite and tf2onnx without their chatter, and TF 1.15's TFLite converter able to find the program that
-    it starts by its bare name (toco_from_protos, which pip puts among the scripts)."""
+    """Silence TensorFlow Lite and tf2onnx, and let the TFLite converter find its program.
+
+    TF 1.15's converter starts toco_from_protos by its bare name. pip installs that program among
+    the scripts, so their folder is put on PATH meanwhile.
+    """
     path = os.environ.get("PATH", "")
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + path
     for name in ("tf2onnx", "absl"):
@@ -58,8 +67,8 @@ def quiet_converters():
         os.environ["PATH"] = path
 
 
-# What TensorFlow 1.15's TFLite does not do:
-CONVERTS_GIVEN_RANGES = not tf.__version__.startswith("1.")  # int8 out of fake quantisation
-TFLITE_THREADS = not tf.__version__.startswith("1.")  # more than one
+# TensorFlow Lite of TensorFlow 1.15 can do neither of these.
+CONVERTS_GIVEN_RANGES = not tf.__version__.startswith("1.")  # it makes int8 of fake quantisation
+TFLITE_THREADS = not tf.__version__.startswith("1.")  # it runs more than one thread
 
 __all__ = ["CONVERTS_GIVEN_RANGES", "TFLITE_THREADS", "quiet_converters", "tf"]

@@ -1,4 +1,5 @@
-"""TensorBoard events, written by the tensorboard package: scalars, pictures and text."""
+"""Write scalars, pictures and texts as TensorBoard events, with the tensorboard package."""
+
 import time
 
 import cv2
@@ -12,24 +13,33 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 
 def open_events(folder):
-    """A writer of a new events file in ``folder``; close it."""
+    """Give a writer of a new events file in ``folder``. The caller closes it."""
     return EventFileWriter(folder)
 
 
 def write_events(writer, step, scalars, pictures=None, texts=None):
-    """Append one point in time.
+    """Append the values of one step.
 
     Args:
-        scalars: tag -> number. pictures: tag -> uint8 [H,W,3] RGB. texts: tag -> Markdown.
+        writer: from open_events.
+        step: global step; None is written as 0.
+        scalars: tag -> number.
+        pictures: tag -> uint8 [H,W,3] RGB.
+        texts: tag -> Markdown.
     """
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     for tag, picture in (pictures or {}).items():
         png = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
-        values.append(Summary.Value(tag=tag, image=Summary.Image(
-            height=picture.shape[0], width=picture.shape[1], colorspace=3, encoded_image_string=png)))
-    for tag, text in (texts or {}).items():
-        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode("utf-8")],
-                             tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]))
+        height, width = picture.shape[:2]
+        # Colour space 3 is RGB.
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        values.append(Summary.Value(tag=tag, image=image))
+    for tag, markdown in (texts or {}).items():
+        tensor = TensorProto(
+            dtype=DT_STRING,
+            string_val=[markdown.encode("utf-8")],
+            tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
+        )
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         values.append(Summary.Value(tag=tag, metadata=metadata, tensor=tensor))
     writer.add_event(Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values)))
@@ -37,6 +47,14 @@ def write_events(writer, step, scalars, pictures=None, texts=None):
 
 
 def strip(image, truth, alpha):
-    """Image [H,W,3] 0..255, true alpha and alpha [H,W] 0..1 side by side: uint8 [H,3W,3]."""
+    """Put an image, its true alpha and an alpha side by side.
+
+    Args:
+        image: [H,W,3] 0..255.
+        truth, alpha: [H,W] 0..1.
+
+    Returns:
+        uint8 [H,3W,3].
+    """
     greys = [np.repeat(np.asarray(grey)[..., None] * 255, 3, axis=2) for grey in (truth, alpha)]
     return np.rint(np.concatenate([image] + greys, axis=1)).astype(np.uint8)

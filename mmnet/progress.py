@@ -1,36 +1,43 @@
-"""Progress of long work on stderr: one line that renews itself on a terminal, a plain line now and then elsewhere."""
+"""Show the progress of long work on stderr.
+
+A terminal gets one line that renews itself. Any other stderr gets a plain line now and then.
+"""
+
 import datetime
 import sys
 import time
 
-TERMINAL_SECONDS = 0.2  # between two renewals
-PLAIN_SECONDS = 10.0
+TERMINAL_SECONDS = 0.2  # the least time between two renewals of the line on a terminal
+PLAIN_SECONDS = 10.0  # the least time between two plain lines
 
 
 def progress(items, total, what, unit="pictures", count=None):
-    """Yield from ``items`` while saying how far it is; work shorter than a second or so stays silent.
+    """Yield from ``items`` and show how far the work is. Work of a second or so shows nothing.
 
     Args:
-        total: of ``unit``. count: item -> how many of ``unit`` it is; None counts 1 each.
+        total: how many of ``unit`` there are in all.
+        what: the name of the work, at the start of the line.
+        unit: what is counted, in the plural.
+        count: function item -> how many of ``unit`` it holds. None counts 1 for each item.
     """
     terminal = sys.stderr.isatty()
     start = time.monotonic()
-    said = start + (1.0 if terminal else 0.0)
+    shown_at = start + (1.0 if terminal else 0.0)  # a terminal's first line waits a second longer
     done = 0
-    shown = False
+    has_shown = False
     for item in items:
         yield item
         done += count(item) if count else 1
         now = time.monotonic()
-        if now - said < (TERMINAL_SECONDS if terminal else PLAIN_SECONDS):
+        if now - shown_at < (TERMINAL_SECONDS if terminal else PLAIN_SECONDS):
             continue
-        said = now
+        shown_at = now
         rate = done / (now - start)
         left = datetime.timedelta(seconds=round((total - done) / rate))
         line = "%s: %d / %d %s, %.1f %s/s, %s left" % (what, done, total, unit, rate, unit, left)
         sys.stderr.write("\r\033[K" + line if terminal else line + "\n")
         sys.stderr.flush()
-        shown = True
-    if terminal and shown:
+        has_shown = True
+    if terminal and has_shown:
         sys.stderr.write("\r\033[K")
         sys.stderr.flush()

@@ -1,117 +1,173 @@
-"""A data set as the .bin files that msame and ais_bench feed to an .om model. numpy and OpenCV only.
+"""Write a data set as the .bin files that msame and ais_bench feed to an .om model.
+
+This needs only numpy and OpenCV. The command
 
     python offline_infer/datapre.py --dataset_path DATASET
 
 writes, below ``Bin/test``:
-    images/<stem>.bin   the network's input, NHWC [size,size,3] RGB; nothing else, for msame feeds every file it finds
+    images/<stem>.bin   the network's input, NHWC [size,size,3] RGB. The folder holds nothing else,
+                        because msame feeds every file it finds.
     masks/<stem>.bin    float32 [size,size] 0..1
-    manifest.json       which picture each stem is, and what was done to it; evaluate.py reads it
+    manifest.json       the picture of each stem and how it was prepared; evaluate.py reads this
 """
+
 import argparse
 import hashlib
-import json
 import logging
 import os
 import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Tuple
 
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
+sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.data.images import resize_bilinear  # noqa: E402
-from mmnet.data.pairs import load_pairs, read_pair  # noqa: E402
-from mmnet.files import is_writable, write_text  # noqa: E402
+from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
+from mmnet.data.pairs import Check, find_data_set  # noqa: E402
+from mmnet.files import need_writable, write_json  # noqa: E402
+from mmnet.network import STRIDE  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
 
-LONGEST_STEM = 200  # so that <stem>_output_0.bin stays below the 255 bytes of a file name
+LONGEST_STEM = 200  # with it, <stem>_output_0.bin stays below the 255 bytes of a file name
+
+
+class Input(NamedTuple):
+    """How a model takes its pictures."""
+
+    shape: Tuple[int, int] = (256, 256)  # (height, width)
+    dtype: str = "float32"  # or "uint8" (rounded, 0..255) for a model with AIPP
+    preprocess: str = "inside"  # float32 is divided by 255 inside the graph, or "outside": here
 
 
 def main(argv=None):
     flags = parser().parse_args(argv)
-    folder, pictures = datapre(flags.dataset_path, flags.dataset_split_name, flags.output, flags.size, flags.dtype,
-                               flags.preprocess)
-    size, values = flags.size, "0..1" if divides(flags.dtype, flags.preprocess) else "0..255"
-    print("%d pictures in %s: %d bytes each, %s [%d,%d,3], RGB %s" % (
-        len(pictures), os.path.join(folder, "images"), np.dtype(flags.dtype).itemsize * size * size * 3, flags.dtype,
-        size, size, values))
+    shape = tuple(getattr(flags, "shape", (flags.size, flags.size)))
+    form = Input(shape, flags.dtype, flags.preprocess)
+    need_folder_name(flags.dataset_split_name)
+    data_set = find_data_set(flags.dataset_path, flags.dataset_split_name)
+    folder, pictures = datapre(data_set, flags.output, form)
+    length = np.dtype(form.dtype).itemsize * shape[0] * shape[1] * 3
+    print(
+        "%d pictures in %s: %d bytes each, %s [%d,%d,3], RGB %s"
+        % (
+            len(pictures),
+            os.path.join(folder, "images"),
+            length,
+            form.dtype,
+            shape[0],
+            shape[1],
+            "0..1" if divides(form) else "0..255",
+        )
+    )
     return 0
 
 
-def datapre(dataset_path, split, output, size=256, dtype="float32", preprocess="inside"):
-    """Write a split of a data set into ``<output>/<split>``, in place of what an earlier run left there.
+def datapre(data_set, output, form=Input()):
+    """Write a data set's split into ``<output>/<split>``. It replaces an earlier result.
 
     Args:
-        dtype: "float32", or "uint8" (rounded, 0..255) for a model with AIPP.
-        preprocess: where float32 is divided by 255: "inside" the graph, or "outside" of it, which is here.
+        data_set: DataSet. form: Input.
 
     Returns:
         (path of ``<output>/<split>``, the manifest's list of pictures)
 
     Raises:
-        ValueError: ``<output>/<split>`` is something else; or of load_pairs. FileNotFoundError: of load_pairs.
+        ValueError: the split is not the name of one folder, ``<output>/<split>`` is no result of
+            datapre, ``output`` cannot be written, or pairs cannot be used (all in one message).
     """
-    if os.path.basename(split) != split or split in ("", ".", ".."):
-        raise ValueError("--dataset_split_name is the name of one folder, not %r" % split)
+    split = data_set.split
+    need_folder_name(split)
     output = os.path.abspath(output)
     target = os.path.join(output, split)
     if os.path.lexists(target) and not os.path.isfile(os.path.join(target, "manifest.json")):
-        raise ValueError("%s was not written by datapre (it holds no manifest.json) and stays: move it away or give "
-                         "another --output" % target)
-    if not is_writable(output):
-        raise ValueError("--output %s cannot be written" % output)
-    pairs = load_pairs(dataset_path, split)
+        raise ValueError(
+            "%s was not written by datapre (it holds no manifest.json) and stays: move it away or "
+            "give another --output" % target
+        )
+    need_writable("--output", output)
     os.makedirs(output, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
         new, old = os.path.join(folder, "new"), os.path.join(folder, "old")
-        pictures = write_pictures(pairs, new, size, dtype, preprocess)
-        manifest = {"dataset_path": os.path.abspath(dataset_path), "split": split, "size": size, "dtype": dtype,
-                    "preprocess": preprocess, "pictures": pictures}
-        write_text(os.path.join(new, "manifest.json"), json.dumps(manifest, indent=1) + "\n")
+        pictures = write_pictures(data_set, new, form)
+        manifest = {
+            "dataset_path": os.path.abspath(data_set.path),
+            "split": split,
+            "shape": list(form.shape),
+            "dtype": form.dtype,
+            "preprocess": form.preprocess,
+            "pictures": pictures,
+        }
+        write_json(os.path.join(new, "manifest.json"), manifest)
         replace_folder(target, new, old)
     return target, pictures
 
 
-def write_pictures(pairs, folder, size, dtype, preprocess):
-    """Write images/ and masks/ of the pairs into a new folder; returns the manifest's list of pictures."""
+def need_folder_name(split):
+    """Raise ValueError for a split that is not the name of one folder."""
+    if os.path.basename(split) != split or split in ("", ".", ".."):
+        raise ValueError("--dataset_split_name is the name of one folder, not %r" % split)
+
+
+def write_pictures(data_set, folder, form):
+    """Write images/ and masks/ of a data set into a new folder, and check it on the way.
+
+    Returns:
+        The manifest's list of pictures.
+    """
     os.makedirs(os.path.join(folder, "images"))
     os.makedirs(os.path.join(folder, "masks"))
+    check = Check(data_set)
 
     def write(pair, stem):
-        image, mask = read_pair(pair)
-        data = to_input(image, size, dtype, preprocess).tobytes()
+        read = check.read(pair)
+        if read is None or check.failed:
+            return None
+        image, mask = read
+        data = to_input(image, form).tobytes()
         with open(os.path.join(folder, "images", stem + ".bin"), "wb") as file:
             file.write(data)
+        resized_mask = resize_bilinear(mask, form.shape, align_corners=True)
         with open(os.path.join(folder, "masks", stem + ".bin"), "wb") as file:
-            file.write(resize_bilinear(mask, (size, size), align_corners=True).astype("<f4").tobytes())
-        return {"stem": stem, "image": os.path.basename(pair.image), "mask": os.path.basename(pair.mask),
-                "height": mask.shape[0], "width": mask.shape[1], "sha256": hashlib.sha256(data).hexdigest()}
+            file.write(resized_mask.astype("<f4").tobytes())
+        return {
+            "stem": stem,
+            "image": os.path.basename(pair.image),
+            "mask": os.path.basename(pair.mask),
+            "height": mask.shape[0],
+            "width": mask.shape[1],
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
 
+    stems = safe_stems([pair.stem for pair in data_set.pairs])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = pool.map(write, pairs, safe_stems([pair.stem for pair in pairs]))
-        return list(progress(written, len(pairs), "writing"))
+        written = pool.map(write, data_set.pairs, stems)
+        pictures = list(progress(written, len(stems), "writing"))
+    check.finish()
+    return pictures
 
 
-def to_input(image, size, dtype, preprocess):
-    """An image uint8 [H,W,3] as the model takes it: ``dtype`` [size,size,3], little-endian."""
-    image = resize_bilinear(image, (size, size), align_corners=True)
-    if dtype == "uint8":
+def to_input(image, form):
+    """An image uint8 [h,w,3] as an Input takes it: ``dtype`` [H,W,3], little-endian."""
+    image = resize_bilinear(image, form.shape, align_corners=True)
+    if form.dtype == "uint8":
         return np.rint(image).astype(np.uint8)
-    return (image / np.float32(255) if divides(dtype, preprocess) else image).astype("<f4")
+    return (to_01(image) if divides(form) else image).astype("<f4")
 
 
-def divides(dtype, preprocess):
-    """Whether the pictures leave here as 0..1. Bytes do not: with them AIPP does any division."""
-    return dtype == "float32" and preprocess == "outside"
+def divides(form):
+    """Tell whether pictures are written as 0..1. Bytes are not: AIPP does any division of them."""
+    return form.dtype == "float32" and form.preprocess == "outside"
 
 
 def safe_stems(stems):
-    """Names that no tool cuts or splits: only A-Z a-z 0-9 _ -, not too long, all different; in the order of ``stems``.
+    """Make names that no tool cuts or splits, in the order of ``stems``.
 
-    A stem that is safe already keeps its name, whatever the others become.
+    They are all different, not too long, and hold only A-Z a-z 0-9 _ -. A stem that is safe already
+    keeps its name, whatever the others become.
     """
     safe = [re.sub("[^A-Za-z0-9_-]", "_", stem)[:LONGEST_STEM] for stem in stems]
     taken = {stem for stem, name in zip(stems, safe) if stem == name}
@@ -127,7 +183,7 @@ def safe_stems(stems):
 
 
 def replace_folder(target, new, old):
-    """Put the folder ``new`` in the place of ``target``, which, if it is there, becomes ``old``."""
+    """Rename the folder ``new`` to ``target``. An existing ``target`` is renamed to ``old``."""
     if os.path.lexists(target):
         os.rename(target, old)
     try:
@@ -139,14 +195,18 @@ def replace_folder(target, new, old):
 
 
 class Parser(argparse.ArgumentParser):
-    """Of this folder's scripts: one line for a wrong flag."""
+    """Parses the flags of this folder's scripts, and writes one line about a wrong flag."""
 
     def error(self, message):
         sys.exit(fail(self.prog, message))
 
 
 def run(main):
-    """Run a script of this folder; returns its exit code: 0, 2 after one line for bad input, 130 for Ctrl-C."""
+    """Run the ``main`` of a script of this folder.
+
+    Returns:
+        The exit code: that of ``main``, 2 after one line about bad input, or 130 after Ctrl-C.
+    """
     name = os.path.basename(sys.argv[0])
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=name + ": %(message)s")
     try:
@@ -162,23 +222,57 @@ def fail(name, error):
     return 2
 
 
-def network_size(text):
-    if not text.isdigit() or int(text) < 32 or int(text) % 32:
+def network_side(text):
+    if not text.isdigit() or int(text) < STRIDE or int(text) % STRIDE:
         raise argparse.ArgumentTypeError("a multiple of 32 such as 128 or 256, not %r" % text)
     return int(text)
 
 
 def parser():
-    flags = Parser(description="Write a data set as the .bin files that msame and ais_bench feed to an .om model.",
-                   formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False)
-    flags.add_argument("--dataset_path", required=True, default=argparse.SUPPRESS, metavar="FOLDER",
-                       help="holds SPLIT/image and SPLIT/mask")
-    flags.add_argument("--dataset_split_name", default="test", metavar="SPLIT", help="the folder below it")
-    flags.add_argument("--output", default=os.path.join(ROOT, "Bin"), metavar="FOLDER", help="SPLIT/ goes into it")
-    flags.add_argument("--size", default=256, type=network_size, metavar="PIXELS", help="side of the network's input")
-    flags.add_argument("--dtype", default="float32", choices=("float32", "uint8"), help="uint8: a model with AIPP")
-    flags.add_argument("--preprocess", default="inside", choices=("inside", "outside"),
-                       help="where pictures are divided by 255: inside the graph (it gets 0..255) or outside (0..1)")
+    flags = Parser(
+        description="Write a data set as the .bin files that msame and ais_bench feed to an .om "
+        "model.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    flags.add_argument(
+        "--dataset_path",
+        required=True,
+        default=argparse.SUPPRESS,
+        metavar="FOLDER",
+        help="holds SPLIT/image and SPLIT/mask",
+    )
+    flags.add_argument(
+        "--dataset_split_name", default="test", metavar="SPLIT", help="the folder below it"
+    )
+    flags.add_argument(
+        "--output", default=os.path.join(ROOT, "Bin"), metavar="FOLDER", help="SPLIT/ goes into it"
+    )
+    flags.add_argument(
+        "--size",
+        default=256,
+        type=network_side,
+        metavar="PIXELS",
+        help="side of a square network input",
+    )
+    flags.add_argument(
+        "--shape",
+        nargs=2,
+        type=network_side,
+        metavar=("HEIGHT", "WIDTH"),
+        default=argparse.SUPPRESS,
+        help="the network's input, in place of --size",
+    )
+    flags.add_argument(
+        "--dtype", default="float32", choices=("float32", "uint8"), help="uint8: a model with AIPP"
+    )
+    flags.add_argument(
+        "--preprocess",
+        default="inside",
+        choices=("inside", "outside"),
+        help="where pictures are divided by 255: inside the graph (it gets 0..255) or outside "
+        "(0..1)",
+    )
     return flags
 
 

@@ -2,8 +2,10 @@
 
     python offline_infer/evaluate.py
 
-reads ``Bin/test/manifest.json`` of datapre.py and the result files that msame or ais_bench left below ``output``.
+reads ``Bin/test/manifest.json`` of datapre.py and the result files that msame or ais_bench left
+below ``output``.
 """
+
 import argparse
 import hashlib
 import json
@@ -11,19 +13,23 @@ import logging
 import os
 import sys
 
-import numpy as np
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
-from mmnet.data.pairs import Pair, count  # noqa: E402
+from mmnet.data.pairs import DataSet, Pair, count  # noqa: E402
+from mmnet.files import read_bytes, read_json  # noqa: E402
+from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
-from mmnet.scoring import report  # noqa: E402
 from mmnet.scoring.evaluate import evaluate  # noqa: E402
-from mmnet.scoring.replay import CHANNELS, check_outputs, find_results, latest_change, read, replay  # noqa: E402
+from mmnet.scoring.report import published, report_text, result_of  # noqa: E402
 from offline_infer.datapre import Parser, run  # noqa: E402
 
-OUTPUTS = ("output", "outputs", os.path.join("offline_infer", "output"), os.path.join("offline_infer", "outputs"))
+OUTPUTS = (
+    "output",
+    "outputs",
+    os.path.join("offline_infer", "output"),
+    os.path.join("offline_infer", "outputs"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,17 +37,19 @@ log = logging.getLogger(__name__)
 def main(argv=None):
     flags = parser().parse_args(argv)
     manifest = read_manifest(flags.manifest)
-    pairs = pairs_of(manifest, flags.dataset_path or manifest["dataset_path"])
+    data_set = data_set_of(manifest, flags.dataset_path or manifest["dataset_path"])
     check_inputs(manifest, os.path.dirname(flags.manifest))
-    folder = find_results([flags.output_dir] if flags.output_dir else [os.path.join(ROOT, name) for name in OUTPUTS])
+    defaults = [os.path.join(ROOT, name) for name in OUTPUTS]
+    folder = find_results([flags.output_dir] if flags.output_dir else defaults)
     if latest_change(folder) < os.path.getmtime(flags.manifest):
         log.warning("%s is older than %s: is it of these pictures?", folder, flags.manifest)
-    size = manifest["size"]
-    outputs = check_outputs(folder, [picture["stem"] for picture in manifest["pictures"]], size, flags.output_type)
-    evaluation = evaluate(replay(outputs, size, flags.output_type), pairs, size, flags.target_eval_shape)
-    scores = {column: np.round(values, report.DIGITS) for column, values in evaluation.scores.items()}
-    result = report.Result(folder, None, evaluation.stems, scores)
-    print(json.dumps(report.published(result, manifest["split"])) if flags.json else report.text(result))
+    stems = [picture["stem"] for picture in manifest["pictures"]]
+    predictor = open_results(folder, stems, manifest["shape"], flags.output_type)
+    result = result_of(predictor, evaluate(predictor, data_set, flags.target_eval_shape))
+    if flags.json:
+        print(json.dumps(published(result, data_set.split)))
+    else:
+        print(report_text(result))
     return 0
 
 
@@ -49,51 +57,76 @@ def read_manifest(path):
     """What datapre.py wrote.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a manifest.
+        FileNotFoundError: no such file. ValueError: not a manifest; says what is wrong.
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError("no manifest %s: offline_infer/datapre.py writes it, --manifest says where it is"
-                                % path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-        missing = {"dataset_path", "split", "size", "pictures"} - set(manifest)
-        for picture in manifest.get("pictures", []):
-            missing |= {"stem", "image", "mask", "sha256"} - set(picture)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError("%s is not a manifest of datapre.py: %s" % (path, error)) from None
-    if missing or not manifest["pictures"]:
-        raise ValueError("%s is not a manifest of datapre.py: it lacks %s"
-                         % (path, ", ".join(sorted(missing)) or "pictures"))
+        raise FileNotFoundError(
+            "no manifest %s: offline_infer/datapre.py writes it, --manifest says where it is" % path
+        )
+    manifest = read_json(path)
+    if "size" in manifest:  # as version 0.1 wrote it
+        manifest.setdefault("shape", [manifest["size"]] * 2)
+    for name, kind in (("dataset_path", str), ("split", str), ("shape", list), ("pictures", list)):
+        if not isinstance(manifest.get(name), kind):
+            raise ValueError(
+                "%s is not a manifest of datapre.py: it lacks %s, or that is no %s"
+                % (path, name, kind.__name__)
+            )
+    sides = manifest["shape"]
+    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
+        raise ValueError("%s is not a manifest of datapre.py: shape is %r" % (path, sides))
+    if not manifest["pictures"]:
+        raise ValueError("%s is not a manifest of datapre.py: it lacks pictures" % path)
+    for picture in manifest["pictures"]:
+        for name in ("stem", "image", "mask", "sha256"):
+            if not isinstance(picture, dict) or not isinstance(picture.get(name), str):
+                raise ValueError(
+                    "%s is not a manifest of datapre.py: a picture lacks %s" % (path, name)
+                )
     return manifest
 
 
-def pairs_of(manifest, dataset_path):
-    """The original pictures, in the manifest's order, under the names that they have there: list of Pair.
+def data_set_of(manifest, dataset_path):
+    """The original pictures, in the manifest's order, under the names that they have there.
 
     Raises:
         FileNotFoundError: pictures that are not there.
     """
     folder = os.path.join(dataset_path, manifest["split"])
-    pairs = [Pair(os.path.splitext(picture["image"])[0], os.path.join(folder, "image", picture["image"]),
-                  os.path.join(folder, "mask", picture["mask"])) for picture in manifest["pictures"]]
-    missing = [path for pair in pairs for path in (pair.image, pair.mask) if not os.path.isfile(path)]
+    pairs = [
+        Pair(
+            os.path.splitext(picture["image"])[0],
+            os.path.join(folder, "image", picture["image"]),
+            os.path.join(folder, "mask", picture["mask"]),
+        )
+        for picture in manifest["pictures"]
+    ]
+    missing = [
+        path for pair in pairs for path in (pair.image, pair.mask) if not os.path.isfile(path)
+    ]
     if missing:
-        raise FileNotFoundError("%s: say with --dataset_path where the data set is now"
-                                % count("original pictures not found", missing))
-    return pairs
+        raise FileNotFoundError(
+            "%s: say with --dataset_path where the data set is now"
+            % count("original pictures not found", missing)
+        )
+    return DataSet(dataset_path, manifest["split"], pairs)
 
 
 def check_inputs(manifest, folder):
-    """Raise ValueError where an images/<stem>.bin beside the manifest is there, but is not what datapre.py wrote."""
+    """Raise ValueError for an images/<stem>.bin that is there, but is not what datapre.py wrote."""
     changed = []
     for picture in progress(manifest["pictures"], len(manifest["pictures"]), "checking the inputs"):
         path = os.path.join(folder, "images", picture["stem"] + ".bin")
-        if os.path.isfile(path) and hashlib.sha256(read(path)).hexdigest() != picture["sha256"]:
+        if (
+            os.path.isfile(path)
+            and hashlib.sha256(read_bytes(path)).hexdigest() != picture["sha256"]
+        ):
             changed.append(picture["stem"] + ".bin")
     if changed:
-        raise ValueError("%s: %s: run datapre.py and the inference again"
-                         % (os.path.join(folder, "images"), count("inputs changed since datapre.py", changed)))
+        raise ValueError(
+            "%s: %s: run datapre.py and the inference again"
+            % (os.path.join(folder, "images"), count("inputs changed since datapre.py", changed))
+        )
 
 
 def positive(text):
@@ -103,18 +136,43 @@ def positive(text):
 
 
 def parser():
-    flags = Parser(description="Score what an .om model gave, by the code of `mmnet evaluate`.", allow_abbrev=False)
-    flags.add_argument("--output_dir", metavar="FOLDER", help="what msame or ais_bench wrote, or the folder around it "
-                       "(default: the newest in output or outputs, of the project or of offline_infer)")
-    flags.add_argument("--manifest", default=os.path.join(ROOT, "Bin", "test", "manifest.json"), metavar="FILE",
-                       help="what datapre.py wrote (default: %(default)s)")
-    flags.add_argument("--target_eval_shape", nargs=2, type=positive, default=(800, 600), metavar=("HEIGHT", "WIDTH"),
-                       help="second shape to score at (default: 800 600)")
-    flags.add_argument("--output_type", choices=sorted(CHANNELS), default="probabilities",
-                       help="what the model's output holds: probabilities (channel 1 is alpha), alpha, or logits "
-                       "(default: %(default)s)")
-    flags.add_argument("--dataset_path", metavar="FOLDER", help="where the data set is now (default: where it was)")
-    flags.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
+    flags = Parser(
+        description="Score what an .om model gave, by the code of `mmnet evaluate`.",
+        allow_abbrev=False,
+    )
+    flags.add_argument(
+        "--output_dir",
+        metavar="FOLDER",
+        help="what msame or ais_bench wrote, or the folder around it "
+        "(default: the newest in output or outputs, of the project or of offline_infer)",
+    )
+    flags.add_argument(
+        "--manifest",
+        default=os.path.join(ROOT, "Bin", "test", "manifest.json"),
+        metavar="FILE",
+        help="what datapre.py wrote (default: %(default)s)",
+    )
+    flags.add_argument(
+        "--target_eval_shape",
+        nargs=2,
+        type=positive,
+        default=(800, 600),
+        metavar=("HEIGHT", "WIDTH"),
+        help="second shape to score at (default: 800 600)",
+    )
+    flags.add_argument(
+        "--output_type",
+        choices=sorted(CHANNELS),
+        default="probabilities",
+        help="what the model's output holds: probabilities (channel 1 is alpha), alpha, or logits "
+        "(default: %(default)s)",
+    )
+    flags.add_argument(
+        "--dataset_path", metavar="FOLDER", help="where the data set is now (default: where it was)"
+    )
+    flags.add_argument(
+        "--json", action="store_true", help="print one JSON object instead of the table"
+    )
     return flags
 
 

@@ -1,7 +1,9 @@
-"""Augmentation: a sample and random numbers in, a training picture out. numpy and OpenCV only.
+"""Augmentation turns a sample and random numbers into a training picture.
 
-Geometry moves the image and its mask together in one warp; every other change touches the image alone.
+It needs only numpy and OpenCV. One warp moves the image and its mask together. Every other change
+touches only the image.
 """
+
 import math
 
 import cv2
@@ -9,80 +11,110 @@ import numpy as np
 
 from mmnet.data.images import resize_bilinear
 
-STRETCH = 0.15  # each axis by a factor of 1 to 1 + STRETCH
-DEGREES = 15  # rotation to either side
-BORDER = cv2.BORDER_REFLECT_101  # only for roundings of the last bit: the geometry asks for no pixel outside
+STRETCH = 0.15  # each axis is stretched by a factor of 1 to 1 + STRETCH
+DEGREES = 15  # the largest rotation, to either side
+# Only the rounding of a last bit can make the geometry ask for a pixel outside the sample.
+BORDER = cv2.BORDER_REFLECT_101
 
 
-def sample_side(size, policy):
-    """Side of the samples that ``policy`` takes for pictures of ``size``: the largest stretch loses no resolution."""
+def sample_shape(shape, policy):
+    """Give the shape of the samples from which ``policy`` makes pictures of ``shape``.
+
+    The samples are so large that even the largest stretch loses no resolution.
+    """
     _check(policy)
-    return size if policy == "resize_bilinear" else math.ceil(round(size * (1 + STRETCH), 6))
+    if policy == "resize_bilinear":
+        return tuple(shape)
+    return tuple(math.ceil(round(side * (1 + STRETCH), 6)) for side in shape)
 
 
-def augment(image, mask, random, size, policy):
-    """Make a training picture of a sample.
+def augment(image, mask, random, shape, policy):
+    """Make a training picture of ``shape`` from a sample.
 
     Args:
-        image: uint8 [side,side,3]. mask: uint8 [side,side]. Both are only read.
+        image: uint8 [h,w,3]. It is only read.
+        mask: uint8 [h,w]. It is only read.
         random: np.random.RandomState; the same state gives the same picture.
+        shape: (height, width).
         policy: a name of POLICIES.
 
     Returns:
-        (image uint8 [size,size,3], mask uint8 [size,size]). Not to be written to: what needs no change is given back.
+        (image uint8 [H,W,3], mask uint8 [H,W]). Do not write to them: they are the arguments
+        themselves where nothing had to change.
+
+    Raises:
+        ValueError: POLICIES has no such policy.
     """
     _check(policy)
-    return POLICIES[policy](image, mask, random, size)
+    return POLICIES[policy](image, mask, random, tuple(shape))
 
 
-def resize(image, mask, random, size):
-    """No augmentation: corners aligned, no random number drawn."""
-    if mask.shape == (size, size):
+def resize(image, mask, random, shape):
+    """Only resize, with aligned corners. This draws no random number."""
+    if mask.shape == shape:
         return image, mask
-    return tuple(np.rint(resize_bilinear(picture, (size, size), align_corners=True)).astype(np.uint8)
-                 for picture in (image, mask))
+    resized = (resize_bilinear(picture, shape, align_corners=True) for picture in (image, mask))
+    return tuple(np.rint(picture).astype(np.uint8) for picture in resized)
 
 
-def scale_crop_flip_rotate(image, mask, random, size):
-    """The published augmentation, as one affine warp of image and mask stacked as four channels."""
-    warped = cv2.warpAffine(cv2.merge((image, mask)), draw_warp(random, len(mask), size), (size, size),
-                            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=BORDER)
+def scale_crop_flip_rotate(image, mask, random, shape):
+    """Apply the published augmentation as one affine warp of four channels: image and mask."""
+    warped = cv2.warpAffine(
+        cv2.merge((image, mask)),
+        draw_warp(random, mask.shape, shape),
+        shape[::-1],
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=BORDER,
+    )
     return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.extractChannel(warped, 3)
 
 
-def draw_warp(random, side, size):
-    """Draw the published geometry: a matrix float64 [2,3] from a pixel (x, y, 1) of the result to one of the sample.
+def draw_warp(random, sample, shape):
+    """Draw the published geometry as a matrix.
 
-    Stretch each axis by its own factor, crop at random, flip one in two, and turn one in two, cut to the largest
-    centred square that lies wholly inside and enlarged back. Always draws seven numbers.
+    Each axis is stretched by its own factor, and the picture is cropped at random. One picture in
+    two is flipped. One in two is turned, cropped to the largest centred rectangle of the same
+    aspect that lies wholly inside, and enlarged again. This always draws seven random numbers.
+
+    Args:
+        sample: (height, width) of the sample.
+        shape: (height, width) of the result.
+
+    Returns:
+        float64 [2,3]: maps a pixel (x, y, 1) of the result to a pixel of the sample.
     """
     stretch_x, stretch_y, left, top, flip, turn, angle = random.random_sample(7)
-    last = size - 1  # corners are aligned: pixel centres run from 0 to last, on the sample from 0 to side - 1
+    # The corners of sample and result are aligned: in both, pixel centres run from 0 to the last.
+    last, sample_last = (np.array([width - 1, height - 1]) for height, width in (shape, sample))
     stretch = 1 + STRETCH * np.array([stretch_x, stretch_y])
     offset = np.array([left, top]) * (stretch - 1) * last
     angle = math.radians(DEGREES * (2 * angle - 1)) if turn < 0.5 else 0.0
     cos, sin = math.cos(angle), math.sin(angle)
-    linear = np.array([[cos, sin], [-sin, cos]]) / (cos + abs(sin))  # the divisor makes the turned square fit inside
+    aspect = last[0] / last[1]
+    linear = np.array([[cos, sin], [-sin, cos]])
+    linear /= cos + abs(sin) * max(aspect, 1 / aspect)  # makes the turned rectangle fit inside
     if flip < 0.5:
         linear[0] *= -1
-    scale = (side - 1) / (stretch * last)
-    shift = last / 2 + offset - linear.sum(axis=1) * last / 2  # turn and flip leave the centre where it is
+    scale = sample_last / (stretch * last)
+    shift = last / 2 + offset - linear.dot(last) / 2  # turn and flip leave the centre where it is
     return np.column_stack([linear, shift]) * scale[:, None]
 
 
-def rich(image, mask, random, size):
-    """The published geometry, then each of IMAGE_CHANGES with its probability."""
-    image, mask = scale_crop_flip_rotate(image, mask, random, size)
+def rich(image, mask, random, shape):
+    """Apply the published geometry, then each of IMAGE_CHANGES with its probability."""
+    image, mask = scale_crop_flip_rotate(image, mask, random, shape)
     for probability, change in IMAGE_CHANGES:
         if random.random_sample() < probability:
             image = change(image, mask, random)
     return image, mask
 
 
-# Each change: (image uint8 [size,size,3], mask uint8 [size,size], random) -> image. They may write into the image.
+# Each change is a function (image uint8 [H,W,3], mask uint8 [H,W], random) -> image. It may write
+# into the image.
+
 
 def background(image, mask, random):
-    """The person before one colour, or before four that blend from corner to corner."""
+    """Put the person before one colour, or before four that blend from corner to corner."""
     colours = random.uniform(0, 256, (2, 2, 3)).astype(np.uint8)
     if random.random_sample() < 0.5:
         colours[:] = colours[0, 0]
@@ -105,11 +137,12 @@ def gamma(image, mask, random):
 
 
 def hue_saturation(image, mask, random):
-    """Hue by up to 17 degrees (12 of 256 steps round the circle), saturation by a factor."""
+    """Shift hue by up to 17 degrees (12 of the circle's 256 steps) and scale saturation."""
     hue = (LEVELS + random.randint(-12, 13)) % 256
     saturation = LEVELS * random.uniform(0.6, 1.5)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    return cv2.cvtColor(_map_levels(hsv, np.column_stack([hue, saturation, LEVELS])), cv2.COLOR_HSV2RGB_FULL)
+    hsv = _map_levels(hsv, np.column_stack([hue, saturation, LEVELS]))
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 
 
 def blur(image, mask, random):
@@ -117,31 +150,44 @@ def blur(image, mask, random):
 
 
 def noise(image, mask, random):
-    """Gaussian, each channel its own. OpenCV's generator is six times as fast as numpy's, and each thread has one."""
+    """Add Gaussian noise, drawn for each channel separately.
+
+    OpenCV's generator is six times as fast as numpy's, and each thread has its own.
+    """
     cv2.setRNGSeed(random.randint(1 << 31))
     grain = cv2.randn(np.empty(image.shape, np.int16), 0, random.uniform(1, 12))
     return cv2.add(image, grain, dtype=cv2.CV_8U)
 
 
 def jpeg(image, mask, random):
-    """Compression to a quality of 25 to 95."""
-    data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                        [cv2.IMWRITE_JPEG_QUALITY, random.randint(25, 96)])[1]
+    """Compress as JPEG with a quality of 25 to 95."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, random.randint(25, 96)]
+    data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def cut_out(image, mask, random):
-    """A rectangle of one colour or of noise hides a part; what it hides is still to be found."""
+    """Hide a rectangle behind one colour or noise. The mask keeps what the rectangle hides."""
     height, width = (np.array(mask.shape) * random.uniform(0.1, 0.4, 2)).astype(int)
-    top, left = random.randint(mask.shape[0] - height + 1), random.randint(mask.shape[1] - width + 1)
+    top = random.randint(mask.shape[0] - height + 1)
+    left = random.randint(mask.shape[1] - width + 1)
     shape = (1, 1, 3) if random.random_sample() < 0.5 else (height, width, 3)
-    image[top:top + height, left:left + width] = random.randint(0, 256, shape)
+    image[top : top + height, left : left + width] = random.randint(0, 256, shape)
     return image
 
 
 LEVELS = np.arange(256, dtype=np.float64)
-IMAGE_CHANGES = ((0.2, background), (0.4, brightness), (0.4, contrast), (0.3, gamma), (0.3, hue_saturation),
-                 (0.2, blur), (0.3, noise), (0.3, jpeg), (0.2, cut_out))
+IMAGE_CHANGES = (  # (probability, change)
+    (0.2, background),
+    (0.4, brightness),
+    (0.4, contrast),
+    (0.3, gamma),
+    (0.3, hue_saturation),
+    (0.2, blur),
+    (0.3, noise),
+    (0.3, jpeg),
+    (0.2, cut_out),
+)
 POLICIES = {
     "resize_bilinear": resize,
     "resize_random_scale_crop_flip_rotate": scale_crop_flip_rotate,

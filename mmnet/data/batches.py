@@ -1,7 +1,9 @@
-"""Training batches, prepared ahead by threads. Batch number k follows from the seed, k and the data sets alone.
+"""Threads prepare training batches ahead of their use. This needs no TensorFlow.
 
-So a run that goes on from step k needs nothing but k, and the number of threads changes nothing. No TensorFlow.
+Batch number k depends only on the seed, on k and on the data sets. A run that goes on from step k
+therefore needs nothing but k, and the number of threads changes nothing.
 """
+
 import itertools
 import os
 import threading
@@ -11,93 +13,120 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from mmnet.data.augment import augment, sample_side
+from mmnet.data.augment import augment, sample_shape
 from mmnet.data.samples import map_ahead
+from mmnet.network import shape_text
 
-AHEAD = 4  # batches under way or ready while the network works on one
-BLOCK = 1000  # positions in which the weighted data sets take their exact shares
+AHEAD = 4  # so many batches are in preparation or ready while the network works on one
+BLOCK = 1000  # in so many positions, weighted data sets take their exact shares
 
-# What the seed is mixed with, besides [seed, epoch] for the order of joined data sets.
+# These numbers are mixed with the seed, so that each purpose has its own random numbers. The order
+# of joined data sets uses [seed, epoch] alone.
 AUGMENTATION, MIXTURE, ORDER = 1, 2, 3
 
 
 class Batch(NamedTuple):
-    images: np.ndarray  # uint8 [N,size,size,3]
-    masks: np.ndarray  # uint8 [N,size,size]
+    images: np.ndarray  # uint8 [N,H,W,3]
+    masks: np.ndarray  # uint8 [N,H,W]
     indices: List[Tuple[int, int]]  # (data set, sample) of each picture
-    epoch: float  # pictures given out so far, this batch included / pictures in all data sets
+    epoch: float  # pictures yielded so far (with this batch) / pictures in all data sets
 
 
-def batches(samples, size, policy, batch_size, seed, start=0, weights=None, workers=None):
-    """Give training batches without end, from batch number ``start`` on; close the generator to stop its threads.
+def batches(samples, shape, policy, batch_size, *, seed, start=0, weights=None, workers=None):
+    """Yield training batches without end, from batch number ``start`` on.
+
+    No picture is dropped: batches continue across epochs and are always full. Close the generator
+    to stop its threads.
 
     Args:
-        samples: list of data sets, each a data.samples.Samples of side augment.sample_side(size, policy).
+        samples: list of data.samples.Samples, each of shape augment.sample_shape(shape, policy).
+        shape: (height, width).
         policy: a name of augment.POLICIES.
         seed: 0 to 2**32 - 1.
-        weights: the share of each data set, of any sum; rounded to thousandths and kept exactly in each 1000 pictures.
-            Each data set is gone through in its own shuffled order, again and again. None (and a single data set): all
-            pictures are shuffled together, each exactly once an epoch. No picture is dropped: batches run on across
-            epochs and are always full.
-        workers: threads; None is one a processor.
+        weights: the share of each data set; they may have any sum. Shares are rounded to
+            thousandths and kept exactly in each 1000 pictures. Each data set is read again and
+            again, each time in a new order. With None, and with a single data set, all pictures are
+            shuffled together, and each comes exactly once an epoch.
+        workers: number of threads; None means one per processor.
 
     Returns:
-        generator of Batch. What goes wrong with a picture is raised here, with the file's name.
+        generator of Batch. It raises the errors of single pictures, with the file's name.
 
     Raises:
-        ValueError: samples of another side, weights that do not fit, a batch_size, seed, start or workers out of range.
+        ValueError: the samples have another shape, the weights do not fit, or batch_size, seed,
+            start or workers is out of range.
     """
     if not samples:
         raise ValueError("no data set to make batches of")
+    expected = sample_shape(shape, policy)
     for data_set in samples:
-        if data_set.side != sample_side(size, policy):
-            raise ValueError("%s at size %d takes samples of side %d, not %d"
-                             % (policy, size, sample_side(size, policy), data_set.side))
-    if batch_size < 1 or start < 0 or not 0 <= seed < 1 << 32 or (workers is not None and workers < 1):
-        raise ValueError("batch_size %r and workers %r are at least 1, start %r at least 0, seed %r is 0 to 2**32 - 1"
-                         % (batch_size, workers, start, seed))
+        if data_set.shape != expected:
+            raise ValueError(
+                "%s at %s takes samples of %s, not %s"
+                % ((policy,) + tuple(map(shape_text, (shape, expected, data_set.shape))))
+            )
+    in_range = batch_size >= 1 and start >= 0 and 0 <= seed < 1 << 32
+    if not in_range or (workers is not None and workers < 1):
+        raise ValueError(
+            "batch_size %r and workers %r are at least 1, start %r at least 0, seed %r is 0 to "
+            "2**32 - 1" % (batch_size, workers, start, seed)
+        )
     lengths = [len(data_set) for data_set in samples]
     if weights is None or len(samples) == 1:
         locate = _joined(lengths, seed)
     else:
         locate = _mixed(lengths, _shares(weights, len(samples)), seed)
-    return _generate(samples, size, policy, batch_size, seed, start, locate, workers or os.cpu_count() or 1)
+    tasks = _tasks(batch_size, tuple(shape), start=start, total=sum(lengths), locate=locate)
+    return _generate(samples, tasks, policy, seed=seed, workers=workers or os.cpu_count() or 1)
 
 
-def _generate(samples, size, policy, batch_size, seed, start, locate, workers):
+def _tasks(batch_size, shape, start, total, locate):
+    """Yield (Batch to fill, slot in that Batch, position) without end."""
+    for number in itertools.count(start):
+        positions = range(number * batch_size, (number + 1) * batch_size)
+        batch = Batch(
+            np.empty((batch_size,) + shape + (3,), np.uint8),
+            np.empty((batch_size,) + shape, np.uint8),
+            [locate(position) for position in positions],
+            positions.stop / total,
+        )
+        for slot, position in enumerate(positions):
+            yield batch, slot, position
+
+
+def _generate(samples, tasks, policy, seed, workers):
     local = threading.local()
-    total = sum(len(data_set) for data_set in samples)
-
-    def tasks():
-        for number in itertools.count(start):
-            positions = range(number * batch_size, (number + 1) * batch_size)
-            batch = Batch(np.empty((batch_size, size, size, 3), np.uint8), np.empty((batch_size, size, size), np.uint8),
-                          [locate(position) for position in positions], positions.stop / total)
-            for slot, position in enumerate(positions):
-                yield batch, slot, position
 
     def prepare(task):
         batch, slot, position = task
         if not hasattr(local, "random"):
             local.random = np.random.RandomState()
-        local.random.seed([seed, AUGMENTATION, position])  # a tenth of the time that a new generator takes
+        # Seeding takes a tenth of the time that a new generator takes.
+        local.random.seed([seed, AUGMENTATION, position])
         data_set, index = batch.indices[slot]
         image, mask = samples[data_set][index]
-        batch.images[slot], batch.masks[slot] = augment(image, mask, local.random, size, policy)
-        return batch if slot == batch_size - 1 else None
+        shape = batch.masks.shape[1:]
+        batch.images[slot], batch.masks[slot] = augment(image, mask, local.random, shape, policy)
+        return batch if slot == len(batch.masks) - 1 else None
 
     with ThreadPoolExecutor(workers) as pool:
-        prepared = map_ahead(pool, prepare, tasks(), AHEAD * batch_size)
+        first = next(tasks)
+        ahead = AHEAD * len(first[0].masks)
+        prepared = map_ahead(pool, prepare, itertools.chain([first], tasks), ahead)
         try:
             for batch in prepared:
-                if batch:  # its last picture is done, and those before it were asked for before
+                if batch:  # this is its last picture; results come in the order of the tasks
                     yield batch
         finally:
-            prepared.close()  # cancels what has not begun, so that the pool closes at once
+            # This cancels the tasks that have not begun, so that the pool closes at once.
+            prepared.close()
 
 
 def _joined(lengths, seed):
-    """Position -> (data set, sample), all data sets shuffled together anew each epoch."""
+    """Give the function position -> (data set, sample) that shuffles all data sets together.
+
+    Each epoch has its own order.
+    """
     ends = np.cumsum(lengths)
     total = int(ends[-1])
 
@@ -109,19 +138,24 @@ def _joined(lengths, seed):
         picture = int(order(position // total)[position % total])
         data_set = int(np.searchsorted(ends, picture, side="right"))
         return data_set, picture - int(ends[data_set]) + lengths[data_set]
+
     return locate
 
 
 def _mixed(lengths, shares, seed):
-    """Position -> (data set, sample), ``shares`` of each BLOCK positions from each data set.
+    """Give the function position -> (data set, sample) that mixes data sets by their ``shares``.
 
-    Every block holds each data set equally often, in an order of its own. So how often a data set was asked before any
-    position is known without going through the positions.
+    Every block of BLOCK positions holds each data set as often as its share says, in the block's
+    own order. So it is known how often a data set came before any position, without a count from
+    the start.
     """
+
     @lru_cache(maxsize=2)
     def block_of(number):
-        data_sets = np.random.RandomState([seed, MIXTURE, number]).permutation(np.repeat(range(len(shares)), shares))
-        earlier = np.empty(BLOCK, int)  # positions of this block before this one that have its data set
+        every = np.repeat(range(len(shares)), shares)
+        data_sets = np.random.RandomState([seed, MIXTURE, number]).permutation(every)
+        # For each position: how many earlier positions of this block have the same data set.
+        earlier = np.empty(BLOCK, int)
         for data_set, share in enumerate(shares):
             earlier[data_sets == data_set] = range(share)
         return data_sets, earlier
@@ -134,19 +168,29 @@ def _mixed(lengths, shares, seed):
         number, offset = divmod(position, BLOCK)
         data_sets, earlier = block_of(number)
         data_set = int(data_sets[offset])
-        epoch, turn = divmod(number * shares[data_set] + int(earlier[offset]), lengths[data_set])
+        asked = number * shares[data_set] + int(earlier[offset])
+        epoch, turn = divmod(asked, lengths[data_set])
         return data_set, int(order(data_set, epoch)[turn])
+
     return locate
 
 
 def _shares(weights, count):
-    """Weights as whole numbers of BLOCK positions: rounded down, what is left goes to the largest remainders."""
+    """Turn weights into whole numbers of positions that add up to BLOCK.
+
+    They are rounded down. Then the largest remainders get one position more each, until the sum is
+    BLOCK.
+    """
     exact = np.array(weights, np.float64)
-    if exact.shape != (count,) or not np.isfinite(exact).all() or exact.min() < 0 or exact.sum() == 0:
+    usable = exact.shape == (count,) and np.isfinite(exact).all()
+    if not usable or exact.min() < 0 or exact.sum() == 0:
         raise ValueError("weights are %d numbers of at least 0, not all 0: %r" % (count, weights))
     exact *= BLOCK / exact.sum()
     shares = np.floor(exact).astype(int)
-    shares[np.argsort(shares - exact, kind="stable")[:BLOCK - shares.sum()]] += 1
+    shares[np.argsort(shares - exact, kind="stable")[: BLOCK - shares.sum()]] += 1
     if (shares[exact > 0] == 0).any():
-        raise ValueError("weights %r: a share is below 1/%d, which would give none of its pictures" % (weights, BLOCK))
+        raise ValueError(
+            "weights %r: a share is below 1/%d, which would give none of its pictures"
+            % (weights, BLOCK)
+        )
     return shares.tolist()

@@ -1,8 +1,10 @@
 """Samples: pairs decoded once, resized to one square side and kept as uint8. No TensorFlow.
 
-Decoding a portrait of 800 x 600 and resizing it takes some twenty-five times as long as augmenting it, so every
-picture is decoded once a run (kept in memory), once and for all (kept on disk), or each time it is asked for.
+Decoding a portrait of 800 x 600 and resizing it takes some twenty-five times as long as augmenting
+it, so every picture is decoded once a run (kept in memory), once and for all (kept on disk), or
+each time it is asked for. The pass that decodes them for the first time also checks them.
 """
+
 import errno
 import hashlib
 import logging
@@ -18,89 +20,90 @@ import numpy as np
 from humanfriendly import format_size
 
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import read_pair
+from mmnet.data.pairs import Check, read_pair
 from mmnet.progress import progress
 
 CACHES = ("none", "memory", "disk")
 BUDGET = 2 << 30  # bytes of memory
-FORMAT = 1  # goes into the cache's key: raise it when the bytes of a sample change
-ABANDONED_SECONDS = 3600  # a file under construction that nobody wrote to for so long was left by a kill
+FORMAT = 2  # goes into the cache's key: raise it when the bytes of a sample change
+ABANDONED_SECONDS = 3600  # a file under construction that nobody wrote to so long is left by a kill
 
 log = logging.getLogger(__name__)
 
 
-def open_samples(pairs, side, cache="memory", budget=BUDGET, folder=None):
-    """Give the pairs as samples of one side, resized with corners aligned.
+def open_samples(data_set, shape, cache="memory", budget=BUDGET, folder=None):
+    """Give the pairs of a data set as samples of one shape, checked, corners aligned.
+
+    Every pair is decoded once here, unless a cache on disk already holds them: of these very files
+    (path, time, length) in this shape.
 
     Args:
-        pairs: list of data.pairs.Pair.
-        cache: "none" decodes each time; "memory" keeps what was asked for, or goes over to disk where all samples need
-            more than ``budget`` bytes; "disk" keeps all samples in one memory-mapped file, which is built here when
-            there is none of these very files (path, time, length) at this side. Such files stay until they are deleted.
-        folder: of the file on disk; None is $XDG_CACHE_HOME/mmnet, or mmnet-<user id> in the system's temporary folder.
+        shape: (height, width). cache: "none" decodes again each time; "memory" keeps all, or goes
+            over to disk where they need more than ``budget`` bytes; "disk" keeps all in one
+            memory-mapped file, which stays until it is deleted.
+        folder: of the file on disk; None is $XDG_CACHE_HOME/mmnet, or mmnet-<user id> in the
+            system's temporary folder.
 
     Returns:
         Samples.
 
     Raises:
-        ValueError: no pairs, another cache, an unreadable picture. FileNotFoundError: a picture is gone. OSError: no
-            room on disk, or the folder is not writable.
+        ValueError: no pairs, another cache; or pairs that cannot be used, all of them in one
+            message. OSError: no room on disk, or the folder is not writable.
     """
-    if not pairs:
+    if not data_set.pairs and not data_set.problems:
         raise ValueError("no pairs to take samples from")
     if cache not in CACHES:
         raise ValueError("cache is one of %s, not %r" % (", ".join(CACHES), cache))
-    count, length = len(pairs), _sample_bytes(side)
-    if cache == "memory" and count * length > budget:
-        log.info("%d samples of side %d need %s, over the budget of %s in memory: they go to disk", count, side,
-                 format_size(count * length, binary=True), format_size(budget, binary=True))
+    need = len(data_set) * _sample_bytes(shape)
+    if cache == "memory" and need > budget:
+        log.info(
+            "%d samples of %dx%d need %s, over the budget of %s in memory: they go to disk",
+            len(data_set),
+            shape[0],
+            shape[1],
+            format_size(need, binary=True),
+            format_size(budget, binary=True),
+        )
         cache = "disk"
     if cache == "disk":
-        return Samples(pairs, side, _disk_rows(pairs, side, folder or _default_folder()), np.ones(count, bool))
-    if cache == "memory":  # the system gives the memory when it is written to, not here
-        return Samples(pairs, side, np.empty((count, length), np.uint8), np.zeros(count, bool))
-    return Samples(pairs, side)
+        return Samples(data_set, shape, _disk_rows(data_set, shape, folder or _default_folder()))
+    if cache == "memory":
+        rows = np.empty((len(data_set), _sample_bytes(shape)), np.uint8)
+        for index, row in enumerate(_checked_rows(data_set, shape, "decoding")):
+            rows[index] = row
+        return Samples(data_set, shape, rows)
+    for _ in _checked_rows(data_set, shape, "checking"):
+        pass
+    return Samples(data_set, shape)
 
 
 class Samples:
-    """``samples[i]`` is (image uint8 [side,side,3], mask uint8 [side,side]), read-only; any thread may ask for it."""
+    """``samples[i]`` is (image uint8 [H,W,3], mask uint8 [H,W]), read-only; from any thread."""
 
-    def __init__(self, pairs, side, rows=None, filled=None):
-        """rows: uint8 [pairs, side x side x 4], image then mask, or None for no cache. filled: bool [pairs]."""
-        self.pairs, self.side = pairs, side
-        self._rows, self._filled = rows, filled
+    def __init__(self, data_set, shape, rows=None):
+        """rows: uint8 [pairs, H x W x 4], image then mask, or None for no cache."""
+        self.data_set, self.shape = data_set, tuple(shape)
+        self._rows = rows
 
     def __len__(self):
-        return len(self.pairs)
+        return len(self.data_set)
 
     def __getitem__(self, index):
-        row = _read_row(self.pairs[index], self.side) if self._rows is None else self._kept_row(index)
+        if self._rows is None:
+            row = _row(*read_pair(self.data_set.pairs[index]), self.shape)
+        else:
+            row = self._rows[index]
         row.flags.writeable = False
-        area = self.side * self.side
-        return row[:3 * area].reshape(self.side, self.side, 3), row[3 * area:].reshape(self.side, self.side)
-
-    def fill(self):
-        """Decode what the memory cache does not hold yet, with all processors."""
-        if self._rows is None or self._filled.all():
-            return
-        missing = np.flatnonzero(~self._filled).tolist()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            decoded = map_ahead(pool, self._kept_row, missing, ahead=4 * (os.cpu_count() or 1))
-            for _ in progress(decoded, len(missing), "decoding"):
-                pass
-
-    def _kept_row(self, index):
-        if not self._filled[index]:  # two threads at once write the same bytes, and nobody reads them before the mark
-            self._rows[index] = _read_row(self.pairs[index], self.side)
-            self._filled[index] = True
-        return self._rows[index]
+        area = self.shape[0] * self.shape[1]
+        return row[: 3 * area].reshape(self.shape + (3,)), row[3 * area :].reshape(self.shape)
 
 
 def map_ahead(pool, function, items, ahead):
     """Yield ``function(item)`` in order while the pool works on up to ``ahead`` items.
 
-    Unlike ``pool.map``, ``items`` may be endless, and no more than ``ahead`` results are held. Closing it cancels what
-    has not begun.
+    Unlike ``pool.map``, ``items`` may be endless, and no more than ``ahead`` results are held.
+    Closing it cancels what has not begun.
     """
     pending = deque()
     try:
@@ -115,68 +118,95 @@ def map_ahead(pool, function, items, ahead):
             future.cancel()
 
 
-def _sample_bytes(side):
-    return side * side * 4
+def _checked_rows(data_set, shape, what):
+    """Yield the row of every pair while they are checked, with all processors.
+
+    Of a pair that cannot be used it is zeros, and the end raises ValueError with all of those.
+    """
+    check = Check(data_set)
+    nothing = np.zeros(_sample_bytes(shape), np.uint8)
+
+    def row_of(pair):
+        pictures = check.read(pair)
+        return nothing if pictures is None or check.failed else _row(*pictures, shape)
+
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        rows = map_ahead(pool, row_of, data_set.pairs, ahead=4 * threads)
+        yield from progress(rows, len(data_set), what)
+    check.finish()
 
 
-def _read_row(pair, side):
-    """uint8 [side x side x 4]: the bytes of the image, then those of the mask."""
-    image, alpha = read_pair(pair)
-    image = resize_bilinear(image, (side, side), align_corners=True)
-    alpha = resize_bilinear(alpha, (side, side), align_corners=True)
-    row = np.empty(_sample_bytes(side), np.uint8)
-    row[:image.size] = np.rint(image).ravel()
-    row[image.size:] = np.rint(alpha * 255).ravel()
+def _sample_bytes(shape):
+    return shape[0] * shape[1] * 4
+
+
+def _row(image, alpha, shape):
+    """uint8 [H x W x 4]: the bytes of the image, then those of the mask."""
+    image = resize_bilinear(image, shape, align_corners=True)
+    alpha = resize_bilinear(alpha, shape, align_corners=True)
+    row = np.empty(_sample_bytes(shape), np.uint8)
+    row[: image.size] = np.rint(image).ravel()
+    row[image.size :] = np.rint(alpha * 255).ravel()
     return row
 
 
-def _disk_rows(pairs, side, folder):
+def _disk_rows(data_set, shape, folder):
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    path = os.path.join(folder, "samples-%s.bin" % _key(pairs, side))
-    shape = (len(pairs), _sample_bytes(side))
-    if not os.path.isfile(path) or os.path.getsize(path) != shape[0] * shape[1]:
-        _build(path, pairs, side)
-    log.info("%d samples of side %d are in %s (%s)", len(pairs), side, path,
-             format_size(os.path.getsize(path), binary=True))
-    return np.memmap(path, np.uint8, "r", shape=shape)
+    path = os.path.join(folder, "samples-%s.bin" % _key(data_set, shape))
+    rows = (len(data_set), _sample_bytes(shape))
+    if not os.path.isfile(path) or os.path.getsize(path) != rows[0] * rows[1]:
+        _build(path, data_set, shape)
+    log.info(
+        "%d samples of %dx%d are in %s (%s)",
+        len(data_set),
+        shape[0],
+        shape[1],
+        path,
+        format_size(os.path.getsize(path), binary=True),
+    )
+    return np.memmap(path, np.uint8, "r", shape=rows)
 
 
 def _default_folder():
     if os.environ.get("XDG_CACHE_HOME"):
         return os.path.join(os.environ["XDG_CACHE_HOME"], "mmnet")
     folder = os.path.join(tempfile.gettempdir(), "mmnet-%d" % os.getuid())
-    if os.path.lexists(folder) and os.lstat(folder).st_uid != os.getuid():  # anybody may write into the folder above
-        raise PermissionError("%s belongs to somebody else: set XDG_CACHE_HOME or name a folder for the cache" % folder)
+    # Anybody may write into the folder above.
+    if os.path.lexists(folder) and os.lstat(folder).st_uid != os.getuid():
+        raise PermissionError(
+            "%s belongs to somebody else: set XDG_CACHE_HOME or name a folder for the cache"
+            % folder
+        )
     return folder
 
 
-def _key(pairs, side):
-    """Names the content without reading it: another path, time or length of any file is another cache."""
-    digest = hashlib.sha256(repr((FORMAT, side)).encode())
-    for pair in pairs:
+def _key(data_set, shape):
+    """Names the content unread: another path, time or length of any file is another cache."""
+    digest = hashlib.sha256(repr((FORMAT, tuple(shape), sorted(data_set.problems))).encode())
+    for pair in data_set.pairs:
         for path in (pair.image, pair.mask):
             status = os.stat(path)
-            digest.update(repr((os.path.abspath(path), status.st_mtime_ns, status.st_size)).encode())
+            entry = (os.path.abspath(path), status.st_mtime_ns, status.st_size)
+            digest.update(repr(entry).encode())
     return digest.hexdigest()[:32]
 
 
-def _build(path, pairs, side):
+def _build(path, data_set, shape):
     """Write all samples under a temporary name, then rename: a file under its own name is whole.
 
-    Runs that build the same file at once do not meet: each has its own temporary name, and the last one to finish puts
-    equal bytes in the place of equal bytes.
+    Runs that build the same file at once do not meet: each has its own temporary name, and the last
+    one to finish puts equal bytes in the place of equal bytes.
     """
     folder, name = os.path.split(path)
     _remove_abandoned(folder)
     temporary = os.path.join(folder, ".writing-%s-%s" % (name, uuid.uuid4().hex[:8]))
-    threads = os.cpu_count() or 1
-    need = len(pairs) * _sample_bytes(side)
+    need = len(data_set) * _sample_bytes(shape)
     try:
         if shutil.disk_usage(folder).free < need:
             raise OSError(errno.ENOSPC, "not enough room")
-        with ThreadPoolExecutor(threads) as pool, open(temporary, "xb") as file:
-            rows = map_ahead(pool, lambda pair: _read_row(pair, side), pairs, ahead=4 * threads)
-            for row in progress(rows, len(pairs), "decoding"):
+        with open(temporary, "xb") as file:
+            for row in _checked_rows(data_set, shape, "decoding"):
                 file.write(row)  # not through a memory map, where a full disk is a bus error
             file.flush()
             os.fsync(file.fileno())
@@ -184,9 +214,14 @@ def _build(path, pairs, side):
     except BaseException as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise OSError(error.errno, "no room for %d samples of side %d, %s: name another folder, or no cache" % (
-                len(pairs), side, format_size(need, binary=True)), folder) from None
+        full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        if isinstance(error, OSError) and error.errno in full:
+            raise OSError(
+                error.errno,
+                "no room for %d samples of %dx%d, %s: name another folder, or no cache"
+                % (len(data_set), shape[0], shape[1], format_size(need, binary=True)),
+                folder,
+            ) from None
         raise
 
 

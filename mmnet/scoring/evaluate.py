@@ -1,116 +1,141 @@
-"""Score any ``Predict`` over the pairs of a data set: decoding and scoring run beside the network. No TensorFlow."""
+"""Score any Predictor over the pairs of a data set. No TensorFlow.
+
+Decoding and scoring run beside the network. The pass that scores the pictures also checks them.
+"""
+
 import os
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, List, NamedTuple
+from functools import partial
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import read_pair
+from mmnet.data.pairs import Check
 from mmnet.progress import progress
 from mmnet.scoring import metrics
 
 EXAMPLES = 4  # pictures kept for looking at
+PUBLISHED = ("mad", "gauss_grad")
+MORE = ("sad", "mse", "grad", "conn", "miou")  # at the target shape, where asked for
 
 
 class Example(NamedTuple):
     stem: str
-    image: np.ndarray  # float32 [size,size,3] 0..255
-    truth: np.ndarray  # float32 [size,size] 0..1
-    alpha: np.ndarray  # float32 [size,size] 0..1
+    image: np.ndarray  # float32 [H,W,3] 0..255
+    truth: np.ndarray  # float32 [H,W] 0..1
+    alpha: np.ndarray  # float32 [H,W] 0..1
 
 
 class Evaluation(NamedTuple):
     stems: List[str]
-    scores: Dict[str, np.ndarray]  # column -> float64 [pictures]; columns as score() names them
-    predict_ms: float  # inside Predict, a picture
+    scores: Dict[Tuple[str, str], np.ndarray]  # (metric, "network" or "target") -> [pictures]
+    shapes: Dict[str, Tuple[int, int]]  # "network" and "target" -> (height, width)
+    predict_ms: float  # inside the Predictor, a picture
     examples: List[Example]
 
 
-def evaluate(predict, pairs, size=256, target_eval_shape=(800, 600), batch_size=8, all_metrics=False):
+def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_metrics=False):
     """Score every pair exactly once.
 
     Args:
-        predict: images float32 [N,size,size,3] 0..255 -> alphas float32 [N,size,size] 0..1, any N up to batch_size.
-        pairs: list of data.pairs.Pair.
-        target_eval_shape: (height, width) of the second resolution.
-        all_metrics: add SAD, MSE, Grad, Conn and mIoU at the target shape (the published two are the default).
+        predictor: a Predictor, or what has its ``network.shape`` and is called as it is.
+        data_set: data.pairs.DataSet. target_shape: (height, width) of the second resolution; None
+            scores at the network's alone. all_metrics: add MORE (the published two are the
+            default).
 
     Returns:
         Evaluation.
 
     Raises:
-        ValueError: a file became unreadable, or predictions of another shape or outside 0..1.
+        ValueError: pairs that cannot be used, all of them in one message; predictions of another
+            shape or outside 0..1.
     """
+    shape = tuple(predictor.network.shape)
     threads = os.cpu_count() or 1
+    check = Check(data_set)
     pending = deque()  # scores under way, oldest first
     rows, examples = [], []
     predict_seconds = 0.0
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for batch in progress(_read_ahead(pool, pairs, size, batch_size), len(pairs), "evaluating", count=len):
+            read = partial(_sample, check, shape)
+            batches = _read_ahead(pool, data_set.pairs, read, batch_size)
+            for batch in progress(batches, len(data_set), "evaluating", count=len):
+                if check.failed:  # go on reading, so that everything wrong is said at once
+                    continue
                 images = np.stack([sample.image for sample in batch])
                 start = time.monotonic()
-                alphas = np.asarray(predict(images))
+                alphas = np.asarray(predictor(images))
                 predict_seconds += time.monotonic() - start
                 if alphas.shape != images.shape[:3]:
-                    raise ValueError("a predictor gives alphas %s for images %s, not %s"
-                                     % (list(images.shape[:3]), list(images.shape), list(alphas.shape)))
+                    raise ValueError(
+                        "a predictor gives alphas %s for images %s, not %s"
+                        % (list(images.shape[:3]), list(images.shape), list(alphas.shape))
+                    )
                 for sample, alpha in zip(batch, alphas):
                     if len(examples) < EXAMPLES:
                         examples.append(Example(sample.stem, sample.image, sample.truth, alpha))
-                    pending.append(pool.submit(score, alpha, sample.truth, sample.mask, target_eval_shape, all_metrics))
+                    pending.append(pool.submit(score, alpha, sample, target_shape, all_metrics))
                 while len(pending) > 2 * batch_size:  # bounds the masks in memory
                     rows.append(pending.popleft().result())
+            check.finish()
             rows.extend(future.result() for future in pending)
         except BaseException:
             for future in pending:
                 future.cancel()
             raise
-    scores = {column: np.array([row[column] for row in rows]) for column in rows[0]}
-    return Evaluation([pair.stem for pair in pairs], scores, predict_seconds / len(pairs) * 1e3, examples)
+    scores = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    stems = [pair.stem for pair in data_set.pairs]
+    shapes = {"network": shape}
+    if target_shape is not None:
+        shapes["target"] = tuple(target_shape)
+    return Evaluation(stems, scores, shapes, predict_seconds / len(stems) * 1e3, examples)
 
 
-def score(alpha, truth, mask, target_eval_shape, all_metrics=False):
-    """Scores of one picture: column -> value.
+class Sample(NamedTuple):
+    """A pair as it is scored."""
 
-    The columns ``mad_<size>`` and ``gauss_grad_<size>`` compare at the network's size (mask resized with corners
-    aligned); ``mad_<height>_<width>`` and so on compare the alpha and the original mask, both resized to the target
-    shape with corners not aligned.
+    stem: str
+    image: np.ndarray  # float32 [H,W,3] 0..255 at the network's shape, corners aligned
+    truth: np.ndarray  # float32 [H,W] 0..1, likewise
+    mask: np.ndarray  # float32 [H,W] 0..1 as stored
 
-    Args:
-        alpha, truth: [size,size] 0..1. mask: the original, [H,W] 0..1.
+
+def score(alpha, sample, target_shape, all_metrics=False):
+    """Scores of one picture: (metric, where) -> value.
+
+    Where "network", the alpha is compared with the truth; where "target", the alpha and the
+    original mask are compared, both resized to the target shape with corners not aligned.
     """
-    size, target = len(alpha), "%d_%d" % tuple(target_eval_shape)
-    row = {"mad_%d" % size: metrics.mad(alpha, truth), "gauss_grad_%d" % size: metrics.gauss_grad(alpha, truth)}
-    alpha = resize_bilinear(alpha, target_eval_shape, align_corners=False)
-    truth = resize_bilinear(mask, target_eval_shape, align_corners=False)
-    names = ("mad", "gauss_grad") + (("sad", "mse", "grad", "conn", "miou") if all_metrics else ())
-    row.update({"%s_%s" % (name, target): getattr(metrics, name)(alpha, truth) for name in names})
+    row = {(name, "network"): getattr(metrics, name)(alpha, sample.truth) for name in PUBLISHED}
+    if target_shape is None:
+        return row
+    alpha = resize_bilinear(alpha, target_shape, align_corners=False)
+    truth = resize_bilinear(sample.mask, target_shape, align_corners=False)
+    for name in PUBLISHED + (MORE if all_metrics else ()):
+        row[name, "target"] = getattr(metrics, name)(alpha, truth)
     return row
 
 
-class _Sample(NamedTuple):
-    stem: str
-    image: np.ndarray
-    truth: np.ndarray
-    mask: np.ndarray
+def _sample(check, shape, pair):
+    pictures = check.read(pair)
+    if pictures is None:
+        return None
+    image, mask = pictures
+    image = resize_bilinear(image, shape, align_corners=True)
+    return Sample(pair.stem, image, resize_bilinear(mask, shape, align_corners=True), mask)
 
 
-def _sample(pair, size):
-    image, mask = read_pair(pair)
-    return _Sample(pair.stem, resize_bilinear(image, (size, size), align_corners=True),
-                   resize_bilinear(mask, (size, size), align_corners=True), mask)
-
-
-def _read_ahead(pool, pairs, size, batch_size):
-    """Yield batches (lists of _Sample), the next one being read while the caller works on this one."""
+def _read_ahead(pool, pairs, read, batch_size):
+    """Yield batches (lists of Sample); the next one is read while the caller works on this one."""
     following = None
     for start in range(0, len(pairs), batch_size):
         current = following
-        following = [pool.submit(_sample, pair, size) for pair in pairs[start:start + batch_size]]
+        following = [pool.submit(read, pair) for pair in pairs[start : start + batch_size]]
         if current:
             yield [future.result() for future in current]
-    yield [future.result() for future in following]
+    if following:
+        yield [future.result() for future in following]

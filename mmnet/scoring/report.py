@@ -1,9 +1,13 @@
 """What a person, a program and a spreadsheet read of an evaluation. No TensorFlow."""
+
 import csv
 import io
-from typing import Dict, List, NamedTuple, Optional
+import re
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
+
+from mmnet.network import shape_text
 
 DIGITS = 10  # decimals of a picture's score, in the CSV and so everywhere
 RESAMPLES = 1000  # of the bootstrap
@@ -22,62 +26,74 @@ HIGHER_IS_BETTER = ("miou",)
 
 
 class Result(NamedTuple):
-    checkpoint: Optional[str]  # prefix; None are untrained weights
+    """Scores of one trained network on one data set."""
+
+    source: Optional[str]  # checkpoint prefix or model; None: untrained weights
     global_step: Optional[int]
     stems: List[str]
-    scores: Dict[str, np.ndarray]  # column -> [pictures]; columns are evaluate.score()'s
+    scores: Dict[Tuple[str, str], np.ndarray]  # (metric, "network" or "target") -> [pictures]
+    shapes: Dict[str, Tuple[int, int]]  # "network" and "target" -> (height, width)
 
 
-def metric_of(column):
-    """``gauss_grad_800_600`` -> (``gauss_grad``, ``800_600``); ``mad_256`` -> (``mad``, ``256``)."""
-    for metric in sorted(NAMES, key=len, reverse=True):
-        if column.startswith(metric + "_"):
-            return metric, column[len(metric) + 1:]
-    raise ValueError("no score is named %r" % column)
+def result_of(predictor, evaluation):
+    """The Result of an Evaluation, its scores rounded to DIGITS."""
+    scores = {key: np.round(values, DIGITS) for key, values in evaluation.scores.items()}
+    return Result(predictor.source, predictor.step, evaluation.stems, scores, evaluation.shapes)
 
 
-def tag(column, split):
-    """The published name of a column: ``MAD/test`` at the network's size, ``MAD/test/800_600`` at the target shape."""
-    metric, shape = metric_of(column)
-    return "/".join([NAMES[metric][0], split] + ([shape] if "_" in shape else []))
+def tag(key, split, shapes):
+    """The published name of a score.
+
+    That is ``MAD/test`` at the network's size, ``MAD/test/800_600`` at the target shape.
+    """
+    metric, where = key
+    published_name = "%s/%s" % (NAMES[metric][0], split)
+    return (
+        published_name if where == "network" else "%s/%d_%d" % ((published_name,) + shapes[where])
+    )
 
 
 def published(result, split):
-    """Mean scores under their published names (0..1 scale), and what they belong to: ready for JSON."""
-    values = {tag(column, split): float(np.mean(scores)) for column, scores in result.scores.items()}
-    values.update(pictures=len(result.stems), checkpoint=result.checkpoint, global_step=result.global_step)
+    """Mean scores under their published names (0..1 scale) and what they belong to, for JSON."""
+    values = {
+        tag(key, split, result.shapes): float(np.mean(scores))
+        for key, scores in result.scores.items()
+    }
+    values.update(
+        pictures=len(result.stems), checkpoint=result.source, global_step=result.global_step
+    )
     return values
 
 
 def bootstrap_interval(scores):
-    """The middle 95 % of the means of RESAMPLES resamples of the pictures (percentile bootstrap): (low, high)."""
+    """The middle 95 % of the means of RESAMPLES resamples of the pictures: (low, high)."""
     scores = np.asarray(scores)
     random = np.random.RandomState(SEED)
     means = [scores[random.randint(0, len(scores), len(scores))].mean() for _ in range(RESAMPLES)]
     return tuple(np.percentile(means, [2.5, 97.5]))
 
 
-def text(result, worst=5):
+def report_text(result, worst=5):
     """A table of means with intervals, and the ``worst`` pictures by MAD at the target shape."""
     rows = [("score", "height x width", "mean", "95 % interval of the mean")]
-    for column, scores in result.scores.items():
-        metric, shape = metric_of(column)
-        shape = shape if "_" in shape else "%s_%s" % (shape, shape)
-        rows.append((NAMES[metric][1], shape.replace("_", "x"), "%.6f" % np.mean(scores),
-                     "%.6f .. %.6f" % bootstrap_interval(scores)))
-    name = "untrained weights" if result.checkpoint is None else result.checkpoint
+    for (metric, where), scores in result.scores.items():
+        interval = "%.6f .. %.6f" % bootstrap_interval(scores)
+        mean = "%.6f" % np.mean(scores)
+        rows.append((NAMES[metric][1], shape_text(result.shapes[where]), mean, interval))
+    name = "untrained weights" if result.source is None else result.source
     step = "" if result.global_step is None else ", step %d" % result.global_step
     lines = ["%s%s, %d pictures" % (name, step, len(result.stems)), _table(rows)]
-    column = [column for column in result.scores if metric_of(column)[0] == "mad"][-1]
-    order = np.argsort(-result.scores[column], kind="stable")[:worst]
+    scores = result.scores["mad", "target"]
+    order = np.argsort(-scores, kind="stable")[:worst]
     if len(order):
-        lines.append("worst by MAD at %s: %s" % (metric_of(column)[1].replace("_", "x"), ", ".join(
-            "%s %.4f" % (result.stems[index], result.scores[column][index]) for index in order)))
+        names = ["%s %.4f" % (result.stems[index], scores[index]) for index in order]
+        shape = shape_text(result.shapes["target"])
+        lines.append("worst by MAD at %s: %s" % (shape, ", ".join(names)))
     return "\n".join(lines)
 
 
 def _table(rows):
-    """Draw rows of four strings, the first of them the header, as a table; the third column is flush right."""
+    """Rows of four strings, the first of them the header; the third column is flush right."""
     widths = tuple(max(map(len, column)) for column in zip(*rows))
     line = "| %%-%ds | %%-%ds | %%%ds | %%-%ds |" % widths
     bar = "-" * (sum(widths) + 13)
@@ -87,22 +103,53 @@ def _table(rows):
 def aligned(rows):
     """Rows of strings in columns, the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(cell.rjust(width) if index else cell.ljust(width)
-                               for index, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def column_of(key, shapes):
+    """The CSV column of a score: ``mad_256`` (``mad_288x480``), ``mad_800_600`` at the target."""
+    metric, where = key
+    height, width = shapes[where]
+    if where == "target":
+        return "%s_%d_%d" % (metric, height, width)
+    return "%s_%s" % (metric, height if height == width else shape_text((height, width)))
 
 
 def to_csv(result):
     """One line a picture: stem, then the columns of the scores."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["stem"] + list(result.scores))
+    writer.writerow(["stem"] + [column_of(key, result.shapes) for key in result.scores])
     for index, stem in enumerate(result.stems):
-        writer.writerow([stem] + ["%.*f" % (DIGITS, scores[index]) for scores in result.scores.values()])
+        values = ["%.*f" % (DIGITS, scores[index]) for scores in result.scores.values()]
+        writer.writerow([stem] + values)
     return file.getvalue()
 
 
+COLUMN = re.compile(r"(?P<metric>[a-z_]+?)_(?P<height>\d+)(?P<between>x|_)?(?P<width>\d+)?$")
+
+
 def from_csv(contents):
-    """The stems and scores that to_csv wrote."""
-    header, *rows = csv.reader(io.StringIO(contents))
-    columns = list(zip(*rows))
-    return list(columns[0]), {name: np.array(values, float) for name, values in zip(header[1:], columns[1:])}
+    """The (stems, scores, shapes) that to_csv wrote; ValueError for anything else."""
+    try:
+        header, *rows = csv.reader(io.StringIO(contents))
+    except csv.Error as error:
+        raise ValueError("it is not CSV (%s)" % error) from None
+    if header[:1] != ["stem"] or any(len(row) != len(header) for row in rows):
+        raise ValueError("its first line names other columns than the lines below have")
+    scores, shapes = {}, {}
+    for number, name in enumerate(header[1:], 1):
+        match = COLUMN.match(name)
+        if match is None or match.group("metric") not in NAMES:
+            raise ValueError("no score is named %r" % name)
+        where = "target" if match.group("between") == "_" else "network"
+        height, width = match.group("height"), match.group("width")
+        shapes[where] = int(height), int(width or height)
+        scores[match.group("metric"), where] = np.array([row[number] for row in rows], float)
+    return [row[0] for row in rows], scores, shapes

@@ -1,98 +1,143 @@
-"""The loss of a training step as named terms, from which the sum, the log and TensorBoard all come.
+"""The loss of a training step as named terms: the sum, the log and TensorBoard come from them.
 
-Symbols: ``alphas`` [N,H,W,1] are the network's probabilities of the foreground, ``truths`` [N,H,W,1] the true alphas,
-all in 0..1. Every term is a scalar mean. The first five are MMNet's (arXiv 1904.03816, section 3.3); the rest are off
-unless weighted.
+Every term is a function (alphas, truths, outputs) -> scalar mean: the network's alphas and the true
+ones, [N,H,W,1] in 0..1, and the network's layers.Outputs. The first five are MMNet's (arXiv
+1904.03816, section 3.3).
 """
+
 from mmnet.compat import tf
+from mmnet.networks.build import alpha_of
 
 FOCAL_GAMMA = 2.0
 BOUNDARY_WIDTH = 3  # pixels on either side of the outline
 LAPLACIAN_LEVELS = 5
 
 
-def loss_terms(logits, coarse_logits, images01, truths, names):
-    """The terms in ``names``: name -> scalar.
+def loss_terms(outputs, truths, names):
+    """The terms in ``names``, keys of TERMS: name -> scalar."""
+    alphas = alpha_of(outputs.logits)
+    return {name: TERMS[name](alphas, truths, outputs) for name in names}
+
+
+def recipe_of(network, given):
+    """The terms that a network is trained with: name -> weight above 0.
 
     Args:
-        logits: [N,size,size,2]. coarse_logits: [N,size/16,size/16,2]. images01: [N,size,size,3] 0..1.
-        truths: [N,size,size,1] 0..1. names: keys of TERMS.
+        given: name -> weight or None; None leaves it to the network's row in RECIPES.
+
+    Raises:
+        ValueError: every weight is 0.
     """
-    alphas = tf.nn.softmax(logits)[..., 1:]
-    values = {"logits": logits, "coarse_logits": coarse_logits, "images01": images01, "truths": truths,
-              "alphas": alphas}
-    return {name: TERMS[name](values) for name in names}
+    weights = dict.fromkeys(TERMS, 0.0)
+    weights.update(RECIPES.get(network.name, WITHOUT_HEADS))
+    weights.update({name: weight for name, weight in given.items() if weight is not None})
+    weights = {name: weight for name, weight in weights.items() if weight > 0}
+    if not weights:
+        raise ValueError("every --lambda_..._loss is 0: nothing to learn")
+    return weights
 
 
 def total_loss(terms, weights, regularization):
-    """(sum of weight x term) / (sum of the weights) + regularization, and the first part alone, the model's loss."""
-    model = sum(weights[name] * term for name, term in terms.items()) / sum(weights.values())
-    return model + regularization, model
+    """(the mean of the terms, weighted, plus regularization; that mean alone)."""
+    mean = sum(weights[name] * term for name, term in terms.items()) / sum(weights.values())
+    return mean + regularization, mean
 
 
 def weight_decay(variables, rate):
-    """rate x sum of squares / 2 over ``*/weights``: depthwise weights, biases and batch norm are not decayed."""
-    return rate * tf.add_n([tf.nn.l2_loss(variable) for variable in variables if variable.op.name.endswith("/weights")])
+    """rate x sum of squares / 2 over ``*/weights``.
+
+    Depthwise weights, biases and batch norm are not decayed.
+    """
+    decayed = [variable for variable in variables if variable.op.name.endswith("/weights")]
+    return rate * tf.add_n([tf.nn.l2_loss(variable) for variable in decayed])
 
 
-def _alpha(v):
-    return tf.reduce_mean(tf.abs(v["alphas"] - v["truths"]))
+def alpha_loss(alphas, truths, outputs):
+    """Mean absolute difference of alpha."""
+    return tf.reduce_mean(tf.abs(alphas - truths))
 
 
-def _composition(v):
+def composition_loss(alphas, truths, outputs):
     """Mean absolute difference of the two compositions over black."""
-    return tf.reduce_mean(tf.abs((v["alphas"] - v["truths"]) * v["images01"]))
+    return tf.reduce_mean(tf.abs((alphas - truths) * outputs.images01[..., :3]))
 
 
-def _gradient(v):
-    """Mean absolute difference of the Sobel gradients (divided by 8; zeros beyond the border), x and y alike."""
+def gradient_loss(alphas, truths, outputs):
+    """Mean absolute difference of the Sobel gradients, x and y alike.
+
+    They are divided by 8; beyond the border are zeros.
+    """
     sobel = tf.constant([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], tf.float32) / 8
     filters = tf.stack([sobel, tf.transpose(sobel)], axis=2)[:, :, tf.newaxis]
-    gradients = tf.nn.conv2d(v["alphas"] - v["truths"], filters, strides=[1, 1, 1, 1], padding="SAME")
+    gradients = tf.nn.conv2d(alphas - truths, filters, strides=[1, 1, 1, 1], padding="SAME")
     return tf.reduce_mean(tf.abs(gradients))
 
 
-def _cross_entropy(v):
-    return tf.reduce_mean(_pixel_cross_entropy(v["logits"], v["truths"]))
+def cross_entropy_loss(alphas, truths, outputs):
+    """Cross entropy with the true alpha."""
+    return tf.reduce_mean(_pixel_cross_entropy(outputs.logits, truths))
 
 
-def _auxiliary(v):
-    """Cross entropy of the coarse logits with the truth resized to them (bilinear, corners not aligned)."""
-    truths = tf.image.resize_bilinear(v["truths"], v["coarse_logits"].shape.as_list()[1:3])
-    return tf.reduce_mean(_pixel_cross_entropy(v["coarse_logits"], truths))
+def auxiliary_loss(alphas, truths, outputs):
+    """Cross entropy of the coarse logits with the truth resized to them.
+
+    Bilinear, corners not aligned.
+    """
+    logits = outputs.heads["coarse_logits"]
+    truths = tf.image.resize_bilinear(truths, logits.shape.as_list()[1:3])
+    return tf.reduce_mean(_pixel_cross_entropy(logits, truths))
 
 
-def _laplacian(v):
-    """Sum over pyramid levels of 2^level x mean absolute difference of the bands (Hou and Liu, ICCV 2019)."""
-    difference, total = v["alphas"] - v["truths"], 0.0  # the pyramid is linear: one of the difference is enough
+def laplacian_loss(alphas, truths, outputs):
+    """Sum over pyramid levels of 2^level x mean absolute difference of the bands.
+
+    Hou and Liu, ICCV 2019. The pyramid is linear: one of the difference is enough.
+    """
+    difference, total = alphas - truths, 0.0
     for level in range(LAPLACIAN_LEVELS):
         smaller = tf.nn.avg_pool(difference, [1, 2, 2, 1], [1, 2, 2, 1], "SAME")
         band = difference - tf.image.resize_bilinear(smaller, tf.shape(difference)[1:3])
-        total += 2.0 ** level * tf.reduce_mean(tf.abs(band))
+        total += 2.0**level * tf.reduce_mean(tf.abs(band))
         difference = smaller
     return total
 
 
-def _focal(v):
+def focal_loss(alphas, truths, outputs):
     """Focal loss (Lin et al., ICCV 2017) with soft labels: easy pixels count little."""
-    miss = tf.abs(v["truths"] - v["alphas"])[..., 0]
-    return tf.reduce_mean(miss ** FOCAL_GAMMA * _pixel_cross_entropy(v["logits"], v["truths"]))
+    miss = tf.abs(alphas - truths)[..., 0]
+    return tf.reduce_mean(miss**FOCAL_GAMMA * _pixel_cross_entropy(outputs.logits, truths))
 
 
-def _boundary(v):
+def boundary_loss(alphas, truths, outputs):
     """Mean absolute difference within BOUNDARY_WIDTH pixels of where the truth changes."""
     side = 2 * BOUNDARY_WIDTH + 1
-    highest = tf.nn.max_pool(v["truths"], [1, side, side, 1], [1, 1, 1, 1], "SAME")
-    lowest = -tf.nn.max_pool(-v["truths"], [1, side, side, 1], [1, 1, 1, 1], "SAME")
+    highest = tf.nn.max_pool(truths, [1, side, side, 1], [1, 1, 1, 1], "SAME")
+    lowest = -tf.nn.max_pool(-truths, [1, side, side, 1], [1, 1, 1, 1], "SAME")
     near = tf.cast(highest - lowest > 0.05, tf.float32)
-    return tf.reduce_sum(tf.abs(v["alphas"] - v["truths"]) * near) / tf.maximum(tf.reduce_sum(near), 1.0)
+    difference = tf.abs(alphas - truths) * near
+    return tf.reduce_sum(difference) / tf.maximum(tf.reduce_sum(near), 1.0)
 
 
 def _pixel_cross_entropy(logits, truths):
     """[N,H,W]: against the soft labels (1 - truth, truth)."""
+    if logits.shape[3].value == 1:
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=truths, logits=logits)
+        return entropy[..., 0]
     labels = tf.concat([1 - truths, truths], axis=3)
     return tf.nn.softmax_cross_entropy_with_logits_v2(labels=labels, logits=logits)
 
 
-TERMS = {"alpha": _alpha, "composition": _composition, "gradient": _gradient, "cross_entropy": _cross_entropy,
-         "auxiliary": _auxiliary, "laplacian": _laplacian, "focal": _focal, "boundary": _boundary}
+TERMS = {
+    "alpha": alpha_loss,
+    "composition": composition_loss,
+    "gradient": gradient_loss,
+    "cross_entropy": cross_entropy_loss,
+    "auxiliary": auxiliary_loss,
+    "laplacian": laplacian_loss,
+    "focal": focal_loss,
+    "boundary": boundary_loss,
+}
+WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
+
+# name of the network -> the terms that it is trained with, and their weights
+RECIPES = {"mmnet": dict(WITHOUT_HEADS, auxiliary=1.0)}

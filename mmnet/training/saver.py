@@ -1,10 +1,11 @@
-"""Checkpoints of a run, written while training goes on."""
+"""Write the checkpoints of a run while its training continues."""
+
 import logging
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from mmnet import checkpoint
+from mmnet import checkpoint, checkpoint_files
 
 NAME = "MMNetModel"
 
@@ -12,21 +13,27 @@ log = logging.getLogger(__name__)
 
 
 class Saver:
-    """Writes snapshots in a thread of its own, one at a time, and keeps the newest ``max_to_keep``.
+    """Writes checkpoints in its own thread, one at a time, and keeps the newest ``max_to_keep``.
 
-    A failed write is raised by the next call of ``save`` or by ``close``.
+    If a write fails, the next call of ``save``, ``wait`` or ``close`` raises its error.
     """
 
     def __init__(self, folder, max_to_keep):
         self._folder, self._max_to_keep = folder, max_to_keep
         self._pool = ThreadPoolExecutor(1)
         self._writing = None
-        for name in os.listdir(folder):  # what a kill left half-written
+        for name in os.listdir(folder):  # a killed run may have left half-written checkpoints
             if name.startswith(".saving-"):
                 shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
     def save(self, step, values, record):
-        """Begin to write ``values`` (name -> array) as the checkpoint of ``step``, with ``record`` (JSON) beside it."""
+        """Begin to write a checkpoint, after the write before it has ended.
+
+        Args:
+            step: the number in the checkpoint's name.
+            values: name -> array.
+            record: the text of a JSON file, which is written beside the checkpoint.
+        """
         self.wait()
         prefix = os.path.join(self._folder, "%s-%d" % (NAME, step))
         self._writing = self._pool.submit(self._write, prefix, values, record)
@@ -45,5 +52,5 @@ class Saver:
     def _write(self, prefix, values, record):
         checkpoint.write(prefix, values, {".json": record})
         log.info("saved %s", prefix)
-        for old in checkpoint.list_checkpoints(self._folder)[:-self._max_to_keep]:
-            checkpoint.delete(old)
+        for old in checkpoint_files.list_checkpoints(self._folder)[: -self._max_to_keep]:
+            checkpoint_files.delete(old)

@@ -1,0 +1,607 @@
+"""Typed settings: one frozen dataclass a verb; what verbs share is a mixin. No TensorFlow."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from mmnet import checkpoint_files
+from mmnet.config.kinds import (
+    data_set_folder,
+    decay,
+    existing_file,
+    network_side,
+    not_negative,
+    one_of,
+    positive_float,
+    positive_int,
+    positive_ints,
+    seed_number,
+    size_in_bytes,
+    source,
+    switch,
+    text,
+    timespan,
+    whole_number,
+)
+from mmnet.network import said_in
+from mmnet.weights.find import find_source, is_model
+
+NEEDED = object()  # the default of a setting that the user must give
+
+
+def setting(default, kind, about, count=None, positional=False, alias=None):
+    """A field of a settings class.
+
+    Args:
+        default: NEEDED where the user must give it. kind: text -> value, of config.kinds.
+        about: for --help, with the unit. count: how many values it takes: None for one, a number,
+        "+" or "*" for a list. positional: given without its name. alias: a second name.
+    """
+    metadata = {
+        "kind": kind,
+        "about": about,
+        "count": count,
+        "positional": positional,
+        "alias": alias,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class Settings:
+    """What every settings class has."""
+
+    def check(self):
+        """Raise ValueError or FileNotFoundError for settings that do not go together."""
+
+
+@dataclass(frozen=True)
+class DataSetSettings(Settings):
+    dataset_path: str = setting(
+        NEEDED, data_set_folder, "folder that holds SPLIT/image and SPLIT/mask"
+    )
+    dataset_split_name: str = setting("test", text, "SPLIT, the folder below it")
+
+
+@dataclass(frozen=True)
+class OptionalDataSetSettings(Settings):
+    dataset_path: Optional[str] = setting(
+        None, data_set_folder, "compare on pictures of this data set; without it, on made-up ones"
+    )
+    dataset_split_name: str = setting("test", text, "SPLIT, the folder below it")
+
+
+@dataclass(frozen=True)
+class NetworkSettings(Settings):
+    """Which network. Without these flags, what the source says of itself, then the defaults."""
+
+    network: Optional[str] = setting(None, text, "name of the network (default: mmnet)")
+    width_multiplier: Optional[float] = setting(
+        None, positive_float, "channel multiplier of the network (default: 1.0)"
+    )
+    size: Optional[int] = setting(
+        None,
+        network_side,
+        "side of a square network input in pixels, a multiple of 32 (default: 256)",
+    )
+    shape: Optional[Tuple[int, int]] = setting(
+        None, network_side, "height width of the network's input, in place of --size", 2
+    )
+
+    def wanted(self):
+        """Fields of a Network that the user gave."""
+        return said_in({name: getattr(self, name) for name in NETWORK_FLAGS})
+
+    def check(self):
+        super().check()
+        if self.size is not None and self.shape is not None:
+            raise ValueError("--size and --shape do not go together: give one of them")
+
+
+NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkSettings)]
+
+
+SOURCE = (
+    "checkpoint prefix, or a folder: its latest; or a .pb, .tflite, .onnx or a SavedModel's "
+    "folder; without it the weights are untrained"
+)
+
+
+@dataclass(frozen=True)
+class SourceSettings(NetworkSettings):
+    """A trained network."""
+
+    checkpoint_path: Optional[str] = setting(None, source, SOURCE, alias="model")
+    use_ema: bool = setting(
+        False, switch, "take the moving averages of the weights (a run trained with --use_ema)"
+    )
+
+    def check(self):
+        super().check()
+        if self.use_ema and self.checkpoint_path and is_model(self.checkpoint_path):
+            raise ValueError("--use_ema is for a checkpoint, not for %s" % self.checkpoint_path)
+
+
+@dataclass(frozen=True)
+class CheckpointSettings(SourceSettings):
+    """A trained network, by its checkpoint."""
+
+    checkpoint_path: str = setting(NEEDED, source, "checkpoint prefix, or a folder: its latest")
+
+    def check(self):
+        super().check()
+        if is_model(self.checkpoint_path):
+            raise ValueError(
+                "--checkpoint_path %s is a model file: give the checkpoint that it was made of"
+                % self.checkpoint_path
+            )
+
+
+@dataclass(frozen=True)
+class DeviceSettings(Settings):
+    device: Optional[str] = setting(
+        None,
+        one_of("cpu", "gpu", "npu"),
+        "cpu, gpu or npu (an Ascend chip, with TF Adapter); without it, what TensorFlow finds",
+    )
+
+
+@dataclass(frozen=True)
+class JsonSettings(Settings):
+    json: bool = setting(False, switch, "print JSON, one object a result")
+
+
+@dataclass(frozen=True)
+class FormSettings(Settings):
+    """How a delivered model takes and gives pictures."""
+
+    preprocess: str = setting(
+        "inside",
+        one_of("inside", "outside"),
+        "where pictures are divided by 255: inside the model (it takes 0..255), or outside (0..1)",
+    )
+
+
+@dataclass(frozen=True)
+class Train(NetworkSettings, DeviceSettings):
+    """Train a network: from scratch, from another run, or on from where this run stopped.
+
+    Where TRAIN_DIR holds a checkpoint, training goes on from its latest exactly as if it had not
+    stopped. Else --checkpoint_path is a warm start: the global step goes on, the steps from restore
+    start at 0. Else from scratch. Without --max_step_from_restore or --max_epoch_from_restore it
+    goes on until Ctrl-C.
+    """
+
+    dataset_path: Tuple[str, ...] = setting(
+        NEEDED,
+        data_set_folder,
+        "folders that hold SPLIT/image and SPLIT/mask; several are joined",
+        "+",
+    )
+    train_dir: str = setting(
+        NEEDED, text, "folder for checkpoints, TensorBoard events and the configuration"
+    )
+    dataset_split_name: str = setting("train", text, "SPLIT, the folder below each data set")
+    dataset_weights: Optional[Tuple[float, ...]] = setting(
+        None,
+        positive_float,
+        "how often each data set is drawn from, one number each; without it, every picture alike",
+        "+",
+    )
+    augmentation_method: str = setting(
+        "resize_random_scale_crop_flip_rotate",
+        one_of("resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich"),
+        "resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), or rich (that, "
+        "and colours, noise, blur, ...)",
+    )
+    cache: str = setting(
+        "memory",
+        one_of("none", "memory", "disk"),
+        "where decoded pictures are kept: none, memory (on disk where they exceed --cache_budget) "
+        "or disk",
+    )
+    cache_budget: int = setting(
+        4 << 30, size_in_bytes, "most memory for decoded pictures (500MB, 4GB, ...)"
+    )
+    batch_size: int = setting(32, positive_int, "pictures a step")
+    seed: int = setting(
+        0, seed_number, "of the weights, the order of the pictures and their augmentation"
+    )
+    precision_mode: str = setting(
+        "allow_mix_precision",
+        one_of("allow_fp32_to_fp16", "allow_mix_precision", "must_keep_origin_dtype", "force_fp16"),
+        "what the npu computes in float16 (other devices keep float32): allow_fp32_to_fp16, "
+        "allow_mix_precision, must_keep_origin_dtype or force_fp16",
+    )
+    checkpoint_path: Optional[str] = setting(
+        None, text, "warm start: checkpoint prefix, or a folder: its latest"
+    )
+    checkpoint_include_scopes: Optional[Tuple[str, ...]] = setting(
+        None, text, "warm start: load only variables whose names start so", "+"
+    )
+    checkpoint_exclude_scopes: Optional[Tuple[str, ...]] = setting(
+        None, text, "warm start: leave out variables whose names start so", "+"
+    )
+    ignore_missing_vars: bool = setting(
+        False,
+        switch,
+        "warm start: variables that are missing there, or have another shape, start fresh; without "
+        "it they are an error",
+    )
+    reset_optimizer: bool = setting(False, switch, "warm start: leave the optimizer's slots out")
+    trainable_scopes: Optional[Tuple[str, ...]] = setting(
+        None, text, "train only variables whose names start so", "+"
+    )
+    optimizer: str = setting(
+        "adam", one_of("adam", "gd", "momentum", "rmsprop"), "adam, gd, momentum (.9) or rmsprop"
+    )
+    learning_rate: float = setting(1e-4, positive_float, "at its peak")
+    learning_rate_schedule: str = setting(
+        "fixed",
+        one_of("fixed", "step", "polynomial", "cosine"),
+        "fixed; step (x --learning_rate_decay each --learning_rate_decay_steps); polynomial or "
+        "cosine (to 0 at the last step, which must be set)",
+    )
+    learning_rate_decay: float = setting(0.1, positive_float, "factor of the step schedule")
+    learning_rate_decay_steps: int = setting(
+        100000, positive_int, "steps of the step schedule between two decays"
+    )
+    learning_rate_power: float = setting(0.9, positive_float, "power of the polynomial schedule")
+    warm_up_steps: int = setting(
+        0, whole_number, "steps from restore over which the rate rises from 0"
+    )
+    weight_decay: float = setting(
+        4e-7, not_negative, "of the convolutions' weights, half the square sum"
+    )
+    # The weights of the loss terms; without a flag, those of the network's recipe.
+    lambda_alpha_loss: Optional[float] = setting(
+        None, not_negative, "weight of the mean absolute difference of alpha (mmnet: 1)"
+    )
+    lambda_comp_loss: Optional[float] = setting(
+        None, not_negative, "weight of the composition term (mmnet: 1)"
+    )
+    lambda_grad_loss: Optional[float] = setting(
+        None, not_negative, "weight of the gradient term (mmnet: 1)"
+    )
+    lambda_kd_loss: Optional[float] = setting(
+        None, not_negative, "weight of the cross entropy with the true alpha (mmnet: 1)"
+    )
+    lambda_aux_loss: Optional[float] = setting(
+        None, not_negative, "weight of the auxiliary head's cross entropy (mmnet: 1)"
+    )
+    lambda_laplacian_loss: Optional[float] = setting(
+        None, not_negative, "weight of the Laplacian pyramid term (mmnet: 0)"
+    )
+    lambda_focal_loss: Optional[float] = setting(
+        None, not_negative, "weight of the focal term (mmnet: 0)"
+    )
+    lambda_boundary_loss: Optional[float] = setting(
+        None, not_negative, "weight of the boundary term (mmnet: 0)"
+    )
+    composition_range: float = setting(
+        1.0,
+        positive_float,
+        "highest value the composition term takes a picture to have; the published code divided by "
+        "255 twice, which is 255 here",
+    )
+    batch_norm_decay: float = setting(
+        0.999,
+        decay,
+        "of batch norm's moving statistics, a step; lower in the first steps from scratch",
+    )
+    quantize: bool = setting(
+        False,
+        switch,
+        "make a trained network ready for 8 bits: round weights and activations as int8 does, keep "
+        "batch norm's moving statistics, learn the activations' ranges",
+    )
+    use_ema: bool = setting(
+        False, switch, "keep an exponential moving average of the weights beside them"
+    )
+    ema_decay: float = setting(0.999, decay, "of that average, a step")
+    max_step_from_restore: Optional[int] = setting(None, positive_int, "stop after so many steps")
+    max_epoch_from_restore: Optional[float] = setting(
+        None, positive_float, "stop after so many epochs"
+    )
+    step_save_checkpoint: int = setting(500, positive_int, "steps between two checkpoints")
+    step_save_summaries: int = setting(
+        100, positive_int, "steps between two lines of the log and TensorBoard points"
+    )
+    max_to_keep: int = setting(5, positive_int, "checkpoints to keep in TRAIN_DIR")
+
+    def check(self):
+        super().check()
+        if self.dataset_weights and len(self.dataset_weights) != len(self.dataset_path):
+            raise ValueError(
+                "--dataset_weights: one number for each of the %d data sets, not %d"
+                % (len(self.dataset_path), len(self.dataset_weights))
+            )
+        goes_on = os.path.isdir(self.train_dir) and checkpoint_files.list_checkpoints(
+            self.train_dir
+        )
+        if self.checkpoint_path and not goes_on:  # a run that goes on no longer needs its parent
+            if find_source(self.checkpoint_path).kind != "checkpoint":
+                raise ValueError(
+                    "--checkpoint_path %s is a model file: a warm start takes a checkpoint"
+                    % self.checkpoint_path
+                )
+        elif self.quantize and not goes_on:
+            raise ValueError(
+                "--quantize makes a trained network ready for 8 bits: give its checkpoint with "
+                "--checkpoint_path"
+            )
+
+
+@dataclass(frozen=True)
+class Evaluate(DataSetSettings, SourceSettings, DeviceSettings, JsonSettings):
+    """Score a checkpoint or a model on a data set: MAD and gradient error.
+
+    Both are measured at the network's size and at the target shape.
+    """
+
+    # Looked at in check: a loop may watch a folder before its first checkpoint is there.
+    checkpoint_path: Optional[str] = setting(None, text, SOURCE, alias="model")
+    valid_type: str = setting(
+        "once",
+        one_of("once", "loop"),
+        "once, or loop: every checkpoint of the folder, also those that appear later; what is "
+        "already scored is not computed again",
+    )
+    watch_timeout: Optional[float] = setting(
+        None,
+        timespan,
+        "end the loop after this time without a new checkpoint (90s, 10m, 2h); without it, it goes "
+        "on until Ctrl-C",
+    )
+    target_eval_shape: Tuple[int, int] = setting(
+        (800, 600), positive_int, "second shape to score at: height width in pixels", 2
+    )
+    batch_size: int = setting(8, positive_int, "pictures in one run of the network")
+    all_metrics: bool = setting(
+        False, switch, "also SAD, MSE, Grad, Conn and mIoU at the target shape"
+    )
+    worst: int = setting(5, whole_number, "how many of the worst pictures to name")
+    output: Optional[str] = setting(
+        None,
+        text,
+        "folder for scores, TensorBoard events and the best checkpoints (default: the "
+        "checkpoint's folder; scores of a model file are printed only)",
+    )
+
+    def check(self):
+        super().check()
+        if self.valid_type == "loop":
+            if not os.path.isdir(self.checkpoint_path or ""):
+                raise FileNotFoundError(
+                    "a loop watches a folder of checkpoints, and %s is none" % self.checkpoint_path
+                )
+        elif self.checkpoint_path:
+            find_source(self.checkpoint_path)
+
+
+@dataclass(frozen=True)
+class Predict(SourceSettings, DeviceSettings, JsonSettings):
+    """Cut the person out of photos: alpha, RGBA cut-out and composition as PNG, at full size.
+
+    A photo between square and twice as high as wide is squeezed into the network's input, as in
+    training; one that is wider or higher is first extended by mirroring at its borders. EXIF
+    orientation is applied. The exit code is 1 where some photos could not be read, and 2 where none
+    could.
+    """
+
+    photos: Tuple[str, ...] = setting(
+        NEEDED, text, "photos and folders of photos (jpg, jpeg, png)", "+", positional=True
+    )
+    output: str = setting(NEEDED, text, "folder to write to")
+    background: Optional[str] = setting(
+        None, text, "also compose over this: a colour (#rrggbb or a name) or a picture"
+    )
+
+
+@dataclass(frozen=True)
+class Freeze(CheckpointSettings, FormSettings, OptionalDataSetSettings, JsonSettings):
+    """Write a checkpoint as one frozen graph (.pb): weights inside, input input_x, output output.
+
+    The graph is run beside the checkpoint and handed over, with its card (.json), only where the
+    alphas agree to 1e-5 (1e-4 with batch norm folded, whose weights are rounded again); else
+    nothing is written and the exit code is 1. TensorFlow 1.15 loads it, whichever TensorFlow wrote
+    it.
+    """
+
+    output: str = setting(NEEDED, text, "the .pb to write")
+    graph: Optional[str] = setting(
+        None, text, "also write the graph with its variables, without weights, to this .pb"
+    )
+    fold_batch_norm: bool = setting(False, switch, "multiply batch norm into the convolutions")
+    output_type: str = setting(
+        "probabilities",
+        one_of("probabilities", "alpha", "logits"),
+        "what the output holds: probabilities (channel 1 is alpha), alpha, or logits",
+    )
+
+
+@dataclass(frozen=True)
+class Export(CheckpointSettings, FormSettings, OptionalDataSetSettings, JsonSettings):
+    """Write a checkpoint as SavedModel, TFLite, ONNX or frozen graph, each with a card (.json).
+
+    Batch norm is folded. Every model is run beside the checkpoint, and all are handed over only
+    where the alphas agree: float32 to 1e-4, float16 to 1e-3 in the mean, dynamic and int8 to 1e-2
+    in the mean; else nothing is written and the exit code is 1.
+    """
+
+    format: Tuple[str, ...] = setting(
+        NEEDED,
+        one_of("savedmodel", "tflite", "onnx", "pb"),
+        "savedmodel, tflite, onnx, pb: one or several",
+        "+",
+    )
+    output: str = setting(
+        NEEDED,
+        text,
+        "folder to write savedmodel/, mmnet_PRECISION.tflite, mmnet.onnx and mmnet.pb to",
+    )
+    precision: str = setting(
+        "float32",
+        one_of("float32", "float16", "dynamic", "int8"),
+        "of tflite: float32, float16 (weights), dynamic (weights of 8 bit) or int8 (everything); "
+        "the others are float32",
+    )
+    io: str = setting(
+        "float", one_of("float", "uint8"), "what an int8 model takes and gives: float or uint8"
+    )
+    calibration_dataset: Optional[str] = setting(
+        None,
+        data_set_folder,
+        "int8: folder that holds SPLIT/image and SPLIT/mask, to measure ranges on",
+    )
+    calibration_split: str = setting("train", text, "its SPLIT, of training pictures")
+    calibration_pictures: int = setting(100, positive_int, "how many of them, evenly spread")
+    calibration_method: str = setting(
+        "minmax",
+        one_of("minmax", "entropy"),
+        "minmax: from the lowest value to the highest; entropy: clipped where it costs least "
+        "information (Kullback-Leibler)",
+    )
+    output_type: str = setting(
+        "alpha",
+        one_of("probabilities", "alpha", "logits"),
+        "what the output holds: probabilities (channel 1 is alpha), alpha, or logits",
+    )
+
+
+@dataclass(frozen=True)
+class Parity(DataSetSettings, CheckpointSettings, JsonSettings):
+    """Compare models with the checkpoint they were made of: alphas, scores, bytes, operations.
+
+    The exit code is 1 where a model differs by more than mmnet export lets pass: float32 by 1e-4,
+    float16 (and what an .om gave, which computes in it) by 1e-3 in the mean, dynamic and int8 by
+    1e-2 in the mean.
+    """
+
+    models: Tuple[str, ...] = setting(
+        NEEDED,
+        text,
+        ".pb, .tflite, .onnx, SavedModels' folders, and folders that msame or ais_bench wrote",
+        "+",
+        positional=True,
+    )
+    output_type: str = setting(
+        "probabilities",
+        one_of("probabilities", "alpha", "logits"),
+        "what the files in folders of msame or ais_bench hold",
+    )
+    batch_size: int = setting(8, positive_int, "pictures in one run of the network")
+
+
+@dataclass(frozen=True)
+class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
+    """Measure how long models take: latency of a batch, images/s, memory, what they compute.
+
+    Every model runs in a process of its own and they take turns; "time / first" is each one's time
+    over that of the model named first. --train and --input measure a training step, and the input
+    of training alone, against a plain baseline; --adb measures on an Android phone.
+    """
+
+    models: Tuple[str, ...] = setting(
+        (),
+        source,
+        ".pb, .tflite, .onnx, SavedModels' folders and checkpoints",
+        "*",
+        positional=True,
+    )
+    threads: Tuple[int, ...] = setting((1,), positive_ints, "numbers of threads, such as 1,2")
+    batch: Optional[Tuple[int, ...]] = setting(
+        None,
+        positive_ints,
+        "pictures a run, such as 1,8,32 (default: 1; 32 with --train and --input)",
+    )
+    seconds: float = setting(5.0, positive_float, "to measure each model for")
+    train: bool = setting(False, switch, "measure training steps on --dataset_path instead")
+    input: bool = setting(False, switch, "measure the input of training on --dataset_path instead")
+    turns: int = setting(
+        10, positive_int, "--train, --input: how often ours and the baseline take turns"
+    )
+    dataset_path: Optional[str] = setting(
+        None, data_set_folder, "--train, --input: folder that holds SPLIT/image and SPLIT/mask"
+    )
+    dataset_split_name: str = setting("train", text, "SPLIT, the folder below it")
+    adb: Optional[str] = setting(
+        None,
+        existing_file,
+        "measure .tflite models on the phone that adb finds, with this program: TensorFlow Lite's "
+        "benchmark_model for Android",
+    )
+    use_ema: bool = setting(False, switch, "checkpoints: take the moving averages of the weights")
+
+    def check(self):
+        super().check()
+        if self.train or self.input:
+            self._check_training()
+        elif not self.models:
+            raise ValueError("name models to measure, or give --train or --input")
+        elif self.dataset_path:
+            raise ValueError("--dataset_path goes with --train and --input")
+        elif self.device:
+            raise ValueError("--device goes with --train: models are measured on the processor")
+
+    def _check_training(self):
+        if (self.train and self.input) or self.models or self.adb:
+            raise ValueError(
+                "--train and --input stand alone: no models, no --adb, and one of the two"
+            )
+        if not self.dataset_path:
+            raise ValueError(
+                "--dataset_path is needed: pictures to %s"
+                % ("train on" if self.train else "prepare")
+            )
+        if len(self.batch or (32,)) != 1:
+            raise ValueError("--batch: one number with --train and --input")
+
+
+@dataclass(frozen=True)
+class Info(JsonSettings):
+    """Show the card of a checkpoint or a model: parameters, names, lineage, scores, the paper's."""
+
+    path: str = setting(
+        NEEDED,
+        source,
+        "checkpoint prefix or folder, .pb, .tflite, .onnx or a SavedModel's folder",
+        positional=True,
+    )
+
+
+@dataclass(frozen=True)
+class Selfcheck(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSettings):
+    """Check that batch norm's moving statistics fit the weights.
+
+    One batch goes through the network with its own statistics, as in training, and with the moving
+    ones, as ever after, and is scored both ways: a run whose moving statistics broke does well in
+    the one and badly in the other. The exit code is 1 where something is wrong; what, is printed.
+    """
+
+    batch_size: int = setting(8, positive_int, "pictures in the batch, the first of the split")
+
+
+@dataclass(frozen=True)
+class Synthesize(Settings):
+    """Draw made-up portraits with their true soft alpha, as a data set."""
+
+    dataset_path: str = setting(NEEDED, text, "folder to write SPLIT/image and SPLIT/mask into")
+    dataset_split_name: str = setting("test", text, "SPLIT, the folder below it")
+    pictures: int = setting(32, positive_int, "how many")
+    seed: int = setting(0, seed_number, "the same seed draws the same portraits")
+    shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
+
+
+VERBS = {
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "freeze": Freeze,
+    "export": Export,
+    "parity": Parity,
+    "benchmark": Benchmark,
+    "info": Info,
+    "selfcheck": Selfcheck,
+    "synthesize": Synthesize,
+}

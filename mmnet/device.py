@@ -1,0 +1,107 @@
+"""What a session and an optimizer need to know of what they run on: cpu, gpu or npu (Ascend).
+
+The npu comes with TF Adapter, whose Python package is npu_bridge: it is imported only here, and
+only where the npu is asked for. None of this has run on an npu yet; it is built to TF Adapter's
+documents and sources. One device, no distribution.
+"""
+
+from typing import NamedTuple, Optional
+
+from mmnet.compat import tf
+
+PRECISION_MODES = (
+    "allow_fp32_to_fp16",
+    "allow_mix_precision",
+    "must_keep_origin_dtype",
+    "force_fp16",
+)
+
+
+class Device(NamedTuple):
+    """What runs a graph, and how."""
+
+    kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: what TensorFlow finds
+    precision: str = "allow_mix_precision"  # of PRECISION_MODES: what the npu computes in float16
+    threads: Optional[int] = None  # of the processor; None is one a core; the first session decides
+    exact: bool = False  # run graphs without TensorFlow's own optimizers, which move alphas by 1e-5
+
+
+def need_device(device):
+    """Raise ValueError, saying what to install, where a Device is not there."""
+    if device.kind == "gpu" and not tf.config.experimental.list_physical_devices("GPU"):
+        raise ValueError(
+            "--device gpu: TensorFlow %s finds no GPU here (it takes NVIDIA's driver and a "
+            "TensorFlow with CUDA); --device cpu runs without one" % tf.__version__
+        )
+    if device.kind == "npu":
+        _npu()
+
+
+def session_config(device=Device()):
+    """The ConfigProto of sessions on a Device; ValueError for the npu without npu_bridge."""
+    config = tf.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
+    config.intra_op_parallelism_threads = device.threads or 0
+    config.inter_op_parallelism_threads = device.threads or 0
+    if device.kind == "cpu":
+        config.device_count["GPU"] = 0
+    elif device.kind == "gpu":
+        config.gpu_options.allow_growth = True  # else TensorFlow takes all memory of every GPU
+    elif device.kind == "npu":
+        _npu()
+        config.allow_soft_placement = True
+        rewrites = config.graph_options.rewrite_options
+        rewrites.remapping = rewrites.OFF  # TF Adapter's documents want both off, by this value
+        rewrites.memory_optimization = rewrites.OFF
+        optimizer = rewrites.custom_optimizers.add()
+        optimizer.name = "NpuOptimizer"
+        optimizer.parameter_map["use_off_line"].b = True  # on the npu itself
+        optimizer.parameter_map["precision_mode"].s = device.precision.encode()
+    return config
+
+
+def training_session_config(device=Device()):
+    """A session_config under which a step gives the same bits every time on one machine.
+
+    TensorFlow sums three gradients and more in whichever order their buffers come free. Ours are
+    summed in pairs, in a fixed order (training/graph.py), and the graph optimizer that would merge
+    those sums again is switched off.
+    """
+    config = session_config(device)
+    rewrites = config.graph_options.rewrite_options
+    rewrites.arithmetic_optimization = rewrites.OFF
+    return config
+
+
+def loss_scaling(device):
+    """What goes around the optimizer in training: optimizer -> optimizer, or None for nothing.
+
+    Small gradients vanish in float16, so the npu scales the loss up and the gradients down again.
+    A step that overflows updates nothing; two of them halve the scale, 1000 good ones double it.
+    """
+    if device.kind != "npu":
+        return None
+    npu = _npu()
+
+    def wrap(optimizer):
+        manager = npu.ExponentialUpdateLossScaleManager(
+            init_loss_scale=2**32,
+            incr_every_n_steps=1000,
+            decr_every_n_nan_or_inf=2,
+            decr_ratio=0.5,
+        )
+        return npu.NPULossScaleOptimizer(optimizer, manager)
+
+    return wrap
+
+
+def _npu():
+    """TF Adapter's names; importing them registers NpuOptimizer with TensorFlow."""
+    try:
+        from npu_bridge import npu_init
+    except ImportError as error:
+        raise ValueError(
+            "--device npu needs npu_bridge (%s): run on an Ascend host with CANN and its TF "
+            "Adapter installed (source its set_env.sh first), or choose --device cpu or gpu" % error
+        ) from None
+    return npu_init

@@ -1,0 +1,70 @@
+"""What int8's ranges are measured on: training pictures, never those that scores come from."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mmnet.compat import CONVERTS_GIVEN_RANGES, tf
+from mmnet.data.images import read_image, resize_bilinear, to_01
+from mmnet.data.pairs import DataSet, evenly
+from mmnet.networks.quantization import measure_ranges, ranges_of
+from mmnet.progress import progress
+
+HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
+
+
+class Calibration(NamedTuple):
+    """Pictures to measure ranges on, and how."""
+
+    images: np.ndarray  # float32 [N,H,W,3] 0..255
+    method: str  # "minmax" or "entropy"
+    about: dict  # method, data set, split, number of pictures and a hash that tells them
+
+
+def need_training_split(split):
+    """Raise ValueError for a split that scores are measured on."""
+    if split.lower() in HELD_OUT:
+        raise ValueError(
+            "--calibration_split %s: scores are measured on that; calibrate on training pictures"
+            % split
+        )
+
+
+def read_calibration(data_set, network, pictures, method="minmax"):
+    """A Calibration on so many pictures of a DataSet, evenly spread, at the network's shape."""
+    pairs = evenly(data_set.pairs, pictures)
+    images = [
+        resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
+        for pair in progress(pairs, len(pairs), "reading calibration pictures")
+    ]
+    about = {
+        "method": method,
+        "dataset_path": data_set.path,
+        "split": data_set.split,
+        "pictures": len(pairs),
+        "pictures_sha256": DataSet(data_set.path, data_set.split, pairs).sha256,
+    }
+    return Calibration(np.stack(images), method, about)
+
+
+def ranges_for(weights, calibration):
+    """The ranges that an int8 model gets, by name; None: the converter measures them itself."""
+    if calibration is not None and calibration.method == "minmax":
+        return None
+    if not CONVERTS_GIVEN_RANGES:
+        needing = (
+            "--calibration_method entropy" if calibration else "a checkpoint of train --quantize"
+        )
+        raise ValueError(
+            "TensorFlow %s's TFLite converter takes no given ranges, as %s needs: export with "
+            "TensorFlow 2.x (a checkpoint is the same there), or a float checkpoint with "
+            "--calibration_method minmax" % (tf.__version__, needing)
+        )
+    if calibration is None:
+        return ranges_of(weights.values)
+    return measure_ranges(weights, calibration.images, calibration.method)
+
+
+def input_of(calibration, preprocess):
+    """The pictures of a Calibration as a model takes them."""
+    return to_01(calibration.images) if preprocess == "outside" else calibration.images

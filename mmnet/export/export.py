@@ -1,0 +1,245 @@
+"""A checkpoint as a model file: built, compared with the checkpoint, then handed over."""
+
+import os
+import tempfile
+from typing import NamedTuple
+
+import numpy as np
+
+from mmnet.compat import tf
+from mmnet.data.images import read_image, resize_bilinear
+from mmnet.data.synthetic import draw_portrait
+from mmnet.device import Device
+from mmnet.export.calibration import input_of, ranges_for
+from mmnet.export.formats import WRITERS
+from mmnet.export.graphs import fold_batch_norm
+from mmnet.files import write_json
+from mmnet.inference.card import Card, card_path, sha256_of, to_dict
+from mmnet.inference.checkpoints import open_weights
+from mmnet.inference.complexity import complexity_of
+from mmnet.inference.open import open_predictor
+from mmnet.networks.frozen import INPUT, OUTPUT, describe, inference_graph
+from mmnet.networks.quantization import ranges_of
+from mmnet.weights.find import bytes_of, find_source
+
+EXACT = Device(exact=True)
+PICTURES = 4  # that a model and its checkpoint are compared on
+
+# How far alpha may be from the checkpoint's. Rounded weights move single pixels at a border of hair
+# a lot, and few of them: what is bounded there is the mean.
+BOUNDS = {
+    "unfolded": ("largest", 1e-5),  # the same operations on the same numbers
+    "float32": ("largest", 1e-4),  # folded weights are rounded again: 4.4e-5 was seen at a pixel
+    "float16": ("mean", 1e-3),
+    "dynamic": ("mean", 1e-2),
+    "int8": ("mean", 1e-2),
+}
+
+
+class Form(NamedTuple):
+    """What a checkpoint is delivered as."""
+
+    format: str  # a key of formats.WRITERS
+    path: str  # of the file, or of the SavedModel's folder
+    precision: str = "float32"  # of TFLite; the other formats are float32
+    preprocess: str = "inside"  # as networks.frozen.inference_graph
+    output_type: str = "alpha"
+    io: str = "float"  # or "uint8": what an int8 model takes and gives
+    fold: bool = True  # multiply batch norm into the convolutions
+
+
+class NotEqual(Exception):
+    """A built model does not give what its checkpoint gives."""
+
+
+def export(weights, forms, images, calibration=None):
+    """Write models, each with its card beside it.
+
+    Every one is built and compared in a temporary folder first: all are handed over, or none, and
+    then what was there before stays.
+
+    Args:
+        weights: Weights. forms: list of Form, their paths in one folder. images: float32 [N,H,W,C]
+            0..255 to compare on. calibration: Calibration of int8; None takes the ranges of a
+            checkpoint that was trained for 8 bits.
+
+    Returns:
+        list of Card.
+
+    Raises:
+        NotEqual: a model differs from its checkpoint by more than BOUNDS.
+        ValueError: forms that do not go together, a folder that is not ours, a converter that is
+            not installed, or one that fails.
+    """
+    for form in forms:
+        need_together(form, weights, calibration)
+        need_ours(form)
+    alphas = open_weights(weights, EXACT)(images)
+    folder = os.path.dirname(os.path.abspath(forms[0].path))
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as building:
+        built = []
+        for form in forms:
+            path = os.path.join(building, os.path.basename(form.path))
+            card = build(weights, form, path, calibration)
+            difference = np.abs(open_predictor(path, device=EXACT)(images) - alphas)
+            largest, mean = float(difference.max()), float(difference.mean())
+            problem = beyond("float32" if form.fold else "unfolded", form.precision, largest, mean)
+            if problem:
+                raise NotEqual("%s is not written: %s" % (form.path, problem))
+            card = card._replace(
+                pictures=len(images), largest_difference=largest, mean_difference=mean
+            )
+            built.append((path, card))
+        for path, card in built:
+            hand_over(path, card)
+    return [card for _, card in built]
+
+
+def build(weights, form, path, calibration):
+    """Write a model and a first card to ``path``; returns the Card that it will have."""
+    int8 = form.precision == "int8"
+    ranges = ranges_for(weights, calibration) if int8 else None
+    graph_def = inference_graph(
+        weights.network,
+        weights.values,
+        preprocess=form.preprocess,
+        output_type=form.output_type,
+        int8=int8,
+        ranges=ranges,
+    )
+    if form.fold:
+        graph_def = fold_batch_norm(graph_def)
+    pictures = None
+    if int8 and ranges is None:
+        pictures = input_of(calibration, form.preprocess)
+    WRITERS[form.format](path, graph_def, form=form, calibration=pictures)
+    about = {"method": "quantised training"} if ranges else None
+    kind = "uint8 " if form.io == "uint8" else "float32 "
+    takes, gives = describe(weights.network, form.preprocess, form.output_type)
+    complexity = complexity_of(graph_def)
+    card = Card(
+        weights.network,
+        form.preprocess,
+        form.output_type,
+        form.precision,
+        path=form.path,
+        format=form.format,
+        input=INPUT + " " + kind + takes,
+        output=OUTPUT + " " + kind + gives,
+        checkpoint=weights.source,
+        index_sha256=weights.sha256,
+        use_ema=weights.use_ema,
+        calibration=calibration.about if int8 and calibration else about,
+        tensorflow=tf.__version__,
+        parameters=complexity.parameters,
+        multiply_adds=complexity.multiply_adds,
+        bytes=bytes_of(find_source(path)),
+        sha256=sha256_of(path),
+    )
+    write_json(card_path(path), to_dict(card))
+    return card._replace(operations=open_predictor(path, device=EXACT).operations)
+
+
+def hand_over(built, card):
+    """Move a model from the temporary folder to its place.
+
+    The card comes last and names the file's hash, so that a model whose card is still the old one
+    is noticed.
+    """
+    if card.format == "savedmodel":
+        if os.path.lexists(card.path):
+            os.rename(card.path, built + "-before")  # deleted with the temporary folder
+        os.rename(built, card.path)
+    else:
+        os.replace(built, card.path)
+    write_json(card_path(card.path), to_dict(card))
+
+
+def need_together(form, weights, calibration):
+    """Raise ValueError for a Form that cannot be made of these Weights.
+
+    calibration: what ranges are measured on, None for nothing; that alone counts here.
+    """
+    has_ranges = bool(ranges_of(weights.values))
+    if form.precision != "float32" and form.format != "tflite":
+        raise ValueError(
+            "--precision %s is TFLite's only: %s is float32 (export it without --precision)"
+            % (form.precision, form.format)
+        )
+    if form.precision == "int8" and calibration is None and not has_ranges:
+        raise ValueError(
+            "--precision int8 needs --calibration_dataset: training portraits that its ranges are "
+            "measured on (a checkpoint of train --quantize has its own)"
+        )
+    if calibration is not None and has_ranges:
+        raise ValueError(
+            "this checkpoint was trained with --quantize and has its own ranges: leave "
+            "--calibration_dataset out"
+        )
+    if form.precision != "int8" and form.io != "float":
+        raise ValueError("--io %s goes with --precision int8, not %s" % (form.io, form.precision))
+
+
+def need_ours(form):
+    """Raise ValueError where something else than a SavedModel lies at a SavedModel's place."""
+    is_savedmodel = os.path.isfile(os.path.join(form.path, "saved_model.pb"))
+    if form.format == "savedmodel" and os.path.lexists(form.path) and not is_savedmodel:
+        raise ValueError(
+            "%s is not a SavedModel and stays: move it away or give another --output" % form.path
+        )
+
+
+def beyond(float32, precision, largest, mean):
+    """What is wrong where differences of alpha are beyond their bound; None where they are not.
+
+    float32: the key of BOUNDS for a model in float32.
+    """
+    kind, bound = BOUNDS[float32 if precision == "float32" else precision]
+    value = {"largest": largest, "mean": mean}[kind]
+    if value <= bound:  # NaN is not
+        return None
+    words = {"largest": "up to %.3g", "mean": "%.3g in the mean"}[kind] % value
+    return "its alphas are %s off the checkpoint's, and at most %g is the rounding of %s" % (
+        words,
+        bound,
+        precision,
+    )
+
+
+def pictures_to_compare(data_set, network):
+    """float32 [PICTURES,H,W,3] 0..255: the first of a DataSet, or made-up ones where it is None."""
+    if data_set is not None:
+        images = [read_image(pair.image) for pair in data_set.pairs[:PICTURES]]
+    else:
+        seeds = range(PICTURES)
+        images = [draw_portrait(np.random.RandomState(seed), (400, 300))[0] for seed in seeds]
+    return np.stack([resize_bilinear(image, network.shape, align_corners=True) for image in images])
+
+
+def card_text(card):
+    """A delivered model for a person to read."""
+    kind, bound = BOUNDS[card.precision]
+    operations = "TensorFlow 1.15's interpreter cannot list them"
+    if card.operations:
+        operations = "%d: %s" % (
+            sum(card.operations.values()),
+            ", ".join("%d %s" % (number, name) for name, number in card.operations.items()),
+        )
+    lines = [
+        card.path,
+        "  input       " + card.input,
+        "  output      " + card.output,
+        "  operations  " + operations,
+        "  size        %d bytes, SHA-256 %s" % (card.bytes, card.sha256),
+        "  difference of alpha from the checkpoint over %d pictures: largest %.2g, mean %.2g%s"
+        % (
+            card.pictures,
+            card.largest_difference,
+            card.mean_difference,
+            " (at %s only the mean is bounded: %g)" % (card.precision, bound)
+            if kind == "mean"
+            else "",
+        ),
+    ]
+    return "\n".join(lines)

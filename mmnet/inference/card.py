@@ -1,0 +1,97 @@
+"""The card of a model file: what it is, as JSON beside it. No TensorFlow."""
+
+import os
+from typing import Dict, NamedTuple, Optional
+
+from mmnet.files import read_json, sha256_of_file
+from mmnet.network import Network, decide, said_in
+from mmnet.weights.find import SAVED_MODEL
+
+PREPROCESS = ("inside", "outside")  # of the model: where pictures are divided by 255
+OUTPUT_TYPES = ("probabilities", "alpha", "logits")
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
+
+
+class Card(NamedTuple):
+    """What a model file is. Fields without a value are those that ``mmnet export`` measured."""
+
+    network: Network
+    preprocess: str = "inside"
+    output_type: str = "alpha"
+    precision: str = "float32"
+    path: Optional[str] = None
+    format: Optional[str] = None  # "pb", "savedmodel", "tflite" or "onnx"
+    input: Optional[str] = None  # name, type, shape, what it holds
+    output: Optional[str] = None
+    checkpoint: Optional[str] = None  # prefix
+    index_sha256: Optional[str] = None  # of the checkpoint
+    use_ema: bool = False
+    calibration: Optional[dict] = None  # what int8's ranges were measured on
+    tensorflow: Optional[str] = None  # its version
+    parameters: Optional[int] = None
+    multiply_adds: Optional[int] = None  # of one picture
+    operations: Optional[Dict[str, int]] = None  # type -> count; None where it cannot be told
+    bytes: Optional[int] = None
+    sha256: Optional[str] = None  # of the file, or of the SavedModel's saved_model.pb
+    pictures: Optional[int] = None  # that were compared
+    largest_difference: Optional[float] = None  # of alpha from the checkpoint's, over all pixels
+    mean_difference: Optional[float] = None
+
+
+def card_path(path):
+    """Where the card of a model lies."""
+    return os.path.normpath(path) + ".json"
+
+
+def to_dict(card):
+    """Ready for JSON."""
+    return dict(card._asdict(), network=dict(card.network._asdict()))
+
+
+def read_card(path):
+    """The Card that ``mmnet export`` wrote beside a model.
+
+    Raises:
+        ValueError: no card, not a card, or another file's; says which.
+    """
+    where = card_path(path)
+    try:
+        record = read_json(where)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "%s does not say what it takes and gives, and its card, which mmnet export writes "
+            "beside it, cannot be read (%s)" % (path, error)
+        ) from None
+    if record.get("sha256") != sha256_of(path):
+        raise ValueError("%s is the card of another file than %s: export it again" % (where, path))
+    return card_of(record, where)
+
+
+def card_of(record, where):
+    """The Card in a record (dict); ValueError, naming ``where`` and the field, for others."""
+    for name, known in (
+        ("preprocess", PREPROCESS),
+        ("output_type", OUTPUT_TYPES),
+        ("precision", PRECISIONS),
+    ):
+        if record.get(name) not in known:
+            raise ValueError(
+                "%s is not a card of mmnet export: %s is one of %s, not %r"
+                % (where, name, ", ".join(known), record.get(name))
+            )
+    try:
+        network = decide({}, said_in(record))
+        numbers = {
+            name: record[name] if record.get(name) is None else int(record[name])
+            for name in ("parameters", "multiply_adds")
+            if name in record
+        }
+    except (TypeError, ValueError) as error:
+        raise ValueError("%s is not a card of mmnet export: %s" % (where, error)) from None
+    fields = {name: record[name] for name in Card._fields if name in record}
+    return Card(**dict(fields, network=network, **numbers))
+
+
+def sha256_of(path):
+    """Of a model's file; of the saved_model.pb in a SavedModel, which holds the weights too."""
+    return sha256_of_file(os.path.join(path, SAVED_MODEL) if os.path.isdir(path) else path)

@@ -1,0 +1,141 @@
+"""What is kept of scores, below an output folder (by default the checkpoint's own).
+
+eval/                              TensorBoard events
+eval/<data set>-<split>-<H>x<W>/   <source>.csv: a line a picture; <source>.json: means, origin
+best/<metric>/                     the best checkpoint for that metric, and score.json
+"""
+
+import logging
+import os
+import shutil
+
+import numpy as np
+
+from mmnet import checkpoint, checkpoint_files
+from mmnet.config.resolve import RUN_FILE
+from mmnet.events import open_events, strip, write_events
+from mmnet.files import read_bytes, read_json, read_text, write_bytes, write_json, write_text
+from mmnet.network import shape_text
+from mmnet.scoring.report import HIGHER_IS_BETTER, Result, from_csv, published, tag, to_csv
+
+log = logging.getLogger(__name__)
+
+
+def record_path(output, data_set, target_shape, source):
+    """Where the record of a source on a data set lies, without its extension."""
+    folder = "%s-%s-%s" % (data_set.name, data_set.split, shape_text(target_shape))
+    name = os.path.basename(os.path.normpath(source)) if source else "untrained"
+    return os.path.join(output, "eval", folder, name)
+
+
+def read_record(path, source, identity):
+    """The Result that an earlier run wrote, or None: of this very source, pictures and settings.
+
+    A record that is damaged counts as none, with a warning.
+    """
+    if not os.path.exists(path + ".json"):
+        return None
+    try:
+        record = read_json(path + ".json")
+        if record.get("identity") != identity:
+            return None
+        stems, scores, shapes = from_csv(read_text(path + ".csv"))
+        means = record["scores"]
+        step = means["global_step"]
+        if len(stems) != means["pictures"] or len(scores) != sum("/" in name for name in means):
+            raise ValueError("%s.csv holds other pictures or scores" % path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("the record %s.json is damaged (%s): scored again", path, error)
+        return None
+    log.info("%s: scores read from %s.csv", source, path)
+    return Result(source, step, stems, scores, shapes)
+
+
+def write_records(result, evaluation, data_set, output, identity, copy=None):
+    """Write all that is kept of an evaluation; the record comes last: it says that all is there.
+
+    Args:
+        identity: what read_record compares, ready for JSON. copy: prefix of a copy of the
+            checkpoint, for best/; None keeps no best.
+    """
+    split = data_set.split
+    scalars = {name: value for name, value in published(result, split).items() if "/" in name}
+    path = record_path(output, data_set, result.shapes["target"], result.source)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    scalars["inference_time_ms/%s" % split] = evaluation.predict_ms
+    pictures = {
+        "example/%s/%d" % (split, index): strip(example.image, example.truth, example.alpha)
+        for index, example in enumerate(evaluation.examples)
+    }
+    writer = open_events(os.path.join(output, "eval"))
+    write_events(writer, result.global_step, scalars, pictures)
+    writer.close()
+    for key, values in result.scores.items() if copy else ():
+        score = {
+            "score": float(np.mean(values)),
+            "checkpoint": result.source,
+            "pictures": identity["pictures"],
+        }
+        name = tag(key, split, result.shapes).replace("/", "_")
+        keep_best(os.path.join(output, "best", name), score, copy, key[0] in HIGHER_IS_BETTER)
+    write_text(path + ".csv", to_csv(result))
+    write_json(path + ".json", {"identity": identity, "scores": published(result, split)})
+
+
+def keep_best(folder, score, copy, higher_is_better):
+    """Make ``folder`` hold the checkpoint at ``copy`` if its score beats the one there.
+
+    The new files come first, then score.json, which decides, then TensorFlow's ``checkpoint`` file,
+    and only then the old ones go: killed at any point, the folder holds the checkpoint that
+    score.json speaks of.
+    """
+    score_path = os.path.join(folder, "score.json")
+    name = os.path.basename(copy)
+    best = read_best(score_path)
+    better = True
+    if best is not None:
+        if best["pictures"] != score["pictures"]:
+            log.warning(
+                "%s was chosen on other pictures and stays as it is (--output FOLDER starts anew)",
+                folder,
+            )
+            return
+        gain = score["score"] - best["score"]
+        better = gain > 0 if higher_is_better else gain < 0
+        name = name if better else os.path.basename(best["checkpoint"])
+    if better:
+        os.makedirs(folder, exist_ok=True)
+        run = os.path.join(os.path.dirname(copy), RUN_FILE)
+        for path in [run] + checkpoint_files.files_of(copy):
+            if os.path.exists(path):
+                write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
+        write_json(score_path, score)
+        checkpoint.mark_latest(os.path.join(folder, name))
+    # The one before goes, also where a kill had left it.
+    for prefix in checkpoint_files.list_checkpoints(folder):
+        if os.path.basename(prefix) != name:
+            checkpoint_files.delete(prefix)
+
+
+def read_best(path):
+    """What a score.json says, or None where there is none or it is damaged, with a warning."""
+    if not os.path.exists(path):
+        return None
+    try:
+        best = read_json(path)
+        return {
+            "score": float(best["score"]),
+            "checkpoint": str(best["checkpoint"]),
+            "pictures": str(best["pictures"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s is damaged (%s): the best is chosen anew", path, error)
+        return None
+
+
+def copy_checkpoint(prefix, folder):
+    """Copy a checkpoint, and its run's settings where they are beside it; its prefix there."""
+    run = os.path.join(os.path.dirname(prefix), RUN_FILE)
+    for path in checkpoint_files.files_of(prefix) + [run] * os.path.exists(run):
+        shutil.copy(path, folder)
+    return os.path.join(folder, os.path.basename(prefix))

@@ -1,0 +1,57 @@
+"""The benchmark verb: models, training steps, the input of training, models on a phone."""
+
+import json
+
+from mmnet.benchmark.models import Load, benchmark, benchmark_text, to_json
+from mmnet.benchmark.phone import benchmark_on_phone, phone_text
+from mmnet.benchmark.training import benchmark_input, benchmark_steps, rates_text
+from mmnet.data.pairs import find_data_set
+from mmnet.device import Device, need_device
+from mmnet.network import decide
+
+
+def run(settings):
+    if settings.train or settings.input:
+        return run_training(settings)
+    if settings.adb:
+        return run_phone(settings)
+    rows = []
+    for threads in settings.threads:
+        for batch in settings.batch or (1,):
+            load = Load(threads, batch, settings.seconds)
+            for row in benchmark(settings.models, load, settings.wanted(), settings.use_ema):
+                rows.append(row)
+                if settings.json:
+                    print(to_json(row), flush=True)
+    if not settings.json:
+        print(benchmark_text(rows))
+    return 0
+
+
+def run_training(settings):
+    data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
+    network, device = decide(settings.wanted()), Device(settings.device)
+    need_device(device)
+    (batch,) = settings.batch or (32,)
+    if settings.train:
+        what = "whole training steps"
+        rows = benchmark_steps(data_set, network, batch=batch, turns=settings.turns, device=device)
+    else:
+        what = "input alone"
+        rows = benchmark_input(data_set, network, batch=batch, turns=settings.turns)
+    if settings.json:
+        for row in rows:
+            print(to_json(row))
+    else:
+        print(rates_text(rows, what))
+    return 0
+
+
+def run_phone(settings):
+    rows = list(benchmark_on_phone(settings.adb, settings.models, settings.threads))
+    if settings.json:
+        for row in rows:
+            print(json.dumps(row._asdict()))
+    else:
+        print(phone_text(rows))
+    return 0

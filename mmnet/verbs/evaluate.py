@@ -1,0 +1,118 @@
+"""The evaluate verb: score a source, or every checkpoint of a run as it appears; keep the best."""
+
+import json
+import logging
+import os
+import tempfile
+
+from mmnet import checkpoint
+from mmnet.data.pairs import find_data_set
+from mmnet.device import Device
+from mmnet.files import is_writable
+from mmnet.inference.checkpoints import CheckpointPredictor
+from mmnet.inference.open import load_weights, open_predictor
+from mmnet.scoring.evaluate import evaluate
+from mmnet.scoring.records import copy_checkpoint, read_record, record_path, write_records
+from mmnet.scoring.report import published, report_text, result_of
+from mmnet.weights.find import find_source, is_model
+
+log = logging.getLogger(__name__)
+
+
+def run(settings):
+    data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
+    watching = settings.valid_type == "loop"
+    for result in (score_all if watching else score_one)(settings, data_set):
+        if settings.json:
+            print(json.dumps(published(result, data_set.split)), flush=True)
+        else:
+            print(report_text(result, settings.worst), flush=True)
+    return 0
+
+
+def score_one(settings, data_set):
+    """Yield the Result of the source that the settings name."""
+    source = settings.checkpoint_path and find_source(settings.checkpoint_path)
+    predictor = open_predictor(
+        source and source.path,
+        settings.wanted(),
+        use_ema=settings.use_ema,
+        device=Device(settings.device),
+    )
+    output = settings.output
+    if output is None and source and source.kind == "checkpoint":
+        output = os.path.dirname(os.path.abspath(source.path))
+    yield score(settings, data_set, predictor, writable(output))
+
+
+def score_all(settings, data_set):
+    """Yield a Result for every checkpoint of a folder, lowest step first, and for new ones.
+
+    Those whose scores of the same pictures and settings are written already are read.
+    """
+    folder = settings.checkpoint_path
+    output, predictor = writable(settings.output or folder), None
+    for prefix in checkpoint.watch(folder, settings.watch_timeout):
+        try:
+            weights = load_weights(prefix, settings.wanted(), settings.use_ema)
+            identity = identity_of(settings, data_set, weights.network, weights.sha256)
+            result = None
+            if output:
+                path = record_path(output, data_set, settings.target_eval_shape, prefix)
+                result = read_record(path, prefix, identity)
+            if result is None:
+                predictor = predictor or CheckpointPredictor(
+                    weights.network, Device(settings.device)
+                )
+                predictor.load(weights)
+                result = score(settings, data_set, predictor, output)
+        except FileNotFoundError:
+            if os.path.exists(prefix + ".index"):
+                raise
+            log.warning("%s was deleted before it could be scored", prefix)
+            continue
+        yield result
+
+
+def score(settings, data_set, predictor, output):
+    """The Result of a Predictor, written below ``output`` unless that is None."""
+    is_checkpoint = predictor.source is not None and not is_model(predictor.source)
+    with tempfile.TemporaryDirectory() as folder:
+        # Scoring takes a while, and a trainer deletes its older checkpoints: best/ is filled from a
+        # copy.
+        copy = copy_checkpoint(predictor.source, folder) if is_checkpoint and output else None
+        evaluation = evaluate(
+            predictor,
+            data_set,
+            settings.target_eval_shape,
+            settings.batch_size,
+            settings.all_metrics,
+        )
+        result = result_of(predictor, evaluation)
+        if output:
+            identity = identity_of(settings, data_set, predictor.network, predictor.sha256)
+            write_records(result, evaluation, data_set, output, identity, copy)
+    return result
+
+
+def identity_of(settings, data_set, network, sha256):
+    """Tells scores from those of another source, other pictures or settings; ready for JSON."""
+    return {
+        "network": dict(network._asdict(), shape=list(network.shape)),
+        "source": sha256,
+        "use_ema": settings.use_ema,
+        "device": settings.device,  # another device's scores are not taken for this one's
+        "target_eval_shape": list(settings.target_eval_shape),
+        "all_metrics": settings.all_metrics,
+        "pictures": data_set.sha256,
+    }
+
+
+def writable(output):
+    """The folder, or None, with a warning, where it cannot be written."""
+    if output and not is_writable(output):
+        log.warning(
+            "%s cannot be written: the scores are printed only (--output FOLDER keeps them)", output
+        )
+        return None
+    return output

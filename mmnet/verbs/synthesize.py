@@ -1,0 +1,17 @@
+"""The synthesize verb: made-up portraits as a data set."""
+
+from mmnet.data.synthetic import synthesize
+from mmnet.files import need_writable
+
+
+def run(settings):
+    need_writable("--dataset_path", settings.dataset_path)
+    synthesize(
+        settings.dataset_path,
+        settings.dataset_split_name,
+        settings.pictures,
+        settings.seed,
+        settings.shape,
+    )
+    print("%d portraits in %s" % (settings.pictures, settings.dataset_path))
+    return 0
