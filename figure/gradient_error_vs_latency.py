@@ -1,11 +1,14 @@
 """Draws figure/gradient_error_vs_latency.png: the paper's table beside what was measured here.
 
-    python figure/gradient_error_vs_latency.py DATASET MODEL...    measures models on DATASET/test, keeps the figures in
-                                                                   gradient_error_vs_latency.json, and draws
-    python figure/gradient_error_vs_latency.py                     draws them again
+    python figure/gradient_error_vs_latency.py DATASET MODEL...
+        measures models on DATASET/test, keeps the figures in gradient_error_vs_latency.json, and
+        draws
+    python figure/gradient_error_vs_latency.py
+        draws them again
 
 scripts/draw_figures.sh exports the models and calls it.
 """
+
 import json
 import os
 import sys
@@ -16,64 +19,118 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-from mmnet.data.pairs import load_pairs  # noqa: E402
-from mmnet.delivery.benchmark import benchmark, machine  # noqa: E402
-from mmnet.delivery.models import open_model  # noqa: E402
-from mmnet.files import write_text  # noqa: E402
+from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
+from mmnet.data.pairs import find_data_set  # noqa: E402
+from mmnet.files import write_json  # noqa: E402
+from mmnet.inference.open import open_predictor  # noqa: E402
 from mmnet.scoring.evaluate import evaluate  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(HERE, "gradient_error_vs_latency.json")
-SHAPE = (800, 600)  # that the paper scores at
+SHAPE = (800, 600)  # the paper scores at this height and width
 
 # Table 3 of arXiv 1904.03816: model -> (latency in ms on a Snapdragon 820, gradient error x 1000).
-PAPER_MMNET = {"1.0": (129, 2.93), "0.75": (90, 2.99), "0.5": (61, 3.17), "1.4, 128": (55, 3.38), "1.0, 128": (32, 3.44),
-               "1.0, 8 bit": (98, 2.88)}
-PAPER_DEEPLAB = {"OS16 0.75": (146, 3.25), "OS16 0.5": (82, 3.36), "OS8 0.75, 128": (113, 3.53),
-                 "OS8 0.5, 128": (66, 3.61), "OS16 1.0, 128": (53, 3.68), "OS8 0.35, 128": (44, 3.72),
-                 "OS16 0.75, 128": (38, 3.77)}
+PAPER_MMNET = {
+    "1.0": (129, 2.93),
+    "0.75": (90, 2.99),
+    "0.5": (61, 3.17),
+    "1.4, 128": (55, 3.38),
+    "1.0, 128": (32, 3.44),
+    "1.0, 8 bit": (98, 2.88),
+}
+PAPER_DEEPLAB = {
+    "OS16 0.75": (146, 3.25),
+    "OS16 0.5": (82, 3.36),
+    "OS8 0.75, 128": (113, 3.53),
+    "OS8 0.5, 128": (66, 3.61),
+    "OS16 1.0, 128": (53, 3.68),
+    "OS8 0.35, 128": (44, 3.72),
+    "OS16 0.75, 128": (38, 3.77),
+}
 
 
-def measure(data_set, paths):
-    """Latency on one thread and gradient error of every model, with the machine's name."""
-    pairs = load_pairs(data_set, "test")
-    rows = {row.model: row for row in benchmark(paths)}
+def measure(dataset_path, paths, load=Load(threads=1)):
+    """Measure the latency and the gradient error of every model.
+
+    Args:
+        load: how the models are run for their latency.
+
+    Returns:
+        dict: what gradient_error_vs_latency.json holds, with the name of the machine.
+    """
+    data_set = find_data_set(dataset_path, "test")
+    rows = {row.model: row for row in benchmark(paths, load)}
     models = []
     for path in paths:
-        model = open_model(path)
-        scores = evaluate(model, pairs, model.size, SHAPE, batch_size=8).scores
-        models.append({"model": os.path.basename(os.path.normpath(path)), "median_ms": rows[path].median_ms,
-                       "p90_ms": rows[path].p90_ms, "gradient_error": float(scores["gauss_grad_%d_%d" % SHAPE].mean())})
-    return {"machine": machine(), "threads": 1, "pictures": len(pairs),
-            "data_set": os.path.basename(os.path.abspath(data_set)), "models": models}
+        scores = evaluate(open_predictor(path), data_set, SHAPE).scores
+        models.append(
+            {
+                "model": os.path.basename(os.path.normpath(path)),
+                "median_ms": rows[path].median_ms,
+                "p90_ms": rows[path].p90_ms,
+                "gradient_error": float(scores["gauss_grad", "target"].mean()),
+            }
+        )
+    return {
+        "machine": machine(),
+        "threads": load.threads,
+        "pictures": len(data_set),
+        "data_set": data_set.name,
+        "models": models,
+    }
 
 
 def draw(measured, path):
     figure, axes = plt.subplots(figsize=(9.5, 5.6))
     for points, label, style in (
-            (PAPER_MMNET, "paper: MMNet", {"marker": "s", "color": "#d9843b"}),
-            (PAPER_DEEPLAB, "paper: Mobile DeepLabv3", {"marker": "^", "color": "#b0b0b0"})):
-        axes.scatter(*zip(*points.values()), facecolors="none", edgecolors=style["color"], marker=style["marker"], s=48,
-                     linewidths=1.5, label=label + " (Snapdragon 820, the authors' kernels, DAPM test set)")
+        (PAPER_MMNET, "paper: MMNet", {"marker": "s", "color": "#d9843b"}),
+        (PAPER_DEEPLAB, "paper: Mobile DeepLabv3", {"marker": "^", "color": "#b0b0b0"}),
+    ):
+        axes.scatter(
+            *zip(*points.values()),
+            facecolors="none",
+            edgecolors=style["color"],
+            marker=style["marker"],
+            s=48,
+            linewidths=1.5,
+            label=label + " (Snapdragon 820, the authors' kernels, DAPM test set)",
+        )
         for name, (x, y) in points.items():
-            axes.annotate(name, (x, y), (6, 3), textcoords="offset points", fontsize=8, color="#666666")
+            axes.annotate(
+                name, (x, y), (6, 3), textcoords="offset points", fontsize=8, color="#666666"
+            )
     models = sorted(measured["models"], key=lambda model: model["median_ms"])
     ours = [(model["median_ms"], 1e3 * model["gradient_error"]) for model in models]
     label = "measured: MMNet 1.0 (%s, 1 thread; %d portraits of %s/test)" % (
-        measured["machine"].split(", Linux")[0], measured["pictures"], measured["data_set"])
+        measured["machine"].split(", Linux")[0],
+        measured["pictures"],
+        measured["data_set"],
+    )
     axes.scatter(*zip(*ours), color="#2f6ea5", s=48, zorder=3, label=label)
-    for index, (model, point) in enumerate(zip(models, ours)):  # close neighbours: one name up, one down
-        axes.annotate(model["model"], point, (3, -6 if index % 2 else 6), textcoords="offset points", fontsize=8.5,
-                      color="#2f6ea5", rotation=-35 if index % 2 else 35, rotation_mode="anchor",
-                      va="top" if index % 2 else "bottom")
+    # Neighbours can be close, so names go up and down in turn.
+    for index, (model, point) in enumerate(zip(models, ours)):
+        axes.annotate(
+            model["model"],
+            point,
+            (3, -6 if index % 2 else 6),
+            textcoords="offset points",
+            fontsize=8.5,
+            color="#2f6ea5",
+            rotation=-35 if index % 2 else 35,
+            rotation_mode="anchor",
+            va="top" if index % 2 else "bottom",
+        )
     axes.set_xscale("log")
     axes.set_xticks([5, 10, 20, 50, 100, 150])
     axes.get_xaxis().set_major_formatter(ScalarFormatter())
     axes.minorticks_off()
     axes.set_xlabel("latency of one picture, ms")
     axes.set_ylabel("gradient error x 1000 at 800 x 600")
-    axes.set_title("Gradient error against latency\n(machines and test sets differ: compare within a series only)",
-                   fontsize=11)
+    axes.set_title(
+        "Gradient error against latency\n"
+        "(machines and test sets differ: compare within a series only)",
+        fontsize=11,
+    )
     axes.grid(True, color="#e8e8e8")
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -87,6 +144,6 @@ if __name__ == "__main__":
     if len(sys.argv) == 2:
         sys.exit(__doc__)
     if len(sys.argv) > 2:
-        write_text(KEPT, json.dumps(measure(sys.argv[1], sys.argv[2:]), indent=1) + "\n")
+        write_json(KEPT, measure(sys.argv[1], sys.argv[2:]))
     with open(KEPT) as file:
         draw(json.load(file), os.path.join(HERE, "gradient_error_vs_latency.png"))

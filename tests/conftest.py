@@ -1,24 +1,31 @@
 import os
+from functools import lru_cache
 
 import pytest
+
+from mmnet.network import Network
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
 
-SMALL = {"width_multiplier": 0.25, "size": 64}  # a network that is built and run in a moment
+SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a moment
+SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
 
 
 @pytest.fixture(scope="session")
 def test_data():
     """Folder with published checkpoints, golden values and real portraits."""
     if not os.path.isdir(os.path.join(TEST_DATA, "golden")):
-        pytest.skip("no published checkpoints and real portraits: set MMNET_TEST_DATA or put them into ../shared")
+        pytest.skip(
+            "no published checkpoints and real portraits: set MMNET_TEST_DATA or put them into "
+            "../shared"
+        )
     return TEST_DATA
 
 
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory):
-    """A data set of six small made-up portraits, with a space in its path; tests do not write into it."""
+    """A data set of six small made-up portraits, a space in its path; no test writes into it."""
     from mmnet.data.synthetic import synthesize
 
     folder = str(tmp_path_factory.mktemp("made up"))
@@ -27,15 +34,26 @@ def portraits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def portrait_set(portraits):
+    """The DataSet of ``portraits``."""
+    from mmnet.data.pairs import find_data_set
+
+    return find_data_set(portraits, "test")
+
+
+@pytest.fixture(scope="session")
 def write_checkpoints(tmp_path_factory):
-    """Write checkpoints of a small network (SMALL), of different random weights, into a new folder: steps -> folder."""
+    """Write checkpoints of SMALL, of different random weights, into a new folder: steps -> folder.
+
+    TensorFlow's own Saver writes them.
+    """
     from mmnet.compat import tf
+    from mmnet.networks.build import build, input_shape
     from mmnet.networks.layers import INFERENCE
-    from mmnet.networks.mmnet import mmnet
 
     graph = tf.Graph()
     with graph.as_default():
-        mmnet(tf.placeholder(tf.float32, [None, SMALL["size"], SMALL["size"], 3]), INFERENCE, SMALL["width_multiplier"])
+        build(SMALL, tf.placeholder(tf.float32, input_shape(SMALL)), INFERENCE)
         step = tf.get_variable("global_step", [], tf.int64, tf.zeros_initializer(), trainable=False)
         new_step = tf.placeholder(tf.int64, [])
         set_step = step.assign(new_step)
@@ -48,13 +66,69 @@ def write_checkpoints(tmp_path_factory):
             for number in steps:
                 session.run(initializer)
                 session.run(set_step, {new_step: number})
-                saver.save(session, os.path.join(folder, "MMNetModel"), global_step=number, write_meta_graph=False)
+                prefix = os.path.join(folder, "MMNetModel")
+                saver.save(session, prefix, global_step=number, write_meta_graph=False)
         return folder
+
     return write
+
+
+@pytest.fixture(scope="session")
+def lively_weights(tmp_path_factory):
+    """Weights of SMALL, from a checkpoint, whose alphas differ from pixel to pixel."""
+    from lively import write_lively
+
+    return write_lively(str(tmp_path_factory.mktemp("a lively run")))
+
+
+@pytest.fixture(scope="session")
+def lively_images():
+    """Four made-up portraits as SMALL takes them: float32 [4,64,64,3] 0..255."""
+    from mmnet.export.export import pictures_to_compare
+
+    return pictures_to_compare(None, SMALL)
+
+
+@pytest.fixture(scope="session")
+def lively_predictor(lively_weights, lively_images):
+    """A CheckpointPredictor with lively_weights; no test loads others into it."""
+    from mmnet.export.export import EXACT
+    from mmnet.inference.checkpoints import open_weights
+
+    predictor = open_weights(lively_weights, EXACT)
+    assert predictor(lively_images).std() > 0.015
+    return predictor
+
+
+@pytest.fixture(scope="session")
+def graph_of(lively_weights):
+    """Inference graphs of lively_weights: preprocess, output_type -> GraphDef, built once each."""
+    from mmnet.compat import tf
+    from mmnet.networks.frozen import inference_graph
+
+    @lru_cache(maxsize=None)
+    def build(preprocess, output_type):
+        values = lively_weights.values
+        return inference_graph(SMALL, values, preprocess=preprocess, output_type=output_type)
+
+    def graph_of(preprocess="inside", output_type="probabilities"):
+        graph_def = tf.GraphDef()  # a copy: importing it writes default attributes into it
+        graph_def.CopyFrom(build(preprocess, output_type))
+        return graph_def
+
+    return graph_of
+
+
+@pytest.fixture(scope="session")
+def delivered(lively_weights, tmp_path_factory):
+    """Models made of lively_weights, each once: lively.Delivered."""
+    from lively import Delivered
+
+    return Delivered(lively_weights, str(tmp_path_factory.mktemp("some models")))
 
 
 def pytest_terminal_summary(terminalreporter):
     stats = terminalreporter.stats
-    counts = [len(stats.get("passed", [])), len(stats.get("failed", [])) + len(stats.get("error", [])),
-              len(stats.get("skipped", []))]
-    terminalreporter.write_line("%d passed, %d failed, %d skipped" % tuple(counts))
+    failed = len(stats.get("failed", [])) + len(stats.get("error", []))
+    counts = (len(stats.get("passed", [])), failed, len(stats.get("skipped", [])))
+    terminalreporter.write_line("%d passed, %d failed, %d skipped" % counts)

@@ -3,15 +3,20 @@ import numpy as np
 import pytest
 
 from mmnet.data import augment as module
-from mmnet.data.augment import IMAGE_CHANGES, POLICIES, augment, draw_warp, sample_side
+from mmnet.data.augment import IMAGE_CHANGES, POLICIES, augment, draw_warp, sample_shape
 
-SIZE = 64
 PUBLISHED = "resize_random_scale_crop_flip_rotate"
-SIDE = sample_side(SIZE, PUBLISHED)
+SHAPE = (64, 64)
+SAMPLE = sample_shape(SHAPE, PUBLISHED)
+SHAPES = [SHAPE, (64, 96), (128, 64)]
+BY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
 
 
 class Drawn:
-    """Gives chosen numbers in place of random ones: stretch x, stretch y, left, top, flip, turn, angle (each 0..1)."""
+    """Gives chosen numbers in place of random ones, each 0..1.
+
+    They are stretch x, stretch y, left, top, flip, turn, angle.
+    """
 
     def __init__(self, *numbers):
         self.numbers = np.array(numbers)
@@ -21,53 +26,78 @@ class Drawn:
         return self.numbers
 
 
-def blobs(seed, side=SIDE, channels=3):
+def blobs(seed, shape=SAMPLE, channels=3):
     """A smooth random picture uint8."""
-    picture = np.random.RandomState(seed).randint(0, 256, (side // 6, side // 6, channels)).astype(np.uint8)
-    return cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC)
+    small = (shape[0] // 6, shape[1] // 6, channels)
+    picture = np.random.RandomState(seed).randint(0, 256, small).astype(np.uint8)
+    return cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_CUBIC)
 
 
-def sample_like_mask(seed=0):
+def sample_like_mask(seed=0, shape=SAMPLE):
     """An image whose three channels equal its mask."""
-    mask = blobs(seed, channels=1)
+    mask = blobs(seed, shape, channels=1)
     return np.dstack([mask] * 3), mask
 
 
-def warps(count):
-    """(stretch x, stretch y, flipped, degrees) of each of ``count`` published warps, read back from the matrices."""
+def corners_of(shape):
+    """The corner pixels (x, y, 1) of a picture [3,4]."""
+    bottom, right = shape[0] - 1, shape[1] - 1
+    return np.array([[0, 0, 1], [right, 0, 1], [0, bottom, 1], [right, bottom, 1]]).T
+
+
+def ends_of(shape):
+    """The last x and the last y of a picture."""
+    return np.array([shape[1] - 1, shape[0] - 1])
+
+
+def warps(count, shape):
+    """(stretch x, stretch y, flipped, degrees) of each of ``count`` published warps.
+
+    They are read back from the matrices.
+    """
+    sample = sample_shape(shape, PUBLISHED)
+    ratio = ends_of(sample) / ends_of(shape)
+    aspect = (shape[1] - 1) / (shape[0] - 1)
     rows = []
     for seed in range(count):
-        linear = draw_warp(np.random.RandomState(seed), SIDE, SIZE)[:, :2]
+        linear = draw_warp(np.random.RandomState(seed), sample, shape)[:, :2] / ratio[:, None]
         angle = np.arctan2(-linear[1, 0], linear[1, 1])
-        zoom = np.cos(angle) + abs(np.sin(angle))
+        zoom = np.cos(angle) + abs(np.sin(angle)) * max(aspect, 1 / aspect)
         lengths = np.linalg.norm(linear, axis=1) * zoom
-        rows.append(np.append((SIDE - 1) / (SIZE - 1) / lengths, [np.linalg.det(linear) < 0, np.degrees(angle)]))
+        rows.append(np.append(1 / lengths, [np.linalg.det(linear) < 0, np.degrees(angle)]))
     return np.array(rows)
 
 
-def test_sample_side():
-    assert [sample_side(size, PUBLISHED) for size in (256, 224, 20, 100)] == [295, 258, 23, 115]
-    assert sample_side(256, "rich") == 295
-    assert sample_side(256, "resize_bilinear") == 256
+def test_sample_shape():
+    sides = [sample_shape((size, size), PUBLISHED) for size in (256, 224, 20, 100)]
+    assert sides == [(295, 295), (258, 258), (23, 23), (115, 115)]
+    assert sample_shape((256, 256), "rich") == (295, 295)
+    assert sample_shape((256, 256), "resize_bilinear") == (256, 256)
+    assert sample_shape((256, 224), PUBLISHED) == sample_shape([256, 224], "rich") == (295, 258)
+    assert sample_shape([288, 480], "resize_bilinear") == (288, 480)
 
 
 def test_unknown_policies_are_named():
-    with pytest.raises(ValueError, match="resize_bilinear, resize_random_scale_crop_flip_rotate, rich, not 'strong'"):
-        augment(*sample_like_mask(), np.random.RandomState(0), SIZE, "strong")
+    known = "resize_bilinear, resize_random_scale_crop_flip_rotate, rich, not 'strong'"
+    with pytest.raises(ValueError, match=known):
+        augment(*sample_like_mask(), np.random.RandomState(0), SHAPE, "strong")
     with pytest.raises(ValueError, match="not 'strong'"):
-        sample_side(256, "strong")
+        sample_shape((256, 256), "strong")
 
 
+@BY_SHAPE
 @pytest.mark.parametrize("policy", POLICIES)
-def test_shape_type_and_repeatability(policy):
-    side = sample_side(SIZE, policy)
-    image, mask = blobs(1, side), blobs(2, side, 1)
+def test_shape_type_and_repeatability(policy, shape):
+    sample = sample_shape(shape, policy)
+    image, mask = blobs(1, sample), blobs(2, sample, 1)
     kept = image.copy(), mask.copy()
     for picture in (image, mask):
         picture.flags.writeable = False  # as samples are
     for seed in range(20):
-        once, again = (augment(image, mask, np.random.RandomState(seed), SIZE, policy) for _ in range(2))
-        assert once[0].shape == (SIZE, SIZE, 3) and once[1].shape == (SIZE, SIZE)
+        once, again = (
+            augment(image, mask, np.random.RandomState(seed), shape, policy) for _ in range(2)
+        )
+        assert once[0].shape == shape + (3,) and once[1].shape == shape
         assert once[0].dtype == once[1].dtype == np.uint8
         np.testing.assert_array_equal(once[0], again[0])
         np.testing.assert_array_equal(once[1], again[1])
@@ -75,80 +105,116 @@ def test_shape_type_and_repeatability(policy):
     np.testing.assert_array_equal(mask, kept[1])
 
 
-def test_resize_draws_nothing_and_changes_nothing_at_its_size():
-    image, mask = blobs(0, SIZE), blobs(1, SIZE, 1)
-    result = augment(image, mask, None, SIZE, "resize_bilinear")
+@BY_SHAPE
+def test_resize_draws_nothing_and_changes_nothing_at_its_shape(shape):
+    image, mask = blobs(0, shape), blobs(1, shape, 1)
+    result = augment(image, mask, None, shape, "resize_bilinear")
     np.testing.assert_array_equal(result[0], image)
     np.testing.assert_array_equal(result[1], mask)
-    smaller = augment(image, mask, None, 32, "resize_bilinear")
-    assert smaller[0].shape == (32, 32, 3) and smaller[1].dtype == np.uint8
+    smaller = augment(image, mask, None, (32, 48), "resize_bilinear")
+    assert smaller[0].shape == (32, 48, 3) and smaller[1].dtype == np.uint8
     assert smaller[0][-1, -1].tolist() == image[-1, -1].tolist()
 
 
-def test_image_and_mask_move_together_exactly():
+@BY_SHAPE
+def test_image_and_mask_move_together_exactly(shape):
+    sample = sample_like_mask(shape=sample_shape(shape, PUBLISHED))
     for seed in range(60):
-        image, mask = augment(*sample_like_mask(), np.random.RandomState(seed), SIZE, PUBLISHED)
+        image, mask = augment(*sample, np.random.RandomState(seed), shape, PUBLISHED)
         for channel in range(3):
             np.testing.assert_array_equal(image[..., channel], mask)
 
 
-def test_without_any_change_it_is_a_resize():
-    image, mask = blobs(0), blobs(1, channels=1)
-    plain = augment(image, mask, Drawn(0, 0, 0, 0, 1, 1, 0), SIZE, PUBLISHED)
-    expected = augment(image, mask, None, SIZE, "resize_bilinear")
+@BY_SHAPE
+def test_without_any_change_it_is_a_resize(shape):
+    sample = sample_shape(shape, PUBLISHED)
+    image, mask = blobs(0, sample), blobs(1, sample, channels=1)
+    plain = augment(image, mask, Drawn(0, 0, 0, 0, 1, 1, 0), shape, PUBLISHED)
+    expected = augment(image, mask, None, shape, "resize_bilinear")
     for picture, resized in zip(plain, expected):
-        assert np.abs(picture.astype(int) - resized).max() <= 4  # OpenCV's warp places pixels to 1/32
-    flipped = augment(image, mask, Drawn(0, 0, 0, 0, 0, 1, 0), SIZE, PUBLISHED)
+        # OpenCV's warp places pixels to 1/32.
+        assert np.abs(picture.astype(int) - resized).max() <= 4
+    flipped = augment(image, mask, Drawn(0, 0, 0, 0, 0, 1, 0), shape, PUBLISHED)
     for picture, other in zip(flipped, plain):
         assert np.abs(picture[:, ::-1].astype(int) - other).max() <= 4
 
 
-def test_the_crop_lies_where_it_was_drawn():
-    across = np.tile(np.linspace(0, 255, SIDE), (SIDE, 1)).astype(np.uint8)
+@BY_SHAPE
+def test_the_crop_lies_where_it_was_drawn(shape):
+    height, width = sample_shape(shape, PUBLISHED)
+    across = np.tile(np.linspace(0, 255, width), (height, 1)).astype(np.uint8)
+    down = np.tile(np.linspace(0, 255, height)[:, None], (1, width)).astype(np.uint8)
     for left in (0, 0.5, 1):
-        result = augment(np.dstack([across] * 3), across.T.copy(), Drawn(1, 1, left, 0.5, 1, 1, 0), SIZE, PUBLISHED)
+        drawn = Drawn(1, 1, left, 0.5, 1, 1, 0)
+        result = augment(np.dstack([across] * 3), down, drawn, shape, PUBLISHED)
         row, column = result[0][20, :, 0].astype(float), result[1][:, 20].astype(float)
         assert row[-1] - row[0] == pytest.approx(255 / 1.15, abs=2)
         assert row[0] == pytest.approx(left * 255 * (1 - 1 / 1.15), abs=2)
+        assert column[-1] - column[0] == pytest.approx(255 / 1.15, abs=2)
         assert column[0] == pytest.approx(0.5 * 255 * (1 - 1 / 1.15), abs=2)
 
 
-def test_a_rotation_turns_about_the_centre():
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    mask = np.zeros((SIDE, SIDE), np.uint8)
-    mask[SIDE // 2 - 2:SIDE // 2 + 2] = 255  # a level bar
+@BY_SHAPE
+def test_a_rotation_turns_about_the_centre(shape):
+    height, width = sample_shape(shape, PUBLISHED)
+    image = np.zeros((height, width, 3), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 2 - 2 : height // 2 + 2] = 255  # a level bar
     angles = []
     for angle in (0, 1):
-        turned = augment(image, mask, Drawn(0, 0, 0, 0, 1, 0, angle), SIZE, PUBLISHED)[1]
+        turned = augment(image, mask, Drawn(0, 0, 0, 0, 1, 0, angle), shape, PUBLISHED)[1]
         y, x = np.nonzero(turned > 127)
-        slope, middle = np.polyfit(x - (SIZE - 1) / 2, y, 1)
+        slope, middle = np.polyfit(x - (shape[1] - 1) / 2, y, 1)
         angles.append(np.degrees(np.arctan(slope)))
-        assert middle == pytest.approx((SIZE - 1) / 2, abs=0.7)
+        assert middle == pytest.approx((shape[0] - 1) / 2, abs=0.7)
     assert sorted(angles) == pytest.approx([-15, 15], abs=1)
 
 
-def test_no_dark_corners_at_any_angle(monkeypatch):
-    monkeypatch.setattr(module, "BORDER", cv2.BORDER_CONSTANT)  # black: shows every pixel from outside
-    white = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    corners = np.array([[0, 0, 1], [SIZE - 1, 0, 1], [0, SIZE - 1, 1], [SIZE - 1, SIZE - 1, 1]]).T
+@BY_SHAPE
+def test_no_dark_corners_at_any_angle(monkeypatch, shape):
+    # Black shows every pixel from outside.
+    monkeypatch.setattr(module, "BORDER", cv2.BORDER_CONSTANT)
+    sample = sample_shape(shape, PUBLISHED)
+    white = np.full(sample + (3,), 255, np.uint8)
+    corners, ends = corners_of(shape), ends_of(sample)[:, None]
     for angle in np.linspace(0, 1, 31):
         for place in ((0, 0, 0, 0, 0), (1, 1, 0, 0, 1), (1, 0, 1, 1, 0), (1, 1, 1, 1, 1)):
             drawn = Drawn(*place, 0, angle)
-            places = draw_warp(drawn, SIDE, SIZE) @ corners
-            assert places.min() > -1e-9 and places.max() < SIDE - 1 + 1e-9
-            image, mask = augment(white, white[..., 0], drawn, SIZE, PUBLISHED)
+            places = draw_warp(drawn, sample, shape) @ corners
+            assert places.min() > -1e-9 and (places < ends + 1e-9).all()
+            image, mask = augment(white, white[..., 0], drawn, shape, PUBLISHED)
             assert image.min() >= 254 and mask.min() >= 254
 
 
-def test_the_square_cut_from_a_rotation_is_the_largest():
+@BY_SHAPE
+def test_the_rectangle_cut_from_a_rotation_is_the_largest(shape):
+    sample = sample_shape(shape, PUBLISHED)
     for angle in (0, 0.2, 0.9):
-        places = draw_warp(Drawn(0, 0, 0, 0, 1, 0, angle), SIDE, SIZE) @ np.array(
-            [[0, 0, 1], [SIZE - 1, 0, 1], [0, SIZE - 1, 1], [SIZE - 1, SIZE - 1, 1]]).T
-        np.testing.assert_allclose([places.min(), places.max()], [0, SIDE - 1], atol=1e-9)  # it touches the edge
+        places = draw_warp(Drawn(0, 0, 0, 0, 1, 0, angle), sample, shape) @ corners_of(shape)
+        touched = [
+            np.allclose([along.min(), along.max()], [0, end], rtol=0, atol=1e-9)
+            for along, end in zip(places, ends_of(sample))
+        ]
+        assert all(touched) if shape[0] == shape[1] else any(touched)  # it touches the edge
+        assert (places > -1e-9).all() and (places < ends_of(sample)[:, None] + 1e-9).all()
 
 
-def test_how_often_and_how_far():
-    stretch_x, stretch_y, flipped, degrees = warps(2000).T
+@BY_SHAPE
+def test_a_turned_picture_keeps_its_proportions(shape):
+    """In the result's own pixels, a turn is a turn: both axes stay as long and at right angles."""
+    sample = sample_shape(shape, PUBLISHED)
+    ratio = ends_of(sample) / ends_of(shape)
+    for flip in (0, 1):
+        for angle in (0, 0.3, 0.9):
+            warp = draw_warp(Drawn(0, 0, 0, 0, flip, 0, angle), sample, shape)
+            linear = warp[:, :2] / ratio[:, None]
+            squared = linear @ linear.T
+            np.testing.assert_allclose(squared, np.eye(2) * squared[0, 0], rtol=0, atol=1e-12)
+
+
+@BY_SHAPE
+def test_how_often_and_how_far(shape):
+    stretch_x, stretch_y, flipped, degrees = warps(2000, shape).T
     for stretch in (stretch_x, stretch_y):
         assert stretch.min() >= 1 - 1e-9 and stretch.max() <= 1.15 + 1e-9
         assert stretch.mean() == pytest.approx(1.075, abs=0.004)
@@ -161,20 +227,26 @@ def test_how_often_and_how_far():
     assert np.abs(degrees[turned]).mean() == pytest.approx(7.5, abs=0.5)
 
 
-def test_rich_leaves_the_mask_to_geometry():
-    image, mask = blobs(0), blobs(1, channels=1)
+@BY_SHAPE
+def test_rich_leaves_the_mask_to_geometry(shape):
+    sample = sample_shape(shape, PUBLISHED)
+    image, mask = blobs(0, sample), blobs(1, sample, channels=1)
     changed = 0
     for seed in range(60):
-        published = augment(image, mask, np.random.RandomState(seed), SIZE, PUBLISHED)
-        rich = augment(image, mask, np.random.RandomState(seed), SIZE, "rich")
+        published = augment(image, mask, np.random.RandomState(seed), shape, PUBLISHED)
+        rich = augment(image, mask, np.random.RandomState(seed), shape, "rich")
         np.testing.assert_array_equal(rich[1], published[1])
         changed += (rich[0] != published[0]).any()
     assert 45 < changed < 60
 
 
-@pytest.mark.parametrize("change", [change for _, change in IMAGE_CHANGES], ids=lambda change: change.__name__)
-def test_each_image_change(change):
-    image, mask = blobs(0, 256), blobs(1, 256, 1)
+CHANGES = [change for _, change in IMAGE_CHANGES]
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 192)])
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_each_image_change(change, shape):
+    image, mask = blobs(0, shape), blobs(1, shape, 1)
     kept = mask.copy()
     results = []
     for seed in range(10):
@@ -188,8 +260,9 @@ def test_each_image_change(change):
     assert np.mean(results) == pytest.approx(image.mean(), abs=15)  # a change, not a ruin
 
 
-def test_background_keeps_the_person():
-    image, mask = blobs(0, SIZE), np.zeros((SIZE, SIZE), np.uint8)
+@BY_SHAPE
+def test_background_keeps_the_person(shape):
+    image, mask = blobs(0, shape), np.zeros(shape, np.uint8)
     mask[:, :20], mask[:, 20:30] = 255, 128
     for seed in range(10):
         result = module.background(image, mask, np.random.RandomState(seed)).astype(int)
@@ -198,10 +271,12 @@ def test_background_keeps_the_person():
         assert np.abs(np.diff(scene, axis=1)).max() < 10 and (scene != image[:, 40:]).any()
 
 
-def test_cut_out_is_one_rectangle():
-    image, mask = np.full((SIZE, SIZE, 3), 7, np.uint8), np.zeros((SIZE, SIZE), np.uint8)
+@BY_SHAPE
+def test_cut_out_is_one_rectangle(shape):
+    image, mask = np.full(shape + (3,), 7, np.uint8), np.zeros(shape, np.uint8)
     for seed in range(20):
-        y, x = np.nonzero((module.cut_out(image.copy(), mask, np.random.RandomState(seed)) != 7).any(axis=2))
-        height, width = np.ptp(y) + 1, np.ptp(x) + 1
-        assert 0.08 * SIZE <= min(height, width) and max(height, width) <= 0.4 * SIZE
-        assert len(y) == height * width
+        result = module.cut_out(image.copy(), mask, np.random.RandomState(seed))
+        y, x = np.nonzero((result != 7).any(axis=2))
+        for extent, side in ((np.ptp(y) + 1, shape[0]), (np.ptp(x) + 1, shape[1])):
+            assert 0.08 * side <= extent <= 0.4 * side
+        assert len(y) == (np.ptp(y) + 1) * (np.ptp(x) + 1)

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import os
 import shutil
@@ -8,26 +9,26 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mmnet.data.augment import POLICIES, sample_side
+from mmnet.data.augment import POLICIES, sample_shape
 from mmnet.data.batches import BLOCK, batches
-from mmnet.data.pairs import find_pairs
+from mmnet.data.pairs import find_data_set
 from mmnet.data.samples import open_samples
 
-SIZE = 32
+SHAPE, WIDE = (32, 32), (32, 64)
 PUBLISHED = "resize_random_scale_crop_flip_rotate"
 
 
 class Numbers:
-    """A data set whose samples are of one value, their own number modulo 256."""
+    """Samples of one value, their own number modulo 256."""
 
-    def __init__(self, count, side=SIZE):
-        self.count, self.side = count, side
+    def __init__(self, count, shape=SHAPE):
+        self.count, self.shape = count, shape
 
     def __len__(self):
         return self.count
 
     def __getitem__(self, index):
-        mask = np.full((self.side, self.side), index % 256, np.uint8)
+        mask = np.full(self.shape, index % 256, np.uint8)
         return np.dstack([mask] * 3), mask
 
 
@@ -39,10 +40,10 @@ def take(count, *args, **options):
         generator.close()
 
 
-def numbers(count, lengths, batch_size=8, seed=1, size=1, **options):
+def numbers(count, lengths, batch_size=8, seed=1, shape=(1, 1), **options):
     """The indices of ``count`` batches of tiny pictures, flat."""
-    data_sets = [Numbers(length, size) for length in lengths]
-    taken = take(count, data_sets, size, "resize_bilinear", batch_size, seed, **options)
+    data_sets = [Numbers(length, shape) for length in lengths]
+    taken = take(count, data_sets, shape, "resize_bilinear", batch_size, seed=seed, **options)
     return [index for batch in taken for index in batch.indices]
 
 
@@ -55,21 +56,26 @@ def assert_equal(batches_, others):
 
 
 @pytest.fixture(scope="module")
-def samples(portraits):
-    return open_samples(find_pairs(portraits, "test")[0], sample_side(SIZE, PUBLISHED))
+def samples(portrait_set):
+    return open_samples(portrait_set, sample_shape(SHAPE, PUBLISHED))
 
 
-def test_a_batch(samples):
-    batch, second = take(2, [samples], SIZE, PUBLISHED, 4, seed=3)
-    assert batch.images.shape == (4, SIZE, SIZE, 3) and batch.masks.shape == (4, SIZE, SIZE)
+@pytest.mark.parametrize("shape", [SHAPE, WIDE])
+def test_a_batch(portrait_set, shape):
+    samples = open_samples(portrait_set, sample_shape(shape, PUBLISHED))
+    batch, second = take(2, [samples], shape, PUBLISHED, 4, seed=3)
+    assert batch.images.shape == (4,) + shape + (3,) and batch.masks.shape == (4,) + shape
     assert batch.images.dtype == batch.masks.dtype == np.uint8
     assert batch.epoch == 4 / 6 and second.epoch == 8 / 6
     assert all(data_set == 0 and 0 <= index < 6 for data_set, index in batch.indices)
     assert not np.shares_memory(batch.images, second.images)
 
 
-def test_pictures_belong_to_their_indices():
-    for batch in take(4, [Numbers(5), Numbers(7)], SIZE, "resize_bilinear", 4, seed=0):
+@pytest.mark.parametrize("shape", [SHAPE, WIDE])
+def test_pictures_belong_to_their_indices(shape):
+    data_sets = [Numbers(5, shape), Numbers(7, shape)]
+    for batch in take(4, data_sets, shape, "resize_bilinear", 4, seed=0):
+        assert batch.masks.shape == (4,) + shape
         for image, mask, (_, index) in zip(batch.images, batch.masks, batch.indices):
             assert (image == index).all() and (mask == index).all()
 
@@ -77,7 +83,7 @@ def test_pictures_belong_to_their_indices():
 def test_every_picture_exactly_once_an_epoch_and_none_dropped():
     given = numbers(35, [7, 3], batch_size=4)  # 14 epochs of 10 pictures in batches of 4
     everything = sorted([(0, index) for index in range(7)] + [(1, index) for index in range(3)])
-    epochs = [given[start:start + 10] for start in range(0, 140, 10)]
+    epochs = [given[start : start + 10] for start in range(0, 140, 10)]
     assert all(sorted(epoch) == everything for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 14  # each in an order of its own
 
@@ -89,27 +95,34 @@ def test_a_batch_larger_than_the_data_set():
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("weights", [None, [1, 3]])
-def test_same_seed_same_batches_whatever_the_workers(portraits, policy, weights):
-    pairs = find_pairs(portraits, "test")[0]
-    data_sets = [open_samples(part, sample_side(SIZE, policy)) for part in (pairs[:4], pairs[4:])]
-    unbroken = take(6, data_sets, SIZE, policy, 5, 7, weights=weights)
+@pytest.mark.parametrize("shape", [SHAPE, WIDE])
+def test_same_seed_same_batches_whatever_the_workers(portrait_set, policy, weights, shape):
+    pairs = portrait_set.pairs
+    parts = [dataclasses.replace(portrait_set, pairs=part) for part in (pairs[:4], pairs[4:])]
+    data_sets = [open_samples(part, sample_shape(shape, policy)) for part in parts]
+
+    def taken(count, seed=7, **options):
+        return take(count, data_sets, shape, policy, 5, seed=seed, weights=weights, **options)
+
+    unbroken = taken(6)
     for workers in (1, 5):
-        assert_equal(take(6, data_sets, SIZE, policy, 5, 7, weights=weights, workers=workers), unbroken)
-    assert_equal(take(2, data_sets, SIZE, policy, 5, 7, start=4, weights=weights), unbroken[4:])
-    other = take(6, data_sets, SIZE, policy, 5, 8, weights=weights)
+        assert_equal(taken(6, workers=workers), unbroken)
+    assert_equal(taken(2, start=4), unbroken[4:])
+    other = taken(6, seed=8)
     assert any((batch.images != another.images).any() for batch, another in zip(unbroken, other))
 
 
 def test_a_late_start_costs_nothing():
     begun = time.time()
-    late = numbers(1, [7, 3], start=10 ** 8) + numbers(1, [7, 3], start=10 ** 8, weights=[1, 2])
+    late = numbers(1, [7, 3], start=10**8) + numbers(1, [7, 3], start=10**8, weights=[1, 2])
     assert len(late) == 16 and time.time() - begun < 1
-    assert numbers(3, [7, 300], start=1000 * 3, weights=[1, 2])[8:] == numbers(2, [7, 300], start=3001, weights=[1, 2])
+    early = numbers(3, [7, 300], start=1000 * 3, weights=[1, 2])
+    assert early[8:] == numbers(2, [7, 300], start=3001, weights=[1, 2])
 
 
 def test_a_picture_is_augmented_anew_each_time(samples):
     pictures = {}
-    for batch in take(9, [samples], SIZE, PUBLISHED, 4, seed=0):
+    for batch in take(9, [samples], SHAPE, PUBLISHED, 4, seed=0):
         for image, index in zip(batch.images, batch.indices):
             pictures.setdefault(index, set()).add(image.tobytes())
     assert [len(different) for different in pictures.values()] == [6] * 6
@@ -118,13 +131,16 @@ def test_a_picture_is_augmented_anew_each_time(samples):
 def test_weights_are_kept_in_every_thousand():
     given = numbers(BLOCK // 8 * 4, [50, 9], weights=[1, 3])
     for start in range(0, 4 * BLOCK, BLOCK):
-        assert Counter(data_set for data_set, _ in given[start:start + BLOCK]) == {0: 250, 1: 750}
-    assert [number for number, _ in given[:BLOCK]] != [number for number, _ in given[BLOCK:2 * BLOCK]]
-    shares = [sum(data_set for data_set, _ in given[start:start + 40]) for start in range(0, 4 * BLOCK, 40)]
+        counts = Counter(data_set for data_set, _ in given[start : start + BLOCK])
+        assert counts == {0: 250, 1: 750}
+    first, second = given[:BLOCK], given[BLOCK : 2 * BLOCK]
+    assert [number for number, _ in first] != [number for number, _ in second]
+    starts = range(0, 4 * BLOCK, 40)
+    shares = [sum(data_set for data_set, _ in given[start : start + 40]) for start in starts]
     assert np.mean(shares) == 30 and 1 < np.std(shares) < 5  # mixed, not in a fixed pattern
     for data_set, length in ((0, 50), (1, 9)):
         own = [index for number, index in given if number == data_set]
-        rounds = [own[start:start + length] for start in range(0, len(own) - length + 1, length)]
+        rounds = [own[start : start + length] for start in range(0, len(own) - length + 1, length)]
         assert all(sorted(each) == list(range(length)) for each in rounds)
         assert len(set(map(tuple, rounds))) > 1
 
@@ -136,24 +152,36 @@ def test_weights_that_do_not_divide_and_zero():
     assert numbers(5, [9], weights=[2]) == numbers(5, [9])
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"weights": [1]}, "weights are 2 numbers"), ({"weights": [1, -1]}, "weights are"),
-    ({"weights": [0, 0]}, "weights are"), ({"weights": [1, float("nan")]}, "weights are"),
-    ({"weights": [1, 5000]}, "below 1/1000"), ({"batch_size": 0}, "batch_size 0"), ({"seed": -1}, "seed -1"),
-    ({"seed": 1 << 32}, "seed 4294967296"), ({"start": -1}, "start -1"), ({"workers": 0}, "workers 0")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"weights": [1]}, "weights are 2 numbers"),
+        ({"weights": [1, -1]}, "weights are"),
+        ({"weights": [0, 0]}, "weights are"),
+        ({"weights": [1, float("nan")]}, "weights are"),
+        ({"weights": [1, 5000]}, "below 1/1000"),
+        ({"batch_size": 0}, "batch_size 0"),
+        ({"seed": -1}, "seed -1"),
+        ({"seed": 1 << 32}, "seed 4294967296"),
+        ({"start": -1}, "start -1"),
+        ({"workers": 0}, "workers 0"),
+    ],
+)
 def test_what_does_not_fit_is_said_at_once(options, message):
     options = dict({"batch_size": 4, "seed": 0}, **options)
     with pytest.raises(ValueError, match=message):
-        batches([Numbers(5), Numbers(5)], SIZE, "resize_bilinear", **options)
+        batches([Numbers(5), Numbers(5)], SHAPE, "resize_bilinear", **options)
 
 
-def test_samples_of_another_side_are_refused():
-    with pytest.raises(ValueError, match="takes samples of side 37, not 32"):
-        batches([Numbers(5)], SIZE, PUBLISHED, 4, 0)
+def test_samples_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="32x32 takes samples of 37x37, not 32x32"):
+        batches([Numbers(5)], SHAPE, PUBLISHED, 4, seed=0)
+    with pytest.raises(ValueError, match="32x64 takes samples of 37x74, not 74x37"):
+        batches([Numbers(5, (37, 74)), Numbers(5, (74, 37))], WIDE, PUBLISHED, 4, seed=0)
     with pytest.raises(ValueError, match="not 'strong'"):
-        batches([Numbers(5)], SIZE, "strong", 4, 0)
+        batches([Numbers(5)], SHAPE, "strong", 4, seed=0)
     with pytest.raises(ValueError, match="no data set"):
-        batches([], SIZE, PUBLISHED, 4, 0)
+        batches([], SHAPE, PUBLISHED, 4, seed=0)
 
 
 def test_no_more_than_a_few_batches_ahead():
@@ -164,7 +192,7 @@ def test_no_more_than_a_few_batches_ahead():
             asked.append(index)
             return super().__getitem__(index)
 
-    generator = batches([Counting(100)], SIZE, "resize_bilinear", 4, 0, workers=3)
+    generator = batches([Counting(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
     assert asked == []
     next(generator)
     time.sleep(0.1)
@@ -174,12 +202,13 @@ def test_no_more_than_a_few_batches_ahead():
 
 def test_closing_ends_the_threads():
     before = set(threading.enumerate())
-    generator = batches([Numbers(100)], SIZE, "resize_bilinear", 4, 0, workers=3)
+    generator = batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
     next(generator)
     assert set(threading.enumerate()) - before
     generator.close()
     assert not set(threading.enumerate()) - before
-    next(batches([Numbers(100)], SIZE, "resize_bilinear", 4, 0, workers=3))  # dropped, not closed
+    # Dropped, not closed:
+    next(batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3))
     assert not set(threading.enumerate()) - before
 
 
@@ -192,7 +221,7 @@ def test_closing_does_not_wait_for_what_was_only_planned():
             time.sleep(0.01)
             return super().__getitem__(index)
 
-    generator = batches([Slow(100)], SIZE, "resize_bilinear", 8, 0, workers=1)
+    generator = batches([Slow(100)], SHAPE, "resize_bilinear", 8, seed=0, workers=1)
     next(generator)
     generator.close()
     assert len(asked) < 16  # of the 39 that were planned
@@ -200,12 +229,13 @@ def test_closing_does_not_wait_for_what_was_only_planned():
 
 def test_a_file_that_is_gone_reaches_the_loop_by_name(portraits, tmp_path):
     shutil.copytree(portraits, str(tmp_path / "own"))
-    pairs = find_pairs(str(tmp_path / "own"), "test")[0]
-    samples = open_samples(pairs, SIZE)
-    os.unlink(pairs[3].image)
+    data_set = find_data_set(str(tmp_path / "own"), "test")
+    samples = open_samples(data_set, SHAPE, "none")
+    gone = data_set.pairs[3].image
+    os.unlink(gone)
     before = set(threading.enumerate())
-    generator = batches([samples], SIZE, "resize_bilinear", 4, 0)
-    with pytest.raises(FileNotFoundError, match=os.path.basename(pairs[3].image)):
+    generator = batches([samples], SHAPE, "resize_bilinear", 4, seed=0)
+    with pytest.raises(ValueError, match="No such file.*" + os.path.basename(gone)):
         for _ in range(3):
             next(generator)
     assert not set(threading.enumerate()) - before

@@ -2,27 +2,30 @@ import json
 
 import numpy as np
 import pytest
-
 from conftest import SMALL
+
 from mmnet import checkpoint, cli
+from mmnet.benchmark.training import PLAIN, rates, rates_text
 from mmnet.compat import tf
-from mmnet.delivery import benchmark_training
 from mmnet.networks.layers import TRAINING
 from mmnet.networks.mmnet import mmnet
 
-FLAGS = ["--width_multiplier", "0.25", "--size", "32", "--batch", "2", "--turns", "3", "--dataset_split_name", "test"]
+FLAGS = ["--width_multiplier", "0.25", "--size", "32", "--batch", "2", "--turns", "3"]
+FLAGS += ["--dataset_split_name", "test"]
 
 
 def test_the_baseline_computes_the_same():
     images = np.random.RandomState(0).rand(2, 64, 64, 3).astype("f")
     logits, values, ops = [], None, []
-    for mode in (TRAINING, benchmark_training.PLAIN):
+    for mode in (TRAINING, PLAIN):
         with tf.Graph().as_default() as graph, tf.Session() as session:
             tf.set_random_seed(0)
-            outputs = mmnet(tf.constant(images), mode, SMALL["width_multiplier"])
+            outputs = mmnet(tf.constant(images), SMALL, mode)
             variables = tf.global_variables()
             session.run(tf.global_variables_initializer())
-            values = values or {variable.op.name: session.run(variable) for variable in variables}
+            if values is None:
+                values = session.run({variable.op.name: variable for variable in variables})
+                values = {name: np.array(value) for name, value in values.items()}
             report = checkpoint.restore(session, values, variables)
             assert not report.missing and not report.unused
             logits.append(session.run(outputs.logits))
@@ -33,8 +36,9 @@ def test_the_baseline_computes_the_same():
 
 
 def test_rates_are_paired():
-    ours, baseline = np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0])  # a machine that slows down
-    mine, plain = benchmark_training.rates(ours, baseline, 32, (1.0, 20.0))
+    # A machine that slows down.
+    ours, baseline = np.array([1.0, 2.0, 4.0]), np.array([2.0, 4.0, 8.0])
+    mine, plain = rates(ours, baseline, 32, (1.0, 20.0))
     assert (mine.speed_up, mine.speed_up_low, mine.speed_up_high) == (2, 2, 2)
     assert (plain.speed_up, plain.images_per_second, plain.median_ms) == (1, 8, 4000)
     assert (mine.waiting_percent, plain.waiting_percent) == (1, 20)
@@ -53,6 +57,7 @@ def test_the_command(portraits, capfd, what):
 
 
 def test_text():
-    rows = benchmark_training.rates(np.array([0.5]), np.array([1.0]), 32, (0.1, 30.0))
-    said = benchmark_training.text(rows, "whole training steps")
-    assert "64.0 images/s" in said and "2.00 x the baseline" in said and "30.00 % waiting for input" in said
+    rows = rates(np.array([0.5]), np.array([1.0]), 32, (0.1, 30.0))
+    said = rates_text(rows, "whole training steps")
+    assert "64.0 images/s" in said and "2.00 x the baseline" in said
+    assert "30.00 % waiting for input" in said

@@ -5,37 +5,42 @@ import numpy as np
 import pytest
 
 from mmnet import checkpoint
+from mmnet.checkpoint_files import delete, list_checkpoints, resolve, step_of
 from mmnet.compat import tf
 
+LATEST = "MMNetModel-100"
+DATA = ".data-00000-of-00001"
 
-@pytest.fixture
-def run(write_checkpoints, tmp_path):
-    """A folder with checkpoints of steps 9, 10 and 100."""
+
+@pytest.fixture(scope="module")
+def written(write_checkpoints):
+    """A folder with checkpoints of steps 9, 10 and 100; no test writes into it."""
     return write_checkpoints(100, 9, 10)
 
 
-def test_finding(run):
-    assert [checkpoint.step_of(prefix) for prefix in checkpoint.list_checkpoints(run)] == [9, 10, 100]
-    latest = os.path.join(run, "MMNetModel-100")
-    for path in (run, latest, latest + ".index", latest + ".data-00000-of-00001"):
-        assert checkpoint.resolve(path) == latest
-    assert checkpoint.step_of("model.ckpt") is None
+@pytest.fixture
+def run(written, tmp_path):
+    """A copy of them that a test may change."""
+    return shutil.copytree(written, str(tmp_path / "a run"))
 
 
-def test_what_is_not_there(run, tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint .*MMNetModel-8"):
-        checkpoint.resolve(os.path.join(run, "MMNetModel-8"))
-    with pytest.raises(FileNotFoundError, match="no checkpoint .* in"):
-        checkpoint.resolve(str(tmp_path))
-    os.unlink(os.path.join(run, "MMNetModel-100.index"))
-    with pytest.raises(FileNotFoundError, match="data file but not its index"):
-        checkpoint.resolve(os.path.join(run, "MMNetModel-100"))
+def test_finding_what_tensorflow_wrote(written):
+    assert [step_of(prefix) for prefix in list_checkpoints(written)] == [9, 10, 100]
+    latest = os.path.join(written, LATEST)
+    for path in (written, latest, latest + ".index", latest + DATA):
+        assert resolve(path) == latest
+
+
+def test_what_is_not_there(written, tmp_path):
+    for prefix in (os.path.join(written, "MMNetModel-8"), str(tmp_path)):
+        with pytest.raises(FileNotFoundError, match="no checkpoint " + prefix):
+            checkpoint.read(prefix)
 
 
 @pytest.mark.parametrize("share", [0, 0.5, 0.99])
 def test_cut_off_files_are_refused(run, share):
-    prefix = os.path.join(run, "MMNetModel-100")
-    data = prefix + ".data-00000-of-00001"
+    prefix = os.path.join(run, LATEST)
+    data = prefix + DATA
     os.truncate(data, int(os.path.getsize(data) * share))
     with pytest.raises(ValueError, match="MMNetModel-100 is damaged or not complete"):
         checkpoint.read(prefix)
@@ -45,12 +50,24 @@ def test_cut_off_files_are_refused(run, share):
 
 
 def test_changed_bytes_are_refused(run):
-    prefix = os.path.join(run, "MMNetModel-100")
-    with open(prefix + ".data-00000-of-00001", "r+b") as file:
+    prefix = os.path.join(run, LATEST)
+    with open(prefix + DATA, "r+b") as file:
         file.seek(1000)
         file.write(b"\xff\xff")
     with pytest.raises(ValueError, match="damaged"):
         checkpoint.read(prefix)
+
+
+def test_what_is_written_comes_back(tmp_path):
+    values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "global_step": np.int64(7)}
+    prefix = str(tmp_path / "MMNetModel-7")
+    checkpoint.write(prefix, values, {".json": "{}"})
+    read = checkpoint.read(prefix)
+    assert sorted(read) == ["a", "global_step"] and read["global_step"] == 7
+    np.testing.assert_array_equal(read["a"], values["a"])
+    names = [prefix.rpartition("/")[2] + ending for ending in (DATA, ".index", ".json")]
+    assert sorted(os.listdir(str(tmp_path))) == names + ["checkpoint"]
+    assert tf.train.latest_checkpoint(str(tmp_path)) == prefix
 
 
 def test_restore_reports_both_ways_and_casts():
@@ -60,9 +77,14 @@ def test_restore_reports_both_ways_and_casts():
         new = tf.get_variable("new", [3], initializer=tf.ones_initializer())
         session.run(tf.global_variables_initializer())
         operations = len(session.graph.get_operations())
-        values = {"global_step": np.int32(7), "weights": np.zeros([2, 3], np.float32), "old": np.zeros(1)}
+        values = {
+            "global_step": np.int32(7),
+            "weights": np.zeros([2, 3], np.float32),
+            "old": np.zeros(1),
+        }
         report = checkpoint.restore(session, values, [step, weights, new])
-        assert report == checkpoint.Report(["global_step"], ["new"], ["old"], [("weights", [2, 3], [2, 2])])
+        reshaped = [("weights", [2, 3], [2, 2])]
+        assert report == checkpoint.Report(["global_step"], ["new"], ["old"], reshaped)
         assert session.run(step) == 7
         assert session.run(new).tolist() == [1, 1, 1]
         assert len(session.graph.get_operations()) == operations
@@ -71,21 +93,21 @@ def test_restore_reports_both_ways_and_casts():
 def test_watch_yields_each_once_also_what_comes_while_busy(run, write_checkpoints):
     steps = []
     for prefix in checkpoint.watch(run, timeout=0):
-        steps.append(checkpoint.step_of(prefix))
+        steps.append(step_of(prefix))
         if steps == [9]:
             write_checkpoints(50, folder=run)  # written while 9 is scored
-            checkpoint.delete(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
+            delete(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
     assert steps == [9, 50, 100]
 
 
 def test_watch_waits_for_the_half_written(run, tmp_path, caplog):
-    half = os.path.join(run, "MMNetModel-10.data-00000-of-00001")
+    half = os.path.join(run, "MMNetModel-10" + DATA)
     kept = str(tmp_path / "kept")
     shutil.copy(half, kept)
     os.truncate(half, 1000)
     steps = []
     for prefix in checkpoint.watch(run, timeout=0):
-        steps.append(checkpoint.step_of(prefix))
+        steps.append(step_of(prefix))
         if steps == [9, 100]:
             shutil.copy(kept, half)
     assert steps == [9, 100, 10]
@@ -94,7 +116,8 @@ def test_watch_waits_for_the_half_written(run, tmp_path, caplog):
 
 def test_published_checkpoints_hold_everything(test_data):
     for step in (304500, 1898000):
-        values = checkpoint.read(checkpoint.resolve(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)))
+        path = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
+        values = checkpoint.read(resolve(path))
         assert len(values) == 1170
         assert values["global_step"] == step and values["global_step"].dtype == np.int32
 

@@ -1,16 +1,25 @@
 """The figures of the README that can be drawn anew."""
+
 import importlib.util
 import json
 import os
 
 import cv2
+import numpy as np
+from conftest import ROOT, SMALL
 
-from conftest import ROOT
+from mmnet.benchmark.models import Load
+from mmnet.inference.card import Card
+from mmnet.inference.predictor import Predictor
+from mmnet.network import Network
+from mmnet.networks.frozen import inference_graph
 from mmnet.networks.mmnet import ENCODER
+from mmnet.weights.values import read_weights
 
 
 def load(name):
-    spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, "figure", name + ".py"))
+    path = os.path.join(ROOT, "figure", name + ".py")
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -19,9 +28,10 @@ def load(name):
 def test_the_network_is_read_out_of_its_graph(tmp_path):
     network = load("network")
     blocks, shortcuts = network.read_graph()
-    assert [dilations for name, (_, dilations) in blocks.items() if name.startswith("enc")] == [
-        list(row.dilations) for row in ENCODER]
-    assert blocks["dec_block2"] == ([64, 64, 40], [1, 2, 4]) and blocks["init_block"] == ([128, 128, 32], [])
+    dilations = [row for name, (_, row) in blocks.items() if name.startswith("enc")]
+    assert dilations == [list(row.dilations) for row in ENCODER]
+    assert blocks["dec_block2"] == ([64, 64, 40], [1, 2, 4])
+    assert blocks["init_block"] == ([128, 128, 32], [])
     assert sorted(shortcuts) == [("enc_block0", "dec_block1"), ("enc_block4", "dec_block0")]
     network.draw(blocks, shortcuts, str(tmp_path / "network.png"))
     assert cv2.imread(str(tmp_path / "network.png")).std() > 10
@@ -36,18 +46,32 @@ def test_both_series_are_drawn(tmp_path):
     assert cv2.imread(str(tmp_path / "figure.png")).std() > 10
 
 
-def test_what_is_measured(test_data, portraits, tmp_path, monkeypatch):
-    from mmnet.delivery import freeze
-    from mmnet.delivery.predictor import CheckpointPredictor
-
+def test_what_is_measured(test_data, portraits, portrait_set, tmp_path):
     figure = load("gradient_error_vs_latency")
-    predictor = CheckpointPredictor.open(os.path.join(test_data, "checkpoints", "MMNetModel-304500"), as_written=True)
+    prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
+    weights = read_weights(prefix, Network())
     path = str(tmp_path / "mmnet.pb")
-    freeze.freeze(predictor, path, freeze.pictures_to_compare(None, 256))
-    benchmark = figure.benchmark
-    monkeypatch.setattr(figure, "benchmark", lambda paths: benchmark(paths, seconds=0.5))
-    measured = figure.measure(portraits, [path])
-    model, = measured["models"]
-    assert model["model"] == "mmnet.pb" and model["median_ms"] > 0 and 0 < model["gradient_error"] < 0.1
+    with open(path, "wb") as file:
+        file.write(inference_graph(weights.network, weights.values).SerializeToString())
+    measured = figure.measure(portraits, [path], Load(seconds=0.5))
+    (model,) = measured["models"]
+    assert model["model"] == "mmnet.pb" and 0 < model["median_ms"] <= model["p90_ms"]
+    assert 0 < model["gradient_error"] < 0.1
     assert (measured["pictures"], measured["threads"]) == (6, 1)
+    assert measured["data_set"] == portrait_set.name
     assert json.loads(json.dumps(measured)) == measured
+
+
+def test_the_cut_out_is_drawn(tmp_path):
+    figure = load("cutout")
+
+    def run(images):
+        return images.mean(axis=3, keepdims=True) / 255
+
+    figure.draw(Predictor(run, Card(SMALL)), str(tmp_path / "cutout.png"))
+    drawn = cv2.imread(str(tmp_path / "cutout.png"))
+    assert drawn.shape == (267, 6 * 200, 3)
+    photo, alpha, composition = (drawn[:, at : at + 200] for at in (0, 200, 400))
+    np.testing.assert_array_equal(alpha[..., 0], alpha[..., 2])  # grey
+    # Before white, nothing is darker than in the photo.
+    assert (composition >= photo.astype(int) - 1).all() and composition.mean() > photo.mean()

@@ -1,3 +1,5 @@
+"""The freeze verb."""
+
 import hashlib
 import json
 import os
@@ -5,26 +7,36 @@ import subprocess
 
 import numpy as np
 import pytest
+from conftest import ROOT, SMALL_FLAGS
+from test_export import swapped_channels
 
-from conftest import ROOT, SMALL
 from mmnet import cli
 from mmnet.compat import tf
-from mmnet.delivery import freeze as freeze_module
-from mmnet.delivery.freeze import LARGEST_DIFFERENCE, LARGEST_DIFFERENCE_FOLDED, freeze, pictures_to_compare
-from mmnet.delivery.predictor import CheckpointPredictor
+from mmnet.export import export as export_module
+from mmnet.export.export import BOUNDS, Form, export, pictures_to_compare
+from mmnet.inference.card import read_card
+from mmnet.inference.open import load_weights
 
-FLAGS = ["--width_multiplier", str(SMALL["width_multiplier"]), "--size", str(SMALL["size"])]
+
+@pytest.fixture(scope="module", params=[304500, 1898000])
+def published(request, test_data, tmp_path_factory):
+    """Cards of a published checkpoint, frozen and frozen with batch norm folded."""
+    prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % request.param)
+    weights = load_weights(prefix)
+    folder = tmp_path_factory.mktemp("published")
+    forms = [
+        Form("pb", str(folder / name), output_type="probabilities", fold=fold)
+        for name, fold in (("mmnet.pb", False), ("folded.pb", True))
+    ]
+    return export(weights, forms, pictures_to_compare(None, weights.network))
 
 
 @pytest.mark.parametrize("fold", [False, True])
-@pytest.mark.parametrize("step", [304500, 1898000])
-def test_published_checkpoints(test_data, tmp_path, step, fold):
-    path = str(tmp_path / "mmnet.pb")
-    predictor = CheckpointPredictor.open(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step), as_written=True)
-    frozen = freeze(predictor, path, pictures_to_compare(None, 256), fold=fold)
-    assert frozen.largest_difference <= (LARGEST_DIFFERENCE_FOLDED if fold else LARGEST_DIFFERENCE)
+def test_published_checkpoints(published, fold):
+    frozen = published[fold]
+    assert frozen.largest_difference <= BOUNDS["float32" if fold else "unfolded"][1]
     assert frozen.mean_difference < 1e-6
-    with open(path, "rb") as file:
+    with open(frozen.path, "rb") as file:
         data = file.read()
     assert (frozen.bytes, frozen.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert frozen.input == "input_x float32 [1,256,256,3]: RGB in 0..255"
@@ -33,38 +45,47 @@ def test_published_checkpoints(test_data, tmp_path, step, fold):
 
 def test_the_command(portraits, write_checkpoints, tmp_path, capsys):
     path, graph = str(tmp_path / "a b" / "mmnet.pb"), str(tmp_path / "a b" / "model.pb")
-    arguments = ["freeze", "--checkpoint_path", write_checkpoints(5), "--output", path, "--graph", graph,
-                 "--dataset_path", portraits] + FLAGS
-    assert cli.main(arguments) == 0
+    arguments = ["freeze", "--checkpoint_path", write_checkpoints(5), "--output", path]
+    arguments += ["--dataset_path", portraits] + SMALL_FLAGS
+    assert cli.main(arguments + ["--graph", graph]) == 0
     assert "input_x float32 [1,64,64,3]: RGB in 0..255" in capsys.readouterr().out
+    with open(graph, "rb") as file:
+        graph_def = tf.GraphDef.FromString(file.read())
+    assert any(node.op == "VariableV2" for node in graph_def.node)
+    assert sorted(os.listdir(str(tmp_path / "a b"))) == ["mmnet.pb", "mmnet.pb.json", "model.pb"]
+    os.unlink(graph)
     assert cli.main(arguments + ["--json"]) == 0
     said = json.loads(capsys.readouterr().out)
-    assert said["path"] == path and said["largest_difference"] <= LARGEST_DIFFERENCE
-    graph_def = tf.GraphDef.FromString(open(graph, "rb").read())
-    assert any(node.op == "VariableV2" for node in graph_def.node)
+    assert said["path"] == path and said["largest_difference"] <= BOUNDS["unfolded"][1]
+    assert not os.path.exists(graph)
+    with open(path + ".json") as file:
+        assert json.load(file) == said
+    card = read_card(path)
+    assert (card.format, card.output_type, card.pictures) == ("pb", "probabilities", 4)
 
 
-def test_a_graph_that_differs_is_refused_and_the_old_one_stays(write_checkpoints, tmp_path, monkeypatch, capsys):
+def test_a_graph_that_differs_is_refused_and_the_old_one_stays(
+    lively_weights, tmp_path, monkeypatch, capsys
+):
     path = tmp_path / "mmnet.pb"
     path.write_text("the old one")
-    graph_of = freeze_module.inference_graph
-
-    def swapped_channels(values, *rest):
-        name = "MMNet/final_block/pointwise_conv/weights"
-        return graph_of(dict(values, **{name: values[name][..., ::-1]}), *rest)
-    monkeypatch.setattr(freeze_module, "inference_graph", swapped_channels)
-    assert cli.main(["freeze", "--checkpoint_path", write_checkpoints(5), "--output", str(path)] + FLAGS) == 1
+    monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
+    arguments = ["freeze", "--checkpoint_path", lively_weights.source, "--output", str(path)]
+    assert cli.main(arguments + ["--graph", str(tmp_path / "model.pb")] + SMALL_FLAGS) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "is not written: its alphas are up to" in error
     assert path.read_text() == "the old one" and os.listdir(str(tmp_path)) == ["mmnet.pb"]
 
 
-def test_bad_input(write_checkpoints, tmp_path, capsys):
-    folder = write_checkpoints(5)
-    for arguments, said in ((["--checkpoint_path", str(tmp_path), "--output", "x.pb"], "no checkpoint"),
-                            (["--checkpoint_path", folder, "--output", str(tmp_path)], "is a folder"),
-                            (["--checkpoint_path", folder, "--output", "x.pb", "--output_type", "mask"], "one of prob")):
-        assert cli.main(["freeze"] + arguments + FLAGS) == 2
+def test_bad_input(lively_weights, tmp_path, capsys):
+    prefix = lively_weights.source
+    for arguments, said in (
+        (["--checkpoint_path", str(tmp_path), "--output", "x.pb"], "no checkpoint"),
+        (["--checkpoint_path", prefix, "--output", str(tmp_path)], "is a folder"),
+        (["--checkpoint_path", prefix, "--output", "x.pb", "--output_type", "mask"], "one of prob"),
+        (["--checkpoint_path", prefix, "--output", "x.pb", "--graph", str(tmp_path)], "--graph"),
+    ):
+        assert cli.main(["freeze"] + arguments + SMALL_FLAGS) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error
 
@@ -77,12 +98,18 @@ def other_python():
     return python
 
 
-def test_the_other_tensorflow_runs_it(tmp_path):
-    predictor = CheckpointPredictor(as_written=True, **SMALL)
-    images = pictures_to_compare(None, SMALL["size"])
-    freeze(predictor, str(tmp_path / "a.pb"), images)
-    np.save(str(tmp_path / "images.npy"), images)
-    code = ("import numpy as np; from mmnet.delivery.models import FrozenPredictor as P; "
-            "np.save('alphas.npy', P('a.pb')(np.load('images.npy')))")
-    subprocess.run([other_python(), "-c", code], check=True, cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=ROOT))
-    np.testing.assert_allclose(np.load(str(tmp_path / "alphas.npy")), predictor(images), atol=1e-5)
+def test_the_other_tensorflow_runs_it(delivered, lively_images, lively_predictor, tmp_path):
+    python, path = other_python(), delivered.path("frozen.pb")
+    np.save(str(tmp_path / "images.npy"), lively_images)
+    code = (
+        "import sys, numpy as np; from mmnet.inference.frozen import open_frozen; "
+        "np.save('alphas.npy', open_frozen(sys.argv[1])(np.load('images.npy')))"
+    )
+    subprocess.run(
+        [python, "-c", code, path],
+        check=True,
+        cwd=str(tmp_path),
+        env=dict(os.environ, PYTHONPATH=ROOT),
+    )
+    alphas = np.load(str(tmp_path / "alphas.npy"))
+    np.testing.assert_allclose(alphas, lively_predictor(lively_images), atol=1e-5)

@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 
@@ -15,38 +16,57 @@ def write(path, picture):
 
 
 def palette_png(indices, colours):
-    """An 8-bit palette PNG, which OpenCV cannot write: indices uint8 [H,W], colours uint8 [n,3] RGB."""
+    """An 8-bit palette PNG, which OpenCV cannot write.
+
+    Args:
+        indices: uint8 [H,W]. colours: uint8 [n,3] RGB.
+    """
+
     def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
     height, width = indices.shape
     rows = b"".join(b"\0" + row.tobytes() for row in indices)
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)) +
-            chunk(b"PLTE", np.asarray(colours, np.uint8).tobytes()) + chunk(b"IDAT", zlib.compress(rows)) +
-            chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+        + chunk(b"PLTE", np.asarray(colours, np.uint8).tobytes())
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
-@pytest.mark.parametrize("before, after", [((13, 17), (32, 8)), ((5, 7, 3), (5, 7)), ((40, 30, 3), (16, 16)), ((3, 4), (1, 1))])
+@pytest.mark.parametrize(
+    "before, after",
+    [((13, 17), (32, 8)), ((5, 7, 3), (5, 7)), ((40, 30, 3), (16, 16)), ((3, 4), (1, 1))],
+)
 def test_resize_equals_tensorflow(before, after, align_corners):
     array = np.random.RandomState(0).uniform(0, 255, before).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         batch = array[None] if array.ndim == 3 else array[None, ..., None]
-        expected = session.run(tf.image.resize_bilinear(batch, after, align_corners=align_corners))[0]
+        resized = tf.image.resize_bilinear(batch, after, align_corners=align_corners)
+        expected = session.run(resized)[0]
     expected = expected if array.ndim == 3 else expected[..., 0]
     result = images.resize_bilinear(array, after, align_corners)
     assert result.dtype == np.float32
-    np.testing.assert_allclose(result, expected, atol=1e-4)  # a few float32 roundings of values up to 255
+    # A few float32 roundings of values up to 255:
+    np.testing.assert_allclose(result, expected, atol=1e-4)
 
 
 def test_read_image_of_other_kinds(tmp_path):
     grey = np.arange(30, dtype=np.uint8).reshape(6, 5) * 8
-    np.testing.assert_array_equal(images.read_image(write(tmp_path / "grey.png", grey)), np.dstack([grey] * 3))
+    read = images.read_image(write(tmp_path / "grey.png", grey))
+    np.testing.assert_array_equal(read, np.dstack([grey] * 3))
     deep = images.read_image(write(tmp_path / "deep.png", grey.astype(np.uint16) * 257))
     np.testing.assert_array_equal(deep, np.dstack([grey] * 3))
     bgra = np.dstack([grey, grey + 1, grey + 2, 255 - grey])
-    np.testing.assert_array_equal(images.read_image(write(tmp_path / "rgba.png", bgra)), bgra[..., 2::-1])
+    read = images.read_image(write(tmp_path / "rgba.png", bgra))
+    np.testing.assert_array_equal(read, bgra[..., 2::-1])
     indexed = palette_png(np.array([[0, 1], [1, 0]], np.uint8), [[10, 20, 30], [200, 100, 50]])
-    assert images.decode_image(indexed, "palette")[0].tolist() == [[10, 20, 30], [200, 100, 50]]
+    decoded = images.decode_image(indexed, "palette")
+    assert decoded[0].tolist() == [[10, 20, 30], [200, 100, 50]]
 
 
 def test_load_mask_of_every_kind(tmp_path):
@@ -54,25 +74,33 @@ def test_load_mask_of_every_kind(tmp_path):
     expected = grey / np.float32(255)
     rgba = np.dstack([np.full_like(grey, 90)] * 3 + [grey])
     opaque = np.dstack([grey] * 3 + [np.full_like(grey, 255)])
-    for name, mask in (("grey", grey), ("colour", np.dstack([grey] * 3)), ("alpha_channel", rgba), ("opaque", opaque),
-                       ("deep", grey.astype(np.uint16) * 257)):
+    for name, mask in (
+        ("grey", grey),
+        ("colour", np.dstack([grey] * 3)),
+        ("alpha_channel", rgba),
+        ("opaque", opaque),
+        ("deep", grey.astype(np.uint16) * 257),
+    ):
         alpha = images.load_mask(write(tmp_path / (name + ".png"), mask))
         assert alpha.dtype == np.float32
         np.testing.assert_allclose(alpha, expected, atol=1e-6, err_msg=name)
-    labels = images.load_mask(write(tmp_path / "labels.png", (grey > 100).astype(np.uint8)))
-    np.testing.assert_array_equal(labels, grey > 100)
-    (tmp_path / "palette.png").write_bytes(palette_png((grey > 100).astype(np.uint8), [[0, 0, 0], [255, 255, 255]]))
-    np.testing.assert_array_equal(images.load_mask(str(tmp_path / "palette.png")), grey > 100)
+    person = grey > 100
+    labels = images.load_mask(write(tmp_path / "labels.png", person.astype(np.uint8)))
+    np.testing.assert_array_equal(labels, person)
+    palette = palette_png(person.astype(np.uint8), [[0, 0, 0], [255, 255, 255]])
+    (tmp_path / "palette.png").write_bytes(palette)
+    np.testing.assert_array_equal(images.load_mask(str(tmp_path / "palette.png")), person)
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png"])
 def test_cut_off_files_are_found(extension):
-    data = cv2.imencode(extension, np.random.RandomState(0).randint(0, 256, (60, 60, 3)).astype(np.uint8))[1].tobytes()
+    picture = np.random.RandomState(0).randint(0, 256, (60, 60, 3)).astype(np.uint8)
+    data = cv2.imencode(extension, picture)[1].tobytes()
     images.decode_image(data, "it")
     images.decode_image(data + b"\0" * 40, "it")  # padding behind the end is common and harmless
     for share in (0.1, 0.6, 0.95):
         with pytest.raises(ValueError, match="damaged or cut off"):
-            images.decode_image(data[:int(len(data) * share)], "it")
+            images.decode_image(data[: int(len(data) * share)], "it")
 
 
 def test_what_is_no_picture(tmp_path):
@@ -82,13 +110,19 @@ def test_what_is_no_picture(tmp_path):
         images.read_image(str(text))
     with pytest.raises(FileNotFoundError):
         images.load_mask(str(tmp_path / "none.png"))
+    os.mkfifo(str(tmp_path / "pipe.png"))
+    for read in (images.read_image, images.load_mask):
+        for name in ("pipe.png", ""):  # a folder
+            with pytest.raises(ValueError, match="is not a regular file"):
+                read(str(tmp_path / name))
 
 
 def test_save_png_replaces_whole_files_only(tmp_path):
     path = tmp_path / "cut out.png"
     picture = np.random.RandomState(0).randint(0, 256, (4, 5, 4)).astype(np.uint8)
     images.save_png(str(path), picture)
-    np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]], picture)
+    read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read[..., [2, 1, 0, 3]], picture)
     assert [file.name for file in tmp_path.iterdir()] == ["cut out.png"]
     with pytest.raises(OSError):
         images.save_png(str(tmp_path / "no folder" / "a.png"), picture)

@@ -7,6 +7,7 @@ import pytest
 
 from mmnet import checkpoint
 from mmnet.compat import tf
+from mmnet.network import Network
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
 
@@ -19,7 +20,7 @@ def network():
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.float32, [None, 256, 256, 3])
-        outputs = mmnet(images / 255.0, INFERENCE)
+        outputs = mmnet(images / 255.0, Network(), INFERENCE)
         variables = tf.global_variables()
     with tf.Session(graph=graph) as session:
         yield session, variables, images, outputs
@@ -39,43 +40,53 @@ def test_golden_forward_pass(network, test_data, steps):
     values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-%d" % steps))
     report = checkpoint.restore(session, values, variables)
     assert len(report.loaded) == 529 and not report.missing and not report.reshaped
-    assert len(report.unused) == 641  # Adam's slots of 190,652 parameters, its two powers, the global step
+    # Adam's slots of 190,652 parameters, its two powers, the global step.
+    assert len(report.unused) == 641
     files = glob.glob(os.path.join(test_data, "golden", "forward_%d_*.npz" % steps))
     assert len(files) == 2
+    fetches = [outputs.logits, outputs.heads["coarse_logits"], outputs.endpoints]
+    # The published graph normalizes unfused; fused batch norm rounds elsewhere. Logits reach 20.
+    logits_bound, coarse_bound = (1e-5, 2e-5) if VERSION_1 else (5e-5, 5e-5)
     for path in files:
         golden = np.load(path)
-        logits, coarse_logits, endpoints = session.run(outputs, {images: golden["image_256"]})
-        # The published graph normalizes unfused; fused batch norm rounds elsewhere. Logits reach 20.
-        np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=1e-5 if VERSION_1 else 5e-5)
-        np.testing.assert_allclose(coarse_logits, golden["coarse_logits"], rtol=0, atol=2e-5 if VERSION_1 else 5e-5)
+        logits, coarse_logits, endpoints = session.run(fetches, {images: golden["image_256"]})
+        np.testing.assert_allclose(logits, golden["logits"], rtol=0, atol=logits_bound)
+        coarse_golden = golden["coarse_logits"]
+        np.testing.assert_allclose(coarse_logits, coarse_golden, rtol=0, atol=coarse_bound)
         for name, value in endpoints.items():
             if name != "dec_block4":  # published after two resizes, ours before them
-                assert np.abs(value).mean() == pytest.approx(golden["endpoint_mean_abs." + name], rel=1e-5), name
+                expected = golden["endpoint_mean_abs." + name]
+                assert np.abs(value).mean() == pytest.approx(expected, rel=1e-5), name
 
 
-@pytest.mark.parametrize("width, trainable, total", [
-    (0.5, 64260, 68996), (0.75, 120428, 127244), (1.0, 190652, 199420), (1.4, 356588, 368876)])
+@pytest.mark.parametrize(
+    "width, trainable, total",
+    [(0.5, 64260, 68996), (0.75, 120428, 127244), (1.0, 190652, 199420), (1.4, 356588, 368876)],
+)
 def test_parameter_counts(width, trainable, total):
     with tf.Graph().as_default():
-        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), INFERENCE, width)
-        count = lambda variables: sum(int(np.prod(v.shape.as_list())) for v in variables)
-        assert count(tf.trainable_variables()) == trainable
-        assert count(tf.global_variables()) == total
+        images = tf.placeholder(tf.float32, [1, 32, 32, 3])
+        mmnet(images, Network(width_multiplier=width), INFERENCE)
+        for variables, count in (
+            (tf.trainable_variables(), trainable),
+            (tf.global_variables(), total),
+        ):
+            assert sum(int(np.prod(variable.shape.as_list())) for variable in variables) == count
 
 
-def test_other_sizes():
+@pytest.mark.parametrize("height, width", [(96, 96), (64, 96)])
+def test_other_shapes(height, width):
     with tf.Graph().as_default():
-        outputs = mmnet(tf.placeholder(tf.float32, [None, 96, 96, 3]), INFERENCE, 0.25)
-    assert outputs.logits.shape.as_list() == [None, 96, 96, 2]
-    assert outputs.coarse_logits.shape.as_list() == [None, 6, 6, 2]
+        images = tf.placeholder(tf.float32, [None, height, width, 3])
+        outputs = mmnet(images, Network(width_multiplier=0.25), INFERENCE)
+    assert outputs.logits.shape.as_list() == [None, height, width, 2]
+    coarse_shape = outputs.heads["coarse_logits"].shape.as_list()
+    assert coarse_shape == [None, height // 16, width // 16, 2]
 
 
-@pytest.mark.parametrize("shape", [[1, 250, 250, 3], [1, 256, 128, 3], [1, 256, 256, 1], [1, None, None, 3]])
-def test_wrong_sizes_are_refused(shape):
+@pytest.mark.parametrize(
+    "shape", [[1, 250, 250, 3], [1, 256, 100, 3], [1, 256, 256, 1], [1, None, None, 3]]
+)
+def test_wrong_shapes_are_refused(shape):
     with tf.Graph().as_default(), pytest.raises(ValueError, match="multiple of 32"):
-        mmnet(tf.placeholder(tf.float32, shape), INFERENCE)
-
-
-def test_wrong_width_is_refused():
-    with tf.Graph().as_default(), pytest.raises(ValueError, match="greater than 0, not -1"):
-        mmnet(tf.placeholder(tf.float32, [1, 32, 32, 3]), INFERENCE, -1)
+        mmnet(tf.placeholder(tf.float32, shape), Network(), INFERENCE)

@@ -3,87 +3,103 @@ import os
 
 import numpy as np
 import pytest
+from conftest import SMALL, SMALL_FLAGS
+from test_export import swapped_channels
 
-from conftest import SMALL
 from mmnet import cli
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import load_pairs, read_pair
-from mmnet.delivery import graphs
-from mmnet.delivery.models import FrozenPredictor
-from mmnet.delivery.parity import parity
-from mmnet.delivery.predictor import CheckpointPredictor
+from mmnet.data.pairs import read_pair
+from mmnet.export.export import EXACT
+from mmnet.inference.card import Card
+from mmnet.inference.frozen import open_frozen
+from mmnet.inference.predictor import Predictor
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.report import bootstrap_interval
-from test_export import lively
-
-FLAGS = ["--width_multiplier", str(SMALL["width_multiplier"]), "--size", str(SMALL["size"])]
+from mmnet.verbs.parity import parity, parity_text
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """(prefix, path of a .pb that is right, path of one with the channels of its classifier swapped)."""
-    predictor, prefix = lively(str(tmp_path_factory.mktemp("a run")))
-    values = predictor.values()
-    name = "MMNet/final_block/pointwise_conv/weights"
-    folder, paths = tmp_path_factory.mktemp("models"), []
-    for stem, weights in (("good", values[name]), ("swapped", values[name][..., ::-1])):
-        graph_def = graphs.inference_graph(dict(values, **{name: weights}), **SMALL)
-        paths.append(str(folder / (stem + ".pb")))
-        with open(paths[-1], "wb") as file:
-            file.write(graph_def.SerializeToString())
-    return (prefix,) + tuple(paths)
+def models(delivered, lively_weights, tmp_path_factory):
+    """(prefix, path of a .pb that is right, one with the channels of its classifier swapped)."""
+    folder = tmp_path_factory.mktemp("models")
+    good, swapped = folder / "good.pb", folder / "swapped.pb"
+    with open(delivered.path("frozen.pb"), "rb") as file:
+        good.write_bytes(file.read())
+    swapped.write_bytes(swapped_channels(SMALL, lively_weights.values).SerializeToString())
+    return lively_weights.source, str(good), str(swapped)
 
 
-def test_what_is_compared(models, portraits):
+@pytest.fixture(scope="module")
+def opened(models):
+    """path -> Predictor"""
+    return {path: open_frozen(path, EXACT) for path in models[1:]}
+
+
+def test_what_is_compared(models, opened, portrait_set, lively_predictor):
     prefix, good, swapped = models
-    predictor, pairs = CheckpointPredictor.open(prefix, as_written=True, **SMALL), load_pairs(portraits, "test")
-    opened = {path: FrozenPredictor(path, as_written=True) for path in (good, swapped)}
-    reference, right, wrong = parity(predictor, prefix, pairs, opened, SMALL["size"], batch_size=4)
-    assert (reference.model, reference.precision, reference.largest_difference) == (prefix, None, 0)
+    rows = list(parity(lively_predictor, opened, portrait_set, batch_size=4))
+    reference, right, wrong = rows
+    assert (reference.model, reference.precision) == (prefix, None)
+    assert reference.largest_difference == 0
     assert (right.model, right.precision, right.problem) == (good, "float32", None)
-    assert right.largest_difference < 1e-5 and right.bytes == os.path.getsize(good) and right.operations > 100
+    assert right.largest_difference < 1e-5 and right.bytes == os.path.getsize(good)
+    assert right.operations > 100
     assert "up to" in wrong.problem and wrong.largest_difference > 0.1
     assert 0 < wrong.mean_difference < wrong.largest_difference
-    scores = [evaluate(model, pairs, SMALL["size"], (40, 30)).scores for model in (predictor, opened[swapped])]
+    scores = [
+        evaluate(model, portrait_set, (40, 30)).scores
+        for model in (lively_predictor, opened[swapped])
+    ]
     for metric in ("mad", "gauss_grad"):
-        before, after = (score["%s_%d" % (metric, SMALL["size"])] for score in scores)
+        before, after = (score[metric, "network"] for score in scores)
         assert reference.scores[metric].mean == pytest.approx(before.mean(), abs=1e-9)
-        assert wrong.scores[metric].mean == pytest.approx(after.mean(), abs=1e-6)
-        assert wrong.scores[metric].difference == pytest.approx((after - before).mean(), abs=1e-6)
-        assert wrong.scores[metric].interval == pytest.approx(bootstrap_interval(after - before), abs=1e-6)
+        found, difference = wrong.scores[metric], after - before
+        assert found.mean == pytest.approx(after.mean(), abs=1e-6)
+        assert found.difference == pytest.approx(difference.mean(), abs=1e-6)
+        assert found.interval == pytest.approx(bootstrap_interval(difference), abs=1e-6)
+    said = parity_text(rows[:2], len(portrait_set))
+    assert "6 pictures" in said and "good.pb" in said and "95 % interval" in said
+    assert "its alphas" not in said
+    said = parity_text(rows, len(portrait_set))
+    assert "swapped.pb: its alphas are up to" in said
 
 
-def test_a_model_of_nan_is_beyond_its_bound(models, portraits):
-    class Nan:
-        size, precision, operations = SMALL["size"], "int8", None
-
-        def __call__(self, images):
-            return np.full(images.shape[:3], np.nan, np.float32)
-    predictor = CheckpointPredictor.open(models[0], as_written=True, **SMALL)
+def test_a_model_of_nan_is_beyond_its_bound(models, portrait_set, lively_predictor):
+    """Also where evaluate does not refuse to score it."""
+    nan = Predictor(
+        lambda images: np.full(images.shape[:3] + (1,), np.nan, "f"), Card(SMALL, precision="int8")
+    )
     try:
-        rows = list(parity(predictor, models[0], load_pairs(portraits, "test"), {models[1]: Nan()}, SMALL["size"]))
+        rows = list(parity(lively_predictor, {models[1]: nan}, portrait_set))
     except ValueError:  # evaluate may refuse to score it
         return
     assert rows[1].problem
 
 
-def test_what_msame_wrote(models, portraits, tmp_path, capfd):
-    """A folder of result files, as float16 as an .om gives them, one of them of another picture."""
-    prefix, good, _ = models
-    predictor, pairs = CheckpointPredictor.open(prefix, as_written=True, **SMALL), load_pairs(portraits, "test")
+def test_a_model_of_another_shape(portrait_set, lively_predictor):
+    other = Predictor(None, Card(SMALL._replace(shape=(64, 96))))
+    with pytest.raises(ValueError, match="a.pb takes pictures of 64x96, .* compared at 64x64"):
+        next(parity(lively_predictor, {"a.pb": other}, portrait_set))
+
+
+def test_what_msame_wrote(models, portraits, portrait_set, lively_predictor, tmp_path, capfd):
+    """Result files, as float16 as an .om gives them; one of another picture, one missing."""
+    prefix, _, _ = models
     folder = tmp_path / "20260101_000000"
     folder.mkdir()
-    for pair in pairs:
-        image = resize_bilinear(read_pair(pair)[0], (SMALL["size"],) * 2, align_corners=True)
-        alpha = predictor(image[None])[0].astype(np.float16)
-        np.stack([1 - alpha, alpha], axis=-1).tofile(str(folder / (pair.stem + "_output_0.bin")))
-    arguments = ["parity", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json", str(tmp_path)] + FLAGS
+    for pair in portrait_set.pairs:
+        image = resize_bilinear(read_pair(pair)[0], SMALL.shape, align_corners=True)
+        alpha = lively_predictor(image[None])[0].astype(np.float16)
+        both = np.stack([1 - alpha, alpha], axis=-1)
+        both.tofile(str(folder / (pair.stem + "_output_0.bin")))
+    arguments = ["parity", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json"]
+    arguments += [str(tmp_path)] + SMALL_FLAGS
     capfd.readouterr()
     assert cli.main(arguments) == 0
     row = json.loads(capfd.readouterr().out.splitlines()[1])
     assert 0 < row["mean_difference"] <= row["largest_difference"] < 1e-3
     assert (row["precision"], row["bytes"], row["operations"]) == ("float16", None, None)
-    other = folder / (pairs[0].stem + "_output_0.bin")
+    other = folder / (portrait_set.pairs[0].stem + "_output_0.bin")
     values = np.fromfile(str(other), np.float16)[::-1]
     values.tofile(str(other))
     assert cli.main(arguments) == 1
@@ -94,7 +110,7 @@ def test_what_msame_wrote(models, portraits, tmp_path, capfd):
 
 def test_the_command(models, portraits, capfd):
     prefix, good, swapped = models
-    arguments = ["parity", "--checkpoint_path", prefix, "--dataset_path", portraits] + FLAGS
+    arguments = ["parity", "--checkpoint_path", prefix, "--dataset_path", portraits] + SMALL_FLAGS
     capfd.readouterr()
     assert cli.main(arguments + [good]) == 0
     out, err = capfd.readouterr()
@@ -104,19 +120,26 @@ def test_the_command(models, portraits, capfd):
     assert [row["model"] for row in rows] == [prefix, good, swapped]
     assert [row["problem"] is None for row in rows] == [True, True, False]
     assert set(rows[1]["scores"]["mad"]) == {"mean", "difference", "interval"}
-    assert cli.main(arguments + [good, swapped]) == 1
-    assert "swapped.pb: its alphas are up to" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("models_given, flags, said", [
-    (["none.onnx"], FLAGS, "no model none.onnx"),
-    ([], FLAGS, "MODELS"),
-    (["GOOD"], FLAGS[:2] + ["--size", "96"], "takes pictures of 64, the checkpoint is compared at --size 96")])
+@pytest.mark.parametrize(
+    "models_given, flags, said",
+    [
+        (["none.onnx"], SMALL_FLAGS, "no model none.onnx"),
+        ([], SMALL_FLAGS, "MODELS"),
+        (
+            ["GOOD"],
+            SMALL_FLAGS[:2] + ["--size", "96"],
+            "good.pb takes pictures of 64x64, the checkpoint is compared at 96x96",
+        ),
+    ],
+)
 def test_bad_input(models, portraits, capfd, models_given, flags, said):
     given = [models[1] if name == "GOOD" else name for name in models_given]
+    arguments = ["parity", "--checkpoint_path", models[0], "--dataset_path", portraits]
     capfd.readouterr()
     try:
-        code = cli.main(["parity", "--checkpoint_path", models[0], "--dataset_path", portraits] + flags + given)
+        code = cli.main(arguments + flags + given)
     except SystemExit as stop:
         code = stop.code
     out, err = capfd.readouterr()

@@ -6,7 +6,11 @@ def test_plain_lines_where_stderr_is_no_terminal(capsys, monkeypatch):
     monkeypatch.setattr(progress_module, "PLAIN_SECONDS", 0.0)
     assert list(progress([[1, 2], [3]], 3, "reading", "files", count=len)) == [[1, 2], [3]]
     first, second = capsys.readouterr().err.splitlines()
-    assert first.startswith("reading: 2 / 3 files, ") and "files/s" in first and first.endswith(", 0:00:00 left")
+    assert (
+        first.startswith("reading: 2 / 3 files, ")
+        and "files/s" in first
+        and first.endswith(", 0:00:00 left")
+    )
     assert second.startswith("reading: 3 / 3 files")
 
 

@@ -7,14 +7,16 @@ def test_schedules():
     assert [learning_rate(step, 2.0) for step in (0, 999)] == [2.0, 2.0]
     steps = [learning_rate(step, 1.0, "step", decay=0.5, decay_steps=10) for step in (0, 9, 10, 25)]
     assert steps == [1, 1, 0.5, 0.25]
-    cosine = [learning_rate(step, 1.0, "cosine", last_step=100) for step in (0, 50, 100, 120)]
+    asked = (0, 50, 100, 120)
+    cosine = [learning_rate(step, 1.0, "cosine", last_step=100) for step in asked]
     assert cosine == pytest.approx([1, 0.5, 0, 0])
-    polynomial = [learning_rate(step, 1.0, "polynomial", last_step=100, power=2) for step in (0, 50, 100, 120)]
+    polynomial = [learning_rate(step, 1.0, "polynomial", last_step=100, power=2) for step in asked]
     assert polynomial == pytest.approx([1, 0.25, 0, 0])
 
 
 def test_warm_up_rises_in_a_line_to_the_highest():
-    assert [learning_rate(step, 1.0, warm_up_steps=4) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    rates = [learning_rate(step, 1.0, warm_up_steps=4) for step in range(6)]
+    assert rates == [0.25, 0.5, 0.75, 1, 1, 1]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "polynomial"])

@@ -1,11 +1,13 @@
 import numpy as np
 
-from mmnet.data.pairs import load_pairs, read_pair
+from mmnet.data.pairs import find_data_set, read_pair
 from mmnet.data.synthetic import draw_portrait, synthesize
 
 
 def test_seeded():
-    draw = lambda seed: draw_portrait(np.random.RandomState(seed), (100, 75))
+    def draw(seed):
+        return draw_portrait(np.random.RandomState(seed), (100, 75))
+
     image, alpha = draw(3)
     again, alpha_again = draw(3)
     np.testing.assert_array_equal(image, again)
@@ -25,7 +27,7 @@ def test_a_person_with_a_soft_edge():
 
 def test_written_as_a_data_set(tmp_path):
     synthesize(str(tmp_path), "train", 3, seed=5, shape=(80, 60))
-    pairs = load_pairs(str(tmp_path), "train")
+    pairs = find_data_set(str(tmp_path), "train").pairs
     assert [pair.stem for pair in pairs] == ["portrait5_0000", "portrait5_0001", "portrait5_0002"]
     image, alpha = read_pair(pairs[1])
     drawn, true_alpha = draw_portrait(np.random.RandomState([5, 1]), (80, 60))

@@ -1,4 +1,6 @@
 """Whole runs of a small network: stop and go on, warm starts, what is written, what goes wrong."""
+
+import contextlib
 import glob
 import json
 import os
@@ -8,22 +10,46 @@ import sys
 
 import numpy as np
 import pytest
-
 from conftest import ROOT
-from mmnet import checkpoint, config
+from tiny import one_convolution
+
+from mmnet import checkpoint, checkpoint_files
+from mmnet.cli import main
 from mmnet.compat import tf
+from mmnet.config.resolve import read_preset, resolve
+from mmnet.device import Device, session_config
+from mmnet.inference.checkpoints import CheckpointPredictor
+from mmnet.inference.open import load_weights, network_of_checkpoint
+from mmnet.network import Network
+from mmnet.networks.build import NETWORKS
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
 from mmnet.training.train import train
 
-SMALL_RUN = {"dataset_split_name": "test", "width_multiplier": "0.25", "size": "32", "batch_size": "4",
-             "learning_rate": "1e-3", "learning_rate_schedule": "cosine", "warm_up_steps": "5",
-             "step_save_checkpoint": "10", "step_save_summaries": "1", "use_ema": "true"}
+SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
+SMALL_RUN = {
+    "dataset_split_name": "test",
+    "width_multiplier": "0.25",
+    "size": "32",
+    "batch_size": "4",
+    "learning_rate": "1e-3",
+    "learning_rate_schedule": "cosine",
+    "warm_up_steps": "5",
+    "step_save_checkpoint": "10",
+    "step_save_summaries": "1",
+    "use_ema": "true",
+    "max_step_from_restore": "40",
+}
+
+
+def flags_of(portraits, folder, **flags):
+    flags = dict(SMALL_RUN, dataset_path=[portraits], train_dir=str(folder), **flags)
+    return {name: value for name, value in flags.items() if value is not None}
 
 
 def settings_of(portraits, folder, **flags):
-    flags = dict(SMALL_RUN, dataset_path=[portraits], train_dir=str(folder), max_step_from_restore="40", **flags)
-    return config.resolve("train", {name: value for name, value in flags.items() if value is not None})
+    steps = flags.pop("max_step_from_restore", "40")
+    return resolve("train", dict(flags_of(portraits, folder, **flags), max_step_from_restore=steps))
 
 
 def losses_of(folder):
@@ -38,14 +64,25 @@ def losses_of(folder):
 
 
 def steps_in(folder):
-    return [checkpoint.step_of(prefix) for prefix in checkpoint.list_checkpoints(str(folder))]
+    prefixes = checkpoint_files.list_checkpoints(str(folder))
+    return [checkpoint_files.step_of(prefix) for prefix in prefixes]
 
 
-def assert_same_end(folder, other):
-    ours, theirs = (checkpoint.read(os.path.join(str(path), "MMNetModel-40")) for path in (folder, other))
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+@contextlib.contextmanager
+def signal_at(step, number):
+    """Send this process a signal while it takes a step (from restore)."""
+    learning_rate = train_module.learning_rate
+
+    def send(current, *rest, **more):
+        if current == step - 1:
+            os.kill(os.getpid(), number)
+        return learning_rate(current, *rest, **more)
+
+    train_module.learning_rate = send
+    try:
+        yield
+    finally:
+        train_module.learning_rate = learning_rate
 
 
 @pytest.fixture(scope="module")
@@ -55,63 +92,86 @@ def unbroken(portraits, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143)])
-def test_stopped_and_resumed_equals_unbroken(unbroken, portraits, tmp_path, monkeypatch, number, code):
-    rate_of = train_module.learning_rate
-
-    def stop_at_17(step, *rest):
-        if step == 16:
-            os.kill(os.getpid(), number)
-        return rate_of(step, *rest)
-    monkeypatch.setattr(train_module, "learning_rate", stop_at_17)
-    assert train(settings_of(portraits, tmp_path)) == code
-    assert steps_in(tmp_path)[-1] == 17
-    monkeypatch.undo()
-    assert train(settings_of(portraits, tmp_path)) == 0
-    assert steps_in(tmp_path)[-1] == 40
-    assert losses_of(tmp_path) == losses_of(unbroken) and len(losses_of(unbroken)) == 40
-    assert_same_end(tmp_path, unbroken)
-    with open(str(tmp_path / "MMNetModel-40.json")) as file:
-        assert json.load(file)["data_sets"][0]["steps"] == 40
+@pytest.fixture
+def unoptimized(monkeypatch):
+    """Few steps take less time than TensorFlow's optimizers of the graph."""
+    monkeypatch.setattr(
+        train_module, "training_session_config", lambda device: session_config(Device(exact=True))
+    )
 
 
-def test_killed_loses_only_what_came_after_the_last_save(unbroken, portraits, tmp_path):
-    settings = settings_of(portraits, tmp_path)
-    flags = " ".join("--%s" % name if value == "true" else "--%s %s" % (name, value) for name, value in SMALL_RUN.items())
+@pytest.fixture
+def tiny(monkeypatch):
+    """Flags of a run of a network that is built in a moment."""
+    monkeypatch.setitem(NETWORKS, "tiny", one_convolution)
+    return {"network": "tiny"}
+
+
+def test_killed_stopped_and_resumed_equals_unbroken(unbroken, portraits, tmp_path):
+    """Killed, it loses only what came after the last save; asked to stop, nothing."""
     code = """
 import os, signal, sys, time
 from mmnet import cli
 from mmnet.training import train
-rate_of = train.learning_rate
-def kill_at_28(step, *rest):
+learning_rate = train.learning_rate
+def kill_at_28(step, *rest, **more):
     if step == 27:
-        while not os.path.exists(sys.argv[-1] + "/MMNetModel-20.index"):  # its writing goes on beside the steps
+        # Its writing goes on beside the steps.
+        while not os.path.exists(sys.argv[-1] + "/MMNetModel-20.index"):
             time.sleep(0.1)
         os.kill(os.getpid(), signal.SIGKILL)
-    return rate_of(step, *rest)
+    return learning_rate(step, *rest, **more)
 train.learning_rate = kill_at_28
 cli.main(sys.argv[1:])
 """
-    process = subprocess.run([sys.executable, "-c", code, "train", "--dataset_path", portraits] + flags.split() +
-                             ["--max_step_from_restore", "40", "--train_dir", str(tmp_path)], cwd=ROOT,
-                             stderr=subprocess.PIPE, timeout=300)
+    command = [sys.executable, "-c", code, "train", "--dataset_path", portraits]
+    for name, value in SMALL_RUN.items():
+        command += ["--" + name] + [value] * (value != "true")
+    process = subprocess.run(
+        command + ["--train_dir", str(tmp_path)], cwd=ROOT, stderr=subprocess.PIPE, timeout=300
+    )
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert steps_in(tmp_path)[-1] == 20
-    assert train(settings) == 0
-    assert_same_end(tmp_path, unbroken)
+
+    with signal_at(33, signal.SIGTERM):
+        assert train(settings_of(portraits, tmp_path)) == 143
+    assert steps_in(tmp_path)[-1] == 33
+    assert train(settings_of(portraits, tmp_path)) == 0
+    assert steps_in(tmp_path)[-1] == 40
+    assert losses_of(tmp_path) == losses_of(unbroken) and len(losses_of(unbroken)) == 40
+    ours, theirs = (
+        checkpoint.read(os.path.join(str(path), "MMNetModel-40")) for path in (tmp_path, unbroken)
+    )
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    with open(str(tmp_path / "MMNetModel-40.json")) as file:
+        assert json.load(file)["data_sets"][0]["steps"] == 40
+
+
+def test_stopped_before_the_first_save(portraits, tmp_path, tiny):
+    """SIGINT and SIGTERM alike: the state of the step under way is saved."""
+    for number, step, code in ((signal.SIGINT, 3, 130), (signal.SIGTERM, 7, 143)):
+        with signal_at(step, number):
+            assert train(settings_of(portraits, tmp_path, **tiny)) == code
+        assert steps_in(tmp_path)[-1] == step
 
 
 def test_what_a_run_leaves(unbroken, portraits):
     assert steps_in(unbroken) == [10, 20, 30, 40]
     with open(str(unbroken / "MMNetModel-40.json")) as file:
         record = json.load(file)
-    assert (record["global_step"], record["step_from_restore"], record["parent"]) == (40, 40, None)
+    assert (record["global_step"], record["step_from_restore"]) == (40, 40)
+    assert record["parent"] is None
     (data_set,) = record["data_sets"]
-    assert data_set["path"] == portraits and data_set["pictures"] == 6 and data_set["steps"] == 40 and len(data_set["manifest_sha256"]) == 64
-    assert record["configuration"]["optimizer"] == "adam" and record["versions"]["tensorflow"] == tf.__version__
-    saved = config.read_preset(str(unbroken / "config.yaml"))
-    assert config.resolve("train", {}, str(unbroken / "config.yaml")) == config.resolve("train", dict(
-        SMALL_RUN, dataset_path=[portraits], train_dir=str(unbroken), max_step_from_restore="40"))
+    assert (data_set["path"], data_set["pictures"], data_set["steps"]) == (portraits, 6, 40)
+    assert len(data_set["manifest_sha256"]) == 64
+    assert record["configuration"]["optimizer"] == "adam"
+    assert record["versions"]["tensorflow"] == tf.__version__
+    path = str(unbroken / "config.yaml")
+    saved = read_preset(path)
+    expected = settings_of(portraits, unbroken, network="mmnet")  # the network is written out
+    assert resolve("train", {}, path) == expected
     assert saved["width_multiplier"] == 0.25
     tags, texts = set(), ""
     for path in glob.glob(str(unbroken / "events*")):
@@ -120,69 +180,109 @@ def test_what_a_run_leaves(unbroken, portraits):
                 tags.add(value.tag)
                 if value.tag == "configuration":
                     texts += value.tensor.string_val[0].decode()
-    assert {"loss/" + name for name in ("total", "model", "regularization", "alpha", "composition", "gradient",
-                                        "cross_entropy", "auxiliary")} < tags
-    assert {"learning_rate", "images_per_second", "waiting_for_input_percent", "epoch", "train/0", "train/1"} < tags
+    terms = ("alpha", "composition", "gradient", "cross_entropy", "auxiliary")
+    assert {"loss/" + name for name in ("total", "model", "regularization") + terms} < tags
+    assert {"learning_rate", "images_per_second", "waiting_for_input_percent", "epoch"} < tags
+    assert {"train/0", "train/1"} < tags
     assert "width_multiplier: 0.25" in texts
 
 
 def test_learning_lowers_the_loss(unbroken):
     losses = losses_of(unbroken)
-    assert np.mean([losses[step] for step in range(31, 41)]) < 0.9 * np.mean([losses[step] for step in range(1, 11)])
+    first, last = (
+        np.mean([losses[step] for step in steps]) for steps in (range(1, 11), range(31, 41))
+    )
+    assert last < 0.9 * first
 
 
-def test_later_verbs_know_the_network(unbroken):
-    settings = config.resolve("evaluate", {"dataset_path": "D", "checkpoint_path": str(unbroken)})
-    assert (settings.width_multiplier, settings.size) == (0.25, 32)
-    settings = config.resolve("evaluate", {"dataset_path": "D", "checkpoint_path": str(unbroken / "MMNetModel-40"),
-                                           "size": "64"})
-    assert (settings.width_multiplier, settings.size) == (0.25, 64)
+def test_later_verbs_know_the_network(unbroken, portraits):
+    for path, flags, shape in (
+        (unbroken, {}, (32, 32)),
+        (unbroken / "MMNetModel-40", {"size": "64"}, (64, 64)),
+        (unbroken / "MMNetModel-40", {"shape": ["64", "96"]}, (64, 96)),
+    ):
+        flags = dict(flags, dataset_path=portraits, checkpoint_path=str(path))
+        settings = resolve("evaluate", flags)
+        prefix = checkpoint_files.resolve(settings.checkpoint_path)
+        network = network_of_checkpoint(prefix, settings.wanted())
+        assert network == Network("mmnet", 0.25, shape)
 
 
-def test_moving_averages(unbroken, portraits):
-    from mmnet.delivery.predictor import CheckpointPredictor
+def test_moving_averages(unbroken):
     values = checkpoint.read(str(unbroken / "MMNetModel-40"))
     name = "MMNet/final_block/pointwise_conv/biases"
-    plain, average = (CheckpointPredictor.open(str(unbroken), 0.25, 32, use_ema) for use_ema in (False, True))
-    picture = np.full((1, 32, 32, 3), 128.0)
     assert not np.array_equal(values[name], values[name + "/ExponentialMovingAverage"])
-    assert np.abs(plain(picture) - average(picture)).max() > 1e-4
+    predictor, alphas = CheckpointPredictor(SMALLEST), []
+    for use_ema in (False, True):
+        weights = load_weights(str(unbroken), use_ema=use_ema)
+        assert (weights.network, weights.use_ema) == (SMALLEST, use_ema)
+        predictor.load(weights)
+        alphas.append(predictor(np.full((1, 32, 32, 3), 128.0)))
+    assert np.abs(alphas[0] - alphas[1]).max() > 1e-4
 
 
-def test_warm_start(unbroken, portraits, tmp_path, caplog):
+def test_warm_start(unbroken, portraits, tmp_path, caplog, unoptimized):
     caplog.set_level("INFO")
-    flags = dict(checkpoint_path=str(unbroken / "MMNetModel-20"), reset_optimizer="true", learning_rate_schedule="fixed",
-                 optimizer="momentum", checkpoint_exclude_scopes=["MMNet/final_block"], use_ema=None)
-    settings = settings_of(portraits, tmp_path, **dict(flags, ignore_missing_vars="true"))
-    settings = config.dataclasses.replace(settings, max_step_from_restore=2)
+    settings = settings_of(
+        portraits,
+        tmp_path,
+        checkpoint_path=str(unbroken / "MMNetModel-20"),
+        reset_optimizer="true",
+        learning_rate_schedule="fixed",
+        optimizer="momentum",
+        checkpoint_exclude_scopes=["MMNet/final_block"],
+        use_ema=None,
+        ignore_missing_vars="true",
+        max_step_from_restore="2",
+    )
     assert train(settings) == 0
     assert steps_in(tmp_path) == [22]  # the global step goes on
     with open(str(tmp_path / "MMNetModel-22.json")) as file:
         record = json.load(file)
     assert record["step_from_restore"] == 2
-    assert record["parent"]["global_step"] == 20 and record["parent"]["lineage"]["step_from_restore"] == 20
-    assert "skipped by the flags" in caplog.text and "MMNet/final_block/pointwise_conv/biases" in caplog.text
+    assert record["parent"]["global_step"] == 20
+    assert record["parent"]["lineage"]["step_from_restore"] == 20
+    assert "skipped by the flags" in caplog.text
+    assert "MMNet/final_block/pointwise_conv/biases" in caplog.text
 
 
-def test_what_does_not_fit_is_said(unbroken, portraits, tmp_path):
+def test_a_warm_start_takes_the_network_of_its_checkpoint(portraits, tmp_path, tiny):
+    flags = dict(tiny, size=None, shape=["64", "96"], max_step_from_restore="1")
+    assert train(settings_of(portraits, tmp_path / "first", **flags)) == 0
+    flags = dict.fromkeys(("width_multiplier", "size"), None)
+    flags.update(checkpoint_path=str(tmp_path / "first"), max_step_from_restore="1")
+    assert train(settings_of(portraits, tmp_path / "second", **flags)) == 0
+    saved = read_preset(str(tmp_path / "second" / "config.yaml"))
+    assert (saved["network"], saved["shape"], "size" in saved) == ("tiny", [64, 96], False)
+
+
+def test_what_does_not_fit_is_said(unbroken, portraits, tmp_path, unoptimized):
     with pytest.raises(ValueError, match="does not fit .*another shape.*--ignore_missing_vars"):
-        train(settings_of(portraits, tmp_path, checkpoint_path=str(unbroken), width_multiplier="0.5"))
+        flags = {"checkpoint_path": str(unbroken), "width_multiplier": "0.5"}
+        train(settings_of(portraits, tmp_path, **flags))
     with pytest.raises(ValueError, match="was trained with other settings .*missing"):
         train(settings_of(portraits, unbroken, optimizer="momentum"))
-    assert config.read_preset(str(unbroken / "config.yaml"))["optimizer"] == "adam"  # the run's own is untouched
+    saved = read_preset(str(unbroken / "config.yaml"))
+    assert saved["optimizer"] == "adam"  # the run's own is untouched
     with pytest.raises(ValueError, match="no variable's name starts so"):
         train(settings_of(portraits, tmp_path, trainable_scopes=["MMNet/head"]))
     assert not (tmp_path / "config.yaml").exists()
 
 
-def test_a_loss_that_is_not_finite_stops_with_names_and_the_state_before(portraits, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_with_names_and_the_state_before(
+    portraits, tmp_path, monkeypatch, unoptimized
+):
     batches = train_module.batches
 
-    def spoil(*args):
-        for number, batch in enumerate(batches(*args)):
-            yield batch._replace(images=batch.images * np.float32("nan")) if number == 2 else batch
+    def spoil(*args, **named):
+        for number, batch in enumerate(batches(*args, **named)):
+            if number == 2:
+                batch = batch._replace(images=batch.images * np.float32("nan"))
+            yield batch
+
     monkeypatch.setattr(train_module, "batches", spoil)
-    with pytest.raises(ValueError, match=r"loss of step 3 is not finite; .* the batch: .*portrait0_000\d.jpg") as error:
+    says = r"loss of step 3 is not finite; .* the batch: .*portrait0_000\d.jpg"
+    with pytest.raises(ValueError, match=says) as error:
         train(settings_of(portraits, tmp_path))
     assert steps_in(tmp_path) == [2]
     for name, value in checkpoint.read(str(tmp_path / "MMNetModel-2")).items():
@@ -190,15 +290,58 @@ def test_a_loss_that_is_not_finite_stops_with_names_and_the_state_before(portrai
     assert str(error.value).count(".jpg") == 4
 
 
-def test_a_full_disk_leaves_the_older_checkpoints(portraits, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_older_checkpoints(portraits, tmp_path, monkeypatch, tiny):
     write = checkpoint.write
 
     def full_at_20(prefix, values, files):
         if prefix.endswith("-20"):
             raise OSError(28, "No space left on device")
         write(prefix, values, files)
+
     monkeypatch.setattr(saver_module.checkpoint, "write", full_at_20)
     with pytest.raises(OSError, match="No space left"):
-        train(settings_of(portraits, tmp_path))
+        train(settings_of(portraits, tmp_path, **tiny))
     assert steps_in(tmp_path) == [10]
     checkpoint.read(str(tmp_path / "MMNetModel-10"))
+
+
+def test_a_damaged_lineage_stops_a_resume(portraits, tmp_path, tiny, capfd):
+    run = tmp_path / "run"
+    assert train(settings_of(portraits, run, max_step_from_restore="2", **tiny)) == 0
+    with open(str(run / "MMNetModel-2.json")) as file:
+        record = json.load(file)
+    (data_set,) = record["data_sets"]
+    parent = {"path": "P", "global_step": 1, "lineage": None}
+    damaged = [
+        "",
+        json.dumps(record)[:-20],
+        json.dumps([record]),
+        dict(record, global_step="2"),
+        dict(record, step_from_restore=None),
+        dict(record, data_sets=None),
+        dict(record, data_sets=["a data set"]),
+        dict(record, data_sets=[dict(data_set, steps=None)]),
+        dict(record, data_sets=[dict(data_set, manifest_sha256=1)]),
+        dict(record, parent="P"),
+        dict(record, parent=dict(parent, global_step="1")),
+        dict(record, parent=dict(parent, lineage=dict(record, data_sets=[{}]))),
+    ]
+    damaged += [
+        {name: value for name, value in record.items() if name != missing}
+        for missing in ("global_step", "step_from_restore", "data_sets", "parent")
+    ]
+    command = ["train"]
+    for name, value in flags_of(portraits, run, **tiny).items():
+        value = value[0] if isinstance(value, list) else value
+        command += ["--" + name] + [value] * (value != "true")
+    before = sorted(os.listdir(str(run)))
+    for text in damaged:
+        (run / "MMNetModel-2.json").write_text(text if isinstance(text, str) else json.dumps(text))
+        capfd.readouterr()
+        assert main(command) == 2, text
+        out, err = capfd.readouterr()
+        assert (out, err.count("\n")) == ("", 1), err
+        assert str(run / "MMNetModel-2.json") in err and "Traceback" not in err
+    assert sorted(os.listdir(str(run))) == before
+    (run / "MMNetModel-2.json").write_text(json.dumps(dict(record, parent=parent)))
+    assert main(command) == 0

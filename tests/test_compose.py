@@ -1,0 +1,38 @@
+"""A photo and its alpha: cut out, or before another background."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mmnet.photos.compose import compose, cut_out, load_background
+
+
+def test_cut_out_and_composition_by_hand():
+    image = np.full((1, 3, 3), 200, np.uint8)
+    alpha = np.array([[0, 0.5, 1]], np.float32)
+    assert cut_out(image, alpha)[0, :, 3].tolist() == [0, 128, 255]
+    assert compose(image, alpha, np.array([0, 0, 100], np.uint8))[0].tolist() == [
+        [0, 0, 100],
+        [100, 100, 150],
+        [200, 200, 200],
+    ]
+
+
+def test_a_background_picture_covers_the_photo_undistorted():
+    background = np.zeros((10, 40, 3), np.uint8)
+    background[:, 15:25] = 255
+    alpha = np.zeros((20, 20), np.float32)
+    result = compose(np.zeros((20, 20, 3), np.uint8), alpha, background)
+    # Its middle square, twice as large.
+    assert result.shape == (20, 20, 3) and result[:, 2:-2].min() == 255
+
+
+def test_backgrounds(tmp_path):
+    assert load_background("#0a0B0c").tolist() == [10, 11, 12]
+    assert load_background("White").tolist() == [255, 255, 255]
+    path = str(tmp_path / "beach.png")
+    cv2.imwrite(path, np.zeros((2, 3, 3), np.uint8))
+    assert load_background(path).shape == (2, 3, 3)
+    for wrong in ("#12345", "#gggggg", "beach.jpg"):
+        with pytest.raises(ValueError, match="neither a picture that exists nor a colour"):
+            load_background(wrong)
