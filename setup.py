@@ -1,4 +1,5 @@
 """``pip install .`` gives the ``mmnet`` command; extras: dev (tests, figures), export (ONNX)."""
+
 import os
 import re
 
@@ -12,20 +13,53 @@ def read(*path):
         return file.read()
 
 
+def requirements():
+    lines = read("requirements.txt").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def description():
+    """The README without its pictures, whose paths hold inside the repository only."""
+    lines = read("README.md").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("!["))
+
+
 setup(
     name="mmnet",
     version=re.search(r'__version__ = "(.+)"', read("mmnet", "__init__.py")).group(1),
-    description="Real-time portrait matting on small devices: MMNet (arXiv 1904.03816) for TensorFlow 1.15 and 2.x",
-    long_description=read("README.md"),
+    description="Real-time portrait matting on small devices: MMNet (arXiv 1904.03816) for "
+    "TensorFlow 1.15 and 2.x",
+    long_description=description(),
     long_description_content_type="text/markdown",
+    author="The mmnet authors",
+    url="https://arxiv.org/abs/1904.03816",
     license="Apache-2.0",
-    packages=find_packages(include=["mmnet", "mmnet.*"]),
-    python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",  # no TensorFlow that we run on exists for 3.8 and 3.9
-    # requirements.txt asks for opencv-python-headless: `import cv2` then works on a bare machine, where the package
-    # opencv-python (the same module with windows) fails for want of libGL. Where cv2 is there already, either serves.
-    install_requires=[line for line in read("requirements.txt").splitlines() if line and not line.startswith("#")],
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.7",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+    # The presets lie in configs/ at the top of the repository and are installed as mmnet/configs.
+    packages=find_packages(include=["mmnet", "mmnet.*"]) + ["mmnet.configs"],
+    package_dir={"mmnet.configs": "configs"},
+    package_data={"mmnet.configs": ["*.yaml"]},
+    # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.
+    python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",
+    # requirements.txt asks for opencv-python-headless: `import cv2` then works on a bare machine,
+    # where the package opencv-python (the same module with windows) fails for want of libGL. Where
+    # cv2 is there already, either serves.
+    install_requires=requirements(),
     extras_require={
-        "dev": ["pytest>=7", "matplotlib>=3.5,<4"],  # and the figures
+        "dev": [
+            "pytest>=7",
+            "pytest-xdist>=3",
+            "matplotlib>=3.5,<4",  # the figures
+            'ruff==0.17.6; python_version >= "3.10"',
+        ],
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

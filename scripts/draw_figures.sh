@@ -1,6 +1,7 @@
 #!/bin/sh
 # Draws the figures of the README: draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
-# DATASET/test is scored, this machine is measured; TRAINING_DATASET/train (default: DATASET) calibrates the int8 model.
+# DATASET/test is scored, this machine is measured; TRAINING_DATASET/train (default: DATASET)
+# calibrates the int8 model.
 set -eu
 usage="usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]"
 [ $# -eq 2 ] || [ $# -eq 3 ] || { echo "$usage" >&2; exit 2; }
@@ -9,16 +10,16 @@ sh "$root/scripts/setup.sh"
 models=$(mktemp -d)
 trap 'rm -rf "$models"' EXIT
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
-mmnet() {
-    "$root/.venv/bin/python" -m mmnet "$@" --checkpoint_path "$checkpoint" > "$models/said"
-}
+python() { "$root/.venv/bin/python" "$@"; }
+mmnet() { python -m mmnet "$@" --checkpoint_path "$checkpoint" > "$models/said"; }
 
 dataset=$1 checkpoint=$2 training=${3:-$1}
 mmnet freeze --output "$models/mmnet.pb"
 mmnet export --output "$models" --format tflite onnx
 mmnet export --output "$models" --format tflite --precision float16
 mmnet export --output "$models" --format tflite --precision int8 --calibration_dataset "$training"
-"$root/.venv/bin/python" "$root/figure/gradient_error_vs_latency.py" "$dataset" "$models/mmnet_float32.tflite" \
-    "$models/mmnet_float16.tflite" "$models/mmnet_int8.tflite" "$models/mmnet.onnx" "$models/mmnet.pb"
-"$root/.venv/bin/python" "$root/figure/network.py"
-"$root/.venv/bin/python" "$root/figure/cutout.py" "$checkpoint"
+python "$root/figure/gradient_error_vs_latency.py" "$dataset" "$models/mmnet_float32.tflite" \
+    "$models/mmnet_float16.tflite" "$models/mmnet_int8.tflite" "$models/mmnet.onnx" \
+    "$models/mmnet.pb"
+python "$root/figure/network.py"
+python "$root/figure/cutout.py" "$checkpoint"

@@ -13,7 +13,9 @@ train() {
     mmnet train --dataset_path "$out/portraits" --train_dir "$out/run" --width_multiplier 0.5 --size 128 --batch_size 16 \
         --learning_rate 2e-3 --step_save_summaries 25 --max_step_from_restore "$1"
 }
-evaluate() { mmnet evaluate --dataset_path "$out/portraits" --output "$out/run" --json "$@"; }
+evaluate() {
+    mmnet evaluate --dataset_path "$out/portraits" --output "$out/run" --all_metrics --json "$@"
+}
 
 mmnet synthesize --dataset_path "$out/portraits" --dataset_split_name train --pictures 64 --seed 1 --shape 400 300
 mmnet synthesize --dataset_path "$out/portraits" --pictures 16 --shape 400 300
@@ -30,16 +32,29 @@ python "$root/offline_infer/evaluate.py" --manifest "$out/Bin/test/manifest.json
     > "$out/offline.json"
 
 photo=portrait0_0004
-mmnet predict "$out/portraits/test/image/$photo.jpg" --checkpoint_path "$out/run" --output "$out/predicted" --background white
-python -c '
-import json, sys
-untrained, trained, offline = [json.load(open(path)) for path in sys.argv[1:4]]
-print("\nScores (0..1) on 16 portraits it has not seen  untrained  250 steps  offline (.pb)")
-for tag, name in (("MAD", "MAD"), ("GAUSS_GRAD", "gradient error")):
-    for shape, at in (("", "128x128"), ("/800_600", "800x600")):
-        values = [scores[tag + "/test" + shape] for scores in (untrained, trained, offline)]
-        print("  %-45s %9.6f  %9.6f  %13.6f" % ((name + " at " + at,) + tuple(values)))
-print("\nThe person cut out: " + sys.argv[4])
-same = all(abs(trained[tag] - offline[tag]) < 1e-6 for tag in trained if "/test" in tag)
-sys.exit(0 if same and trained["MAD/test"] < untrained["MAD/test"] else "quickstart: the scores are not as they should be")
-' "$out/untrained.json" "$out/trained.json" "$out/offline.json" "$out/predicted/${photo}_composition.png"
+mmnet predict "$out/portraits/test/image/$photo.jpg" --checkpoint_path "$out/run" --output "$out/predicted" \
+    --background white
+python - "$out" "$out/predicted/${photo}_composition.png" <<'END'
+import json, os, sys
+
+out, picture = sys.argv[1:]
+untrained, trained, offline = [
+    json.load(open(os.path.join(out, name + ".json"))) for name in ("untrained", "trained", "offline")
+]
+print("\nOn 16 portraits that it has not seen           untrained  250 steps  offline (.pb)")
+rows = (
+    ("MAD at 128x128 (0..1, lower is better)", "MAD/test"),
+    ("MAD at 800x600 (0..1, lower is better)", "MAD/test/800_600"),
+    ("mIoU at 800x600 (0..1, higher is better)", "MIOU/test/800_600"),
+)
+for name, tag in rows:
+    cells = ["%9.6f" % scores[tag] if tag in scores else "" for scores in (untrained, trained, offline)]
+    print(("  %-42s %9s  %9s  %13s" % ((name,) + tuple(cells))).rstrip())
+print("\nThe person before white: " + picture)
+print("Soft halos around it are what to expect of 250 steps on 64 drawings; the published networks took")
+print("300,000 steps and more on photos. (The gradient error is left out here: it compares edges, and")
+print("an untrained network, whose alpha is .5 everywhere, has none that could be wrong.)")
+same = all(abs(trained[tag] - offline[tag]) < 1e-6 for tag in offline if "/test" in tag)
+learned = trained["MAD/test"] < untrained["MAD/test"]
+sys.exit(0 if same and learned else "quickstart: the scores are not as they should be")
+END

@@ -3,7 +3,7 @@
 # Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x. PYTHON=/path/to/python overrides.
 set -eu
 cd "$(dirname "$0")/.."
-made_of="$(cat requirements.txt setup.py | cksum) in $PWD"
+made_of="$(cat requirements.txt setup.py pyproject.toml | cksum) in $PWD"
 stamp=.venv/mmnet-setup
 if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$made_of" ] &&
     { [ -z "${PYTHON:-}" ] || [ "$(tail -n 1 "$stamp")" = "$PYTHON" ]; }; then
@@ -19,8 +19,12 @@ if [ -z "$python" ]; then
     done
     [ -n "$python" ] || { echo "setup: no Python 3.7 or 3.10-3.13 found; set PYTHON=/path/to/python" >&2; exit 2; }
 fi
-found=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])') ||
-    { echo "setup: PYTHON=$python does not run" >&2; exit 2; }
+version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
+found=$(version_of "$python") || { # PYTHON=python3.13 may be a version manager's shim with nothing behind it
+    name=${python##*/}
+    python=$(sh scripts/find_python.sh "${name#python}") && found=$(version_of "$python") ||
+        { echo "setup: PYTHON=${PYTHON:-} does not run" >&2; exit 2; }
+}
 case $found in
     3.7) tensorflow=1.15 ;;
     3.1[0-3]) tensorflow=2.x ;;
@@ -30,4 +34,4 @@ echo "setup: making .venv with Python $found and TensorFlow $tensorflow, a minut
 rm -f "$stamp"
 "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 -e '.[dev,export]' >&2
-printf '%s\n%s\n' "$made_of" "$python" > "$stamp"
+printf '%s\n%s\n' "$made_of" "${PYTHON:-$python}" > "$stamp"
