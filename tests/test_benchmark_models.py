@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import SMALL
@@ -28,11 +29,17 @@ def models(delivered, lively_weights):
     return [lively_weights.source] + [card.path for card in cards]
 
 
-def test_rows(models, monkeypatch):
+@pytest.fixture
+def hurry(monkeypatch):
+    """Measure for a moment only."""
     monkeypatch.setattr(models_module, "WARM_UP_SECONDS", 0.1)
-    rows = []
-    for batch in (1, 2):
-        rows += benchmark(models, Load(1, batch, 0.5), WANTED)
+    monkeypatch.setattr(models_module, "TURN_SECONDS", 0.05)
+
+
+def test_rows(models, hurry):
+    loads = [Load(1, batch, 0.15) for batch in (1, 2)]
+    with ThreadPoolExecutor() as pool:  # it is no time that is looked at here
+        rows = sum(pool.map(lambda load: list(benchmark(models, load, WANTED)), loads), [])
     assert [(row.model, row.threads, row.batch) for row in rows] == [
         (path, 1, batch) for batch in (1, 2) for path in models
     ]
@@ -102,10 +109,9 @@ def test_the_slower_one_is_told(monkeypatch):
     assert "3.000 (3.000 .. 3.000)" in benchmark_text([first, second])
 
 
-def test_the_command(models, monkeypatch, capfd):
-    monkeypatch.setattr(models_module, "WARM_UP_SECONDS", 0.1)
+def test_the_command(models, hurry, capfd):
     capfd.readouterr()
-    assert cli.main(["benchmark", models[2], models[1], "--seconds", "0.5", "--json"]) == 0
+    assert cli.main(["benchmark", models[2], models[1], "--seconds", "0.15", "--json"]) == 0
     out, err = capfd.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["model"] for row in rows] == [models[2], models[1]] and err == ""

@@ -1,6 +1,7 @@
 """What 0.1's README showed of predicting: it warns, and gives the same numbers."""
 
 import os
+import shutil
 
 import cv2
 import numpy as np
@@ -10,10 +11,10 @@ from deprecation import DeprecatedWarning, fail_if_not_removed
 from test_matte import brightness
 
 import mmnet
+from mmnet import checkpoint_files
 from mmnet.data.images import read_image
 from mmnet.delivery import predict
 from mmnet.delivery.predictor import CheckpointPredictor
-from mmnet.inference.open import open_predictor
 
 
 def warns(name, instead):
@@ -61,38 +62,46 @@ def test_cut_out(image, lively_predictor):
     np.testing.assert_array_equal(rgba, mmnet.cutout(image, lively_predictor))
 
 
-def test_open(lively_weights, lively_images):
-    flags = {"width_multiplier": 0.25, "size": 64}
-    folder = os.path.dirname(lively_weights.source)
-    with warns("open", r"mmnet.load\(checkpoint\)"):
-        predictor = CheckpointPredictor.open(folder, **flags)
-    assert predictor.network == SMALL
-    new = open_predictor(folder, {"width_multiplier": 0.25, "shape": (64, 64)})
-    np.testing.assert_array_equal(predictor(lively_images), new(lively_images))
-    with warns("open", "mmnet.load"), pytest.raises(ValueError, match="no moving averages"):
-        CheckpointPredictor.open(folder, use_ema=True, **flags)
-    with warns("open", "mmnet.load"), pytest.raises(FileNotFoundError, match="no checkpoint"):
-        CheckpointPredictor.open(os.path.join(folder, "none"))
+@pytest.fixture(scope="module")
+def run_folder(lively_weights, tmp_path_factory):
+    """A checkpoint with the settings of its run."""
+    folder = tmp_path_factory.mktemp("a run with its settings")
+    for path in checkpoint_files.files_of(lively_weights.source):
+        shutil.copy(path, str(folder))
+    (folder / "config.yaml").write_text("width_multiplier: 0.25\nsize: 64\n")
+    return str(folder)
 
 
-def test_what_the_readme_of_0_1_showed(test_data, tmp_path):
-    """As it stood there, but for the paths; and as it is written now."""
+FLAGS = {"width_multiplier": 0.25, "size": 64}
+
+
+def test_what_the_readme_of_0_1_showed(run_folder, lively_images, tmp_path):
+    """As it stood there, but for the network's size; and as it is written now."""
     from mmnet.data.photos import load_image
 
-    checkpoints = os.path.join(test_data, "checkpoints")
-    photo = str(tmp_path / "anna.jpg")
-    cv2.imwrite(photo, np.random.RandomState(0).randint(0, 255, (90, 60, 3)))
+    path = str(tmp_path / "anna.jpg")
+    cv2.imwrite(path, np.random.RandomState(0).randint(0, 255, (90, 60, 3)))
     with pytest.warns(DeprecationWarning) as caught:
-        image = load_image(photo)
-        predictor = CheckpointPredictor.open(checkpoints)
-        alpha = predict.matte(predictor, image)
-        rgba = predict.cut_out(image, alpha)
+        predictor = CheckpointPredictor.open(os.path.join(run_folder, "MMNetModel-5"), **FLAGS)
+        photo = load_image(path, True)
+        alpha = predict.matte(predictor, photo)
+        rgba = predict.cut_out(photo, alpha)
     ours = [one for one in caught if isinstance(one.message, DeprecatedWarning)]
-    assert [one.message.function for one in ours] == ["load_image", "open", "matte", "cut_out"]
-    new = mmnet.load(checkpoints)
-    assert new.source == predictor.source
-    np.testing.assert_array_equal(mmnet.matte(photo, new), alpha)
-    np.testing.assert_array_equal(mmnet.cutout(photo, new), rgba)
+    assert [one.message.function for one in ours] == ["open", "load_image", "matte", "cut_out"]
+    assert "Use mmnet.load(checkpoint)." in str(ours[0].message)
+    assert predictor.network == SMALL
+    new = mmnet.load(run_folder)
+    assert (new.source, new.network) == (predictor.source, predictor.network)
+    np.testing.assert_array_equal(new(lively_images), predictor(lively_images))
+    np.testing.assert_array_equal(mmnet.matte(path, new), alpha)
+    np.testing.assert_array_equal(mmnet.cutout(path, new), rgba)
+
+
+def test_open_refuses_what_load_refuses(run_folder):
+    with warns("open", "mmnet.load"), pytest.raises(ValueError, match="no moving averages"):
+        CheckpointPredictor.open(run_folder, use_ema=True, **FLAGS)
+    with warns("open", "mmnet.load"), pytest.raises(FileNotFoundError, match="no checkpoint"):
+        CheckpointPredictor.open(os.path.join(run_folder, "none"))
 
 
 @fail_if_not_removed
