@@ -35,7 +35,6 @@ setup(
     url="https://arxiv.org/abs/1904.03816",
     license="Apache-2.0",
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.7",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
@@ -57,9 +56,11 @@ setup(
         "dev": [
             "pytest>=7",
             "pytest-xdist>=3",
+            "hypothesis>=6,<7",
             "matplotlib>=3.5,<4",  # the figures
             'ruff==0.17.6; python_version >= "3.10"',
         ],
+        "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

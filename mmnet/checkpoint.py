@@ -1,5 +1,6 @@
 """TensorFlow checkpoints as values: read, restore with a report, write, watch a folder."""
 
+import contextlib
 import logging
 import os
 import shutil
@@ -34,15 +35,35 @@ def read(prefix):
     """
     if not os.path.exists(prefix + ".index"):
         raise FileNotFoundError("no checkpoint %s" % prefix)
+    for path in files_of(prefix):
+        if not os.path.isfile(path):
+            raise ValueError("checkpoint %s: %s is not a regular file" % (prefix, path))
     try:
-        reader = tf.train.load_checkpoint(prefix)
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        with _plain_prefix(prefix) as plain:
+            reader = tf.train.load_checkpoint(plain)
+            return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of these as Python's own.
         reason = str(error).splitlines()[0]
         raise ValueError(
             "checkpoint %s is damaged or not complete (%s)" % (prefix, reason)
         ) from None
+
+
+@contextlib.contextmanager
+def _plain_prefix(prefix):
+    """A name of the same checkpoint that TensorFlow does not take for a pattern.
+
+    It takes ``run [1]/MMNetModel-6`` for one.
+    """
+    if not set(prefix) & set("*?[]\\"):
+        yield prefix
+        return
+    with tempfile.TemporaryDirectory(prefix="mmnet-checkpoint-") as folder:
+        for path in files_of(prefix):
+            ending = path[len(prefix) :]
+            os.symlink(os.path.abspath(path), os.path.join(folder, "checkpoint" + ending))
+        yield os.path.join(folder, "checkpoint")
 
 
 def restore(session, values, variables):

@@ -5,9 +5,12 @@ parity), a checkpoint that is not well (selfcheck). 2: bad input, one line on st
 """
 
 import argparse
+import contextlib
 import dataclasses
+import errno
 import importlib
 import logging
+import os
 import sys
 
 from humanfriendly import format_size
@@ -34,21 +37,48 @@ log = logging.getLogger("mmnet")
 
 
 def main(argv=None):
+    prepare_streams()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="mmnet: %(message)s")
     verb = "mmnet"
     try:
         flags = vars(make_parser().parse_args(argv))
         verb = flags.pop("verb")
         settings = resolve(verb, flags, flags.pop("config", None))
-        return importlib.import_module("mmnet.verbs." + verb).run(settings)
+        code = importlib.import_module("mmnet.verbs." + verb).run(settings)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
         return 1
     except (ValueError, OSError) as error:
         log.debug("", exc_info=True)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            error = "standard output or a result cannot be written: no space is left"
         return fail(verb, error)
+    except Exception as error:
+        # TensorFlow's own class is not named here: this file does not import it.
+        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+            return fail(verb, "not enough memory or disk (%s)" % (str(error)[:200] or "no details"))
+        raise
+
+
+def prepare_streams():
+    """Make standard streams that cannot end good work: closed ones, and names of any letters."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by who started us; the next file opened would take its place
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != descriptor:
+                os.dup2(opened, descriptor)
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # a log that cannot be written is no reason to say more
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +90,9 @@ class Parser(argparse.ArgumentParser):
 
 def fail(who, message):
     who = who if who.startswith("mmnet") else "mmnet " + who
-    sys.stderr.write("%s: error: %s\n" % (who, " ".join(str(message).split())))
+    with contextlib.suppress(OSError):  # the exit code still tells
+        sys.stderr.write("%s: error: %s\n" % (who, " ".join(str(message).split())))
+        sys.stderr.flush()
     return 2
 
 

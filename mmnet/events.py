@@ -1,5 +1,6 @@
 """Write scalars, pictures and texts as TensorBoard events, with the tensorboard package."""
 
+import contextlib
 import time
 
 import cv2
@@ -12,11 +13,32 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 
+@contextlib.contextmanager
+def _os_errors():
+    """Turn what TensorBoard's file system raises, TensorFlow's errors among it, into OSError."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        if not type(error).__module__.startswith(("tensorflow", "tensorboard")):
+            raise
+        raise OSError("TensorBoard events cannot be written: %s" % error) from None
+
+
+@_os_errors()
 def open_events(folder):
-    """Give a writer of a new events file in ``folder``. The caller closes it."""
+    """Give a writer of a new events file in ``folder``. The caller gives it to close_events."""
     return EventFileWriter(folder)
 
 
+@_os_errors()
+def close_events(writer):
+    """Write what is left and close the file; OSError where that cannot be."""
+    writer.close()
+
+
+@_os_errors()
 def write_events(writer, step, scalars, pictures=None, texts=None):
     """Append the values of one step.
 

@@ -1,10 +1,17 @@
 """Reading regular files only, writing so that no reader sees half a file, and names of files."""
 
+import contextlib
+import ctypes
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import stat
 import tempfile
+
+BEFORE = ".before"  # behind the name of a folder that is being replaced
+LOCK = ".lock"  # in a folder that one process at a time may write to
 
 
 def read_bytes(path):
@@ -43,8 +50,16 @@ def read_json(path):
 
 
 def write_bytes(path, data):
-    """Write ``data`` under a temporary name beside ``path``, then rename it into place."""
-    folder = os.path.dirname(os.path.abspath(path))
+    """Write ``data`` under a temporary name beside ``path``, then rename it into place.
+
+    Raises:
+        ValueError: something that is no regular file lies there: a device, a pipe or a folder
+            is never replaced.
+    """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise ValueError("%s is not a regular file and stays" % path)
+    path = os.path.realpath(path)  # a link stays a link
+    folder = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -52,7 +67,8 @@ def write_bytes(path, data):
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with contextlib.suppress(OSError):  # a disk that fails may refuse this too
+            os.unlink(temporary)
         raise
 
 
@@ -64,6 +80,94 @@ def write_text(path, text):
 def write_json(path, value):
     """Write a JSON file that a person can read."""
     write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+def replace_folder(target, new):
+    """Put the folder ``new`` in the place of ``target``; a whole one is there at every moment.
+
+    ``new`` then holds what was there before, if anything was. Both lie on one file system. Where
+    the system cannot exchange two names at once, the old folder is first renamed to
+    ``<target>.before`` and, should this process end right then, put back by restore_folder.
+    """
+    restore_folder(target)
+    if not os.path.lexists(target):
+        os.rename(new, target)
+    elif not _exchange(target, new):
+        before = target + BEFORE
+        os.rename(target, before)
+        try:
+            os.rename(new, target)
+        except BaseException:
+            os.rename(before, target)
+            raise
+        os.rename(before, new)
+
+
+def restore_folder(target):
+    """Put back what a replace_folder that was killed half-way had set aside."""
+    if os.path.isdir(target + BEFORE) and not os.path.lexists(target):
+        os.rename(target + BEFORE, target)
+
+
+def _exchange(first, second):
+    """Exchange two names at once (Linux's renameat2); False where that cannot be done."""
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    names = [os.fsencode(os.path.abspath(path)) for path in (first, second)]
+    if function(here, names[0], here, names[1], exchange) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), first)
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a folder for this process alone; the system lets go of it however the process ends.
+
+    Raises:
+        ValueError: another process holds it; says which.
+    """
+    with open(os.path.join(folder, LOCK), "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise ValueError("%s is in use: %s writes there" % (folder, holder)) from None
+        except OSError:  # a file system without locks
+            pass
+        file.truncate(0)
+        file.write("process %d\n" % os.getpid())
+        file.flush()
+        yield
+
+
+def need_replaceable(flag, path, is_ours, inputs=()):
+    """Raise ValueError where a file may not be written to ``path``.
+
+    It may be new, or one that this verb wrote before; never one of its inputs, a device, a pipe, a
+    folder or somebody else's file.
+
+    Args:
+        is_ours: the bytes of the file there -> whether this verb wrote it. inputs: paths.
+    """
+    if os.path.isdir(path):
+        raise ValueError("%s %s is a folder: give the name of a file" % (flag, path))
+    need_writable(flag, os.path.dirname(os.path.abspath(path)))
+    if not os.path.lexists(path):
+        return
+    if not os.path.isfile(path):
+        raise ValueError("%s %s is not a regular file and stays" % (flag, path))
+    if any(os.path.exists(one) and os.path.samefile(path, one) for one in inputs):
+        raise ValueError("%s %s is an input of this command and stays" % (flag, path))
+    if not is_ours(read_bytes(path)):
+        raise ValueError(
+            "%s %s was not written by this command and stays: give another name" % (flag, path)
+        )
 
 
 def sha256_of_file(path):

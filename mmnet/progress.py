@@ -3,6 +3,7 @@
 A terminal gets one line that renews itself. Any other stderr gets a plain line now and then.
 """
 
+import contextlib
 import datetime
 import sys
 import time
@@ -35,9 +36,14 @@ def progress(items, total, what, unit="pictures", count=None):
         rate = done / (now - start)
         left = datetime.timedelta(seconds=round((total - done) / rate))
         line = "%s: %d / %d %s, %.1f %s/s, %s left" % (what, done, total, unit, rate, unit, left)
-        sys.stderr.write("\r\033[K" + line if terminal else line + "\n")
-        sys.stderr.flush()
+        _show("\r\033[K" + line if terminal else line + "\n")
         has_shown = True
     if terminal and has_shown:
-        sys.stderr.write("\r\033[K")
+        _show("\r\033[K")
+
+
+def _show(text):
+    """Write to stderr; one that is full or closed does not end the work."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text)
         sys.stderr.flush()

@@ -28,7 +28,7 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 
 from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
 from mmnet.data.pairs import Check, find_data_set  # noqa: E402
-from mmnet.files import need_writable, write_json  # noqa: E402
+from mmnet.files import need_writable, replace_folder, restore_folder, write_json  # noqa: E402
 from mmnet.network import STRIDE  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
 
@@ -83,6 +83,7 @@ def datapre(data_set, output, form=Input()):
     need_folder_name(split)
     output = os.path.abspath(output)
     target = os.path.join(output, split)
+    restore_folder(target)
     if os.path.lexists(target) and not os.path.isfile(os.path.join(target, "manifest.json")):
         raise ValueError(
             "%s was not written by datapre (it holds no manifest.json) and stays: move it away or "
@@ -91,7 +92,7 @@ def datapre(data_set, output, form=Input()):
     need_writable("--output", output)
     os.makedirs(output, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
-        new, old = os.path.join(folder, "new"), os.path.join(folder, "old")
+        new = os.path.join(folder, "new")
         pictures = write_pictures(data_set, new, form)
         manifest = {
             "dataset_path": os.path.abspath(data_set.path),
@@ -102,7 +103,7 @@ def datapre(data_set, output, form=Input()):
             "pictures": pictures,
         }
         write_json(os.path.join(new, "manifest.json"), manifest)
-        replace_folder(target, new, old)
+        replace_folder(target, new)
     return target, pictures
 
 
@@ -182,23 +183,19 @@ def safe_stems(stems):
     return names
 
 
-def replace_folder(target, new, old):
-    """Rename the folder ``new`` to ``target``. An existing ``target`` is renamed to ``old``."""
-    if os.path.lexists(target):
-        os.rename(target, old)
-    try:
-        os.rename(new, target)
-    except BaseException:
-        if os.path.lexists(old):
-            os.rename(old, target)
-        raise
-
-
 class Parser(argparse.ArgumentParser):
     """Parses the flags of this folder's scripts, and writes one line about a wrong flag."""
 
     def error(self, message):
         sys.exit(fail(self.prog, message))
+
+    def parse_args(self, *arguments):
+        """As ever, but an empty value is an error: mostly a shell variable that is not set."""
+        flags = super().parse_args(*arguments)
+        for name, value in vars(flags).items():
+            if isinstance(value, str) and not value.strip():
+                self.error("--%s is empty (a shell variable that is not set?)" % name)
+        return flags
 
 
 def run(main):

@@ -12,14 +12,16 @@ import json
 import logging
 import os
 import sys
+from typing import List, NamedTuple, Optional
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
 from mmnet.data.pairs import DataSet, Pair, count  # noqa: E402
-from mmnet.files import read_bytes, read_json  # noqa: E402
+from mmnet.files import read_bytes  # noqa: E402
 from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
+from mmnet.records import read_record  # noqa: E402
 from mmnet.scoring.evaluate import evaluate  # noqa: E402
 from mmnet.scoring.report import published, report_text, result_of  # noqa: E402
 from offline_infer.datapre import Parser, run  # noqa: E402
@@ -37,14 +39,14 @@ log = logging.getLogger(__name__)
 def main(argv=None):
     flags = parser().parse_args(argv)
     manifest = read_manifest(flags.manifest)
-    data_set = data_set_of(manifest, flags.dataset_path or manifest["dataset_path"])
+    data_set = data_set_of(manifest, flags.dataset_path or manifest.dataset_path)
     check_inputs(manifest, os.path.dirname(flags.manifest))
     defaults = [os.path.join(ROOT, name) for name in OUTPUTS]
     folder = find_results([flags.output_dir] if flags.output_dir else defaults)
     if latest_change(folder) < os.path.getmtime(flags.manifest):
         log.warning("%s is older than %s: is it of these pictures?", folder, flags.manifest)
-    stems = [picture["stem"] for picture in manifest["pictures"]]
-    predictor = open_results(folder, stems, manifest["shape"], flags.output_type)
+    stems = [picture.stem for picture in manifest.pictures]
+    predictor = open_results(folder, stems, manifest.shape, flags.output_type)
     result = result_of(predictor, evaluate(predictor, data_set, flags.target_eval_shape))
     if flags.json:
         print(json.dumps(published(result, data_set.split)))
@@ -53,37 +55,49 @@ def main(argv=None):
     return 0
 
 
+class Picture(NamedTuple):
+    """A picture in a manifest."""
+
+    stem: str
+    image: str
+    mask: str
+    sha256: str
+
+
+class Manifest(NamedTuple):
+    """What evaluate.py needs of what datapre.py wrote."""
+
+    dataset_path: str
+    split: str
+    pictures: List[Picture]
+    shape: Optional[List[int]] = None  # [H,W]
+    size: Optional[int] = None  # the same of a square, as version 0.1 wrote it
+
+
 def read_manifest(path):
-    """What datapre.py wrote.
+    """The Manifest that datapre.py wrote.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a manifest; says what is wrong.
+        FileNotFoundError: no such file. ValueError: not a manifest; names the field.
     """
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         raise FileNotFoundError(
             "no manifest %s: offline_infer/datapre.py writes it, --manifest says where it is" % path
         )
-    manifest = read_json(path)
-    if "size" in manifest:  # as version 0.1 wrote it
-        manifest.setdefault("shape", [manifest["size"]] * 2)
-    for name, kind in (("dataset_path", str), ("split", str), ("shape", list), ("pictures", list)):
-        if not isinstance(manifest.get(name), kind):
-            raise ValueError(
-                "%s is not a manifest of datapre.py: it lacks %s, or that is no %s"
-                % (path, name, kind.__name__)
-            )
-    sides = manifest["shape"]
-    if len(sides) != 2 or not all(isinstance(side, int) and side > 0 for side in sides):
-        raise ValueError("%s is not a manifest of datapre.py: shape is %r" % (path, sides))
-    if not manifest["pictures"]:
-        raise ValueError("%s is not a manifest of datapre.py: it lacks pictures" % path)
-    for picture in manifest["pictures"]:
-        for name in ("stem", "image", "mask", "sha256"):
-            if not isinstance(picture, dict) or not isinstance(picture.get(name), str):
-                raise ValueError(
-                    "%s is not a manifest of datapre.py: a picture lacks %s" % (path, name)
-                )
-    return manifest
+    try:
+        manifest = read_record(path, Manifest)
+        shape = manifest.shape or [manifest.size or 0] * 2
+        if len(shape) != 2 or min(shape) < 1:
+            raise ValueError("%s: shape is %s" % (path, shape))
+        if not manifest.pictures:
+            raise ValueError("%s lacks pictures" % path)
+        for picture in manifest.pictures:
+            for name in (picture.stem, picture.image, picture.mask):
+                if os.path.basename(name) != name or not name:
+                    raise ValueError("%s: %r is not the name of one file" % (path, name))
+    except ValueError as error:
+        raise ValueError("%s (not a manifest of datapre.py)" % error) from None
+    return manifest._replace(shape=shape)
 
 
 def data_set_of(manifest, dataset_path):
@@ -92,14 +106,14 @@ def data_set_of(manifest, dataset_path):
     Raises:
         FileNotFoundError: pictures that are not there.
     """
-    folder = os.path.join(dataset_path, manifest["split"])
+    folder = os.path.join(dataset_path, manifest.split)
     pairs = [
         Pair(
-            os.path.splitext(picture["image"])[0],
-            os.path.join(folder, "image", picture["image"]),
-            os.path.join(folder, "mask", picture["mask"]),
+            os.path.splitext(picture.image)[0],
+            os.path.join(folder, "image", picture.image),
+            os.path.join(folder, "mask", picture.mask),
         )
-        for picture in manifest["pictures"]
+        for picture in manifest.pictures
     ]
     missing = [
         path for pair in pairs for path in (pair.image, pair.mask) if not os.path.isfile(path)
@@ -109,19 +123,16 @@ def data_set_of(manifest, dataset_path):
             "%s: say with --dataset_path where the data set is now"
             % count("original pictures not found", missing)
         )
-    return DataSet(dataset_path, manifest["split"], pairs)
+    return DataSet(dataset_path, manifest.split, pairs)
 
 
 def check_inputs(manifest, folder):
     """Raise ValueError for an images/<stem>.bin that is there, but is not what datapre.py wrote."""
     changed = []
-    for picture in progress(manifest["pictures"], len(manifest["pictures"]), "checking the inputs"):
-        path = os.path.join(folder, "images", picture["stem"] + ".bin")
-        if (
-            os.path.isfile(path)
-            and hashlib.sha256(read_bytes(path)).hexdigest() != picture["sha256"]
-        ):
-            changed.append(picture["stem"] + ".bin")
+    for picture in progress(manifest.pictures, len(manifest.pictures), "checking the inputs"):
+        path = os.path.join(folder, "images", picture.stem + ".bin")
+        if os.path.isfile(path) and hashlib.sha256(read_bytes(path)).hexdigest() != picture.sha256:
+            changed.append(picture.stem + ".bin")
     if changed:
         raise ValueError(
             "%s: %s: run datapre.py and the inference again"

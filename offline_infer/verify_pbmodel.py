@@ -52,7 +52,10 @@ def main(argv=None):
         folder = _make_folder(flags.output)
     except OSError as error:
         return _fail("cannot make the output folder (%s); it is made one level deep only" % error)
-    times = _run(model, files or [None] * flags.loop, folder, flags, of_folder)
+    try:
+        times = _run(model, files or [None] * flags.loop, folder, flags, of_folder)
+    except OSError as error:
+        return _fail("cannot write a result: %s" % error)
     if not times:
         return _fail("no sample was run")
     print(

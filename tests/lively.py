@@ -8,19 +8,29 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.device import Device, session_config
 from mmnet.export.calibration import Calibration
 from mmnet.export.export import Form, export, pictures_to_compare
 from mmnet.networks.build import build
+from mmnet.networks.frozen import INPUT
 from mmnet.networks.layers import BATCH_STATISTICS, TRAINING
 from mmnet.weights.values import read_weights
 
 CLASSIFIER = "MMNet/final_block/pointwise_conv/weights"
 RANGES = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "biases": (-0.5, 0.5)}
+
+
+# What an earlier export may have left, as far as export looks into it before it replaces it.
+OLDER = {
+    "pb": tf.GraphDef(node=[tf.NodeDef(name=INPUT, op="Placeholder")]).SerializeToString(),
+    "savedmodel": b"the old one",
+    "tflite": b"\0\0\0\0TFL3 the old one",
+    "onnx": b"input_x output the old one",
+}
 
 
 def write_lively(folder):

@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL
-from lively import need_onnx
 
 import mmnet
+from conftest import ROOT, SMALL
+from lively import need_onnx
 from mmnet import checkpoint_files
 from mmnet.data.images import read_image
 from mmnet.inference.predictor import Predictor

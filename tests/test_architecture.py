@@ -9,14 +9,14 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from mmnet.config import settings as settings_module
 from mmnet.config.settings import NETWORK_FLAGS, VERBS
 
 FILES = sorted(glob.glob(os.path.join(ROOT, "mmnet", "**", "*.py"), recursive=True))
 FOUNDATIONS = ("", "network", "compat", "device", "files", "progress")
-FOUNDATIONS += ("checkpoint", "checkpoint_files", "events")
+FOUNDATIONS += ("checkpoint", "checkpoint_files", "events", "memory", "records")
 LEVELS = (  # each may import those before it, and its neighbours
     FOUNDATIONS,
     ("config", "data", "weights"),
@@ -30,11 +30,12 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Imported where they are needed: what is not always installed ...
 OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
+OPTIONAL |= {"pillow_heif"}
 # ... and, in these modules, what of ours would bring TensorFlow in for nothing.
 LAZY = {"mmnet": {"mmnet.api"}, "mmnet.api": {"mmnet.inference.open"}}
 
 WITHOUT_TENSORFLOW = {"data", "photos", "config", "scoring", "network", "checkpoint_files"}
-WITHOUT_TENSORFLOW |= {"files", "progress", "api", "cli"}
+WITHOUT_TENSORFLOW |= {"files", "progress", "api", "cli", "memory", "records"}
 NEEDS_TENSORFLOW = {"mmnet.scoring.records"}  # it copies checkpoints
 
 
@@ -151,7 +152,7 @@ def test_what_needs_no_tensorflow_loads_without():
 def test_offline_scoring_needs_numpy_and_opencv_only():
     names = ("data.images", "data.pairs", "scoring.metrics", "scoring.evaluate", "scoring.report")
     names += ("inference.replay", "inference.predictor", "inference.card", "weights.find")
-    names += ("network", "checkpoint_files", "files", "progress")
+    names += ("network", "checkpoint_files", "files", "progress", "records")
     load_without(
         ["tensorflow", "humanfriendly", "overload", "yaml", "deprecation"],
         ["mmnet." + name for name in names],

@@ -5,15 +5,15 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet import checkpoint_files, cli
 from mmnet.benchmark import models as models_module
 from mmnet.benchmark.models import (
     TURN_SECONDS,
     Load,
     benchmark,
-    benchmark_text,
+    benchmark_lines,
     measure,
     open_measured,
 )
@@ -106,7 +106,7 @@ def test_the_slower_one_is_told(monkeypatch):
     assert second.runs == 10 * 83 and first.runs == 10 * 250
     assert first.p90_ms == pytest.approx(2) and first.parameters is None
     assert (first.threads, first.batch) == (1, 4)
-    assert "3.000 (3.000 .. 3.000)" in benchmark_text([first, second])
+    assert "3.000 (3.000 .. 3.000)" in "\n".join(benchmark_lines([first, second], ["a", "b"]))
 
 
 def test_the_command(models, hurry, capfd):

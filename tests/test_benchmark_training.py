@@ -2,8 +2,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet import checkpoint, cli
 from mmnet.benchmark.training import PLAIN, rates, rates_text
 from mmnet.compat import tf

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.pairs import DataSet
 from mmnet.export import calibration as calibration_module

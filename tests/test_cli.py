@@ -8,8 +8,8 @@ import shutil
 
 import cv2
 import pytest
-from conftest import SMALL_FLAGS
 
+from conftest import SMALL_FLAGS
 from mmnet import checkpoint_files
 from mmnet.cli import main
 from mmnet.config.settings import VERBS

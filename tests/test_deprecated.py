@@ -5,10 +5,10 @@ import pathlib
 import cv2
 import numpy as np
 import pytest
-from test_load import with_orientation
 
 from mmnet.data.photos import load_image
 from mmnet.photos.load import load_photo
+from test_load import with_orientation
 
 
 def warned_load(*arguments):

@@ -6,15 +6,15 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from conftest import SMALL
 from deprecation import DeprecatedWarning, fail_if_not_removed
-from test_matte import brightness
 
 import mmnet
+from conftest import SMALL
 from mmnet import checkpoint_files
 from mmnet.data.images import read_image
 from mmnet.delivery import predict
 from mmnet.delivery.predictor import CheckpointPredictor
+from test_matte import brightness
 
 
 def warns(name, instead):

@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
-from lively import CLASSIFIER, MODELS, need_onnx
 
 import mmnet
+from lively import CLASSIFIER, MODELS, OLDER, need_onnx
 from mmnet.export import export as export_module
 from mmnet.export import formats
 from mmnet.export.calibration import Calibration
@@ -117,11 +117,11 @@ def test_a_broken_conversion_is_refused(
     if form == "savedmodel":
         target.mkdir()
         path = target / "saved_model.pb"
-    path.write_text("the old one")
+    path.write_bytes(OLDER[form])
     break_with(broken)
     with pytest.raises(NotEqual, match="is not written: its alphas are up to"):
         export(lively_weights, [Form(form, str(target))], lively_images)
-    assert path.read_text() == "the old one" and len(os.listdir(str(tmp_path))) == 1
+    assert path.read_bytes() == OLDER[form] and len(os.listdir(str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])

@@ -6,8 +6,8 @@ import os
 
 import cv2
 import numpy as np
-from conftest import ROOT, SMALL
 
+from conftest import ROOT, SMALL
 from mmnet.benchmark.models import Load
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor

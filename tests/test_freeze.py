@@ -7,15 +7,16 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL_FLAGS
-from test_export import swapped_channels
 
+from conftest import ROOT, SMALL_FLAGS
+from lively import OLDER
 from mmnet import cli
 from mmnet.compat import tf
 from mmnet.export import export as export_module
 from mmnet.export.export import BOUNDS, Form, export, pictures_to_compare
 from mmnet.inference.card import read_card
 from mmnet.inference.open import load_weights
+from test_export import swapped_channels
 
 
 @pytest.fixture(scope="module", params=[304500, 1898000])
@@ -68,13 +69,13 @@ def test_a_graph_that_differs_is_refused_and_the_old_one_stays(
     lively_weights, tmp_path, monkeypatch, capsys
 ):
     path = tmp_path / "mmnet.pb"
-    path.write_text("the old one")
+    path.write_bytes(OLDER["pb"])
     monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
     arguments = ["freeze", "--checkpoint_path", lively_weights.source, "--output", str(path)]
     assert cli.main(arguments + ["--graph", str(tmp_path / "model.pb")] + SMALL_FLAGS) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "is not written: its alphas are up to" in error
-    assert path.read_text() == "the old one" and os.listdir(str(tmp_path)) == ["mmnet.pb"]
+    assert path.read_bytes() == OLDER["pb"] and os.listdir(str(tmp_path)) == ["mmnet.pb"]
 
 
 def test_bad_input(lively_weights, tmp_path, capsys):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet.compat import tf
 from mmnet.networks.frozen import OUTPUT, inference_graph
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet.compat import tf
 from mmnet.device import Device
 from mmnet.inference.frozen import open_frozen, open_savedmodel

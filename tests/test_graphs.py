@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import SMALL
-from test_frozen import run
 
+from conftest import SMALL
 from mmnet.export.graphs import fold_batch_norm, native_dilations
 from mmnet.networks.frozen import inference_graph
+from test_frozen import run
 
 
 def uneven(values):

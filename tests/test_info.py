@@ -3,8 +3,8 @@ import os
 import shutil
 
 import pytest
-from conftest import SMALL_FLAGS
 
+from conftest import SMALL_FLAGS
 from mmnet import checkpoint_files, cli
 from mmnet.inference.card import card_path
 from mmnet.verbs import info as info_module

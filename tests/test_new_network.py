@@ -8,7 +8,6 @@ import os
 
 import numpy as np
 import pytest
-from tiny import one_convolution
 
 import mmnet
 from mmnet import checkpoint
@@ -18,6 +17,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.network import Network
 from mmnet.networks.build import NETWORKS
 from mmnet.verbs import info
+from tiny import one_convolution
 
 FLAGS = ["--network", "tiny", "--shape", "64", "96"]
 TINY = Network("tiny", 1.0, (64, 96))

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import find_data_set, read_pair
 from mmnet.inference.card import Card

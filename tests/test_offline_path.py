@@ -13,14 +13,14 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL, SMALL_FLAGS
-from test_scripts import needs_setup, run
 
+from conftest import ROOT, SMALL, SMALL_FLAGS
 from mmnet.data.pairs import find_data_set
 from mmnet.export.export import Form, export, pictures_to_compare
 from mmnet.network import Network
 from mmnet.networks.frozen import inference_graph
 from mmnet.weights.values import read_weights
+from test_scripts import needs_setup, run
 
 sys.path.append(ROOT)
 from offline_infer import datapre, evaluate, verify_pbmodel  # noqa: E402

@@ -4,12 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+
 from conftest import SMALL
 from lively import need_onnx
-from test_card import CARD_OF_0_1, write_card
-
 from mmnet.device import Device
 from mmnet.inference.onnx_file import of_batch, open_onnx
+from test_card import CARD_OF_0_1, write_card
 
 MODELS = ("mmnet.onnx", "logits.onnx")
 

@@ -6,9 +6,9 @@ import shutil
 
 import numpy as np
 import pytest
+
 from conftest import SMALL
 from lively import need_onnx
-
 from mmnet import checkpoint_files, cli
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.network import Network

@@ -3,9 +3,8 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SMALL, SMALL_FLAGS
-from test_export import swapped_channels
 
+from conftest import SMALL, SMALL_FLAGS
 from mmnet import cli
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import read_pair
@@ -16,6 +15,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.report import bootstrap_interval
 from mmnet.verbs.parity import parity, parity_text
+from test_export import swapped_channels
 
 
 @pytest.fixture(scope="module")

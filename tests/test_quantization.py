@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet import checkpoint, cli
 from mmnet.compat import CONVERTS_GIVEN_RANGES, tf
 from mmnet.config.resolve import resolve

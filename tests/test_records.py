@@ -10,16 +10,26 @@ from mmnet import checkpoint_files
 from mmnet.data.pairs import DataSet
 from mmnet.scoring.evaluate import Evaluation, Example
 from mmnet.scoring.records import (
+    Best,
+    Identity,
     copy_checkpoint,
     keep_best,
     read_best,
-    read_record,
+    read_scores,
     record_path,
     write_records,
 )
 from mmnet.scoring.report import Result, published
 
-IDENTITY = {"source": "abc", "pictures": "def"}
+IDENTITY = Identity(
+    network={"name": "mmnet"},
+    source="abc",
+    use_ema=False,
+    device=None,
+    target_eval_shape=[40, 30],
+    all_metrics=False,
+    pictures="def",
+)
 SHAPES = {"network": (64, 96), "target": (40, 30)}
 DATA_SET = DataSet("/data/faces", "test", [])
 
@@ -54,15 +64,15 @@ def test_where_records_lie():
 
 def test_a_record_comes_back(written):
     path, source, result = written
-    read = read_record(path, source, IDENTITY)
+    read = read_scores(path, source, IDENTITY)
     assert published(read, "test") == published(result, "test")
     assert (read.stems, read.shapes, list(read.scores)) == (
         result.stems,
         result.shapes,
         list(result.scores),
     )
-    assert read_record(path, source, dict(IDENTITY, source="other")) is None
-    assert read_record(path + "0", source, IDENTITY) is None
+    assert read_scores(path, source, IDENTITY._replace(source="other")) is None
+    assert read_scores(path + "0", source, IDENTITY) is None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +107,7 @@ def test_a_damaged_record_counts_as_none(written, caplog, suffix, spoil):
             text = spoil(file.read())
         with open(path + suffix, "wb") as file:
             file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
-    assert read_record(path, source, IDENTITY) is None
+    assert read_scores(path, source, IDENTITY) is None
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     said = record.getMessage()
@@ -116,7 +126,7 @@ def write_checkpoint(folder, step, with_run=False):
 
 
 def score_of(step, score, pictures="def"):
-    return {"score": score, "checkpoint": "/runs/a/MMNetModel-%d" % step, "pictures": pictures}
+    return Best(score, "/runs/a/MMNetModel-%d" % step, pictures)
 
 
 def steps_in(folder):

@@ -2,9 +2,9 @@ import os
 
 import numpy as np
 import pytest
-from test_offline_evaluate import SHAPE, probabilities, write_results
 
 from mmnet.inference import replay
+from test_offline_evaluate import SHAPE, probabilities, write_results
 
 TALL = (96, 64)
 

@@ -3,8 +3,8 @@ import glob
 import os
 
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from mmnet.config import resolve as module
 from mmnet.config.resolve import (
     find_preset,

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
 
+from conftest import ROOT
 from mmnet.data import images as images_module
 from mmnet.data import pairs as pairs_module
 from mmnet.data import samples as module

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 
 import pytest
+
 from conftest import ROOT, SMALL_FLAGS
 
 SHELLS = [shell for shell in ("sh", "dash", "bash") if shutil.which(shell)]

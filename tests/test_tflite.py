@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import SMALL
-from test_card import CARD_OF_0_1, write_card
 
+from conftest import SMALL
 from mmnet.compat import TFLITE_THREADS, tf
 from mmnet.device import Device
 from mmnet.inference.card import card_path
 from mmnet.inference.tflite import open_tflite
+from test_card import CARD_OF_0_1, write_card
 
 
 @pytest.fixture(scope="module")

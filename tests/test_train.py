@@ -10,9 +10,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from tiny import one_convolution
 
+from conftest import ROOT
 from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
 from mmnet.compat import tf
@@ -25,6 +24,7 @@ from mmnet.networks.build import NETWORKS
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
 from mmnet.training.train import train
+from tiny import one_convolution
 
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 SMALL_RUN = {

@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SMALL
 
+from conftest import SMALL
 from mmnet import checkpoint, checkpoint_files
 from mmnet.config.resolve import resolve
 from mmnet.data.pairs import DataSet

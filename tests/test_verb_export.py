@@ -5,14 +5,14 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SMALL_FLAGS
-from test_export import swapped_channels
 
+from conftest import SMALL_FLAGS
 from mmnet import cli
 from mmnet.config.resolve import resolve
 from mmnet.export import export as export_module
 from mmnet.inference.tflite import open_tflite
 from mmnet.verbs.export import form_of
+from test_export import swapped_channels
 
 
 def test_the_command(lively_weights, portraits, tmp_path, capfd):

@@ -5,10 +5,10 @@ import os
 import cv2
 import numpy as np
 import pytest
-from test_matte import brightness
 
 from mmnet.data.images import load_mask, read_image
 from mmnet.verbs.predict import find_photos, predict_photos
+from test_matte import brightness
 
 
 def test_photos_are_found_once_and_never_overwrite_each_other(tmp_path):

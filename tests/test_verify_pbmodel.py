@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, SMALL
 
+from conftest import ROOT, SMALL
 from mmnet.inference.frozen import open_frozen
 from mmnet.networks.frozen import inference_graph
 

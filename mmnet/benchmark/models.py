@@ -19,7 +19,6 @@ from mmnet.compat import tf
 from mmnet.data.images import resize_bilinear
 from mmnet.data.synthetic import draw_portrait
 from mmnet.device import Device
-from mmnet.files import short_names
 from mmnet.inference.complexity import complexity_of
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Complexity
@@ -276,10 +275,10 @@ HEADER = [
 ]
 
 
-def benchmark_text(rows):
-    """A table."""
+def benchmark_lines(rows, names):
+    """The lines of a table, the first of them its header; ``names`` are the rows' models."""
     lines = [HEADER]
-    for name, row in zip(short_names([row.model for row in rows]), rows):
+    for name, row in zip(names, rows):
         memory, parameters, multiply_adds = "", "", ""
         if row.peak_memory_bytes is not None:
             memory = format_size(row.peak_memory_bytes, binary=True)
@@ -302,4 +301,4 @@ def benchmark_text(rows):
                 format_size(row.bytes, binary=True),
             ]
         )
-    return machine() + "\n" + aligned(lines)
+    return aligned(lines).split("\n")

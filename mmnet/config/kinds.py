@@ -5,6 +5,7 @@ import os
 from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
 
 from mmnet.network import STRIDE
+from mmnet.records import shown
 from mmnet.weights.find import find_source
 
 
@@ -14,7 +15,7 @@ def text(value):
 
 def positive_int(value):
     if not is_number(value) or int(value) < 1:
-        raise ValueError("a whole number above 0, not %r" % value)
+        raise ValueError("a whole number above 0, not %s" % shown(value))
     return int(value)
 
 
@@ -23,40 +24,40 @@ def positive_ints(value):
         return tuple(positive_int(part) for part in value.split(","))
     except ValueError:
         raise ValueError(
-            "whole numbers above 0 with commas between, such as 1,2, not %r" % value
+            "whole numbers above 0 with commas between, such as 1,2, not %s" % shown(value)
         ) from None
 
 
 def whole_number(value):
     if not is_number(value):
-        raise ValueError("a whole number, 0 or more, not %r" % value)
+        raise ValueError("a whole number, 0 or more, not %s" % shown(value))
     return int(value)
 
 
 def seed_number(value):
     if not is_number(value) or int(value) >= 1 << 32:
-        raise ValueError("a whole number from 0 to 4294967295, not %r" % value)
+        raise ValueError("a whole number from 0 to 4294967295, not %s" % shown(value))
     return int(value)
 
 
 def positive_float(value):
     number = not_negative_or(value, 0.0)
     if number == 0:
-        raise ValueError("a number above 0, not %r" % value)
+        raise ValueError("a number above 0, not %s" % shown(value))
     return number
 
 
 def not_negative(value):
     number = not_negative_or(value, None)
     if number is None:
-        raise ValueError("a number, 0 or more, not %r" % value)
+        raise ValueError("a number, 0 or more, not %s" % shown(value))
     return number
 
 
 def decay(value):
     number = not_negative_or(value, 1.0)
     if number >= 1:
-        raise ValueError("a number from 0 to below 1, not %r" % value)
+        raise ValueError("a number from 0 to below 1, not %s" % shown(value))
     return number
 
 
@@ -64,7 +65,8 @@ def network_side(value):
     if not is_number(value) or int(value) < STRIDE or int(value) % STRIDE:
         near = [round(int(value) / STRIDE) * STRIDE or STRIDE] if is_number(value) else [128, 256]
         raise ValueError(
-            "a multiple of %d such as %s, not %r" % (STRIDE, " or ".join(map(str, near)), value)
+            "a multiple of %d such as %s, not %s"
+            % (STRIDE, " or ".join(map(str, near)), shown(value))
         )
     return int(value)
 
@@ -73,26 +75,26 @@ def size_in_bytes(value):
     try:
         return parse_size(value, binary=True)
     except InvalidSize:
-        raise ValueError("a size such as 500MB or 4GB, not %r" % value) from None
+        raise ValueError("a size such as 500MB or 4GB, not %s" % shown(value)) from None
 
 
 def timespan(value):
     try:
         return parse_timespan(value)
     except InvalidTimespan:
-        raise ValueError("a time such as 90s, 10m or 2h, not %r" % value) from None
+        raise ValueError("a time such as 90s, 10m or 2h, not %s" % shown(value)) from None
 
 
 def switch(value):
     if value.lower() not in ("true", "false"):
-        raise ValueError("true or false, not %r" % value)
+        raise ValueError("true or false, not %s" % shown(value))
     return value.lower() == "true"
 
 
 def one_of(*choices):
     def choice(value):
         if value not in choices:
-            raise ValueError("one of %s, not %r" % (", ".join(choices), value))
+            raise ValueError("one of %s, not %s" % (", ".join(choices), shown(value)))
         return value
 
     return choice

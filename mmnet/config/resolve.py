@@ -15,9 +15,11 @@ from mmnet import checkpoint_files
 from mmnet.config.settings import NEEDED, VERBS, NetworkSettings
 from mmnet.files import read_text
 from mmnet.network import said_in
+from mmnet.records import shown
 
 RUN_FILE = "config.yaml"  # the settings of a run, in its train_dir
 SIDES = ("size", "shape")  # two settings that say one thing
+LONGEST_PRESET = 100000  # characters
 
 
 def resolve(verb, flags, preset=None):
@@ -114,12 +116,28 @@ def network_of_training(settings):
     return dict(said, **settings.wanted())
 
 
+class PresetLoader(yaml.SafeLoader):
+    """YAML without aliases, which can stand for more than any memory holds."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.YAMLError("an alias (*name) in line %d" % (mark.line + 1))
+        return super().compose_node(parent, index)
+
+
 def read_preset(path):
     """The settings in a YAML file: name -> value as YAML reads it. A null is as good as absent."""
+    contents = read_text(path)
+    if len(contents) > LONGEST_PRESET:
+        raise ValueError(
+            "%s holds %d characters: a preset is a short file of settings" % (path, len(contents))
+        )
     try:
-        values = yaml.safe_load(read_text(path)) or {}
-    except yaml.YAMLError as error:
-        raise ValueError("%s is not YAML: %s" % (path, " ".join(str(error).split()))) from None
+        values = yaml.load(contents, Loader=PresetLoader) or {}
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError("%s is not YAML of plain settings: %s" % (path, reason)) from None
     if not isinstance(values, dict):
         raise ValueError("%s: a preset is lines of 'name: value'" % path)
     known = set()
@@ -130,7 +148,7 @@ def read_preset(path):
         if name not in known:
             near = difflib.get_close_matches(str(name), filter(None, known), 1)
             hint = "; did you mean %r?" % near[0] if near else ""
-            raise ValueError("%s: no setting is named %r%s" % (path, name, hint))
+            raise ValueError("%s: no setting is named %s%s" % (path, shown(name), hint))
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -165,7 +183,7 @@ def convert(field, value, where):
     if many != (count is not None) or (isinstance(count, int) and len(value) != count):
         expected = "%s values" % count if isinstance(count, int) else "a list"
         raise ValueError(
-            "%s: %s, not %r" % (where, "one value" if count is None else expected, value)
+            "%s: %s, not %s" % (where, "one value" if count is None else expected, shown(value))
         )
     values = [str(one) for one in value] if many else [str(value)]
     try:

@@ -24,7 +24,8 @@ from mmnet.config.kinds import (
     timespan,
     whole_number,
 )
-from mmnet.network import said_in
+from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
+from mmnet.network import decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
 
 NEEDED = object()  # the default of a setting that the user must give
@@ -96,6 +97,13 @@ class NetworkSettings(Settings):
         super().check()
         if self.size is not None and self.shape is not None:
             raise ValueError("--size and --shape do not go together: give one of them")
+        network, batch = decide(self.wanted()), self.largest_batch()
+        what = "%s for %d pictures at a time" % (network, batch)
+        need_memory(what, network_bytes(network, batch, training=isinstance(self, Train)))
+
+    def largest_batch(self):
+        """Pictures that go through the network at once."""
+        return getattr(self, "batch_size", 1)
 
 
 NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkSettings)]
@@ -370,6 +378,9 @@ class Evaluate(DataSetSettings, SourceSettings, DeviceSettings, JsonSettings):
 
     def check(self):
         super().check()
+        height, width = self.target_eval_shape
+        what = "scoring %d pictures at %s" % (self.batch_size, shape_text((height, width)))
+        need_memory(what, 2 * self.batch_size * height * width * SCORING_BYTES)
         if self.valid_type == "loop":
             if not os.path.isdir(self.checkpoint_path or ""):
                 raise FileNotFoundError(
@@ -533,6 +544,9 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
     )
     use_ema: bool = setting(False, switch, "checkpoints: take the moving averages of the weights")
 
+    def largest_batch(self):
+        return max(self.batch or (32 if self.train else 1,))
+
     def check(self):
         super().check()
         if self.train or self.input:
@@ -591,6 +605,12 @@ class Synthesize(Settings):
     pictures: int = setting(32, positive_int, "how many")
     seed: int = setting(0, seed_number, "the same seed draws the same portraits")
     shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
+
+    def check(self):
+        super().check()
+        threads, (height, width) = os.cpu_count() or 1, self.shape
+        what = "drawing portraits of %s" % shape_text(self.shape)
+        need_memory(what, threads * height * width * DRAWING_BYTES)
 
 
 VERBS = {

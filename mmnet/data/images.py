@@ -6,12 +6,21 @@ OpenCV decodes as TensorFlow does with ``dct_method="INTEGER_ACCURATE"``. Tensor
 decoder differs by up to five levels, and that alone moves the MAD of a picture by up to .0037.
 """
 
+import io
+import os
+
+# A damaged picture is one line of ours, not three of OpenCV's: it reads this when it is imported.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
 import cv2
 import numpy as np
 
 from mmnet.files import read_bytes, write_bytes
 
-EXTENSIONS = (".jpg", ".jpeg", ".png")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+HEIF_EXTENSIONS = (".heic", ".heif", ".avif")  # read where pillow-heif is installed
+# Pictures that a person may expect to be read: they are named, not passed over in silence.
+UNREAD = (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef")
 
 
 def read_image(path, upright=False):
@@ -25,13 +34,20 @@ def read_image(path, upright=False):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is not a whole JPEG or PNG.
+        ValueError: the file is not a whole JPEG, PNG or WebP (HEIC or AVIF with pillow-heif).
     """
     return decode_image(read_bytes(path), path, upright)
 
 
+def is_unread_picture(name):
+    """Whether a file's name is that of a picture in a format that is not read."""
+    return name.lower().endswith(UNREAD) and not name.startswith(".")
+
+
 def decode_image(data, source, upright=False):
     """Do what read_image does, for the bytes of a file. Errors call them ``source``."""
+    if data[4:8] == b"ftyp":
+        return _decode_heif(data, source)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     return cv2.cvtColor(_decode(data, source, flags), cv2.COLOR_BGR2RGB)
 
@@ -135,6 +151,25 @@ def _mix(low, high, weight):
     return low + (high - low) * weight
 
 
+def _decode_heif(data, source):
+    """HEIC and AVIF, whose orientation is a part of the format: uint8 [H,W,3]."""
+    try:
+        import pillow_heif
+        from PIL import Image
+    except ImportError:
+        raise ValueError(
+            "%s is a HEIC or AVIF picture, which takes pillow-heif: pip install 'mmnet[heif]'"
+            % source
+        ) from None
+    pillow_heif.register_heif_opener()
+    if hasattr(pillow_heif, "register_avif_opener"):  # newer ones leave AVIF to Pillow
+        pillow_heif.register_avif_opener()
+    try:
+        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+    except Exception as error:  # of Pillow and libheif, each its own class
+        raise ValueError("%s is damaged or cut off (%s)" % (source, error)) from None
+
+
 def _decode(data, source, flags):
     # Decoders silently fill the missing part of a file with grey, so this looks for the end marker.
     # In a whole JPEG, no scan starts behind the last end marker. An embedded preview has its own
@@ -143,8 +178,10 @@ def _decode(data, source, flags):
         whole = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
     elif data[:4] == b"\x89PNG":
         whole = b"IEND" in data[-64:]
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        whole = len(data) >= 8 + int.from_bytes(data[4:8], "little")
     else:
-        raise ValueError("%s is not a JPEG or PNG picture" % source)
+        raise ValueError("%s is not a JPEG or PNG picture (nor WebP)" % source)
     try:
         picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if whole else None
     except cv2.error as error:  # the picture has more pixels than OpenCV takes

@@ -165,12 +165,12 @@ def evenly(items, wanted):
     return [items[index] for index in chosen]
 
 
-def list_pictures(folder):
+def list_pictures(folder, extensions=EXTENSIONS):
     """Names of the picture files in ``folder``, sorted; hidden files are passed over."""
     return [
         name
         for name in sorted(os.listdir(folder))
-        if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+        if name.lower().endswith(extensions) and not name.startswith(".")
     ]
 
 

@@ -6,21 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmnet import checkpoint_files
 from mmnet.compat import tf
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.synthetic import draw_portrait
 from mmnet.device import Device
 from mmnet.export.calibration import input_of, ranges_for
-from mmnet.export.formats import WRITERS
+from mmnet.export.formats import IS_OURS, WRITERS
 from mmnet.export.graphs import fold_batch_norm
-from mmnet.files import write_json
+from mmnet.files import need_replaceable, replace_folder, restore_folder, write_json
 from mmnet.inference.card import Card, card_path, sha256_of, to_dict
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.complexity import complexity_of
 from mmnet.inference.open import open_predictor
 from mmnet.networks.frozen import INPUT, OUTPUT, describe, inference_graph
 from mmnet.networks.quantization import ranges_of
-from mmnet.weights.find import bytes_of, find_source
+from mmnet.weights.find import SAVED_MODEL, bytes_of, find_source
 
 EXACT = Device(exact=True)
 PICTURES = 4  # that a model and its checkpoint are compared on
@@ -73,7 +74,7 @@ def export(weights, forms, images, calibration=None):
     """
     for form in forms:
         need_together(form, weights, calibration)
-        need_ours(form)
+        need_ours(form, checkpoint_files.files_of(weights.source) if weights.source else ())
     alphas = open_weights(weights, EXACT)(images)
     folder = os.path.dirname(os.path.abspath(forms[0].path))
     os.makedirs(folder, exist_ok=True)
@@ -148,9 +149,7 @@ def hand_over(built, card):
     is noticed.
     """
     if card.format == "savedmodel":
-        if os.path.lexists(card.path):
-            os.rename(card.path, built + "-before")  # deleted with the temporary folder
-        os.rename(built, card.path)
+        replace_folder(card.path, built)  # what was there goes with the temporary folder
     else:
         os.replace(built, card.path)
     write_json(card_path(card.path), to_dict(card))
@@ -181,10 +180,13 @@ def need_together(form, weights, calibration):
         raise ValueError("--io %s goes with --precision int8, not %s" % (form.io, form.precision))
 
 
-def need_ours(form):
-    """Raise ValueError where something else than a SavedModel lies at a SavedModel's place."""
-    is_savedmodel = os.path.isfile(os.path.join(form.path, "saved_model.pb"))
-    if form.format == "savedmodel" and os.path.lexists(form.path) and not is_savedmodel:
+def need_ours(form, inputs=()):
+    """Raise ValueError where something else than an earlier export lies at a Form's place."""
+    restore_folder(form.path)
+    need_replaceable("--output", card_path(form.path), IS_OURS["card"], inputs)
+    if form.format != "savedmodel":
+        need_replaceable("--output", form.path, IS_OURS[form.format], inputs)
+    elif os.path.lexists(form.path) and not os.path.isfile(os.path.join(form.path, SAVED_MODEL)):
         raise ValueError(
             "%s is not a SavedModel and stays: move it away or give another --output" % form.path
         )

@@ -1,5 +1,7 @@
 """From a folded inference graph to the bytes of each format."""
 
+import json
+
 from mmnet.compat import quiet_converters, tf
 from mmnet.export.graphs import native_dilations
 from mmnet.files import write_bytes
@@ -50,6 +52,33 @@ WRITERS = {
     "savedmodel": write_savedmodel,
     "tflite": write_tflite,
     "onnx": write_onnx,
+}
+
+
+def is_graph(data):
+    """Whether the bytes are a GraphDef that has the published input."""
+    graph_def = tf.GraphDef()
+    try:
+        graph_def.ParseFromString(data)
+    except Exception:  # protobuf's DecodeError is not importable under one name
+        return False
+    return any(node.name == INPUT for node in graph_def.node)
+
+
+def is_card(data):
+    """Whether the bytes are a card of export."""
+    try:
+        return "output_type" in json.loads(data.decode("utf-8"))
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+# format -> function (bytes of a file) that tells whether export may replace it
+IS_OURS = {
+    "pb": is_graph,
+    "tflite": lambda data: data[4:8] == b"TFL3",
+    "onnx": lambda data: INPUT.encode() in data and OUTPUT.encode() in data,
+    "card": is_card,
 }
 
 

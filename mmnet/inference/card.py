@@ -5,6 +5,7 @@ from typing import Dict, NamedTuple, Optional
 
 from mmnet.files import read_json, sha256_of_file
 from mmnet.network import Network, decide, said_in
+from mmnet.records import shown, to_record
 from mmnet.weights.find import SAVED_MODEL
 
 PREPROCESS = ("inside", "outside")  # of the model: where pictures are divided by 255
@@ -67,6 +68,12 @@ def read_card(path):
     return card_of(record, where)
 
 
+def need_own_card(path):
+    """Raise ValueError where the card beside a model, if there is one, is that of another file."""
+    if os.path.lexists(card_path(path)):
+        read_card(path)
+
+
 def card_of(record, where):
     """The Card in a record (dict); ValueError, naming ``where`` and the field, for others."""
     for name, known in (
@@ -76,20 +83,15 @@ def card_of(record, where):
     ):
         if record.get(name) not in known:
             raise ValueError(
-                "%s is not a card of mmnet export: %s is one of %s, not %r"
-                % (where, name, ", ".join(known), record.get(name))
+                "%s is not a card of mmnet export: %s is one of %s, not %s"
+                % (where, name, ", ".join(known), shown(record.get(name)))
             )
     try:
         network = decide({}, said_in(record))
-        numbers = {
-            name: record[name] if record.get(name) is None else int(record[name])
-            for name in ("parameters", "multiply_adds")
-            if name in record
-        }
+        fields = dict(record, network=dict(network._asdict(), shape=list(network.shape)))
+        return to_record(fields, Card, where)
     except (TypeError, ValueError) as error:
         raise ValueError("%s is not a card of mmnet export: %s" % (where, error)) from None
-    fields = {name: record[name] for name in Card._fields if name in record}
-    return Card(**dict(fields, network=network, **numbers))
 
 
 def sha256_of(path):

@@ -3,7 +3,7 @@
 from mmnet.compat import tf
 from mmnet.device import Device, session_config
 from mmnet.files import read_bytes
-from mmnet.inference.card import Card, sha256_of
+from mmnet.inference.card import Card, need_own_card, sha256_of
 from mmnet.inference.complexity import complexity_of_graph, counted
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
@@ -43,6 +43,7 @@ def open_savedmodel(path, device=Device(), batch=1):
     Raises:
         ValueError: no SavedModel that this TensorFlow loads, or none of ``mmnet export``.
     """
+    need_own_card(path)
     serving = [tf.saved_model.tag_constants.SERVING]
     try:
         with tf.Graph().as_default() as graph, tf.Session(config=session_config(device)) as session:

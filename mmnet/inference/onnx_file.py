@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmnet.device import Device
-from mmnet.inference.card import card_of, read_card, sha256_of
+from mmnet.inference.card import card_of, need_own_card, read_card, sha256_of
 from mmnet.inference.complexity import counted
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.networks.frozen import INPUT, OUTPUT
@@ -21,6 +21,7 @@ def open_onnx(path, device=Device(), batch=1):
             installed.
     """
     onnxruntime = need_module("onnxruntime", "running an .onnx")
+    need_own_card(path)
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
@@ -56,9 +57,14 @@ def open_onnx(path, device=Device(), batch=1):
 def _card_in(path, metadata):
     if not {"preprocess", "output_type"} <= metadata.keys():
         return read_card(path)
-    record = dict(metadata, precision="float32")
-    if "width_multiplier" in record:
-        record["width_multiplier"] = float(record["width_multiplier"])
+    record = {
+        "preprocess": metadata["preprocess"],
+        "output_type": metadata["output_type"],
+        "precision": "float32",
+    }
+    for name in ("parameters", "multiply_adds"):
+        if metadata.get(name, "").isdigit():
+            record[name] = int(metadata[name])
     return card_of(record, path)
 
 

@@ -45,10 +45,10 @@ def open_predictor(source=None, wanted=None, *, use_ema=False, device=Device(), 
     return predictor
 
 
-def load_weights(source, wanted=None, use_ema=False):
-    """The Weights of a checkpoint; arguments as open_predictor."""
+def load_weights(source, wanted=None, use_ema=False, *, finite=True):
+    """The Weights of a checkpoint; arguments as open_predictor and read_weights."""
     prefix = find_source(source).path
-    return read_weights(prefix, network_of_checkpoint(prefix, wanted), use_ema)
+    return read_weights(prefix, network_of_checkpoint(prefix, wanted), use_ema, finite=finite)
 
 
 def network_of_checkpoint(prefix, wanted=None):

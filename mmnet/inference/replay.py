@@ -155,8 +155,10 @@ def read_values(path, shape):
             values = np.load(io.BytesIO(data), allow_pickle=False)
         else:
             values = np.array(data.split(), np.float32)
-    except (ValueError, EOFError) as error:
-        raise OutputError("unreadable", str(error)) from None
+    except (
+        Exception
+    ) as error:  # numpy parses the header of .npy as Python: TokenError, TypeError, ...
+        raise OutputError("unreadable", " ".join(str(error).split())) from None
     sides = [side for side in values.shape if side > 1]
     if values.dtype not in (np.float32, np.float16) or sides not in (list(shape), [number]):
         raise OutputError(

@@ -1,14 +1,19 @@
 """A .tflite as a Predictor. What it takes and gives says its card, for the file does not."""
 
+import logging
 from functools import partial
 
 import numpy as np
 
 from mmnet.compat import TFLITE_THREADS, quiet_converters, tf
 from mmnet.device import Device
+from mmnet.files import read_bytes
 from mmnet.inference.card import read_card
 from mmnet.inference.complexity import counted
+from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.predictor import Complexity, Predictor
+
+log = logging.getLogger(__name__)
 
 
 def open_tflite(path, device=Device(), batch=1):
@@ -21,7 +26,15 @@ def open_tflite(path, device=Device(), batch=1):
         ValueError: no TFLite model, one of another shape than its card says, no card, or no
             interpreter is installed.
     """
-    card = read_card(path)
+    card = read_card(path)  # compares the file's hash, before an interpreter sees it
+    need_sound(read_bytes(path), path)
+    if card.precision == "int8" and not TFLITE_THREADS:
+        log.warning(
+            "%s: the TFLite interpreter of TensorFlow %s runs int8 some 90 times as slowly as "
+            "float32; one of TensorFlow 2.x, or ai-edge-litert, does not",
+            path,
+            tf.__version__,
+        )
     with quiet_converters():
         interpreter_class = tflite_interpreter(device.threads)
         try:

@@ -8,14 +8,16 @@ best/<metric>/                     the best checkpoint for that metric, and scor
 import logging
 import os
 import shutil
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 
 from mmnet import checkpoint, checkpoint_files
 from mmnet.config.resolve import RUN_FILE
-from mmnet.events import open_events, strip, write_events
-from mmnet.files import read_bytes, read_json, read_text, write_bytes, write_json, write_text
+from mmnet.events import close_events, open_events, strip, write_events
+from mmnet.files import read_bytes, read_text, write_bytes, write_json, write_text
 from mmnet.network import shape_text
+from mmnet.records import read_record
 from mmnet.scoring.report import HIGHER_IS_BETTER, Result, from_csv, published, tag, to_csv
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,34 @@ def record_path(output, data_set, target_shape, source):
     return os.path.join(output, "eval", folder, name)
 
 
-def read_record(path, source, identity):
+class Identity(NamedTuple):
+    """Tells scores from those of another source, of other pictures or settings."""
+
+    network: dict
+    source: Optional[str]  # SHA-256 of the checkpoint's index or of the model
+    use_ema: bool
+    device: Optional[str]  # another device's scores are not taken for this one's
+    target_eval_shape: List[int]
+    all_metrics: bool
+    pictures: str  # DataSet.sha256
+
+
+class Record(NamedTuple):
+    """The JSON beside a CSV of scores."""
+
+    identity: Identity
+    scores: dict  # as report.published
+
+
+class Best(NamedTuple):
+    """The score.json of a best checkpoint."""
+
+    score: float
+    checkpoint: str
+    pictures: str
+
+
+def read_scores(path, source, identity):
     """The Result that an earlier run wrote, or None: of this very source, pictures and settings.
 
     A record that is damaged counts as none, with a warning.
@@ -36,27 +65,25 @@ def read_record(path, source, identity):
     if not os.path.exists(path + ".json"):
         return None
     try:
-        record = read_json(path + ".json")
-        if record.get("identity") != identity:
+        record = read_record(path + ".json", Record)
+        if record.identity != identity:
             return None
         stems, scores, shapes = from_csv(read_text(path + ".csv"))
-        means = record["scores"]
-        step = means["global_step"]
-        if len(stems) != means["pictures"] or len(scores) != sum("/" in name for name in means):
+        means = record.scores
+        if len(stems) != means.get("pictures") or len(scores) != sum("/" in name for name in means):
             raise ValueError("%s.csv holds other pictures or scores" % path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         log.warning("the record %s.json is damaged (%s): scored again", path, error)
         return None
     log.info("%s: scores read from %s.csv", source, path)
-    return Result(source, step, stems, scores, shapes)
+    return Result(source, record.scores.get("global_step"), stems, scores, shapes)
 
 
 def write_records(result, evaluation, data_set, output, identity, copy=None):
     """Write all that is kept of an evaluation; the record comes last: it says that all is there.
 
     Args:
-        identity: what read_record compares, ready for JSON. copy: prefix of a copy of the
-            checkpoint, for best/; None keeps no best.
+        identity: Identity. copy: prefix of a copy of the checkpoint, for best/; None keeps no best.
     """
     split = data_set.split
     scalars = {name: value for name, value in published(result, split).items() if "/" in name}
@@ -69,17 +96,14 @@ def write_records(result, evaluation, data_set, output, identity, copy=None):
     }
     writer = open_events(os.path.join(output, "eval"))
     write_events(writer, result.global_step, scalars, pictures)
-    writer.close()
+    close_events(writer)
     for key, values in result.scores.items() if copy else ():
-        score = {
-            "score": float(np.mean(values)),
-            "checkpoint": result.source,
-            "pictures": identity["pictures"],
-        }
+        score = Best(float(np.mean(values)), result.source, identity.pictures)
         name = tag(key, split, result.shapes).replace("/", "_")
         keep_best(os.path.join(output, "best", name), score, copy, key[0] in HIGHER_IS_BETTER)
     write_text(path + ".csv", to_csv(result))
-    write_json(path + ".json", {"identity": identity, "scores": published(result, split)})
+    record = {"identity": identity._asdict(), "scores": published(result, split)}
+    write_json(path + ".json", record)
 
 
 def keep_best(folder, score, copy, higher_is_better):
@@ -94,22 +118,22 @@ def keep_best(folder, score, copy, higher_is_better):
     best = read_best(score_path)
     better = True
     if best is not None:
-        if best["pictures"] != score["pictures"]:
+        if best.pictures != score.pictures:
             log.warning(
                 "%s was chosen on other pictures and stays as it is (--output FOLDER starts anew)",
                 folder,
             )
             return
-        gain = score["score"] - best["score"]
+        gain = score.score - best.score
         better = gain > 0 if higher_is_better else gain < 0
-        name = name if better else os.path.basename(best["checkpoint"])
+        name = name if better else os.path.basename(best.checkpoint)
     if better:
         os.makedirs(folder, exist_ok=True)
         run = os.path.join(os.path.dirname(copy), RUN_FILE)
         for path in [run] + checkpoint_files.files_of(copy):
             if os.path.exists(path):
                 write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
-        write_json(score_path, score)
+        write_json(score_path, score._asdict())
         checkpoint.mark_latest(os.path.join(folder, name))
     # The one before goes, also where a kill had left it.
     for prefix in checkpoint_files.list_checkpoints(folder):
@@ -118,17 +142,12 @@ def keep_best(folder, score, copy, higher_is_better):
 
 
 def read_best(path):
-    """What a score.json says, or None where there is none or it is damaged, with a warning."""
+    """The Best in a score.json; None where there is none, or, with a warning, a damaged one."""
     if not os.path.exists(path):
         return None
     try:
-        best = read_json(path)
-        return {
-            "score": float(best["score"]),
-            "checkpoint": str(best["checkpoint"]),
-            "pictures": str(best["pictures"]),
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return read_record(path, Best)
+    except (OSError, ValueError) as error:
         log.warning("%s is damaged (%s): the best is chosen anew", path, error)
         return None
 

@@ -8,7 +8,7 @@ import numpy as np
 from humanfriendly import format_timespan
 
 from mmnet.config.resolve import to_yaml
-from mmnet.events import open_events, strip, write_events
+from mmnet.events import close_events, open_events, strip, write_events
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
 
@@ -84,4 +84,4 @@ class Journal:
         )
 
     def close(self):
-        self._writer.close()
+        close_events(self._writer)

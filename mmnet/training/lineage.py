@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from typing import List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from mmnet import __version__, checkpoint_files
 from mmnet.compat import tf
 from mmnet.files import read_json
+from mmnet.records import read_record
 
 # What a record holds at least: field -> type.
 MAYBE = (dict, type(None))
@@ -77,39 +79,47 @@ def record(global_step, start, data_sets, *, step, learning_rate, configuration)
     return json.dumps(values, indent=1) + "\n"
 
 
+class TrainedOn(NamedTuple):
+    """A data set in a lineage."""
+
+    path: str
+    split: str
+    pictures: int
+    manifest_sha256: str
+    steps: int
+    weight: Optional[float] = None
+
+
+class Parent(NamedTuple):
+    """The checkpoint of a warm start."""
+
+    path: str
+    global_step: int
+    lineage: Optional["Lineage"]
+
+
+class Lineage(NamedTuple):
+    """What is needed of the record beside a checkpoint."""
+
+    global_step: int
+    step_from_restore: int
+    data_sets: List[TrainedOn]
+    parent: Optional[Parent]
+
+
 def read_lineage(prefix):
-    """The record beside a checkpoint, or None: published checkpoints have none.
+    """The record beside a checkpoint, as a dict, or None: published checkpoints have none.
 
     Raises:
-        ValueError: a damaged one; says which field, and how to go on.
+        ValueError: a damaged one; names file and field, and says how to go on.
     """
     path = prefix + ".json"
     if not os.path.exists(path):
         return None
-    record = read_json(path)
-    _check(record, path)
-    return record
-
-
-def _check(record, path):
-    """Raise ValueError for a record that lacks what resuming and ``mmnet info`` read."""
-    while record is not None:
-        _check_fields(record, RECORD, path)
-        for data_set in record["data_sets"]:
-            _check_fields(data_set, DATA_SET, path)
-        parent = record["parent"]
-        if parent is None:
-            return
-        _check_fields(parent, PARENT, path)
-        record = parent["lineage"]
-
-
-def _check_fields(values, kinds, path):
-    if not isinstance(values, dict):
-        raise ValueError("%s is damaged: a data set is %r" % (path, values))
-    for name, kind in kinds.items():
-        if name not in values or not isinstance(values[name], kind):
-            raise ValueError(
-                "%s is damaged: %s is %r (delete it to go on without the record of steps)"
-                % (path, name, values.get(name))
-            )
+    try:
+        read_record(path, Lineage)
+        return read_json(path)
+    except ValueError as error:
+        raise ValueError(
+            "%s (delete %s to go on without knowing the steps from restore)" % (error, path)
+        ) from None

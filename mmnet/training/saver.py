@@ -52,5 +52,11 @@ class Saver:
     def _write(self, prefix, values, record):
         checkpoint.write(prefix, values, {".json": record})
         log.info("saved %s", prefix)
-        for old in checkpoint_files.list_checkpoints(self._folder)[: -self._max_to_keep]:
+        # Only a run's own checkpoints have a record; published ones in the folder stay.
+        own = [
+            prefix
+            for prefix in checkpoint_files.list_checkpoints(self._folder)
+            if os.path.exists(prefix + ".json")
+        ]
+        for old in own[: -self._max_to_keep]:
             checkpoint_files.delete(old)

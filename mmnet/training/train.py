@@ -18,7 +18,7 @@ from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, evenly, find_data_set
 from mmnet.data.samples import open_samples
 from mmnet.device import Device, loss_scaling, need_device, training_session_config
-from mmnet.files import write_text
+from mmnet.files import locked, write_text
 from mmnet.network import decide
 from mmnet.networks.layers import TRAINING
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
@@ -131,6 +131,12 @@ def prepare(settings, stack):
     last_step = last_step_of(settings, pictures)
     rate_of(settings, 0, last_step)  # a schedule without its end is an error before data is decoded
     os.makedirs(settings.train_dir, exist_ok=True)
+    stack.enter_context(locked(settings.train_dir))
+    if last_step is None:
+        log.info(
+            "without --max_step_from_restore or --max_epoch_from_restore this goes on until "
+            "Ctrl-C, which saves"
+        )
 
     tf.reset_default_graph()
     tf.set_random_seed(settings.seed)

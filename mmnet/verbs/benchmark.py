@@ -2,12 +2,15 @@
 
 import json
 
-from mmnet.benchmark.models import Load, benchmark, benchmark_text, to_json
+from mmnet.benchmark.models import Load, benchmark, benchmark_lines, machine, to_json
 from mmnet.benchmark.phone import benchmark_on_phone, phone_text
 from mmnet.benchmark.training import benchmark_input, benchmark_steps, rates_text
 from mmnet.data.pairs import find_data_set
 from mmnet.device import Device, need_device
+from mmnet.files import short_names
+from mmnet.inference.tflite import tflite_interpreter
 from mmnet.network import decide
+from mmnet.weights.find import find_source
 
 
 def run(settings):
@@ -15,17 +18,30 @@ def run(settings):
         return run_training(settings)
     if settings.adb:
         return run_phone(settings)
-    rows = []
+    need_threads(settings.models, settings.threads)
+    names = short_names(settings.models)
+    shown = []
     for threads in settings.threads:
         for batch in settings.batch or (1,):
             load = Load(threads, batch, settings.seconds)
-            for row in benchmark(settings.models, load, settings.wanted(), settings.use_ema):
-                rows.append(row)
-                if settings.json:
+            rows = list(benchmark(settings.models, load, settings.wanted(), settings.use_ema))
+            if settings.json:
+                for row in rows:
                     print(to_json(row), flush=True)
-    if not settings.json:
-        print(benchmark_text(rows))
+            else:
+                first = not shown
+                shown += rows
+                lines = benchmark_lines(shown, names * (len(shown) // len(names)))
+                fresh = lines if first else lines[-len(rows) :]
+                print("\n".join([machine()] * first + fresh), flush=True)
     return 0
+
+
+def need_threads(models, threads):
+    """Raise ValueError, before anything is measured, for threads that an interpreter has not."""
+    for path in models:
+        for count in threads if find_source(path).kind == "tflite" else ():
+            tflite_interpreter(count)
 
 
 def run_training(settings):

@@ -12,7 +12,7 @@ from mmnet.files import is_writable
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.scoring.evaluate import evaluate
-from mmnet.scoring.records import copy_checkpoint, read_record, record_path, write_records
+from mmnet.scoring.records import Identity, copy_checkpoint, read_scores, record_path, write_records
 from mmnet.scoring.report import published, report_text, result_of
 from mmnet.weights.find import find_source, is_model
 
@@ -59,7 +59,7 @@ def score_all(settings, data_set):
             result = None
             if output:
                 path = record_path(output, data_set, settings.target_eval_shape, prefix)
-                result = read_record(path, prefix, identity)
+                result = read_scores(path, prefix, identity)
             if result is None:
                 predictor = predictor or CheckpointPredictor(
                     weights.network, Device(settings.device)
@@ -96,16 +96,16 @@ def score(settings, data_set, predictor, output):
 
 
 def identity_of(settings, data_set, network, sha256):
-    """Tells scores from those of another source, other pictures or settings; ready for JSON."""
-    return {
-        "network": dict(network._asdict(), shape=list(network.shape)),
-        "source": sha256,
-        "use_ema": settings.use_ema,
-        "device": settings.device,  # another device's scores are not taken for this one's
-        "target_eval_shape": list(settings.target_eval_shape),
-        "all_metrics": settings.all_metrics,
-        "pictures": data_set.sha256,
-    }
+    """The records.Identity of scores."""
+    return Identity(
+        network=dict(network._asdict(), shape=list(network.shape)),
+        source=sha256,
+        use_ema=settings.use_ema,
+        device=settings.device,
+        target_eval_shape=list(settings.target_eval_shape),
+        all_metrics=settings.all_metrics,
+        pictures=data_set.sha256,
+    )
 
 
 def writable(output):

@@ -3,18 +3,23 @@
 import os
 
 from mmnet.export.export import Form
-from mmnet.files import need_writable, write_bytes
+from mmnet.export.formats import IS_OURS
+from mmnet.files import need_replaceable, write_bytes
+from mmnet.inference.card import card_path
 from mmnet.inference.open import load_weights
 from mmnet.networks.frozen import inference_graph
 from mmnet.verbs.export import deliver, find_pictures
+from mmnet.weights.find import files_of, find_source
 
 
 def run(settings):
-    for flag, path in (("--output", settings.output), ("--graph", settings.graph)):
-        if path and os.path.isdir(path):
-            raise ValueError("%s %s is a folder: give the name of a file" % (flag, path))
-        if path:
-            need_writable(flag, os.path.dirname(os.path.abspath(path)))
+    inputs = files_of(find_source(settings.checkpoint_path))
+    need_replaceable("--output", settings.output, IS_OURS["pb"], inputs)
+    need_replaceable("--output", card_path(settings.output), IS_OURS["card"], inputs)
+    if settings.graph:
+        need_replaceable("--graph", settings.graph, IS_OURS["pb"], inputs)
+        if os.path.realpath(settings.graph) == os.path.realpath(settings.output):
+            raise ValueError("--graph and --output are the same file: %s" % settings.graph)
     data_set = find_pictures(settings)
     weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.use_ema)
     form = Form(

@@ -21,6 +21,7 @@ from mmnet.networks.layers import INFERENCE
 from mmnet.networks.quantization import ranges_of
 from mmnet.training.lineage import read_lineage
 from mmnet.weights.find import bytes_of, find_source
+from mmnet.weights.values import step_in
 
 # Table 3 of the paper: width -> parameters in millions, moving averages included.
 PAPER_PARAMETERS = {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369}
@@ -57,12 +58,11 @@ def info_of_checkpoint(prefix):
     slots = len(values) - len(network) - len(ranges) - averages - ("global_step" in values)
     widths = paper_parity()
     row = next((row for row in widths if row["trainable_parameters"] == trainable), None)
-    step = values.get("global_step")
     data = [path for path in checkpoint_files.files_of(prefix) if not path.endswith(".index")]
     return {
         "checkpoint": prefix,
         "network": decide(network_of_run(prefix)).name,
-        "global_step": checkpoint_files.step_of(prefix) if step is None else int(step),
+        "global_step": step_in(prefix, values),
         "index_sha256": checkpoint_files.index_sha256(prefix),
         "width_multiplier": row and row["width_multiplier"],
         "trainable_parameters": trainable,

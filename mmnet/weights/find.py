@@ -20,7 +20,7 @@ def find_source(name):
     """The Source that a path means: a folder of checkpoints means its latest.
 
     Raises:
-        FileNotFoundError: nothing there; says what is missing.
+        FileNotFoundError: nothing there; says what is missing. ValueError: no regular file.
     """
     if os.path.isfile(os.path.join(name, SAVED_MODEL)):
         return Source("savedmodel", name)
@@ -29,6 +29,8 @@ def find_source(name):
         return Source("checkpoint", checkpoint_files.resolve(name))
     if not os.path.lexists(name):
         raise FileNotFoundError("no model %s" % name)
+    if not os.path.isfile(name):
+        raise ValueError("%s is not a regular file" % name)
     return Source(kind, name)
 
 
