@@ -1,6 +1,6 @@
-"""Draws figure/cutout.png: made-up portraits, the alpha MMNet gives, and the composition.
+"""Draws FOLDER/cutout.png: made-up portraits, the alpha MMNet gives, and the composition.
 
-python figure/cutout.py CHECKPOINT
+python figure/cutout.py CHECKPOINT FOLDER
 """
 
 import os
@@ -13,7 +13,6 @@ from mmnet.data.images import save_png
 from mmnet.data.synthetic import draw_portrait
 from mmnet.photos.compose import compose
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 PORTRAITS = (4, 6)  # `mmnet synthesize` draws these numbers with seed 0
 WHITE = np.array([255, 255, 255], np.uint8)
 
@@ -30,6 +29,6 @@ def draw(predictor, path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit(__doc__)
-    draw(mmnet.load(sys.argv[1]), os.path.join(HERE, "cutout.png"))
+    draw(mmnet.load(sys.argv[1]), os.path.join(sys.argv[2], "cutout.png"))

@@ -1,10 +1,9 @@
-"""Draws figure/gradient_error_vs_latency.png: the paper's table beside what was measured here.
+"""Draws FOLDER/gradient_error_vs_latency.png: the paper's table beside what was measured.
 
-    python figure/gradient_error_vs_latency.py DATASET MODEL...
-        measures models on DATASET/test, keeps the figures in gradient_error_vs_latency.json, and
-        draws
-    python figure/gradient_error_vs_latency.py
-        draws them again
+    python figure/gradient_error_vs_latency.py FOLDER DATASET MODEL...
+        measures models on DATASET/test, keeps the figures in FOLDER, as JSON, and draws
+    python figure/gradient_error_vs_latency.py FOLDER
+        draws those that are kept beside this file
 
 scripts/draw_figures.sh exports the models and calls it.
 """
@@ -141,9 +140,11 @@ def draw(measured, path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 2:
+    if len(sys.argv) in (1, 3):
         sys.exit(__doc__)
-    if len(sys.argv) > 2:
-        write_json(KEPT, measure(sys.argv[1], sys.argv[2:]))
-    with open(KEPT) as file:
-        draw(json.load(file), os.path.join(HERE, "gradient_error_vs_latency.png"))
+    kept, target = KEPT, os.path.join(sys.argv[1], "gradient_error_vs_latency")
+    if len(sys.argv) > 3:
+        kept = target + ".json"
+        write_json(kept, measure(sys.argv[2], sys.argv[3:]))
+    with open(kept) as file:
+        draw(json.load(file), target + ".png")

@@ -1,12 +1,13 @@
-"""Draws figure/network.png: the blocks of MMNet 1.0 at 256 x 256.
+"""Draws FOLDER/network.png: the blocks of MMNet 1.0 at 256 x 256.
 
 The shapes, branches, dilations and shortcuts are read from the graph itself.
 
-python figure/network.py
+python figure/network.py FOLDER
 """
 
 import os
 import re
+import sys
 
 import matplotlib
 
@@ -20,7 +21,6 @@ from mmnet.networks.build import input_shape  # noqa: E402
 from mmnet.networks.layers import INFERENCE  # noqa: E402
 from mmnet.networks.mmnet import mmnet  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 SIZE = 256
 NETWORK = Network(shape=(SIZE, SIZE))
 PLAIN, MULTI_BRANCH, DECODE, CLASSIFIER = "#b8c4d0", "#5b8db8", "#e0a458", "#7aa874"
@@ -181,4 +181,6 @@ def draw(blocks, shortcuts, path):
 
 
 if __name__ == "__main__":
-    draw(*read_graph(), os.path.join(HERE, "network.png"))
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    draw(*read_graph(), os.path.join(sys.argv[1], "network.png"))

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Draws the figures of the README: draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
+# Draws the figures of the README into ./figures: draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
 # DATASET/test is scored, this machine is measured; TRAINING_DATASET/train (default: DATASET)
-# calibrates the int8 model.
+# calibrates the int8 model. Those of the README lie in figure/ and stay: copy them there by hand.
 set -eu
 usage="usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]"
 [ $# -eq 2 ] || [ $# -eq 3 ] || { echo "$usage" >&2; exit 2; }
@@ -18,8 +18,10 @@ mmnet freeze --output "$models/mmnet.pb"
 mmnet export --output "$models" --format tflite onnx
 mmnet export --output "$models" --format tflite --precision float16
 mmnet export --output "$models" --format tflite --precision int8 --calibration_dataset "$training"
-python "$root/figure/gradient_error_vs_latency.py" "$dataset" "$models/mmnet_float32.tflite" \
+mkdir -p figures
+python "$root/figure/gradient_error_vs_latency.py" figures "$dataset" "$models/mmnet_float32.tflite" \
     "$models/mmnet_float16.tflite" "$models/mmnet_int8.tflite" "$models/mmnet.onnx" \
     "$models/mmnet.pb"
-python "$root/figure/network.py"
-python "$root/figure/cutout.py" "$checkpoint"
+python "$root/figure/network.py" figures
+python "$root/figure/cutout.py" "$checkpoint" figures
+echo "figures: $PWD/figures"

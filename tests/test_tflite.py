@@ -3,13 +3,15 @@
 import json
 import shutil
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from conftest import SMALL
-from mmnet.compat import TFLITE_THREADS, tf
+from mmnet.compat import TFLITE_THREADS
 from mmnet.device import Device
+from mmnet.inference import tflite as tflite_module
 from mmnet.inference.card import card_path
 from mmnet.inference.tflite import open_tflite
 from test_card import CARD_OF_0_1, write_card
@@ -85,6 +87,7 @@ def test_files_that_do_not_open(tmp_path):
 def test_a_runtime_that_is_not_installed(cards, monkeypatch):
     path = cards[0].path
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    monkeypatch.delattr(tf.lite, "Interpreter")
+    without = SimpleNamespace(lite=SimpleNamespace(), __version__="2.99")
+    monkeypatch.setattr(tflite_module, "tf", without)
     with pytest.raises(ValueError, match=r"running a .tflite needs ai-edge-litert, .*pip install"):
         open_tflite(path)
