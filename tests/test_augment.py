@@ -3,7 +3,17 @@ import numpy as np
 import pytest
 
 from mmnet.data import augment as module
-from mmnet.data.augment import IMAGE_CHANGES, POLICIES, augment, draw_warp, sample_shape
+from mmnet.data.augment import (
+    ASPECT,
+    IMAGE_CHANGES,
+    POLICIES,
+    WINDOW,
+    augment,
+    draw_warp,
+    draw_window,
+    sample_shape,
+    warp,
+)
 
 PUBLISHED = "resize_random_scale_crop_flip_rotate"
 SHAPE = (64, 64)
@@ -78,7 +88,7 @@ def test_sample_shape():
 
 
 def test_unknown_policies_are_named():
-    known = "resize_bilinear, resize_random_scale_crop_flip_rotate, rich, not 'strong'"
+    known = "resize_bilinear, resize_random_scale_crop_flip_rotate, rich, wide, not 'strong'"
     with pytest.raises(ValueError, match=known):
         augment(*sample_like_mask(), np.random.RandomState(0), SHAPE, "strong")
     with pytest.raises(ValueError, match="not 'strong'"):
@@ -280,3 +290,40 @@ def test_cut_out_is_one_rectangle(shape):
         for extent, side in ((np.ptp(y) + 1, shape[0]), (np.ptp(x) + 1, shape[1])):
             assert 0.08 * side <= extent <= 0.4 * side
         assert len(y) == (np.ptp(y) + 1) * (np.ptp(x) + 1)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 96)])
+def test_wide_shows_windows_smaller_and_larger_than_the_sample(shape):
+    """A ramp from corner to corner: what the ends of the result show says where they lie."""
+    sample = sample_shape(shape, "wide")
+    last = np.array([sample[1] - 1, sample[0] - 1])
+    sides, outside, turned = [], 0, 0
+    for seed in range(300):
+        matrix = draw_window(np.random.RandomState(seed), sample, shape)
+        ends = np.array(
+            [[0, 0], [shape[1] - 1, 0], [0, shape[0] - 1], [shape[1] - 1, shape[0] - 1]]
+        )
+        places = (np.column_stack([ends, np.ones(4)]).dot(matrix.T)) / last
+        across, down = np.abs(places[1] - places[0]), np.abs(places[2] - places[0])
+        if across[1] == down[0] == 0:
+            sides.append((across[0], down[1]))
+        turned += across[1] > 0
+        outside += (places < -1e-9).any() or (places > 1 + 1e-9).any()
+    low, high = WINDOW[0] * np.exp(-ASPECT / 2), WINDOW[1] * np.exp(ASPECT / 2)
+    assert np.min(sides) >= low - 1e-9 and np.max(sides) <= high + 1e-9
+    assert np.min(sides) < 0.5 and np.max(sides) > 1.2
+    assert 100 < turned < 200 and 50 < outside < 250
+
+
+def test_wide_moves_image_and_mask_together():
+    image = np.zeros((74, 74, 3), np.uint8)
+    image[20:50, 30:60] = 255
+    agree = []
+    for seed in range(40):
+        random = np.random.RandomState(seed)
+        picture, mask = warp(
+            image, image[..., 0], draw_window(random, (74, 74), (64, 64)), (64, 64)
+        )
+        np.testing.assert_array_equal(picture[..., 1], mask)
+        agree.append(mask.mean())
+    assert np.std(agree) > 10  # windows of many sizes

@@ -198,9 +198,9 @@ class Train(NetworkSettings, DeviceSettings):
     )
     augmentation_method: str = setting(
         "resize_random_scale_crop_flip_rotate",
-        one_of("resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich"),
-        "resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), or rich (that, "
-        "and colours, noise, blur, ...)",
+        one_of("resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich", "wide"),
+        "resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), rich (that, "
+        "and colours, noise, blur, ...), or wide (rich, and persons who do not fill the picture)",
     )
     cache: str = setting(
         "memory",

@@ -12,6 +12,9 @@ import numpy as np
 from mmnet.data.images import resize_bilinear
 
 STRETCH = 0.15  # each axis is stretched by a factor of 1 to 1 + STRETCH
+WINDOW = (0.45, 1.4)  # sides of a window of the wide policy, in those of the sample
+ASPECT = 0.3  # its width / height differs from the sample's by a factor of exp(-.3) to exp(.3)
+SHRUNK = 1.3  # the wide policy blurs a picture that it makes smaller by more than this factor
 DEGREES = 15  # the largest rotation, to either side
 # Only the rounding of a last bit can make the geometry ask for a pixel outside the sample.
 BORDER = cv2.BORDER_REFLECT_101
@@ -58,10 +61,15 @@ def resize(image, mask, random, shape):
 
 
 def scale_crop_flip_rotate(image, mask, random, shape):
-    """Apply the published augmentation as one affine warp of four channels: image and mask."""
+    """Apply the published augmentation."""
+    return warp(image, mask, draw_warp(random, mask.shape, shape), shape)
+
+
+def warp(image, mask, matrix, shape):
+    """Warp the image and its mask, as four channels, by one matrix of draw_warp."""
     warped = cv2.warpAffine(
         cv2.merge((image, mask)),
-        draw_warp(random, mask.shape, shape),
+        matrix,
         shape[::-1],
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=BORDER,
@@ -102,7 +110,49 @@ def draw_warp(random, sample, shape):
 
 def rich(image, mask, random, shape):
     """Apply the published geometry, then each of IMAGE_CHANGES with its probability."""
-    image, mask = scale_crop_flip_rotate(image, mask, random, shape)
+    return change_colours(*scale_crop_flip_rotate(image, mask, random, shape), random)
+
+
+def wide(image, mask, random, shape):
+    """Do as ``rich`` one time in two; else show any window of the sample, then IMAGE_CHANGES.
+
+    The published geometry only ever shows a person who fills the picture. A window is smaller than
+    the sample or larger, mirrored at the borders as ``predict`` extends a photo.
+    """
+    if random.random_sample() < 0.5:
+        return rich(image, mask, random, shape)
+    matrix = draw_window(random, mask.shape, shape)
+    step = np.hypot(*matrix[:, :2])  # pixels of the sample from one pixel of the result to the next
+    if step.max() > SHRUNK:  # a picture made smaller shows no aliasing
+        image = cv2.GaussianBlur(image, (0, 0), 0.4 * step.max())
+    return change_colours(*warp(image, mask, matrix, shape), random)
+
+
+def draw_window(random, sample, shape):
+    """Draw a window on the sample: a matrix and arguments as of draw_warp.
+
+    Its sides are WINDOW of the sample's, in another aspect, turned one time in two and mirrored
+    likewise. A smaller one lies anywhere inside the sample, a larger one has it anywhere inside.
+    Always draws seven numbers.
+    """
+    zoom, aspect, left, top, flip, turn, angle = random.random_sample(7)
+    low, high = np.log(WINDOW)
+    zoom, aspect = low + zoom * (high - low), ASPECT * (aspect - 0.5)
+    window = np.exp([zoom + aspect, zoom - aspect])
+    centre = 0.5 + (np.array([left, top]) - 0.5) * np.abs(1 - window)
+    angle = math.radians(DEGREES * (2 * angle - 1)) if turn < 0.5 else 0.0
+    cos, sin = math.cos(angle), math.sin(angle)
+    linear = np.array([[cos, sin], [-sin, cos]]) * window[:, None]
+    if flip < 0.5:
+        linear[0] *= -1
+    last, sample_last = (np.array([width - 1, height - 1]) for height, width in (shape, sample))
+    # Both are measured in their own sides, so that a turned window stays a rectangle of the sample.
+    linear = linear * (sample_last[:, None] / last)
+    return np.column_stack([linear, centre * sample_last - linear.dot(last) / 2])
+
+
+def change_colours(image, mask, random):
+    """Apply each of IMAGE_CHANGES with its probability; the mask stays."""
     for probability, change in IMAGE_CHANGES:
         if random.random_sample() < probability:
             image = change(image, mask, random)
@@ -192,6 +242,7 @@ POLICIES = {
     "resize_bilinear": resize,
     "resize_random_scale_crop_flip_rotate": scale_crop_flip_rotate,
     "rich": rich,
+    "wide": wide,
 }
 
 
