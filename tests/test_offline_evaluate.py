@@ -234,15 +234,15 @@ def test_manifests_that_are_none(tmp_path):
     for contents, said in (
         ("{", "is not JSON"),
         ("[]", "holds no JSON object"),
-        ("{}", "is not a manifest of datapre.py: it lacks dataset_path"),
+        ("{}", r"lacks dataset_path \(not a manifest of datapre.py\)"),
         (json.dumps(dict(good, pictures=[])), "lacks pictures"),
         ('{"dataset_path": "", "split": "", "size": 64, "pictures": []}', "lacks pictures"),
-        (json.dumps(dict(good, shape=64)), "lacks shape, or that is no list"),
+        (json.dumps(dict(good, shape=64)), "shape is 64, not a list"),
         (json.dumps(dict(good, shape=[64])), r"shape is \[64\]"),
-        (json.dumps(dict(good, shape=[64, "64"])), r"shape is \[64, '64'\]"),
+        (json.dumps(dict(good, shape=[64, "64"])), r"shape\[1\] is '64', not int"),
         (json.dumps(dict(good, shape=[64, -64])), r"shape is \[64, -64\]"),
-        (json.dumps(good), "a picture lacks stem"),
-        (json.dumps(dict(good, pictures=["a"])), "a picture lacks stem"),
+        (json.dumps(good), r"pictures\[0\] lacks stem"),
+        (json.dumps(dict(good, pictures=["a"])), r"pictures\[0\] is 'a', not an object"),
     ):
         path.write_text(contents)
         with pytest.raises(ValueError, match=said) as caught:

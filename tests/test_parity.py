@@ -120,6 +120,8 @@ def test_the_command(models, portraits, capfd):
     assert [row["model"] for row in rows] == [prefix, good, swapped]
     assert [row["problem"] is None for row in rows] == [True, True, False]
     assert set(rows[1]["scores"]["mad"]) == {"mean", "difference", "interval"}
+    assert cli.main(arguments + [good, swapped]) == 1
+    assert "swapped.pb: its alphas are up to" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
