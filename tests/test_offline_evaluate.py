@@ -230,7 +230,8 @@ def test_manifests_that_are_none(tmp_path):
     path = tmp_path / "manifest.json"
     with pytest.raises(FileNotFoundError, match="datapre.py writes it"):
         evaluate.read_manifest(str(path))
-    good = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [{}]}
+    picture = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "0"}
+    good = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [picture]}
     for contents, said in (
         ("{", "is not JSON"),
         ("[]", "holds no JSON object"),
@@ -241,7 +242,8 @@ def test_manifests_that_are_none(tmp_path):
         (json.dumps(dict(good, shape=[64])), r"shape is \[64\]"),
         (json.dumps(dict(good, shape=[64, "64"])), r"shape\[1\] is '64', not int"),
         (json.dumps(dict(good, shape=[64, -64])), r"shape is \[64, -64\]"),
-        (json.dumps(good), r"pictures\[0\] lacks stem"),
+        (json.dumps(dict(good, pictures=[{}])), r"pictures\[0\] lacks stem"),
+        (json.dumps(dict(good, pictures=[dict(picture, mask="../b")])), "not the name of one file"),
         (json.dumps(dict(good, pictures=["a"])), r"pictures\[0\] is 'a', not an object"),
     ):
         path.write_text(contents)
