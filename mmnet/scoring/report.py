@@ -125,10 +125,12 @@ def to_csv(result):
     """One line a picture: stem, then the columns of the scores."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
+    quoting_writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(["stem"] + [column_of(key, result.shapes) for key in result.scores])
     for index, stem in enumerate(result.stems):
         values = ["%.*f" % (DIGITS, scores[index]) for scores in result.scores.values()]
-        writer.writerow([stem] + values)
+        # Python 3.7 leaves a carriage return, which a file's name may hold, without quotes.
+        (quoting_writer if "\r" in stem else writer).writerow([stem] + values)
     return file.getvalue()
 
 
