@@ -9,19 +9,12 @@ from typing import NamedTuple, Optional
 
 from mmnet.compat import tf
 
-PRECISION_MODES = (
-    "allow_fp32_to_fp16",
-    "allow_mix_precision",
-    "must_keep_origin_dtype",
-    "force_fp16",
-)
-
 
 class Device(NamedTuple):
     """What runs a graph, and how."""
 
     kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: what TensorFlow finds
-    precision: str = "allow_mix_precision"  # of PRECISION_MODES: what the npu computes in float16
+    precision: str = "allow_mix_precision"  # what the npu computes in float16
     threads: Optional[int] = None  # of the processor; None is one a core; the first session decides
     exact: bool = False  # run graphs without TensorFlow's own optimizers, which move alphas by 1e-5
 

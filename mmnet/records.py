@@ -4,8 +4,6 @@ import typing
 
 from mmnet.files import read_json
 
-ANYTHING = (dict, list, object)
-
 
 def read_record(path, kind):
     """A JSON file as a ``kind``, a NamedTuple whose annotations say what its fields hold.

@@ -57,11 +57,9 @@ def test_what_is_wrong_and_what_would_be_right_is_said(kind, texts, says):
 def test_paths_are_looked_at(tmp_path):
     folder, file, none = str(tmp_path), str(tmp_path / "file"), str(tmp_path / "none")
     (tmp_path / "file").write_text("")
-    assert kinds.existing_folder(folder) == kinds.data_set_folder(folder) == folder
+    assert kinds.data_set_folder(folder) == folder
     assert kinds.existing_file(file) == file
     for kind, path, says in (
-        (kinds.existing_folder, none, "does not exist"),
-        (kinds.existing_folder, file, "is not a folder"),
         (kinds.data_set_folder, none, "no data set folder"),
         (kinds.data_set_folder, file, "no data set folder"),
         (kinds.existing_file, none, "no file"),

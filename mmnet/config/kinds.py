@@ -103,13 +103,6 @@ def one_of(*choices):
 # Paths are looked at here, before anything slow is imported.
 
 
-def existing_folder(value):
-    if not os.path.isdir(value):
-        there = "is not a folder" if os.path.lexists(value) else "does not exist"
-        raise ValueError("%s %s" % (value, there))
-    return value
-
-
 def data_set_folder(value):
     if not os.path.isdir(value):
         raise FileNotFoundError("no data set folder %s" % value)

@@ -13,12 +13,6 @@ from mmnet.compat import tf
 from mmnet.files import read_json
 from mmnet.records import read_record
 
-# What a record holds at least: field -> type.
-MAYBE = (dict, type(None))
-RECORD = {"global_step": int, "step_from_restore": int, "data_sets": list, "parent": MAYBE}
-DATA_SET = {"path": str, "split": str, "pictures": int, "manifest_sha256": str, "steps": int}
-PARENT = {"path": str, "global_step": int, "lineage": MAYBE}
-
 
 def describe_data(data_set, weight=None):
     """A data set as lineage records it."""
