@@ -100,11 +100,11 @@ def row_of(path, phone, threads, output):
         path,
         phone,
         threads,
-        mean,
-        std and float(std) / 1e3,
-        first,
-        memory and float(memory.group(1)),
-        runs and int(runs),
+        mean_ms=mean,
+        std_ms=std and float(std) / 1e3,
+        first_ms=first,
+        memory_mb=memory and float(memory.group(1)),
+        runs=runs and int(runs),
     )
 
 

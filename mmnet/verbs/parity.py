@@ -30,13 +30,13 @@ class Row(NamedTuple):
     """One model, or the checkpoint itself (no precision, differences 0)."""
 
     model: str
-    precision: Optional[str]
-    largest_difference: float  # of alpha, over all pixels of all pictures
-    mean_difference: float
     scores: Dict[str, Score]  # of PUBLISHED
-    bytes: Optional[int]
-    operations: Optional[int]
-    problem: Optional[str]  # why the model is beyond its bound (export.BOUNDS)
+    precision: Optional[str] = None
+    largest_difference: float = 0.0  # of alpha, over all pixels of all pictures
+    mean_difference: float = 0.0
+    bytes: Optional[int] = None
+    operations: Optional[int] = None
+    problem: Optional[str] = None  # why the model is beyond its bound (export.BOUNDS)
 
 
 def run(settings):
@@ -95,7 +95,7 @@ def parity(predictor, models, data_set, batch_size=8):
             )
     alphas: List[np.ndarray] = []  # the checkpoint's, batch by batch
     reference = scores_of(Watched(predictor, alphas.append), data_set, batch_size)
-    yield Row(predictor.source, None, 0.0, 0.0, compared(reference, reference), None, None, None)
+    yield Row(predictor.source, compared(reference, reference))
     for path, model in models.items():
         # evaluate asks for the pictures in the same order every time.
         batches, differences = iter(alphas), []
@@ -110,13 +110,13 @@ def parity(predictor, models, data_set, batch_size=8):
         largest, mean = float(np.max(largest)), float(np.average(means, weights=counts))
         yield Row(
             path,
-            model.precision,
-            largest,
-            mean,
             compared(scores, reference),
-            bytes_of(find_source(path)) if is_model(path) else None,
-            None if model.operations is None else sum(model.operations.values()),
-            beyond("float32", model.precision, largest, mean),
+            precision=model.precision,
+            largest_difference=largest,
+            mean_difference=mean,
+            bytes=bytes_of(find_source(path)) if is_model(path) else None,
+            operations=None if model.operations is None else sum(model.operations.values()),
+            problem=beyond("float32", model.precision, largest, mean),
         )
 
 
