@@ -83,13 +83,17 @@ def export(weights, forms, images, calibration=None):
         for form in forms:
             path = os.path.join(building, os.path.basename(form.path))
             card = build(weights, form, path, calibration)
-            difference = np.abs(open_predictor(path, device=EXACT)(images) - alphas)
+            predictor = open_predictor(path, device=EXACT)
+            difference = np.abs(predictor(images) - alphas)
             largest, mean = float(difference.max()), float(difference.mean())
             problem = beyond("float32" if form.fold else "unfolded", form.precision, largest, mean)
             if problem:
                 raise NotEqual("%s is not written: %s" % (form.path, problem))
             card = card._replace(
-                pictures=len(images), largest_difference=largest, mean_difference=mean
+                operations=predictor.operations,
+                pictures=len(images),
+                largest_difference=largest,
+                mean_difference=mean,
             )
             built.append((path, card))
         for path, card in built:
@@ -139,7 +143,7 @@ def build(weights, form, path, calibration):
         sha256=sha256_of(path),
     )
     write_json(card_path(path), to_dict(card))
-    return card._replace(operations=open_predictor(path, device=EXACT).operations)
+    return card
 
 
 def hand_over(built, card):
