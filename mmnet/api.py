@@ -1,5 +1,6 @@
 """The public functions behind ``mmnet.load``, ``mmnet.matte`` and ``mmnet.cutout``."""
 
+from mmnet.inference.open import open_predictor
 from mmnet.photos.compose import cut_out
 from mmnet.photos.load import load_photo
 from mmnet.photos.matte import matte_of
@@ -19,8 +20,6 @@ def load(source, *, use_ema=False):
     Raises:
         FileNotFoundError: nothing there. ValueError: damaged, or what runs it is not installed.
     """
-    from mmnet.inference.open import open_predictor  # TensorFlow: only where a network is opened
-
     return open_predictor(source, use_ema=use_ema)
 
 

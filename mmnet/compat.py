@@ -1,6 +1,8 @@
 """Import TensorFlow, here alone, as ``tf``: the graph-mode v1 API of TensorFlow 1.15 and 2.x.
 
-Every switch between versions belongs here and nowhere else.
+It is imported when the first of its names is asked for, which no module does while it is imported
+itself: what runs without TensorFlow neither waits for it nor needs it. Every switch between
+versions belongs here and nowhere else.
 """
 
 import contextlib
@@ -10,6 +12,7 @@ import os
 import sys
 import sysconfig
 import warnings
+from functools import lru_cache
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -37,14 +40,33 @@ def _native_closed(descriptor):
         os.close(nowhere)
 
 
-with warnings.catch_warnings(), _native_closed(2):
-    # While TF 1.15 is imported, it warns six times about the future of numpy.
-    warnings.simplefilter("ignore")
-    import tensorflow.compat.v1 as tf
+@lru_cache(maxsize=None)
+def _tensorflow():
+    """The module; ValueError, saying what to install, where there is none."""
+    with warnings.catch_warnings(), _native_closed(2):
+        # While TF 1.15 is imported, it warns six times about the future of numpy.
+        warnings.simplefilter("ignore")
+        try:
+            import tensorflow.compat.v1 as module
+        except ImportError as error:
+            raise ValueError(
+                "this needs TensorFlow (%s): sh scripts/setup.sh, or pip install mmnet; without it "
+                "predict, evaluate and benchmark run a .tflite or an .onnx" % error
+            ) from None
+        # This comes before the next call, which warns about itself.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        module.disable_v2_behavior()
+    return module
 
-    # This comes before the next call, which warns about itself.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    tf.disable_v2_behavior()
+
+class _Lazy:
+    """Stands for the module."""
+
+    def __getattr__(self, name):
+        return getattr(_tensorflow(), name)
+
+
+tf = _Lazy()
 
 
 @contextlib.contextmanager
@@ -67,8 +89,33 @@ def quiet_converters():
         os.environ["PATH"] = path
 
 
-# TensorFlow Lite of TensorFlow 1.15 can do neither of these.
-CONVERTS_GIVEN_RANGES = not tf.__version__.startswith("1.")  # it makes int8 of fake quantisation
-TFLITE_THREADS = not tf.__version__.startswith("1.")  # it runs more than one thread
+def converts_given_ranges():
+    """Whether TFLite's converter makes int8 of fake quantisation; TensorFlow 1.15's does not."""
+    return not tf.__version__.startswith("1.")
 
-__all__ = ["CONVERTS_GIVEN_RANGES", "TFLITE_THREADS", "quiet_converters", "tf"]
+
+def tflite_threads():
+    """Whether TensorFlow's TFLite runs more than one thread; TensorFlow 1.15's does not."""
+    return not tf.__version__.startswith("1.")
+
+
+def runtimes():
+    """What is installed to run models, with versions: ``["TensorFlow 2.21.0", ...]``."""
+    try:
+        from importlib.metadata import PackageNotFoundError, version
+    except ImportError:  # Python 3.7
+        from pkg_resources import DistributionNotFound as PackageNotFoundError
+        from pkg_resources import get_distribution
+
+        def version(name):
+            return get_distribution(name).version
+
+    found = []
+    for name, package in (
+        ("TensorFlow", "tensorflow"),
+        ("LiteRT", "ai-edge-litert"),
+        ("ONNX Runtime", "onnxruntime"),
+    ):
+        with contextlib.suppress(PackageNotFoundError):
+            found.append("%s %s" % (name, version(package)))
+    return found

@@ -5,12 +5,16 @@ import time
 
 import cv2
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.compat.proto.tensor_pb2 import TensorProto
-from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-from tensorboard.compat.proto.types_pb2 import DT_STRING
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+try:
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+except ImportError:  # the light installation, which cuts out and scores but keeps no events
+    EventFileWriter = None
 
 
 @contextlib.contextmanager
@@ -28,7 +32,13 @@ def _os_errors():
 
 @_os_errors()
 def open_events(folder):
-    """Give a writer of a new events file in ``folder``. The caller gives it to close_events."""
+    """Give a writer of a new events file in ``folder``. The caller gives it to close_events.
+
+    Raises:
+        ValueError: tensorboard is not installed. OSError: the folder cannot be written.
+    """
+    if EventFileWriter is None:
+        raise ValueError("scores are kept with TensorBoard events: pip install tensorboard")
     return EventFileWriter(folder)
 
 

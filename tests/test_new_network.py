@@ -12,7 +12,7 @@ import pytest
 import mmnet
 from mmnet import checkpoint
 from mmnet.cli import main
-from mmnet.compat import CONVERTS_GIVEN_RANGES
+from mmnet.compat import converts_given_ranges
 from mmnet.inference.open import open_predictor
 from mmnet.network import Network
 from mmnet.networks.build import NETWORKS
@@ -156,7 +156,7 @@ def test_it_learns_8_bits(trained, portraits, tmp_path, capfd):
     command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
     command += ["--train_dir", folder, "--batch_size", "4", "--max_step_from_restore", "2"]
     assert run(capfd, *(command + ["--checkpoint_path", trained, "--quantize"])) == (0, [])
-    if CONVERTS_GIVEN_RANGES:
+    if converts_given_ranges():
         command = ["export", "--checkpoint_path", folder, "--output", tmp_path, "--json"]
         command += ["--format", "tflite", "--precision", "int8"]
         code, (card,) = run(capfd, *command)

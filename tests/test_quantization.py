@@ -9,7 +9,7 @@ import pytest
 
 from conftest import SMALL
 from mmnet import checkpoint, cli
-from mmnet.compat import CONVERTS_GIVEN_RANGES, tf
+from mmnet.compat import converts_given_ranges, tf
 from mmnet.config.resolve import resolve
 from mmnet.export.export import pictures_to_compare
 from mmnet.inference.open import open_predictor
@@ -177,7 +177,7 @@ def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
     arguments += ["--precision", "int8", "--output", str(tmp_path), "--json"]
     code = cli.main(arguments + flags)
     out, err = capfd.readouterr()
-    if not CONVERTS_GIVEN_RANGES:
+    if not converts_given_ranges():
         says = "converter takes no given ranges, as a checkpoint of train --quantize needs"
         assert code == 2 and says in err
         return
@@ -214,7 +214,7 @@ def test_entropy_calibration(test_data, tmp_path, capfd):
     arguments += ["--calibration_pictures", "20", "--calibration_method", "entropy"]
     code = cli.main(arguments + ["--dataset_path", os.path.join(test_data, "soft")])
     out, err = capfd.readouterr()
-    if not CONVERTS_GIVEN_RANGES:
+    if not converts_given_ranges():
         says = "converter takes no given ranges, as --calibration_method entropy needs"
         assert code == 2 and says in err
         assert not os.listdir(str(tmp_path))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import SMALL
-from mmnet.compat import TFLITE_THREADS
+from mmnet.compat import tflite_threads
 from mmnet.device import Device
 from mmnet.inference import tflite as tflite_module
 from mmnet.inference.card import card_path
@@ -41,7 +41,7 @@ def test_a_batch_gives_what_single_pictures_give(cards, lively_images):
 
 def test_threads(cards, lively_images):
     path = cards[0].path
-    if not TFLITE_THREADS:
+    if not tflite_threads():
         with pytest.raises(ValueError, match="TFLite runs on one thread, not 2"):
             open_tflite(path, Device(threads=2))
         return
@@ -89,5 +89,5 @@ def test_a_runtime_that_is_not_installed(cards, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     without = SimpleNamespace(lite=SimpleNamespace(), __version__="2.99")
     monkeypatch.setattr(tflite_module, "tf", without)
-    with pytest.raises(ValueError, match=r"running a .tflite needs ai-edge-litert, .*pip install"):
+    with pytest.raises(ValueError, match=r"running a .tflite needs ai-edge-litert .*pip install"):
         open_tflite(path)

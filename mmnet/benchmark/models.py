@@ -15,7 +15,7 @@ import numpy as np
 from humanfriendly import format_size
 
 from mmnet import __version__
-from mmnet.compat import tf
+from mmnet.compat import runtimes
 from mmnet.data.images import resize_bilinear
 from mmnet.data.synthetic import draw_portrait
 from mmnet.device import Device
@@ -43,7 +43,8 @@ class Row(NamedTuple):
     ratio: float  # its time / the first model's, median over the turns
     ratio_low: float  # 10th percentile of the turns
     ratio_high: float  # 90th
-    peak_memory_bytes: Optional[int]  # that the model added to its process; None: not Linux
+    # That the model and what runs it added to its process; None: not Linux.
+    peak_memory_bytes: Optional[int]
     parameters: Optional[int]
     multiply_adds: Optional[int]  # of one picture
     bytes: int  # of its files
@@ -247,13 +248,8 @@ def machine():
                 line.partition(":")[2].strip() for line in file if line.startswith("model name")
             ]
         model = names[0] if names else model
-    return "%s, %d cores, %s, TensorFlow %s, mmnet %s" % (
-        model,
-        os.cpu_count() or 1,
-        platform.system(),
-        tf.__version__,
-        __version__,
-    )
+    words = [model, "%d cores" % (os.cpu_count() or 1), platform.system()]
+    return ", ".join(words + runtimes() + ["mmnet " + __version__])
 
 
 def to_json(row):

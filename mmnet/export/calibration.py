@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet.compat import CONVERTS_GIVEN_RANGES, tf
+from mmnet.compat import converts_given_ranges, tf
 from mmnet.data.images import read_image, resize_bilinear, to_01
 from mmnet.data.pairs import DataSet, evenly
 from mmnet.networks.quantization import measure_ranges, ranges_of
@@ -51,7 +51,7 @@ def ranges_for(weights, calibration):
     """The ranges that an int8 model gets, by name; None: the converter measures them itself."""
     if calibration is not None and calibration.method == "minmax":
         return None
-    if not CONVERTS_GIVEN_RANGES:
+    if not converts_given_ranges():
         needing = (
             "--calibration_method entropy" if calibration else "a checkpoint of train --quantize"
         )

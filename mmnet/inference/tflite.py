@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from mmnet.compat import TFLITE_THREADS, quiet_converters, tf
+from mmnet.compat import quiet_converters, tf, tflite_threads
 from mmnet.device import Device
 from mmnet.files import read_bytes
 from mmnet.inference.card import read_card
@@ -28,7 +28,9 @@ def open_tflite(path, device=Device(), batch=1):
     """
     card = read_card(path)  # compares the file's hash, before an interpreter sees it
     need_sound(read_bytes(path), path)
-    if card.precision == "int8" and not TFLITE_THREADS:
+    with quiet_converters():
+        interpreter_class = tflite_interpreter(device.threads)
+    if card.precision == "int8" and is_slow_with_int8(interpreter_class):
         log.warning(
             "%s: the TFLite interpreter of TensorFlow %s runs int8 some 90 times as slowly as "
             "float32; one of TensorFlow 2.x, or ai-edge-litert, does not",
@@ -36,7 +38,6 @@ def open_tflite(path, device=Device(), batch=1):
             tf.__version__,
         )
     with quiet_converters():
-        interpreter_class = tflite_interpreter(device.threads)
         try:
             interpreter = interpreter_class(model_path=path)
             interpreter.allocate_tensors()
@@ -94,17 +95,25 @@ def tflite_interpreter(threads=None):
     """The class that runs .tflite: ai_edge_litert's, or TensorFlow's, which is to lose its own."""
     try:
         from ai_edge_litert.interpreter import Interpreter
+
+        return partial(Interpreter, num_threads=threads)
     except ImportError:
-        if not hasattr(tf.lite, "Interpreter"):
-            raise ValueError(
-                "running a .tflite needs ai-edge-litert, for TensorFlow %s has no interpreter: "
-                "pip install ai-edge-litert" % tf.__version__
-            ) from None
+        pass
+    try:
         Interpreter = tf.lite.Interpreter
-    if threads is None or (not TFLITE_THREADS and threads == 1):
-        return Interpreter
-    if not TFLITE_THREADS:
+    except (AttributeError, ValueError) as error:  # none in this TensorFlow, or no TensorFlow
         raise ValueError(
-            "TensorFlow %s's TFLite runs on one thread, not %d" % (tf.__version__, threads)
-        )
-    return partial(Interpreter, num_threads=threads)
+            "running a .tflite needs ai-edge-litert (%s): pip install ai-edge-litert" % error
+        ) from None
+    if tflite_threads():
+        return partial(Interpreter, num_threads=threads)
+    if threads in (None, 1):
+        return Interpreter
+    raise ValueError(
+        "TensorFlow %s's TFLite runs on one thread, not %d" % (tf.__version__, threads)
+    )
+
+
+def is_slow_with_int8(interpreter_class):
+    """Whether it is TensorFlow 1.15's, the only one that takes no number of threads."""
+    return not isinstance(interpreter_class, partial)

@@ -16,10 +16,10 @@ BATCH_STATISTICS = "batch_statistics"
 class Outputs(NamedTuple):
     """What a network function returns."""
 
-    logits: tf.Tensor  # [N,H,W,2]: background, foreground; or [N,H,W,1]: their difference
-    heads: Dict[str, tf.Tensor]  # outputs that only training uses, by name
-    endpoints: Dict[str, tf.Tensor]  # block -> its output
-    images01: Optional[tf.Tensor] = None  # [N,H,W,C] in 0..1: what the network saw
+    logits: "tf.Tensor"  # [N,H,W,2]: background, foreground; or [N,H,W,1]: their difference
+    heads: Dict[str, "tf.Tensor"]  # outputs that only training uses, by name
+    endpoints: Dict[str, "tf.Tensor"]  # block -> its output
+    images01: Optional["tf.Tensor"] = None  # [N,H,W,C] in 0..1: what the network saw
 
 
 def scale_channels(channels, width_multiplier):
@@ -61,6 +61,10 @@ def through_channels(x, weights, stride, dilation):
         weights = tf.tile(weights, [1, 1, dilation**2, 1])
     x = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME")
     return tf.nn.depth_to_space(x, dilation) if dilation > 1 else x
+
+
+def relu6(x):
+    return tf.nn.relu6(x)
 
 
 def as_is(x, *_):
@@ -109,7 +113,7 @@ def conv(
     *,
     kernel=1,
     stride=1,
-    activation=tf.nn.relu6,
+    activation=relu6,
     concatenated=False,
     scope="pointwise_conv",
 ):
@@ -132,7 +136,7 @@ def depthwise(
     *,
     stride=1,
     dilation=1,
-    activation=tf.nn.relu6,
+    activation=relu6,
     concatenated=False,
     scope="depthwise_conv",
 ):

@@ -11,7 +11,15 @@ from mmnet.compat import tf
 
 # Sides that are multiples of STRIDE keep every dilated block at a whole number of dilation steps.
 from mmnet.network import STRIDE
-from mmnet.networks.layers import Outputs, classifier, conv, depthwise, scale_channels, upsample
+from mmnet.networks.layers import (
+    Outputs,
+    classifier,
+    conv,
+    depthwise,
+    relu6,
+    scale_channels,
+    upsample,
+)
 
 
 class Block(NamedTuple):
@@ -32,7 +40,7 @@ ENCODER = (
     Block(64, 40, 1, (1, 2, 4)),
     Block(64, 40, 1, (1, 2, 4)),
     Block(80, 80, 2, (1, 2)),
-    Block(120, 80, 1, (1, 2), tf.nn.relu6),
+    Block(120, 80, 1, (1, 2), relu6),
 )
 DECODER = (  # name, the encoder's block beside it, channels of each half
     ("dec_block0", "enc_block4", 64),

@@ -9,10 +9,10 @@ from mmnet.networks.layers import BATCH_STATISTICS, TRAINING, Mode
 from mmnet.training.losses import loss_terms, total_loss, weight_decay
 
 OPTIMIZERS = {
-    "adam": tf.train.AdamOptimizer,
-    "gd": tf.train.GradientDescentOptimizer,
+    "adam": lambda rate: tf.train.AdamOptimizer(rate),
+    "gd": lambda rate: tf.train.GradientDescentOptimizer(rate),
     "momentum": lambda rate: tf.train.MomentumOptimizer(rate, momentum=0.9),
-    "rmsprop": tf.train.RMSPropOptimizer,
+    "rmsprop": lambda rate: tf.train.RMSPropOptimizer(rate),
 }
 
 
@@ -29,18 +29,18 @@ class Recipe(NamedTuple):
 
 
 class TrainingGraph(NamedTuple):
-    images: tf.Tensor  # placeholder float32 [N,H,W,C] 0..255
-    truths: tf.Tensor  # placeholder float32 [N,H,W] 0..1
-    learning_rate: tf.Tensor  # placeholder, scalar
-    batch_norm_decay: tf.Tensor  # placeholder, scalar: of the moving statistics
-    step: tf.Operation  # updates every variable, or stops: build_training_graph's wrap_optimizer
-    losses: Dict[str, tf.Tensor]  # total, model, regularization and the terms, before the update
-    alphas: tf.Tensor  # [N,H,W,1]
-    global_step: tf.Variable  # int32, as published
-    variables: List[tf.Variable]  # all that a checkpoint holds
+    images: "tf.Tensor"  # placeholder float32 [N,H,W,C] 0..255
+    truths: "tf.Tensor"  # placeholder float32 [N,H,W] 0..1
+    learning_rate: "tf.Tensor"  # placeholder, scalar
+    batch_norm_decay: "tf.Tensor"  # placeholder, scalar: of the moving statistics
+    step: "tf.Operation"  # updates every variable, or stops: build_training_graph's wrap_optimizer
+    losses: Dict[str, "tf.Tensor"]  # total, model, regularization and the terms, before the update
+    alphas: "tf.Tensor"  # [N,H,W,1]
+    global_step: "tf.Variable"  # int32, as published
+    variables: List["tf.Variable"]  # all that a checkpoint holds
     slots: List[str]  # names of those that belong to the optimizer
-    averages: Dict[tf.Variable, tf.Variable]  # weight -> its moving average; the run starts it
-    initializer: tf.Operation
+    averages: Dict["tf.Variable", "tf.Variable"]  # weight -> its moving average; the run starts it
+    initializer: "tf.Operation"
 
 
 def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):

@@ -53,7 +53,7 @@ class Run(NamedTuple):
     settings: Any  # config.settings.Train, its network written out
     data_sets: List[DataSet]
     last_step: Optional[int]  # from restore
-    session: tf.Session
+    session: "tf.Session"
     graph: TrainingGraph
     start: Start
     batches: Any  # of data.batches.batches
