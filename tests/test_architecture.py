@@ -94,11 +94,9 @@ def test_every_module_has_its_level():
 def test_imports(module):
     comes_with_it, later = set(imports_of(module, False)), set(imports_of(module, True))
     for name in comes_with_it | later:
-        assert name.split(".")[0] not in (
-            "tensorflow",
-            "tf_slim",
-            "keras",
-        ), "TensorFlow comes through compat.py"
+        assert name.split(".")[0] not in ("tensorflow", "tf_slim", "keras"), (
+            "TensorFlow comes through compat.py"
+        )
     for name in comes_with_it | (later - LAZY.get(module, set())):
         if name.split(".")[0] == "mmnet":
             level, own = LEVEL_OF[room_of(name)], LEVEL_OF[room_of(module)]

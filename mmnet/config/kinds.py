@@ -109,6 +109,12 @@ def data_set_folder(value):
     return value
 
 
+def pictures_folder(value):
+    if not os.path.isdir(value):
+        raise FileNotFoundError("no folder %s" % value)
+    return value
+
+
 def existing_file(value):
     if not os.path.isfile(value):
         raise FileNotFoundError("no file %s" % value)

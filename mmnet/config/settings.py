@@ -13,6 +13,7 @@ from mmnet.config.kinds import (
     network_side,
     not_negative,
     one_of,
+    pictures_folder,
     positive_float,
     positive_int,
     positive_ints,
@@ -201,6 +202,12 @@ class Train(NetworkSettings, DeviceSettings):
         one_of("resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich", "wide"),
         "resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), rich (that, "
         "and colours, noise, blur, ...), or wide (rich, and persons who do not fill the picture)",
+    )
+    backgrounds_path: Optional[str] = setting(
+        None,
+        pictures_folder,
+        "folder of pictures without people: the persons of four pictures in ten are cut out and "
+        "put before one of them, with a soft edge of their own colours",
     )
     cache: str = setting(
         "memory",

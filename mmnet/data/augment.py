@@ -9,6 +9,7 @@ import math
 import cv2
 import numpy as np
 
+from mmnet.data.foreground import foreground_of
 from mmnet.data.images import resize_bilinear
 
 STRETCH = 0.15  # each axis is stretched by a factor of 1 to 1 + STRETCH
@@ -16,6 +17,8 @@ WINDOW = (0.45, 1.4)  # sides of a window of the wide policy, in those of the sa
 ASPECT = 0.3  # its width / height differs from the sample's by a factor of exp(-.3) to exp(.3)
 SHRUNK = 1.3  # the wide policy blurs a picture that it makes smaller by more than this factor
 DEGREES = 15  # the largest rotation, to either side
+SWAPPED = 0.4  # share of the pictures whose persons go before another background
+EDGE = 0.004  # width of the edge that they are cut out with, in the longer side of the sample
 # Only the rounding of a last bit can make the geometry ask for a pixel outside the sample.
 BORDER = cv2.BORDER_REFLECT_101
 
@@ -31,7 +34,7 @@ def sample_shape(shape, policy):
     return tuple(math.ceil(round(side * (1 + STRETCH), 6)) for side in shape)
 
 
-def augment(image, mask, random, shape, policy):
+def augment(image, mask, random, shape, policy, *, backgrounds=()):
     """Make a training picture of ``shape`` from a sample.
 
     Args:
@@ -40,6 +43,8 @@ def augment(image, mask, random, shape, policy):
         random: np.random.RandomState; the same state gives the same picture.
         shape: (height, width).
         policy: a name of POLICIES.
+        backgrounds: uint8 [h,w,3] each, any sizes; the persons of SWAPPED of the pictures go
+            before one of them. Without any, no random number is drawn for it.
 
     Returns:
         (image uint8 [H,W,3], mask uint8 [H,W]). Do not write to them: they are the arguments
@@ -49,6 +54,9 @@ def augment(image, mask, random, shape, policy):
         ValueError: POLICIES has no such policy.
     """
     _check(policy)
+    if len(backgrounds) and random.random_sample() < SWAPPED:
+        background = backgrounds[random.randint(len(backgrounds))]
+        image, mask = put_before(image, mask, background, random)
     return POLICIES[policy](image, mask, random, tuple(shape))
 
 
@@ -149,6 +157,38 @@ def draw_window(random, sample, shape):
     # Both are measured in their own sides, so that a turned window stays a rectangle of the sample.
     linear = linear * (sample_last[:, None] / last)
     return np.column_stack([linear, centre * sample_last - linear.dot(last) / 2])
+
+
+def put_before(image, mask, background, random):
+    """Put the persons of a sample before any part of another picture, which may be out of focus.
+
+    They are cut out a little inside their outline, with a soft edge and their own colours in it:
+    what a mask leaves of the old background would teach a network to look for halos. The new mask
+    is the alpha that they are put there with, so that its soft edge is true.
+
+    Args:
+        image: uint8 [H,W,3]. mask: uint8 [H,W]. background: uint8 [h,w,3].
+
+    Returns:
+        (image uint8 [H,W,3], mask uint8 [H,W]). Always draws five numbers.
+    """
+    zoom, left, top, flip, focus = random.random_sample(5)
+    edge = EDGE * max(mask.shape)
+    inside = cv2.GaussianBlur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (0, 0), edge)
+    alpha = inside / np.float32(255)
+    height, width = mask.shape
+    # The largest window of the person's aspect, or a part of it down to a half of its sides.
+    scale = min(background.shape[0] / height, background.shape[1] / width) * (1 - 0.5 * zoom)
+    rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
+    top = int(top * (background.shape[0] - rows))
+    left = int(left * (background.shape[1] - columns))
+    scene = background[top : top + rows, left : left + columns]
+    scene = cv2.resize(scene, (width, height), interpolation=cv2.INTER_LINEAR)
+    if flip < 0.5:
+        scene = cv2.flip(scene, 1)
+    if focus < 0.3:
+        scene = cv2.GaussianBlur(scene, (0, 0), (0.5 + 10 * focus) * edge)
+    return cv2.blendLinear(foreground_of(image, alpha), scene, alpha, 1 - alpha), inside
 
 
 def change_colours(image, mask, random):

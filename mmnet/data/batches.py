@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
@@ -32,7 +32,9 @@ class Batch(NamedTuple):
     epoch: float  # pictures yielded so far (with this batch) / pictures in all data sets
 
 
-def batches(samples, shape, policy, batch_size, *, seed, start=0, weights=None, workers=None):
+def batches(
+    samples, shape, policy, batch_size, *, seed, start=0, weights=None, backgrounds=(), workers=None
+):
     """Yield training batches without end, from batch number ``start`` on.
 
     No picture is dropped: batches continue across epochs and are always full. Close the generator
@@ -47,6 +49,7 @@ def batches(samples, shape, policy, batch_size, *, seed, start=0, weights=None, 
             thousandths and kept exactly in each 1000 pictures. Each data set is read again and
             again, each time in a new order. With None, and with a single data set, all pictures are
             shuffled together, and each comes exactly once an epoch.
+        backgrounds: as augment.
         workers: number of threads; None means one per processor.
 
     Returns:
@@ -77,7 +80,8 @@ def batches(samples, shape, policy, batch_size, *, seed, start=0, weights=None, 
     else:
         locate = _mixed(lengths, _shares(weights, len(samples)), seed)
     tasks = _tasks(batch_size, tuple(shape), start=start, total=sum(lengths), locate=locate)
-    return _generate(samples, tasks, policy, seed=seed, workers=workers or os.cpu_count() or 1)
+    make = partial(augment, policy=policy, backgrounds=backgrounds)
+    return _generate(samples, tasks, make, seed=seed, workers=workers or os.cpu_count() or 1)
 
 
 def _tasks(batch_size, shape, start, total, locate):
@@ -94,7 +98,8 @@ def _tasks(batch_size, shape, start, total, locate):
             yield batch, slot, position
 
 
-def _generate(samples, tasks, policy, seed, workers):
+def _generate(samples, tasks, make, seed, workers):
+    """Yield Batches whose pictures ``make`` (image, mask, random, shape) has made of samples."""
     local = threading.local()
 
     def prepare(task):
@@ -106,7 +111,7 @@ def _generate(samples, tasks, policy, seed, workers):
         data_set, index = batch.indices[slot]
         image, mask = samples[data_set][index]
         shape = batch.masks.shape[1:]
-        batch.images[slot], batch.masks[slot] = augment(image, mask, local.random, shape, policy)
+        batch.images[slot], batch.masks[slot] = make(image, mask, local.random, shape)
         return batch if slot == len(batch.masks) - 1 else None
 
     with ThreadPoolExecutor(workers) as pool:

@@ -8,6 +8,7 @@ each time it is asked for. The pass that decodes them for the first time also ch
 import errno
 import hashlib
 import logging
+import math
 import os
 import shutil
 import tempfile
@@ -16,11 +17,12 @@ import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 from humanfriendly import format_size
 
-from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import Check, read_pair
+from mmnet.data.images import read_image, resize_bilinear
+from mmnet.data.pairs import Check, list_pictures, read_pair
 from mmnet.progress import progress
 
 CACHES = ("none", "memory", "disk")
@@ -97,6 +99,30 @@ class Samples:
         row.flags.writeable = False
         area = self.shape[0] * self.shape[1]
         return row[: 3 * area].reshape(self.shape + (3,)), row[3 * area :].reshape(self.shape)
+
+
+def read_backgrounds(folder, shape):
+    """Every picture of a folder, for augment to put persons before: list of uint8 [h,w,3].
+
+    Those that are larger than ``shape`` (height, width) are made so small that they just cover it.
+
+    Raises:
+        ValueError: no picture in the folder, or one that cannot be read.
+    """
+    names = list_pictures(folder)
+    if not names:
+        raise ValueError("no pictures (jpg, jpeg, png, webp) in %s" % folder)
+
+    def read(name):
+        image = read_image(os.path.join(folder, name))
+        scale = max(side / own for side, own in zip(shape, image.shape))
+        if scale >= 1:
+            return image
+        size = [math.ceil(own * scale) for own in image.shape[1::-1]]
+        return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(progress(pool.map(read, names), len(names), "reading backgrounds"))
 
 
 def map_ahead(pool, function, items, ahead):

@@ -131,14 +131,7 @@ def conv(
 
 
 def depthwise(
-    x,
-    mode,
-    *,
-    stride=1,
-    dilation=1,
-    activation=relu6,
-    concatenated=False,
-    scope="depthwise_conv",
+    x, mode, *, stride=1, dilation=1, activation=relu6, concatenated=False, scope="depthwise_conv"
 ):
     """3x3 depthwise convolution, batch norm, activation: [N,H,W,C] -> [N,H/stride,W/stride,C].
 

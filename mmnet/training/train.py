@@ -16,7 +16,7 @@ from mmnet.data.augment import sample_shape
 from mmnet.data.batches import batches
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, evenly, find_data_set
-from mmnet.data.samples import open_samples
+from mmnet.data.samples import open_samples, read_backgrounds
 from mmnet.device import Device, loss_scaling, need_device, training_session_config
 from mmnet.files import locked, write_text
 from mmnet.network import decide
@@ -152,6 +152,9 @@ def prepare(settings, stack):
         )
         for data_set in data_sets
     ]
+    backgrounds = ()
+    if settings.backgrounds_path:
+        backgrounds = read_backgrounds(settings.backgrounds_path, shape)
     write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
     if settings.quantize:
         _measure_ranges(session, graph, samples, network)
@@ -167,6 +170,7 @@ def prepare(settings, stack):
         seed=settings.seed,
         start=start.step_from_restore,
         weights=settings.dataset_weights,
+        backgrounds=backgrounds,
     )
     stack.enter_context(contextlib.closing(input_batches))
     run = Run(
