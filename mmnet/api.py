@@ -1,17 +1,25 @@
 """The public functions behind ``mmnet.load``, ``mmnet.matte`` and ``mmnet.cutout``."""
 
+from functools import lru_cache
+
+from mmnet.data.foreground import foreground_of
 from mmnet.inference.open import open_predictor
 from mmnet.photos.compose import cut_out
 from mmnet.photos.load import load_photo
-from mmnet.photos.matte import matte_of
+from mmnet.photos.matte import Care, matte_of
+from mmnet.weights.registry import DEFAULT
+from mmnet.weights.values import Reading
 
 
-def load(source, *, use_ema=False):
+def load(source=DEFAULT, *, use_ema=False, temperature=1.0):
     """Open a trained network.
 
     Args:
-        source: a checkpoint's prefix, a folder of checkpoints (its latest), a .pb, a .tflite, an
-            .onnx or a SavedModel's folder. use_ema: a checkpoint's moving averages of the weights.
+        source: weights by name (``mmnet weights list``; by default those that come with mmnet), a
+            checkpoint's prefix, a folder of checkpoints (its latest), a .pb, a .tflite, an .onnx or
+            a SavedModel's folder.
+        use_ema: take a checkpoint's moving averages of the weights.
+        temperature: what a checkpoint's log odds of alpha are multiplied by.
 
     Returns:
         Predictor: call it with images float32 [N,H,W,3] 0..255 of its ``network.shape`` to get
@@ -20,23 +28,39 @@ def load(source, *, use_ema=False):
     Raises:
         FileNotFoundError: nothing there. ValueError: damaged, or what runs it is not installed.
     """
-    return open_predictor(source, use_ema=use_ema)
+    return open_predictor(source, reading=Reading(use_ema, temperature))
 
 
-def matte(photo, predictor):
+def matte(photo, predictor=None, *, second_look=True, refinement=True):
     """The alpha of a photo at its own size: float32 [H,W] in 0..1.
 
     Args:
         photo: a path, the bytes of a file, a uint8 array [H,W,3] RGB or a PIL image; files and PIL
-            images are turned as their EXIF orientation says. predictor: of ``load``.
+            images are turned as their EXIF orientation says.
+        predictor: of ``load``; None: of the weights that come with mmnet, opened once.
+        second_look: run the network again on the part of the photo that holds the people.
+        refinement: bring the alpha to the photo's own edges.
 
     Raises:
         FileNotFoundError: no such file. ValueError: no picture.
     """
-    return matte_of(load_photo(photo), predictor)
+    care = Care(second_look, refinement)
+    return matte_of(load_photo(photo), predictor or in_the_box(), care)
 
 
-def cutout(photo, predictor):
-    """The person cut out of a photo: RGBA uint8 [H,W,4]; arguments as ``matte``."""
+def cutout(photo, predictor=None, *, second_look=True, refinement=True, foreground_colours=True):
+    """The person cut out of a photo: RGBA uint8 [H,W,4]; arguments as ``matte``.
+
+    foreground_colours: estimate the person's own colours at soft edges, where the photo's are mixed
+    with the old background's.
+    """
     image = load_photo(photo)
-    return cut_out(image, matte_of(image, predictor))
+    care = Care(second_look, refinement)
+    alpha = matte_of(image, predictor or in_the_box(), care)
+    return cut_out(image, alpha, foreground_of(image, alpha) if foreground_colours else None)
+
+
+@lru_cache(maxsize=1)
+def in_the_box():
+    """The Predictor of the weights that come with mmnet."""
+    return load()

@@ -132,10 +132,14 @@ def add_flag(parser, field):
         metavar = METAVARS.get(kind, field.name.rpartition("_")[2].upper())
         options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else metavar)
     if field.metadata["positional"]:
+        if count is None and field.default is not NEEDED:
+            options["nargs"] = "?"
         parser.add_argument(field.name, **options)
         return
-    names = ["--" + name for name in (field.name, field.metadata["alias"]) if name]
-    parser.add_argument(*names, **options)
+    parser.add_argument("--" + field.name, **options)
+    if field.metadata["alias"]:  # resolve knows what it stands for
+        options["help"] = "the same as --" + field.name
+        parser.add_argument("--" + field.metadata["alias"], **options)
 
 
 def help_of(field):

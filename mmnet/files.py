@@ -7,10 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import stat
 import tempfile
+import time
 
 BEFORE = ".before"  # behind the name of a folder that is being replaced
+ABANDONED_SECONDS = 3600  # nobody has written to a file under construction for so long
 LOCK = ".lock"  # in a folder that one process at a time may write to
 
 
@@ -72,6 +75,23 @@ def write_bytes(path, data):
         raise
 
 
+def remove_abandoned(folder):
+    """Remove what writers that were killed left half-built in a folder, an hour ago or more."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if not name.startswith((".writing-", ".building-")):
+            continue
+        with contextlib.suppress(OSError):  # another process was first, or it is not ours
+            inside = [folder for folder, _, _ in os.walk(path)]
+            written_at = max(os.path.getmtime(each) for each in [path] + inside)
+            if time.time() - written_at <= ABANDONED_SECONDS:
+                continue
+            if inside:
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                os.unlink(path)
+
+
 def write_text(path, text):
     """write_bytes of UTF-8."""
     write_bytes(path, text.encode("utf-8"))
@@ -125,15 +145,18 @@ def _exchange(first, second):
 
 
 @contextlib.contextmanager
-def locked(folder):
+def locked(folder, wait=False):
     """Hold a folder for this process alone; the system lets go of it however the process ends.
 
+    Args:
+        wait: until another process lets go of it.
+
     Raises:
-        ValueError: another process holds it; says which.
+        ValueError: another process holds it, and nobody waits; says which.
     """
     with open(os.path.join(folder, LOCK), "a+", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"

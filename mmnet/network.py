@@ -3,6 +3,8 @@
 from typing import NamedTuple, Optional, Tuple
 
 STRIDE = 32  # the sides of every network's input are multiples of it
+# Network -> the scope of the convolution, with biases, that gives its logits.
+CLASSIFIERS = {"mmnet": "MMNet/final_block/pointwise_conv"}
 
 
 class Network(NamedTuple):

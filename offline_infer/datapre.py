@@ -28,7 +28,13 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 
 from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
 from mmnet.data.pairs import Check, find_data_set  # noqa: E402
-from mmnet.files import need_writable, replace_folder, restore_folder, write_json  # noqa: E402
+from mmnet.files import (  # noqa: E402
+    need_writable,
+    remove_abandoned,
+    replace_folder,
+    restore_folder,
+    write_json,
+)
 from mmnet.network import STRIDE  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
 
@@ -91,6 +97,7 @@ def datapre(data_set, output, form=Input()):
         )
     need_writable("--output", output)
     os.makedirs(output, exist_ok=True)
+    remove_abandoned(output)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
         new = os.path.join(folder, "new")
         pictures = write_pictures(data_set, new, form)

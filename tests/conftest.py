@@ -12,6 +12,15 @@ SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a mom
 SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
 
 
+@pytest.fixture
+def brief():
+    """The network "mmnet" is a short one during a test: see brief.py."""
+    from brief import brief_network
+
+    with brief_network():
+        yield
+
+
 @pytest.fixture(scope="session")
 def test_data():
     """Folder with published checkpoints, golden values and real portraits."""

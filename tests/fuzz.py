@@ -72,6 +72,8 @@ def seeds():
         "network": {},
         "source": None,
         "use_ema": False,
+        "temperature": 1.0,
+        "as_photos": [False, False, False],
         "device": None,
         "target_eval_shape": [8, 6],
         "all_metrics": False,

@@ -13,6 +13,7 @@ import mmnet
 from conftest import ROOT, SMALL
 from lively import need_onnx
 from mmnet import checkpoint_files
+from mmnet.data.foreground import foreground_of
 from mmnet.data.images import read_image
 from mmnet.inference.predictor import Predictor
 
@@ -81,8 +82,10 @@ def test_matte_and_cutout_of_every_source(
     np.testing.assert_allclose(alpha, mmnet.matte(photo, lively_predictor), atol=2 * SOURCES[name])
     rgba = mmnet.cutout(photo, predictor)
     assert rgba.shape == (200, 150, 4) and rgba.dtype == np.uint8
-    np.testing.assert_array_equal(rgba[..., :3], read_image(photo))
     np.testing.assert_array_equal(rgba[..., 3], np.rint(alpha * 255))
+    np.testing.assert_array_equal(rgba[..., :3], foreground_of(read_image(photo), alpha))
+    plain = mmnet.cutout(photo, predictor, foreground_colours=False)
+    np.testing.assert_array_equal(plain[..., :3], read_image(photo))
 
 
 def test_what_cannot_be_loaded(tmp_path):

@@ -206,6 +206,8 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
         "benchmark": [str(tmp_path)],
         "info": [str(tmp_path)],
         "selfcheck": source + data,
+        "temperature": source + data,
+        "weights": ["list"],
         "synthesize": ["--dataset_path", out],
     }
     assert whole.keys() == VERBS.keys()

@@ -7,10 +7,12 @@ from mmnet.data.augment import (
     ASPECT,
     IMAGE_CHANGES,
     POLICIES,
+    SWAPPED,
     WINDOW,
     augment,
     draw_warp,
     draw_window,
+    put_before,
     sample_shape,
     warp,
 )
@@ -327,3 +329,57 @@ def test_wide_moves_image_and_mask_together():
         np.testing.assert_array_equal(picture[..., 1], mask)
         agree.append(mask.mean())
     assert np.std(agree) > 10  # windows of many sizes
+
+
+def person():
+    """(image, mask): a red disc with green light around it in its edge, before green."""
+    y, x = np.mgrid[:240, :240]
+    mask = np.where(np.hypot(x - 120, y - 120) < 75, 255, 0).astype(np.uint8)
+    seen = cv2.GaussianBlur(mask, (0, 0), 1.2) / np.float32(255)
+    image = np.array([200, 20, 20]) * seen[..., None] + np.array([20, 200, 20]) * (
+        1 - seen[..., None]
+    )
+    return np.rint(image).astype(np.uint8), mask
+
+
+def test_a_person_before_another_background_brings_no_halo():
+    image, mask = person()
+    blue = np.full((150, 360, 3), (10, 10, 220), np.uint8)
+    result, alpha = put_before(image, mask, blue, np.random.RandomState(0))
+    assert result.dtype == alpha.dtype == np.uint8 and result.shape == image.shape
+    weight = alpha[..., None] / 255
+    expected = np.array([200, 20, 20]) * weight + np.array([10, 10, 220]) * (1 - weight)
+    assert np.abs(result - expected).max() < 35
+    assert result[..., 1].max() < 60  # the green is gone
+    assert 0 < np.mean((alpha > 5) & (alpha < 250)) < 0.2  # a soft edge ...
+    assert np.all(alpha[mask == 0] < 128)  # ... inside the old outline
+
+
+def test_where_the_background_comes_from():
+    image, mask = np.zeros((80, 80, 3), np.uint8), np.zeros((80, 80), np.uint8)
+    ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
+    starts, widths = set(), set()
+    for seed in range(30):
+        row = put_before(image, mask, ramp, np.random.RandomState(seed))[0][40, :, 0].astype(int)
+        starts.add(min(row[0], row[-1]))
+        widths.add(abs(row[-1] - row[0]))
+    assert min(starts) < 20 and max(starts) > 80 and max(widths) <= 100 and min(widths) >= 45
+
+
+@pytest.mark.parametrize("policy", ["resize_bilinear", "wide"])
+def test_backgrounds_are_drawn_for_their_share_of_the_pictures(policy):
+    image, mask = person()
+    blue = [np.full((90, 90, 3), (0, 0, 255), np.uint8)]
+    changed = 0
+    for seed in range(200):
+        results = [
+            augment(image, mask, np.random.RandomState(seed), SHAPE, "resize_bilinear", **more)
+            for more in ({}, {"backgrounds": blue})
+        ]
+        changed += np.any(results[0][0] != results[1][0])
+    assert changed / 200 == pytest.approx(SWAPPED, abs=0.1)
+    twice = [
+        augment(image, mask, np.random.RandomState(3), SHAPE, policy, backgrounds=blue)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(twice[0][0], twice[1][0])

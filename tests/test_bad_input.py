@@ -247,15 +247,6 @@ def test_webp(tmp_path):
         read_image(str(path))
 
 
-def test_untrained_weights_predict_nothing(refused, portraits, tmp_path):
-    photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
-    assert "--checkpoint_path is needed" in refused("predict", photo, "--output", tmp_path / "o")
-    assert not (tmp_path / "o").exists()
-
-
-# Two at once, and streams
-
-
 def test_two_trainers_in_one_folder(refused, portraits, tmp_path):
     flags = ["--dataset_path", portraits, "--dataset_split_name", "test", "--batch_size", "2"]
     flags += ["--width_multiplier", "0.25", "--size", "32", "--max_step_from_restore", "1"]

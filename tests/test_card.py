@@ -67,7 +67,7 @@ def test_a_card_of_0_1(tmp_path):
     assert card.network == SMALL
     for name in set(CARD_OF_0_1) - {"size", "width_multiplier"}:
         assert getattr(card, name) == record[name]
-    assert set(Card._fields) - set(CARD_OF_0_1) == {"network"}
+    assert set(Card._fields) - set(CARD_OF_0_1) == {"network", "temperature"}
 
 
 def test_what_is_not_said_is_the_default():

@@ -103,7 +103,7 @@ def test_help_names_every_default(capfd):
 def test_every_verb_has_help_and_presets(capfd, verb):
     code, out, err = run(capfd, verb, "--help")
     assert (code, err) == (0, "") and "--config PRESET" in out
-    positional = ["x"] * (verb in ("predict", "parity", "info"))
+    positional = ["x"] * (verb in ("predict", "parity", "info")) + ["list"] * (verb == "weights")
     result = run(capfd, verb, *(positional + ["--config", "paritty"]))
     assert_refused(result, "no preset paritty; did you mean 'parity'?")
     result = run(capfd, verb, *(positional + ["--config", ""]))
@@ -114,6 +114,9 @@ def test_one_source_flag_with_two_names(capfd, portraits, tmp_path):
     for flag in ("--checkpoint_path", "--model"):
         arguments = ["evaluate", "--dataset_path", portraits, flag, tmp_path / "none.pb"]
         assert_refused(run(capfd, *arguments), "no model", "none.pb")
+    both = ["--checkpoint_path", tmp_path, "--model", tmp_path]
+    result = run(capfd, "evaluate", "--dataset_path", portraits, *both)
+    assert_refused(result, "--checkpoint_path and --model are one setting: give one of them")
 
 
 def evaluate(capfd, *arguments):
@@ -157,7 +160,7 @@ def test_bad_data_sets(capfd, portraits, tmp_path):
     assert_refused(result, "is empty")
     shutil.copytree(os.path.join(portraits, "test"), str(tmp_path / "test"))
     (tmp_path / "test" / "image" / "portrait0_0003.jpg").write_text("no picture")
-    result = evaluate(capfd, "--dataset_path", tmp_path, *SMALL_FLAGS)
+    result = evaluate(capfd, "--dataset_path", tmp_path)
     assert_refused(result, "1 unreadable files", "portrait0_0003.jpg is not a JPEG or PNG")
 
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.photos.compose import compose, cut_out, load_background
+from mmnet.photos.compose import BLUR, compose, cut_out, load_background, side_by_side
 
 
 def test_cut_out_and_composition_by_hand():
@@ -30,9 +30,36 @@ def test_a_background_picture_covers_the_photo_undistorted():
 def test_backgrounds(tmp_path):
     assert load_background("#0a0B0c").tolist() == [10, 11, 12]
     assert load_background("White").tolist() == [255, 255, 255]
+    assert load_background("blur") == BLUR
     path = str(tmp_path / "beach.png")
     cv2.imwrite(path, np.zeros((2, 3, 3), np.uint8))
     assert load_background(path).shape == (2, 3, 3)
     for wrong in ("#12345", "#gggggg", "beach.jpg"):
         with pytest.raises(ValueError, match="neither a picture that exists nor a colour"):
             load_background(wrong)
+
+
+def test_the_foregrounds_own_colours():
+    image, alpha = np.full((1, 2, 3), 200, np.uint8), np.array([[0.5, 1]], np.float32)
+    own = np.full((1, 2, 3), 100, np.uint8)
+    assert cut_out(image, alpha, own)[0, :, :3].tolist() == [[100] * 3] * 2
+    assert compose(image, alpha, np.zeros(3, np.uint8), own)[0].tolist() == [[50] * 3, [100] * 3]
+
+
+def test_a_blurred_background_has_nothing_of_the_person_in_it():
+    image = np.zeros((200, 300, 3), np.uint8)
+    image[:, ::2] = 100  # stripes, which blur to 50
+    image[60:140, 100:200] = 255
+    alpha = np.zeros((200, 300), np.float32)
+    alpha[60:140, 100:200] = 1
+    result = compose(image, alpha, BLUR)
+    assert (result[60:140, 100:200] == 255).all()
+    behind = result[alpha == 0]
+    assert behind.min() > 40 and behind.max() < 60
+    assert compose(image[:1, :1], alpha[:1, :1], BLUR).shape == (1, 1, 3)
+
+
+def test_side_by_side():
+    image, alpha = np.full((2, 3, 3), 9, np.uint8), np.ones((2, 3), np.float32)
+    shown = side_by_side(image, alpha, image)
+    assert shown.shape == (2, 9, 3) and shown[0, :, 0].tolist() == [9] * 3 + [255] * 3 + [9] * 3

@@ -16,6 +16,9 @@ from mmnet.delivery import predict
 from mmnet.delivery.predictor import CheckpointPredictor
 from test_matte import brightness
 
+ONE_LOOK = {"second_look": False, "refinement": False}  # all that 0.1 had
+PLAIN = dict(ONE_LOOK, foreground_colours=False)
+
 
 def warns(name, instead):
     """Expect the warning of the package ``deprecation``, which says what to use."""
@@ -36,10 +39,10 @@ def image(portrait_set):
 def test_matte(image, lively_predictor):
     with warns("matte", r"mmnet.matte\(image, predictor\)"):
         alpha = predict.matte(lively_predictor, image)
-    np.testing.assert_array_equal(alpha, mmnet.matte(image, lively_predictor))
+    np.testing.assert_array_equal(alpha, mmnet.matte(image, lively_predictor, **ONE_LOOK))
     with warns("matte", "mmnet.matte"):  # with the side of the network, as 0.1 took it
         alpha = predict.matte(lively_predictor, image, 64)
-    np.testing.assert_array_equal(alpha, mmnet.matte(image, lively_predictor))
+    np.testing.assert_array_equal(alpha, mmnet.matte(image, lively_predictor, **ONE_LOOK))
 
 
 @pytest.mark.parametrize("size", [64, 96])
@@ -52,14 +55,14 @@ def test_matte_of_a_function(image, size):
 
     with warns("matte", "mmnet.matte"):
         alpha = predict.matte(function, image, size)
-    np.testing.assert_array_equal(alpha, mmnet.matte(image, brightness((size, size))))
+    np.testing.assert_array_equal(alpha, mmnet.matte(image, brightness((size, size)), **ONE_LOOK))
 
 
 def test_cut_out(image, lively_predictor):
-    alpha = mmnet.matte(image, lively_predictor)
+    alpha = mmnet.matte(image, lively_predictor, **ONE_LOOK)
     with warns("cut_out", r"mmnet.cutout\(photo, predictor\)"):
         rgba = predict.cut_out(image, alpha)
-    np.testing.assert_array_equal(rgba, mmnet.cutout(image, lively_predictor))
+    np.testing.assert_array_equal(rgba, mmnet.cutout(image, lively_predictor, **PLAIN))
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +96,8 @@ def test_what_the_readme_of_0_1_showed(run_folder, lively_images, tmp_path):
     new = mmnet.load(run_folder)
     assert (new.source, new.network) == (predictor.source, predictor.network)
     np.testing.assert_array_equal(new(lively_images), predictor(lively_images))
-    np.testing.assert_array_equal(mmnet.matte(path, new), alpha)
-    np.testing.assert_array_equal(mmnet.cutout(path, new), rgba)
+    np.testing.assert_array_equal(mmnet.matte(path, new, **ONE_LOOK), alpha)
+    np.testing.assert_array_equal(mmnet.cutout(path, new, **PLAIN), rgba)
 
 
 def test_open_refuses_what_load_refuses(run_folder):

@@ -12,7 +12,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
 from mmnet.photos.load import load_photo
-from mmnet.photos.matte import matte_of
+from mmnet.photos.matte import LARGEST_PART, Box, Care, matte_of, merged, part_with_people
 
 
 def brightness(shape, seen=None):
@@ -69,3 +69,60 @@ def test_real_portraits(test_data):
         alpha = matte_of(load_photo(pair.image), predictor)
         errors.append(np.abs(alpha - load_mask(pair.mask)).mean())
     assert np.mean(errors) == pytest.approx(0.0205, abs=0.001)
+
+
+def person_in(shape, box):
+    """An alpha of ``shape`` that is 1 inside a Box."""
+    alpha = np.zeros(shape, np.float32)
+    alpha[box.top : box.bottom, box.left : box.right] = 1
+    return alpha
+
+
+def test_the_part_with_people():
+    alpha = person_in((400, 800), Box(150, 500, 350, 580))
+    part = part_with_people(alpha)
+    rows, columns = part.bottom - part.top, part.right - part.left
+    assert part.top <= 110 and part.bottom >= 390  # a margin of a fifth of 200
+    assert rows / columns == pytest.approx(4 / 3, abs=0.02)
+    assert part.left < 500 and part.right > 580
+    # Moved into the photo where it would stick out, and cut where it cannot be moved.
+    corner = part_with_people(person_in((400, 800), Box(300, 760, 400, 800)))
+    assert (corner.bottom, corner.right) == (400, 800)
+    assert part_with_people(person_in((400, 800), Box(0, 0, 400, 100))).bottom == 400
+    # A speck beside a person is none; a second person is.
+    alpha[10:15, 10:15] = 1
+    assert part_with_people(alpha) == part
+    alpha[150:300, 300:380] = 1
+    assert part_with_people(alpha).left < 300
+
+
+def test_no_second_look_where_there_is_nothing_to_see_closer():
+    assert part_with_people(np.zeros((40, 30), np.float32)) is None
+    assert part_with_people(person_in((400, 300), Box(60, 40, 400, 260))) is None
+    assert LARGEST_PART < 1
+
+
+def test_two_looks_are_merged_without_a_seam():
+    alpha = np.zeros((100, 200), np.float32)
+    part = Box(20, 50, 100, 110)
+    result = merged(alpha, np.ones((80, 60), np.float32), part)
+    assert alpha.max() == 0  # it is not written to
+    assert result[60, 80] == 1 and result[99, 80] == 1  # the photo's own border does not fade
+    assert result[:20].max() == 0 and result[:, :50].max() == 0 and result[:, 110:].max() == 0
+    steps = [np.abs(np.diff(result, axis=axis)).max() for axis in (0, 1)]
+    assert 0 < max(steps) < 0.25
+
+
+def test_the_second_look_is_taken_of_the_photo(monkeypatch):
+    """It sees the part at more pixels, and can be turned off."""
+    image = np.zeros((300, 600, 3), np.uint8)
+    image[120:220, 400:440] = 255
+    seen = []
+    predictor = brightness((64, 64), seen)
+    alpha = matte_of(image, predictor)
+    assert len(seen) == 2 and seen[1].mean() > 2 * seen[0].mean()
+    seen.clear()
+    rough = matte_of(image, predictor, Care(second_look=False))
+    assert len(seen) == 1
+    truth = image[..., 0] / 255
+    assert np.abs(alpha - truth).mean() < 0.7 * np.abs(rough - truth).mean()

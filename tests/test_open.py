@@ -41,7 +41,7 @@ def test_a_checkpoint(lively_weights, lively_images, lively_predictor):
 
 
 def test_untrained():
-    model = open_predictor(None, WANTED)
+    model = open_predictor("untrained", WANTED)
     assert (model.network, model.source, model.step, model.sha256) == (SMALL, None, None, None)
 
 

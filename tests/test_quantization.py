@@ -7,7 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
+from brief import brief_network
 from conftest import SMALL
+from lively import write_lively
 from mmnet import checkpoint, cli
 from mmnet.compat import converts_given_ranges, tf
 from mmnet.config.resolve import resolve
@@ -136,29 +138,41 @@ def run_settings(portraits, weights, folder, **flags):
 
 
 @pytest.fixture(scope="module")
-def quantized(lively_weights, portraits, tmp_path_factory):
+def brief_weights(tmp_path_factory):
+    """As lively_weights, of a brief network."""
+    with brief_network():
+        return write_lively(str(tmp_path_factory.mktemp("a brief run")))
+
+
+@pytest.fixture(scope="module")
+def quantized(brief_weights, portraits, tmp_path_factory):
     """Folder of a run of six steps for 8 bits."""
     folder = tmp_path_factory.mktemp("a run for 8 bits")
-    assert train(run_settings(portraits, lively_weights, folder)) == 0
+    with brief_network():
+        assert train(run_settings(portraits, brief_weights, folder)) == 0
     return folder
 
 
-def test_training_for_8_bits(lively_weights, portraits, quantized, tmp_path):
-    before = lively_weights.values
+def test_training_for_8_bits(brief, brief_weights, portraits, quantized, tmp_path):
+    before = brief_weights.values
     # There is no step in the checkpoint that it began with.
     third, last = (checkpoint.read(str(quantized / ("MMNetModel-%d" % step))) for step in (3, 6))
     ranges = quantization.ranges_of(last)
-    assert len(ranges) == 158 and np.isfinite(list(ranges.values())).all()
+    # One for each layer and each concatenation, but for what a concatenation takes up.
+    outputs = {name.rpartition("/quantization/")[0] for name in ranges}
+    assert len(ranges) == 2 * len(outputs) and np.isfinite(list(ranges.values())).all()
+    assert {"MMNet/init_block/conv", "MMNet/dec_block0", "MMNet/enc_block0/merge"} < outputs
     assert any(last[name] != third[name] for name in ranges)
     for name, value in before.items():  # batch norm keeps its statistics, everything else moves
         moved = not np.array_equal(last[name], value)
         assert moved == ("moving" not in name) or "aux_block" in name, name
     assert all(np.isfinite(value).all() for value in last.values())
-    assert sum(name.endswith("lowest" + checkpoint.AVERAGE) for name in last) == 79
+    averages = sum(name.endswith("lowest" + checkpoint.AVERAGE) for name in last)
+    assert averages == len(outputs)
     for suffix in (".index", ".data-00000-of-00001", ".json"):
         shutil.copy(str(quantized / ("MMNetModel-3" + suffix)), str(tmp_path))
     # It goes on: nothing is measured again.
-    assert train(run_settings(portraits, lively_weights, tmp_path)) == 0
+    assert train(run_settings(portraits, brief_weights, tmp_path)) == 0
     again = checkpoint.read(str(tmp_path / "MMNetModel-6"))
     for name, value in last.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
@@ -171,7 +185,7 @@ def test_from_scratch_is_refused(portraits, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [[], ["--use_ema"], ["--io", "uint8"]])
-def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
+def test_its_checkpoint_exports_to_int8(brief, quantized, tmp_path, capfd, flags):
     capfd.readouterr()
     arguments = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
     arguments += ["--precision", "int8", "--output", str(tmp_path), "--json"]
@@ -196,7 +210,7 @@ def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
 
 
 def test_ranges_of_its_own_and_calibration_do_not_go_together(
-    quantized, portraits, tmp_path, capfd
+    brief, quantized, portraits, tmp_path, capfd
 ):
     capfd.readouterr()
     arguments = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]

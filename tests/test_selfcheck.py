@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from brief import brief_network
 from mmnet import checkpoint
 from mmnet.cli import main
 from mmnet.compat import tf
@@ -35,7 +36,7 @@ def learned(portrait_set):
         for pair in portrait_set.pairs
     ]
     images, truths = (np.stack(part) for part in zip(*samples))
-    with tf.Graph().as_default(), tf.Session() as session:
+    with brief_network(), tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         weights = dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0)
         graph = build_training_graph(SMALLEST, Recipe(weights, 0.0), 6)
@@ -66,7 +67,8 @@ def run(learned, portrait_set):
         for name in values:
             spoil(name, values[name])
         weights = Weights(SMALLEST, values, "MMNetModel-100", 100)
-        checked = selfcheck(weights, portrait_set.pairs, Device(exact=True))
+        with brief_network():
+            checked = selfcheck(weights, portrait_set.pairs, Device(exact=True))
         out = json.dumps(to_dict(checked))
         last = selfcheck_text(checked).splitlines()[-1]
         return json.loads(out, parse_constant=pytest.fail), last
@@ -74,7 +76,7 @@ def run(learned, portrait_set):
     return check
 
 
-def test_the_command(learned, portraits, tmp_path, capfd):
+def test_the_command(brief, learned, portraits, tmp_path, capfd):
     prefix = str(tmp_path / "MMNetModel-100")
     arguments = ["selfcheck", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json"]
     for scale, expected in ((1, 0), (1e6, 1)):
@@ -102,7 +104,7 @@ def test_moving_statistics_that_fit(run):
     assert (checked["problems"], last) == ([], "the moving statistics fit the weights")
     assert checked["mad_training"] < 0.15
     assert checked["mad_inference"] == pytest.approx(checked["mad_training"], abs=0.01)
-    assert checked["pictures"] == 6 and checked["variances"] > 500
+    assert checked["pictures"] == 6 and checked["variances"] > 200
     assert checked["not_finite"] == checked["not_positive"] == 0
     assert all(0.9 < ratio < 1.1 for ratio in checked["furthest_variances"].values())
     assert all(shift < 0.01 for shift in checked["furthest_means"].values())

@@ -60,7 +60,7 @@ def test_every_setting_says_what_it_is():
         (
             "evaluate",
             {"dataset_path": "data", "valid_type": "loop"},
-            "a loop watches a folder of checkpoints, and None is none",
+            "a loop watches a folder of checkpoints, and mmnet-persons is none",
         ),
         (
             "evaluate",
@@ -92,7 +92,6 @@ def test_every_setting_says_what_it_is():
             {"dataset_path": ["data"], "train_dir": "new", "checkpoint_path": "none"},
             "no checkpoint .*none",
         ),
-        ("benchmark", {}, "name models to measure, or give --train or --input"),
         (
             "benchmark",
             {"models": ["model.pb"], "dataset_path": "data"},

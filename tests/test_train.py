@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import pytest
 
+from brief import brief_network
 from conftest import ROOT
 from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
@@ -24,8 +25,10 @@ from mmnet.networks.build import NETWORKS
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
 from mmnet.training.train import train
+from mmnet.weights.values import Reading
 from tiny import one_convolution
 
+pytestmark = pytest.mark.usefixtures("brief")
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 SMALL_RUN = {
     "dataset_split_name": "test",
@@ -88,7 +91,8 @@ def signal_at(step, number):
 @pytest.fixture(scope="module")
 def unbroken(portraits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken run")
-    assert train(settings_of(portraits, folder)) == 0
+    with brief_network():
+        assert train(settings_of(portraits, folder)) == 0
     return folder
 
 
@@ -111,6 +115,8 @@ def test_killed_stopped_and_resumed_equals_unbroken(unbroken, portraits, tmp_pat
     """Killed, it loses only what came after the last save; asked to stop, nothing."""
     code = """
 import os, signal, sys, time
+sys.path.insert(0, "tests")
+from brief import brief_network
 from mmnet import cli
 from mmnet.training import train
 learning_rate = train.learning_rate
@@ -122,7 +128,8 @@ def kill_at_28(step, *rest, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return learning_rate(step, *rest, **more)
 train.learning_rate = kill_at_28
-cli.main(sys.argv[1:])
+with brief_network():
+    cli.main(sys.argv[1:])
 """
     command = [sys.executable, "-c", code, "train", "--dataset_path", portraits]
     for name, value in SMALL_RUN.items():
@@ -214,8 +221,8 @@ def test_moving_averages(unbroken):
     assert not np.array_equal(values[name], values[name + "/ExponentialMovingAverage"])
     predictor, alphas = CheckpointPredictor(SMALLEST), []
     for use_ema in (False, True):
-        weights = load_weights(str(unbroken), use_ema=use_ema)
-        assert (weights.network, weights.use_ema) == (SMALLEST, use_ema)
+        weights = load_weights(str(unbroken), reading=Reading(use_ema))
+        assert (weights.network, weights.reading.use_ema) == (SMALLEST, use_ema)
         predictor.load(weights)
         alphas.append(predictor(np.full((1, 32, 32, 3), 128.0)))
     assert np.abs(alphas[0] - alphas[1]).max() > 1e-4

@@ -189,11 +189,11 @@ def test_a_checkpoint_deleted_while_scored_is_kept_as_best(
     run = write_checkpoints(1, 2)
     evaluate = module.evaluate
 
-    def evaluate_slowly(*args):
+    def evaluate_slowly(*args, **more):
         for prefix in checkpoint_files.list_checkpoints(run):  # as max_to_keep may meanwhile
             for path in checkpoint_files.files_of(prefix):
                 os.unlink(path)
-        return evaluate(*args)
+        return evaluate(*args, **more)
 
     monkeypatch.setattr(module, "evaluate", evaluate_slowly)
     assert [result.global_step for result in results_of(run, **LOOP)] == [1]
@@ -239,14 +239,14 @@ def test_a_read_only_folder_is_left_alone(results_of, write_checkpoints, caplog)
 
 
 def test_untrained_weights_need_no_checkpoint(results_of, tmp_path):
-    (result,) = results_of(output=str(tmp_path))
+    (result,) = results_of("untrained", output=str(tmp_path))
     assert published(result, "test")["checkpoint"] is None
     assert not (tmp_path / "best").exists()
 
 
 def test_loop_needs_a_folder(results_of, write_checkpoints, tmp_path):
     prefix = os.path.join(write_checkpoints(1), "MMNetModel-1")
-    for source in (str(tmp_path / "none"), prefix, None):
+    for source in (str(tmp_path / "none"), prefix, "untrained"):
         with pytest.raises(FileNotFoundError, match="a loop watches a folder"):
             results_of(source, **LOOP)
 

@@ -26,6 +26,7 @@ from mmnet.networks.frozen import inference_graph
 from mmnet.progress import progress
 from mmnet.scoring.report import aligned
 from mmnet.weights.find import bytes_of, find_source
+from mmnet.weights.values import Reading
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
 TURN_SECONDS = 0.25
@@ -59,11 +60,11 @@ class Load(NamedTuple):
     seconds: float = 5.0  # to measure each model for
 
 
-def benchmark(paths, load, wanted=None, use_ema=False):
+def benchmark(paths, load, wanted=None, reading=Reading()):
     """Yield a Row for each model under one Load.
 
     Args:
-        paths: as inference.open takes them. wanted, use_ema: as there, of checkpoints.
+        paths: as inference.open takes them. wanted, reading: as there, of checkpoints.
 
     Raises:
         FileNotFoundError, ValueError: no model, one that does not run here, or not at that many
@@ -72,7 +73,7 @@ def benchmark(paths, load, wanted=None, use_ema=False):
     workers = []
     try:
         for path in paths:
-            workers.append(Worker(path, load, wanted or {}, use_ema))
+            workers.append(Worker(path, load, wanted or {}, reading))
         yield from measure(workers, load)
     finally:
         for worker in workers:
@@ -82,10 +83,10 @@ def benchmark(paths, load, wanted=None, use_ema=False):
 class Worker:
     """A model in a process of its own."""
 
-    def __init__(self, path, load, wanted, use_ema):
+    def __init__(self, path, load, wanted, reading):
         context = multiprocessing.get_context("spawn")
         self._pipe, other = context.Pipe()
-        arguments = (other, path, load, wanted, use_ema)
+        arguments = (other, path, load, wanted, reading)
         self._process = context.Process(target=work, args=arguments, daemon=True)
         self._process.start()
         other.close()
@@ -120,14 +121,14 @@ class Worker:
         self._process.join()
 
 
-def work(pipe, path, load, wanted, use_ema):
+def work(pipe, path, load, wanted, reading):
     """What a Worker's process does: open the model, then run it as often as the pipe asks.
 
     0 asks for the memory.
     """
     before = memory_now()
     try:
-        predictor, complexity = open_measured(path, load, wanted, use_ema)
+        predictor, complexity = open_measured(path, load, wanted, reading)
         image = draw_portrait(np.random.RandomState(0), (400, 300))[0]
         image = resize_bilinear(image, predictor.network.shape, align_corners=True)
         images = np.stack([image] * load.batch)
@@ -143,7 +144,8 @@ def work(pipe, path, load, wanted, use_ema):
             )
         )
         return
-    pipe.send((complexity, bytes_of(find_source(path))))
+    taken = predictor.source and find_source(predictor.source)  # None: untrained
+    pipe.send((complexity, bytes_of(taken) if taken else 0))
     while True:
         try:
             runs = pipe.recv()
@@ -160,12 +162,12 @@ def work(pipe, path, load, wanted, use_ema):
         pipe.send(taken)
 
 
-def open_measured(path, load, wanted, use_ema):
+def open_measured(path, load, wanted, reading):
     """(Predictor, its Complexity or None)."""
     if find_source(path).kind != "checkpoint":
-        wanted, use_ema = {}, False
+        wanted, reading = {}, Reading()
     predictor = open_predictor(
-        path, wanted, use_ema=use_ema, device=Device(threads=load.threads), batch=load.batch
+        path, wanted, reading=reading, device=Device(threads=load.threads), batch=load.batch
     )
     if predictor.complexity is not None or find_source(path).kind != "checkpoint":
         return predictor, predictor.complexity

@@ -7,6 +7,7 @@ from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timesp
 from mmnet.network import STRIDE
 from mmnet.records import shown
 from mmnet.weights.find import find_source
+from mmnet.weights.registry import need_name
 
 
 def text(value):
@@ -122,8 +123,15 @@ def existing_file(value):
 
 
 def source(value):
-    """A checkpoint's prefix, a folder of checkpoints, or a model file: something that is there."""
+    """A checkpoint's prefix, a folder of checkpoints, a model file, or a name of weights: something
+    that is there, or can be got."""
     find_source(value)
+    return value
+
+
+def weights_name(value):
+    """A name in the registry of weights."""
+    need_name(value)
     return value
 
 

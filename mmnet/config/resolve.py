@@ -11,11 +11,11 @@ import os
 
 import yaml
 
-from mmnet import checkpoint_files
 from mmnet.config.settings import NEEDED, VERBS, NetworkSettings
 from mmnet.files import read_text
 from mmnet.network import said_in
 from mmnet.records import shown
+from mmnet.weights.find import find_source
 
 RUN_FILE = "config.yaml"  # the settings of a run, in its train_dir
 SIDES = ("size", "shape")  # two settings that say one thing
@@ -45,8 +45,11 @@ def resolve(verb, flags, preset=None):
     if flags.keys() & set(SIDES):  # a flag wins over a preset that says it in the other way
         for name in SIDES:
             values.pop(name, None)
-    for name, value in flags.items():
-        values[name] = convert(fields[name], value, "--" + name)
+    for given, value in flags.items():
+        name = aliases.get(given, given)
+        if name != given and name in flags:
+            raise ValueError("--%s and --%s are one setting: give one of them" % (name, given))
+        values[name] = convert(fields[name], value, "--" + given)
     for name, field in fields.items():
         if field.default is NEEDED and name not in values:
             raise ValueError("--%s is needed: %s" % (name, field.metadata["about"]))
@@ -111,7 +114,7 @@ def network_of_training(settings):
     said = {}
     if settings.checkpoint_path:
         with contextlib.suppress(FileNotFoundError):  # a run that goes on needs its parent no more
-            said = network_of_run(checkpoint_files.resolve(settings.checkpoint_path))
+            said = network_of_run(find_source(settings.checkpoint_path).path)
     said = dict(said, **network_in(os.path.join(settings.train_dir, RUN_FILE)))
     return dict(said, **settings.wanted())
 

@@ -23,11 +23,14 @@ from mmnet.config.kinds import (
     switch,
     text,
     timespan,
+    weights_name,
     whole_number,
 )
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
+from mmnet.weights.registry import DEFAULT, UNTRAINED
+from mmnet.weights.values import Reading
 
 NEEDED = object()  # the default of a setting that the user must give
 
@@ -110,32 +113,45 @@ class NetworkSettings(Settings):
 NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkSettings)]
 
 
-SOURCE = (
-    "checkpoint prefix, or a folder: its latest; or a .pb, .tflite, .onnx or a SavedModel's "
-    "folder; without it the weights are untrained"
+CHECKPOINT = (
+    "checkpoint prefix, or a folder: its latest, or weights by name (mmnet weights list; "
+    "untrained: random ones)"
 )
+SOURCE = CHECKPOINT + "; or a .pb, .tflite, .onnx or a SavedModel's folder"
 
 
 @dataclass(frozen=True)
 class SourceSettings(NetworkSettings):
     """A trained network."""
 
-    checkpoint_path: Optional[str] = setting(None, source, SOURCE, alias="model")
+    checkpoint_path: str = setting(DEFAULT, source, SOURCE, alias="model")
     use_ema: bool = setting(
         False, switch, "take the moving averages of the weights (a run trained with --use_ema)"
     )
+    temperature: float = setting(
+        1.0,
+        positive_float,
+        "of a checkpoint: multiply the log odds of alpha by this, at no cost: 2 suits the "
+        "published weights (mmnet temperature finds the best)",
+    )
+
+    def reading(self):
+        """How a checkpoint's weights are taken."""
+        return Reading(self.use_ema, self.temperature)
 
     def check(self):
         super().check()
-        if self.use_ema and self.checkpoint_path and is_model(self.checkpoint_path):
-            raise ValueError("--use_ema is for a checkpoint, not for %s" % self.checkpoint_path)
+        for name in ("use_ema", "temperature"):
+            if getattr(self, name) != getattr(Reading(), name) and is_model(self.checkpoint_path):
+                message = "--%s is for a checkpoint, not for %s"
+                raise ValueError(message % (name, self.checkpoint_path))
 
 
 @dataclass(frozen=True)
 class CheckpointSettings(SourceSettings):
     """A trained network, by its checkpoint."""
 
-    checkpoint_path: str = setting(NEEDED, source, "checkpoint prefix, or a folder: its latest")
+    checkpoint_path: str = setting(DEFAULT, source, CHECKPOINT)
 
     def check(self):
         super().check()
@@ -168,6 +184,18 @@ class FormSettings(Settings):
         "inside",
         one_of("inside", "outside"),
         "where pictures are divided by 255: inside the model (it takes 0..255), or outside (0..1)",
+    )
+
+
+@dataclass(frozen=True)
+class CareSettings(Settings):
+    """What is done for a photo beside one run of the network."""
+
+    no_second_look: bool = setting(
+        False, switch, "leave out the second run, on the part of the photo that holds the people"
+    )
+    no_refinement: bool = setting(
+        False, switch, "leave out what brings the alpha to the photo's own edges"
     )
 
 
@@ -228,9 +256,7 @@ class Train(NetworkSettings, DeviceSettings):
         "what the npu computes in float16 (other devices keep float32): allow_fp32_to_fp16, "
         "allow_mix_precision, must_keep_origin_dtype or force_fp16",
     )
-    checkpoint_path: Optional[str] = setting(
-        None, text, "warm start: checkpoint prefix, or a folder: its latest"
-    )
+    checkpoint_path: Optional[str] = setting(None, text, "warm start: " + CHECKPOINT)
     checkpoint_include_scopes: Optional[Tuple[str, ...]] = setting(
         None, text, "warm start: load only variables whose names start so", "+"
     )
@@ -335,10 +361,11 @@ class Train(NetworkSettings, DeviceSettings):
             self.train_dir
         )
         if self.checkpoint_path and not goes_on:  # a run that goes on no longer needs its parent
-            if find_source(self.checkpoint_path).kind != "checkpoint":
+            kind = find_source(self.checkpoint_path).kind
+            if kind != "checkpoint":
                 raise ValueError(
-                    "--checkpoint_path %s is a model file: a warm start takes a checkpoint"
-                    % self.checkpoint_path
+                    "--checkpoint_path %s is %s: a warm start takes a checkpoint"
+                    % (self.checkpoint_path, kind if kind == UNTRAINED else "a model file")
                 )
         elif self.quantize and not goes_on:
             raise ValueError(
@@ -348,14 +375,14 @@ class Train(NetworkSettings, DeviceSettings):
 
 
 @dataclass(frozen=True)
-class Evaluate(DataSetSettings, SourceSettings, DeviceSettings, JsonSettings):
+class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, JsonSettings):
     """Score a checkpoint or a model on a data set: MAD and gradient error.
 
     Both are measured at the network's size and at the target shape.
     """
 
     # Looked at in check: a loop may watch a folder before its first checkpoint is there.
-    checkpoint_path: Optional[str] = setting(None, text, SOURCE, alias="model")
+    checkpoint_path: str = setting(DEFAULT, text, SOURCE, alias="model")
     valid_type: str = setting(
         "once",
         one_of("once", "loop"),
@@ -375,6 +402,11 @@ class Evaluate(DataSetSettings, SourceSettings, DeviceSettings, JsonSettings):
     all_metrics: bool = setting(
         False, switch, "also SAD, MSE, Grad, Conn and mIoU at the target shape"
     )
+    as_photos: bool = setting(
+        False,
+        switch,
+        "score what mmnet predict gives for each picture, not one run of the network alone",
+    )
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
     output: Optional[str] = setting(
         None,
@@ -385,34 +417,61 @@ class Evaluate(DataSetSettings, SourceSettings, DeviceSettings, JsonSettings):
 
     def check(self):
         super().check()
+        if not self.as_photos and (self.no_second_look or self.no_refinement):
+            raise ValueError("--no_second_look and --no_refinement go with --as_photos")
         height, width = self.target_eval_shape
         what = "scoring %d pictures at %s" % (self.batch_size, shape_text((height, width)))
         need_memory(what, 2 * self.batch_size * height * width * SCORING_BYTES)
         if self.valid_type == "loop":
-            if not os.path.isdir(self.checkpoint_path or ""):
+            if not os.path.isdir(self.checkpoint_path):
                 raise FileNotFoundError(
                     "a loop watches a folder of checkpoints, and %s is none" % self.checkpoint_path
                 )
-        elif self.checkpoint_path:
+        else:
             find_source(self.checkpoint_path)
 
 
 @dataclass(frozen=True)
-class Predict(SourceSettings, DeviceSettings, JsonSettings):
+class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
     """Cut the person out of photos: alpha, RGBA cut-out and composition as PNG, at full size.
 
     A photo between square and twice as high as wide is squeezed into the network's input, as in
-    training; one that is wider or higher is first extended by mirroring at its borders. EXIF
-    orientation is applied. The exit code is 1 where some photos could not be read, and 2 where none
-    could.
+    training; one that is wider or higher is first extended by mirroring at its borders. A second
+    run looks closer at the part that holds the people. EXIF orientation is applied. Folders are
+    searched with their sub-folders, which the output mirrors. The exit code is 1 where some photos
+    could not be read, and 2 where none could.
     """
 
     photos: Tuple[str, ...] = setting(
-        NEEDED, text, "photos and folders of photos (jpg, jpeg, png)", "+", positional=True
+        NEEDED,
+        text,
+        "photos and folders of photos (jpg, png, webp; heic and avif with pillow-heif); - reads "
+        "one from standard input",
+        "+",
+        positional=True,
     )
-    output: str = setting(NEEDED, text, "folder to write to")
+    output: str = setting(
+        NEEDED, text, "folder to write to; - writes one picture to standard output"
+    )
     background: Optional[str] = setting(
-        None, text, "also compose over this: a colour (#rrggbb or a name) or a picture"
+        None, text, "also compose over this: a colour (#rrggbb or a name), a picture, or blur"
+    )
+    write: Optional[Tuple[str, ...]] = setting(
+        None,
+        one_of("alpha", "cutout", "composition", "side-by-side"),
+        "what to write: alpha, cutout, composition, side-by-side (default: alpha, cutout and, with "
+        "--background, composition)",
+        "+",
+    )
+    no_foreground_colours: bool = setting(
+        False,
+        switch,
+        "keep the photo's colours at soft edges, in which the old background shines through",
+    )
+    jobs: Optional[int] = setting(
+        None,
+        positive_int,
+        "photos at a time, whose network runs take turns (default: one a processor, at most 4)",
     )
 
 
@@ -523,7 +582,8 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
     models: Tuple[str, ...] = setting(
         (),
         source,
-        ".pb, .tflite, .onnx, SavedModels' folders and checkpoints",
+        ".pb, .tflite, .onnx, SavedModels' folders, checkpoints and names of weights; without any, "
+        "the weights that come with mmnet",
         "*",
         positional=True,
     )
@@ -558,8 +618,6 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
         super().check()
         if self.train or self.input:
             self._check_training()
-        elif not self.models:
-            raise ValueError("name models to measure, or give --train or --input")
         elif self.dataset_path:
             raise ValueError("--dataset_path goes with --train and --input")
         elif self.device:
@@ -583,12 +641,7 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
 class Info(JsonSettings):
     """Show the card of a checkpoint or a model: parameters, names, lineage, scores, the paper's."""
 
-    path: str = setting(
-        NEEDED,
-        source,
-        "checkpoint prefix or folder, .pb, .tflite, .onnx or a SavedModel's folder",
-        positional=True,
-    )
+    path: str = setting(DEFAULT, source, SOURCE, positional=True)
 
 
 @dataclass(frozen=True)
@@ -601,6 +654,38 @@ class Selfcheck(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSetting
     """
 
     batch_size: int = setting(8, positive_int, "pictures in the batch, the first of the split")
+
+
+@dataclass(frozen=True)
+class Temperature(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSettings):
+    """Find the temperature of a checkpoint: what its log odds of alpha are best multiplied by.
+
+    The network runs once over a data set (one to choose by, not one to test on) and is scored at
+    every temperature. With --output the best, by MAD, is folded into a new checkpoint: the
+    classifier's weights are multiplied, and nothing is slower.
+    """
+
+    dataset_split_name: str = setting("val", text, "SPLIT, the folder below it")
+    batch_size: int = setting(8, positive_int, "pictures in one run of the network")
+    output: Optional[str] = setting(
+        None, text, "prefix of the checkpoint to write, such as run/sharp/MMNetModel-1898000"
+    )
+
+
+@dataclass(frozen=True)
+class Weights(JsonSettings):
+    """Weights by name: list them, or get some, so that they are here without a network.
+
+    Every verb takes a name where it takes a checkpoint, and gets it then. They lie in $MMNET_HOME,
+    by default mmnet in the user's cache.
+    """
+
+    action: str = setting(NEEDED, one_of("list", "get"), "list, or get NAME ...", positional=True)
+    names: Tuple[str, ...] = setting((), weights_name, "names to get", "*", positional=True)
+
+    def check(self):
+        if (self.action == "get") != bool(self.names):
+            raise ValueError("mmnet weights list, or mmnet weights get NAME ...")
 
 
 @dataclass(frozen=True)
@@ -630,5 +715,7 @@ VERBS = {
     "benchmark": Benchmark,
     "info": Info,
     "selfcheck": Selfcheck,
+    "temperature": Temperature,
+    "weights": Weights,
     "synthesize": Synthesize,
 }

@@ -6,6 +6,8 @@ import numpy as np
 # Sides of the windows whose colours are averaged, in the picture's longer side: first the colours
 # from afar, then those from near by.
 WINDOWS = (0.11, 0.0075)
+LONGEST = 800  # pixels of the longer side at which colours are averaged: averages are smooth
+STRIP = 256  # rows at a time, which bounds the memory of a large photo
 
 
 def foreground_of(image, alpha):
@@ -21,19 +23,53 @@ def foreground_of(image, alpha):
     Returns:
         uint8 [H,W,3]; where alpha is 1 the image's own colours.
     """
-    seen = image.astype(np.float32)
-    weight = alpha.astype(np.float32)[..., None]
-    foreground = background = seen
+    foreground, background = mean_colours(image, alpha)
+    result = np.empty_like(image)
+    for top in range(0, len(image), STRIP):
+        rows = slice(top, top + STRIP)
+        near, far = (enlarged(means, image.shape[:2], rows) for means in (foreground, background))
+        result[rows] = np.rint(_fused(image[rows].astype(np.float32), alpha[rows], near, far))
+    return result
+
+
+def mean_colours(image, alpha):
+    """The mean colours of foreground and background around each pixel.
+
+    Returns:
+        (foreground, background), float32 [h,w,3] 0..255, the longer side at most LONGEST.
+    """
+    scale = min(1.0, LONGEST / max(alpha.shape))
+    size = tuple(max(1, round(side * scale)) for side in alpha.shape[::-1])
+    seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    foreground = means = background = seen
     for window in WINDOWS:
-        side = max(3, round(window * max(alpha.shape)))
-        foreground_mean = _mean(foreground, weight, side)
+        side = max(3, round(window * max(size)))
+        means = _mean(foreground, weight, side)
         background = _mean(background, 1 - weight, side)
-        rest = seen - weight * foreground_mean - (1 - weight) * background
-        foreground = np.clip(foreground_mean + weight * rest, 0, 255)
-    return np.rint(foreground).astype(np.uint8)
+        foreground = _fused(seen, weight, means, background)
+    return means, background
+
+
+def enlarged(colours, shape, rows):
+    """The ``rows`` (slice) of colours [h,w,3] enlarged to ``shape`` (height, width)."""
+    height, width = shape
+    top, bottom = rows.start, min(rows.stop, height)
+    # Pixel centres: row y of the result lies at (y + .5) h / height - .5.
+    y = (np.arange(top, bottom, dtype=np.float32) + 0.5) * (len(colours) / height) - 0.5
+    x = (np.arange(width, dtype=np.float32) + 0.5) * (colours.shape[1] / width) - 0.5
+    x, y = np.meshgrid(x, y)
+    return cv2.remap(colours, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _fused(seen, alpha, foreground, background):
+    weight = alpha[..., None]
+    rest = seen - weight * foreground - (1 - weight) * background
+    return np.clip(foreground + weight * rest, 0, 255)
 
 
 def _mean(colours, weight, side):
-    """Colours [H,W,3] averaged over windows, each pixel weighted [H,W,1]."""
+    """Colours [H,W,3] averaged over windows, each pixel weighted [H,W]."""
     window = (side, side)
-    return cv2.blur(colours * weight, window) / (cv2.blur(weight, window)[..., None] + 1e-5)
+    weighted = cv2.blur(colours * weight[..., None], window)
+    return weighted / (cv2.blur(weight, window)[..., None] + 1e-5)

@@ -85,10 +85,15 @@ def load_mask(path):
 
 def save_png(path, picture):
     """Write uint8 [H,W] or RGB(A) [H,W,3 or 4] as PNG, whole or not at all."""
+    write_bytes(path, encode_png(picture))
+
+
+def encode_png(picture):
+    """The bytes of a PNG of uint8 [H,W] or RGB(A) [H,W,3 or 4]."""
     if picture.ndim == 3:
         conversion = cv2.COLOR_RGB2BGR if picture.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         picture = cv2.cvtColor(picture, conversion)
-    write_bytes(path, cv2.imencode(".png", picture)[1].tobytes())
+    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 def save_jpeg(path, image):

@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import tempfile
-import time
 import uuid
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -23,12 +22,12 @@ from humanfriendly import format_size
 
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.pairs import Check, list_pictures, read_pair
+from mmnet.files import remove_abandoned
 from mmnet.progress import progress
 
 CACHES = ("none", "memory", "disk")
 BUDGET = 2 << 30  # bytes of memory
 FORMAT = 2  # goes into the cache's key: raise it when the bytes of a sample change
-ABANDONED_SECONDS = 3600  # a file under construction that nobody wrote to so long is left by a kill
 
 log = logging.getLogger(__name__)
 
@@ -225,7 +224,7 @@ def _build(path, data_set, shape):
     one to finish puts equal bytes in the place of equal bytes.
     """
     folder, name = os.path.split(path)
-    _remove_abandoned(folder)
+    remove_abandoned(folder)
     temporary = os.path.join(folder, ".writing-%s-%s" % (name, uuid.uuid4().hex[:8]))
     need = len(data_set) * _sample_bytes(shape)
     try:
@@ -249,14 +248,3 @@ def _build(path, data_set, shape):
                 folder,
             ) from None
         raise
-
-
-def _remove_abandoned(folder):
-    for name in os.listdir(folder):
-        path = os.path.join(folder, name)
-        if name.startswith(".writing-samples-"):
-            try:
-                if time.time() - os.path.getmtime(path) > ABANDONED_SECONDS:
-                    os.unlink(path)
-            except FileNotFoundError:  # another run was first
-                pass

@@ -7,7 +7,9 @@ from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
 from mmnet.photos import compose
-from mmnet.photos.matte import matte_of
+from mmnet.photos.matte import Care, matte_of
+
+ONE_LOOK = Care(second_look=False, refinement=False)  # all that 0.1 had
 
 
 @deprecated("0.2", "0.3", __version__, "Use mmnet.matte(image, predictor).")
@@ -17,9 +19,9 @@ def matte(predict, image, size=256):
     size: where ``predict`` is a plain function, [1,size,size,3] -> [1,size,size].
     """
     if hasattr(predict, "network"):
-        return matte_of(image, predict)
+        return matte_of(image, predict, ONE_LOOK)
     card = Card(Network(shape=(size, size)))
-    return matte_of(image, Predictor(lambda images: predict(images)[..., None], card))
+    return matte_of(image, Predictor(lambda images: predict(images)[..., None], card), ONE_LOOK)
 
 
 @deprecated("0.2", "0.3", __version__, "Use mmnet.cutout(photo, predictor).")

@@ -5,6 +5,8 @@ from deprecation import deprecated
 from mmnet import __version__
 from mmnet.inference import checkpoints
 from mmnet.inference.open import open_predictor
+from mmnet.weights.registry import UNTRAINED
+from mmnet.weights.values import Reading
 
 
 class CheckpointPredictor(checkpoints.CheckpointPredictor):
@@ -13,4 +15,4 @@ class CheckpointPredictor(checkpoints.CheckpointPredictor):
     def open(cls, checkpoint_path=None, width_multiplier=1.0, size=256, use_ema=False):
         """A predictor with the weights of a prefix or of a folder's latest checkpoint."""
         wanted = {"width_multiplier": width_multiplier, "shape": (size, size)}
-        return open_predictor(checkpoint_path, wanted, use_ema=use_ema)
+        return open_predictor(checkpoint_path or UNTRAINED, wanted, reading=Reading(use_ema))

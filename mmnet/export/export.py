@@ -14,7 +14,13 @@ from mmnet.device import Device
 from mmnet.export.calibration import input_of, ranges_for
 from mmnet.export.formats import IS_OURS, WRITERS
 from mmnet.export.graphs import fold_batch_norm
-from mmnet.files import need_replaceable, replace_folder, restore_folder, write_json
+from mmnet.files import (
+    need_replaceable,
+    remove_abandoned,
+    replace_folder,
+    restore_folder,
+    write_json,
+)
 from mmnet.inference.card import Card, card_path, sha256_of, to_dict
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.complexity import complexity_of
@@ -78,6 +84,7 @@ def export(weights, forms, images, calibration=None):
     alphas = open_weights(weights, EXACT)(images)
     folder = os.path.dirname(os.path.abspath(forms[0].path))
     os.makedirs(folder, exist_ok=True)
+    remove_abandoned(folder)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as building:
         built = []
         for form in forms:
@@ -134,7 +141,8 @@ def build(weights, form, path, calibration):
         output=OUTPUT + " " + kind + gives,
         checkpoint=weights.source,
         index_sha256=weights.sha256,
-        use_ema=weights.use_ema,
+        use_ema=weights.reading.use_ema,
+        temperature=weights.reading.temperature,
         calibration=calibration.about if int8 and calibration else about,
         tensorflow=tf.__version__,
         parameters=complexity.parameters,

@@ -27,6 +27,7 @@ class Card(NamedTuple):
     checkpoint: Optional[str] = None  # prefix
     index_sha256: Optional[str] = None  # of the checkpoint
     use_ema: bool = False
+    temperature: float = 1.0  # that the checkpoint's log odds were multiplied by
     calibration: Optional[dict] = None  # what int8's ranges were measured on
     tensorflow: Optional[str] = None  # its version
     parameters: Optional[int] = None

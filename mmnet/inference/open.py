@@ -4,6 +4,9 @@ Flags speak first, then what the source says of itself (the run beside a checkpo
 graph), then the defaults.
 """
 
+import importlib.util
+import os
+
 from mmnet.config.resolve import network_of_run
 from mmnet.device import Device
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
@@ -11,8 +14,9 @@ from mmnet.inference.frozen import open_frozen, open_savedmodel
 from mmnet.inference.onnx_file import open_onnx
 from mmnet.inference.tflite import open_tflite
 from mmnet.network import decide, shape_text
-from mmnet.weights.find import find_source
-from mmnet.weights.values import read_weights
+from mmnet.weights.find import EXTENSIONS, find_source
+from mmnet.weights.registry import DEFAULT, models_of
+from mmnet.weights.values import Reading, read_weights, sharpened
 
 OPENERS = {
     "pb": open_frozen,
@@ -20,35 +24,53 @@ OPENERS = {
     "tflite": open_tflite,
     "onnx": open_onnx,
 }
+INTERPRETERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # that need no TensorFlow
 
 
-def open_predictor(source=None, wanted=None, *, use_ema=False, device=Device(), batch=1):
-    """A Predictor of a checkpoint (its prefix, or a folder: its latest), a .pb, a .tflite, an .onnx
-    or a SavedModel's folder; with untrained weights where ``source`` is None.
+def open_predictor(source=DEFAULT, wanted=None, *, reading=Reading(), device=Device(), batch=1):
+    """A Predictor of weights by name, a checkpoint (its prefix, or a folder: its latest), a .pb, a
+    .tflite, an .onnx or a SavedModel's folder.
+
+    Weights with a name may have model files beside their checkpoint, the same network: the first
+    that an interpreter is here for is taken, where nothing is asked for that only a checkpoint has.
 
     Args:
         wanted: fields of Network that the user gave, name -> value.
-        use_ema: checkpoints: take the moving averages of the weights. device: Device.
+        reading: Reading, of a checkpoint. device: Device.
         batch: pictures a run of a model file; a checkpoint takes any number.
 
     Raises:
         FileNotFoundError: nothing there. ValueError: damaged, another network's, or what runs it is
             not installed; says what to install.
     """
-    if source is None:
-        return CheckpointPredictor(decide(wanted or {}), device)
     found = find_source(source)
+    if found.kind == "untrained":
+        return CheckpointPredictor(decide(wanted or {}), device)
+    if found.name and not wanted and reading == Reading() and device.kind is None:
+        found = as_model(found)
     if found.kind == "checkpoint":
-        return open_weights(load_weights(found.path, wanted, use_ema), device)
+        return open_weights(load_weights(found.path, wanted, reading), device)
     predictor = OPENERS[found.kind](found.path, device, batch)
     need_wanted(predictor, wanted or {})
     return predictor
 
 
-def load_weights(source, wanted=None, use_ema=False, *, finite=True):
+def as_model(source):
+    """The Source of a model file of weights with a name, or themselves."""
+    for path in models_of(source.name):
+        kind = EXTENSIONS[os.path.splitext(path)[1]]
+        if os.path.isfile(path) and importlib.util.find_spec(INTERPRETERS[kind]):
+            return source._replace(kind=kind, path=path)
+    return source
+
+
+def load_weights(source, wanted=None, reading=Reading(), *, finite=True):
     """The Weights of a checkpoint; arguments as open_predictor and read_weights."""
-    prefix = find_source(source).path
-    return read_weights(prefix, network_of_checkpoint(prefix, wanted), use_ema, finite=finite)
+    found = find_source(source)
+    if found.kind == "untrained":
+        return sharpened(CheckpointPredictor(decide(wanted or {})).weights, reading.temperature)
+    network = network_of_checkpoint(found.path, wanted)
+    return read_weights(found.path, network, reading, finite=finite)
 
 
 def network_of_checkpoint(prefix, wanted=None):

@@ -5,6 +5,7 @@ import os
 import cv2
 import numpy as np
 
+from mmnet.data.foreground import LONGEST
 from mmnet.photos.load import load_photo
 
 COLOURS = {
@@ -18,22 +19,61 @@ COLOURS = {
 }
 
 
-def cut_out(image, alpha):
-    """RGBA uint8 [H,W,4] of uint8 [H,W,3] and its alpha [H,W] 0..1; colours stay the photo's."""
-    return np.dstack([image, np.rint(alpha * 255).astype(np.uint8)])
+BLUR = "blur"  # the background that is the photo's own, out of focus
+BLUR_SIGMA = 0.02  # of it, in the photo's longer side
 
 
-def compose(image, alpha, background):
+def cut_out(image, alpha, foreground=None):
+    """RGBA uint8 [H,W,4] of uint8 [H,W,3] and its alpha [H,W] 0..1.
+
+    foreground: the person's own colours, of data.foreground.foreground_of; None: the photo's.
+    """
+    colours = image if foreground is None else foreground
+    return np.dstack([colours, np.rint(alpha * 255).astype(np.uint8)])
+
+
+def compose(image, alpha, background, foreground=None):
     """The person before a background: uint8 [H,W,3].
 
     Args:
-        background: uint8 [3] (a colour) or [h,w,3] (a picture, scaled to cover the photo and
-            cropped at the centre).
+        background: uint8 [3] (a colour), [h,w,3] (a picture, scaled to cover the photo and
+            cropped at the centre), or BLUR. foreground: as cut_out.
     """
-    if background.ndim == 3:
+    if isinstance(background, str):
+        background = blurred_background(image, alpha)
+    elif background.ndim == 3:
         background = covering(background, image.shape[:2])
-    alpha = alpha[..., None]
-    return np.rint(image * alpha + background * (1 - alpha)).astype(np.uint8)
+    else:
+        background = np.full_like(image, background)
+    colours = image if foreground is None else foreground
+    # It divides by the sum of the weights plus 1e-5, which is less than half a level.
+    return cv2.blendLinear(colours, background, alpha, 1 - alpha)
+
+
+def blurred_background(image, alpha):
+    """What is behind the person, out of focus: uint8 [H,W,3].
+
+    The background's colours are averaged without the person's, whose glow would surround it.
+    """
+    height, width = alpha.shape
+    scale = min(1.0, LONGEST / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    weight = 1 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
+    colours = cv2.resize(image, size, interpolation=cv2.INTER_AREA) * weight
+    sigma = max(0.5, BLUR_SIGMA * max(size))
+    weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+    colours = cv2.GaussianBlur(colours, (0, 0), sigma)
+    everywhere = colours.sum((0, 1)) / (weight.sum() + 1e-5)
+    # Deep inside the person nothing of the background is near: there it is its mean colour.
+    blurred = (colours + 1e-3 * everywhere) / (weight + 1e-3)
+    blurred = np.rint(blurred.clip(0, 255)).astype(np.uint8)
+    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def side_by_side(image, alpha, composition):
+    """The photo, its alpha and the person before a background: uint8 [H,3W,3]."""
+    grey = cv2.cvtColor(np.rint(alpha * 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+    return np.hstack([image, grey, composition])
 
 
 def covering(picture, shape):
@@ -49,7 +89,9 @@ def covering(picture, shape):
 
 
 def load_background(value):
-    """A background for compose: a picture's path, ``#rrggbb``, or one of COLOURS."""
+    """A background for compose: a picture's path, ``#rrggbb``, one of COLOURS, or BLUR."""
+    if value == BLUR:
+        return BLUR
     if os.path.exists(value):
         return load_photo(value)
     code = COLOURS.get(value.lower(), value)
@@ -59,6 +101,6 @@ def load_background(value):
         except ValueError:
             pass
     raise ValueError(
-        "background %r is neither a picture that exists nor a colour (#rrggbb, %s)"
+        "background %r is neither a picture that exists nor a colour (#rrggbb, %s) nor blur"
         % (value, ", ".join(sorted(COLOURS)))
     )

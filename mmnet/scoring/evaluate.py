@@ -37,7 +37,9 @@ class Evaluation(NamedTuple):
     examples: List[Example]
 
 
-def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_metrics=False):
+def evaluate(
+    predictor, data_set, target_shape=(800, 600), batch_size=8, all_metrics=False, *, matte=None
+):
     """Score every pair exactly once.
 
     Args:
@@ -45,6 +47,8 @@ def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_met
         data_set: data.pairs.DataSet. target_shape: (height, width) of the second resolution; None
             scores at the network's alone. all_metrics: add MORE (the published two are the
             default).
+        matte: function image uint8 [H,W,3] -> alpha [H,W], which is scored in the predictor's
+            place.
 
     Returns:
         Evaluation.
@@ -53,12 +57,47 @@ def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_met
         ValueError: pairs that cannot be used, all of them in one message; predictions of another
             shape or outside 0..1.
     """
+    examples, seconds = [], []
+
+    def predict(samples):
+        start = time.monotonic()
+        if matte is None:
+            alphas = checked_alphas(predictor, samples)
+        else:
+            alphas = [matte(sample.photo) for sample in samples]
+        seconds.append(time.monotonic() - start)
+        for sample, alpha in zip(samples[: EXAMPLES - len(examples)], alphas):
+            at_network = _at(alpha, sample.truth.shape)
+            examples.append(Example(sample.stem, sample.image, sample.truth, at_network))
+        return alphas
+
+    def score_one(alpha, sample):
+        return score(alpha, sample, target_shape, all_metrics)
+
     shape = tuple(predictor.network.shape)
+    rows = score_each(predict, score_one, data_set, shape, batch_size)
+    scores = {key: np.array([row[key] for row in rows]) for key in rows[0]}
+    stems = [pair.stem for pair in data_set.pairs]
+    shapes = {"network": shape}
+    if target_shape is not None:
+        shapes["target"] = tuple(target_shape)
+    return Evaluation(stems, scores, shapes, sum(seconds) / len(stems) * 1e3, examples)
+
+
+def score_each(predict, score, data_set, shape, batch_size=8):
+    """What ``score`` gives for every pair, in order; reading and scoring run beside predicting.
+
+    Args:
+        predict: list of Sample -> their alphas. score: (alpha, Sample) -> anything.
+        shape: (height, width) of the network.
+
+    Raises:
+        ValueError: pairs that cannot be used, all of them in one message.
+    """
     threads = os.cpu_count() or 1
     check = Check(data_set)
     pending = deque()  # scores under way, oldest first
-    rows, examples = [], []
-    predict_seconds = 0.0
+    rows = []
     with ThreadPoolExecutor(threads) as pool:
         try:
             read = partial(_sample, check, shape)
@@ -66,19 +105,8 @@ def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_met
             for batch in progress(batches, len(data_set), "evaluating", count=len):
                 if check.failed:  # go on reading, so that everything wrong is said at once
                     continue
-                images = np.stack([sample.image for sample in batch])
-                start = time.monotonic()
-                alphas = np.asarray(predictor(images))
-                predict_seconds += time.monotonic() - start
-                if alphas.shape != images.shape[:3]:
-                    raise ValueError(
-                        "a predictor gives alphas %s for images %s, not %s"
-                        % (list(images.shape[:3]), list(images.shape), list(alphas.shape))
-                    )
-                for sample, alpha in zip(batch, alphas):
-                    if len(examples) < EXAMPLES:
-                        examples.append(Example(sample.stem, sample.image, sample.truth, alpha))
-                    pending.append(pool.submit(score, alpha, sample, target_shape, all_metrics))
+                for sample, alpha in zip(batch, predict(batch)):
+                    pending.append(pool.submit(score, alpha, sample))
                 while len(pending) > 2 * batch_size:  # bounds the masks in memory
                     rows.append(pending.popleft().result())
             check.finish()
@@ -87,12 +115,19 @@ def evaluate(predictor, data_set, target_shape=(800, 600), batch_size=8, all_met
             for future in pending:
                 future.cancel()
             raise
-    scores = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    stems = [pair.stem for pair in data_set.pairs]
-    shapes = {"network": shape}
-    if target_shape is not None:
-        shapes["target"] = tuple(target_shape)
-    return Evaluation(stems, scores, shapes, predict_seconds / len(stems) * 1e3, examples)
+    return rows
+
+
+def checked_alphas(predictor, samples):
+    """A Predictor's alphas [N,H,W] of Samples; ValueError for any of another shape."""
+    images = np.stack([sample.image for sample in samples])
+    alphas = np.asarray(predictor(images))
+    if alphas.shape != images.shape[:3]:
+        raise ValueError(
+            "a predictor gives alphas %s for images %s, not %s"
+            % (list(images.shape[:3]), list(images.shape), list(alphas.shape))
+        )
+    return alphas
 
 
 class Sample(NamedTuple):
@@ -102,6 +137,7 @@ class Sample(NamedTuple):
     image: np.ndarray  # float32 [H,W,3] 0..255 at the network's shape, corners aligned
     truth: np.ndarray  # float32 [H,W] 0..1, likewise
     mask: np.ndarray  # float32 [H,W] 0..1 as stored
+    photo: np.ndarray  # uint8 [H,W,3] as stored
 
 
 def score(alpha, sample, target_shape, all_metrics=False):
@@ -110,7 +146,10 @@ def score(alpha, sample, target_shape, all_metrics=False):
     Where "network", the alpha is compared with the truth; where "target", the alpha and the
     original mask are compared, both resized to the target shape with corners not aligned.
     """
-    row = {(name, "network"): getattr(metrics, name)(alpha, sample.truth) for name in PUBLISHED}
+    at_network = _at(alpha, sample.truth.shape)
+    row = {
+        (name, "network"): getattr(metrics, name)(at_network, sample.truth) for name in PUBLISHED
+    }
     if target_shape is None:
         return row
     alpha = resize_bilinear(alpha, target_shape, align_corners=False)
@@ -120,13 +159,18 @@ def score(alpha, sample, target_shape, all_metrics=False):
     return row
 
 
+def _at(alpha, shape):
+    """An alpha of any size at ``shape``, corners aligned."""
+    return resize_bilinear(alpha, shape, align_corners=True)
+
+
 def _sample(check, shape, pair):
     pictures = check.read(pair)
     if pictures is None:
         return None
-    image, mask = pictures
-    image = resize_bilinear(image, shape, align_corners=True)
-    return Sample(pair.stem, image, resize_bilinear(mask, shape, align_corners=True), mask)
+    photo, mask = pictures
+    image, truth = (resize_bilinear(each, shape, align_corners=True) for each in pictures)
+    return Sample(pair.stem, image, truth, mask, photo)
 
 
 def _read_ahead(pool, pairs, read, batch_size):

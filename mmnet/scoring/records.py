@@ -36,6 +36,8 @@ class Identity(NamedTuple):
     network: dict
     source: Optional[str]  # SHA-256 of the checkpoint's index or of the model
     use_ema: bool
+    temperature: float
+    as_photos: List[bool]  # whether, without a second look, without refinement
     device: Optional[str]  # another device's scores are not taken for this one's
     target_eval_shape: List[int]
     all_metrics: bool

@@ -8,6 +8,7 @@ from humanfriendly.tables import format_pretty_table
 from mmnet import checkpoint, checkpoint_files
 from mmnet.networks.quantization import is_range
 from mmnet.training import lineage
+from mmnet.weights.find import find_source
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def restore(session, graph, settings):
     own = checkpoint_files.list_checkpoints(settings.train_dir)
     if own:
         return _go_on(session, graph, own[-1])
+    session.run(graph.initializer)
     if settings.checkpoint_path is None:
         log.info("from scratch")
         _start_averages(session, graph, {})
@@ -55,7 +57,7 @@ def _go_on(session, graph, prefix):
 
 
 def _warm_start(session, graph, settings):
-    prefix = checkpoint_files.resolve(settings.checkpoint_path)
+    prefix = find_source(settings.checkpoint_path).path
     values = checkpoint.read(prefix)
     wanted = {name: values[name] for name in values if _is_wanted(name, graph, settings)}
     report = checkpoint.restore(session, wanted, graph.variables)

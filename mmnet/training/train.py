@@ -88,9 +88,7 @@ def loop(run, stopped_by):
     while not stopped_by and (last_step is None or step < last_step):
         batch = run.journal.next_batch(run.batches)
         rate = rate_of(settings, step, last_step)
-        is_due = run.journal.is_due(step + 1)
-        fetches = {"step": graph.step, "losses": graph.losses}
-        fetches["alphas"] = graph.alphas if is_due else ()
+        fetches = {"step": graph.step, "losses": graph.losses, "alphas": graph.alphas}
         feed = {
             graph.images: batch.images,
             graph.truths: batch.masks / np.float32(255),
@@ -105,7 +103,7 @@ def loop(run, stopped_by):
                 raise not_finite(run, global_step + 1, batch) from None
             raise
         step, global_step = step + 1, global_step + 1
-        if is_due:
+        if run.journal.is_due(step):
             run.journal.tell(global_step, step, rate, fetched, batch)
         if step % settings.step_save_checkpoint == 0:
             run.save(step, rate)
@@ -142,7 +140,6 @@ def prepare(settings, stack):
     tf.set_random_seed(settings.seed)
     graph = build_training_graph(network, recipe, settings.batch_size, loss_scaling(device))
     session = stack.enter_context(tf.Session(config=training_session_config(device)))
-    session.run(graph.initializer)
     start = restore(session, graph, settings)
     session.graph.finalize()
     shape = sample_shape(network.shape, settings.augmentation_method)

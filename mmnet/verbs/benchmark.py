@@ -11,6 +11,8 @@ from mmnet.files import short_names
 from mmnet.inference.tflite import tflite_interpreter
 from mmnet.network import decide
 from mmnet.weights.find import find_source
+from mmnet.weights.registry import DEFAULT
+from mmnet.weights.values import Reading
 
 
 def run(settings):
@@ -18,13 +20,14 @@ def run(settings):
         return run_training(settings)
     if settings.adb:
         return run_phone(settings)
-    need_threads(settings.models, settings.threads)
-    names = short_names(settings.models)
+    models = settings.models or (DEFAULT,)
+    need_threads(models, settings.threads)
+    names = short_names(models)
     shown = []
     for threads in settings.threads:
         for batch in settings.batch or (1,):
             load = Load(threads, batch, settings.seconds)
-            rows = list(benchmark(settings.models, load, settings.wanted(), settings.use_ema))
+            rows = list(benchmark(models, load, settings.wanted(), Reading(settings.use_ema)))
             if settings.json:
                 for row in rows:
                     print(to_json(row), flush=True)

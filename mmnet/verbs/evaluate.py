@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import tempfile
+from functools import partial
 
 from mmnet import checkpoint
 from mmnet.data.pairs import find_data_set
@@ -11,6 +12,7 @@ from mmnet.device import Device
 from mmnet.files import is_writable
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, open_predictor
+from mmnet.photos.matte import Care, matte_of
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.records import Identity, copy_checkpoint, read_scores, record_path, write_records
 from mmnet.scoring.report import published, report_text, result_of
@@ -32,15 +34,15 @@ def run(settings):
 
 def score_one(settings, data_set):
     """Yield the Result of the source that the settings name."""
-    source = settings.checkpoint_path and find_source(settings.checkpoint_path)
+    source = find_source(settings.checkpoint_path)
     predictor = open_predictor(
-        source and source.path,
+        settings.checkpoint_path,
         settings.wanted(),
-        use_ema=settings.use_ema,
+        reading=settings.reading(),
         device=Device(settings.device),
     )
     output = settings.output
-    if output is None and source and source.kind == "checkpoint":
+    if output is None and source.kind == "checkpoint" and not source.name:
         output = os.path.dirname(os.path.abspath(source.path))
     yield score(settings, data_set, predictor, writable(output))
 
@@ -54,7 +56,7 @@ def score_all(settings, data_set):
     output, predictor = writable(settings.output or folder), None
     for prefix in checkpoint.watch(folder, settings.watch_timeout):
         try:
-            weights = load_weights(prefix, settings.wanted(), settings.use_ema)
+            weights = load_weights(prefix, settings.wanted(), settings.reading())
             identity = identity_of(settings, data_set, weights.network, weights.sha256)
             result = None
             if output:
@@ -87,6 +89,7 @@ def score(settings, data_set, predictor, output):
             settings.target_eval_shape,
             settings.batch_size,
             settings.all_metrics,
+            matte=matte_for(settings, predictor),
         )
         result = result_of(predictor, evaluation)
         if output:
@@ -95,12 +98,22 @@ def score(settings, data_set, predictor, output):
     return result
 
 
+def matte_for(settings, predictor):
+    """What is scored in the predictor's place: with --as_photos, what predict would give."""
+    if not settings.as_photos:
+        return None
+    care = Care(not settings.no_second_look, not settings.no_refinement)
+    return partial(matte_of, predictor=predictor, care=care)
+
+
 def identity_of(settings, data_set, network, sha256):
     """The records.Identity of scores."""
     return Identity(
         network=dict(network._asdict(), shape=list(network.shape)),
         source=sha256,
         use_ema=settings.use_ema,
+        temperature=settings.temperature,
+        as_photos=[settings.as_photos, settings.no_second_look, settings.no_refinement],
         device=settings.device,
         target_eval_shape=list(settings.target_eval_shape),
         all_metrics=settings.all_metrics,

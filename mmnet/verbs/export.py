@@ -29,7 +29,7 @@ NAMES = {
 def run(settings):
     need_writable("--output", settings.output)
     data_set = find_pictures(settings)
-    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.use_ema)
+    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
     forms = [form_of(settings, name) for name in dict.fromkeys(settings.format)]
     for form in forms:  # before pictures are read
         need_together(form, weights, settings.calibration_dataset)

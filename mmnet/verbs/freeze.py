@@ -21,7 +21,7 @@ def run(settings):
         if os.path.realpath(settings.graph) == os.path.realpath(settings.output):
             raise ValueError("--graph and --output are the same file: %s" % settings.graph)
     data_set = find_pictures(settings)
-    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.use_ema)
+    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
     form = Form(
         "pb",
         settings.output,

@@ -21,13 +21,13 @@ from mmnet.networks.layers import INFERENCE
 from mmnet.networks.quantization import ranges_of
 from mmnet.training.lineage import read_lineage
 from mmnet.weights.find import bytes_of, find_source
-from mmnet.weights.values import step_in
+from mmnet.weights.registry import read_registry
+from mmnet.weights.values import MOVING, TRAINABLE, is_network_variable, step_in
 
 # Table 3 of the paper: width -> parameters in millions, moving averages included.
 PAPER_PARAMETERS = {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369}
-TRAINABLE = ("/weights", "/depthwise_weights", "/gamma", "/beta", "/biases")
-MOVING = ("/moving_mean", "/moving_variance")
 SCALARS = 3  # of a checkpoint of Adam: its two powers and the global step
+ABOUT = ("description", "data", "licence", "weak", "page")  # of weights with a name
 SIZE = 256  # whose multiply-adds are given
 
 
@@ -44,9 +44,16 @@ def info(path):
         FileNotFoundError, ValueError: nothing there, or nothing that is known.
     """
     source = find_source(path)
-    if source.kind == "checkpoint":
-        return info_of_checkpoint(source.path)
-    return info_of_model(source)
+    if source.kind == "untrained":
+        raise ValueError("untrained weights have no card")
+    if source.kind != "checkpoint":
+        return info_of_model(source)
+    card = info_of_checkpoint(source.path)
+    if source.name:
+        entry = read_registry()[source.name]
+        about = {name: getattr(entry, name) for name in ABOUT if getattr(entry, name)}
+        card["weights"] = dict(about, name=source.name, scores=entry.scores)
+    return card
 
 
 def info_of_checkpoint(prefix):
@@ -80,11 +87,6 @@ def info_of_checkpoint(prefix):
         "scores": scores_beside(prefix),
         "paper_parity": widths,
     }
-
-
-def is_network_variable(name):
-    """Whether a variable of a checkpoint belongs to its network, slots and averages aside."""
-    return name.endswith(TRAINABLE + MOVING)
 
 
 def count(values, endings):
@@ -180,6 +182,14 @@ def lines_of_model(card):
 
 def lines_of_checkpoint(card):
     yield card["checkpoint"]
+    about = card.get("weights", {})
+    for name in ("name",) + ABOUT:
+        if about.get(name):
+            yield line(name, about[name])
+    for data_set, scores in about.get("scores", {}).items():
+        yield line(
+            "scores", "%s: %s" % (data_set, ", ".join("%s %.4f" % at for at in scores.items()))
+        )
     yield line("global step", card["global_step"])
     width = card["width_multiplier"]
     network = "%s of a width that the paper does not have" % card["network"]

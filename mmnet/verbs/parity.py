@@ -41,7 +41,7 @@ class Row(NamedTuple):
 
 def run(settings):
     data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
-    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.use_ema)
+    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
     models = {
         path: open_model(settings, weights.network, data_set, path) for path in settings.models
     }

@@ -59,7 +59,7 @@ class Selfcheck(NamedTuple):
 def run(settings):
     data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
     weights = load_weights(
-        settings.checkpoint_path, settings.wanted(), settings.use_ema, finite=False
+        settings.checkpoint_path, settings.wanted(), settings.reading(), finite=False
     )
     pairs = data_set.pairs[: settings.batch_size]
     checked = selfcheck(weights, pairs, Device(settings.device))

@@ -5,7 +5,18 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from mmnet import checkpoint, checkpoint_files
-from mmnet.network import Network
+from mmnet.network import CLASSIFIERS, Network
+
+# Ends of the names of a network's variables: what is trained, and batch norm's statistics.
+TRAINABLE = ("/weights", "/depthwise_weights", "/gamma", "/beta", "/biases")
+MOVING = ("/moving_mean", "/moving_variance")
+
+
+class Reading(NamedTuple):
+    """How the weights of a checkpoint are taken."""
+
+    use_ema: bool = False  # their exponential moving averages
+    temperature: float = 1.0  # what the log odds of alpha are multiplied by
 
 
 class Weights(NamedTuple):
@@ -16,14 +27,14 @@ class Weights(NamedTuple):
     source: Optional[str] = None  # checkpoint prefix; None: untrained
     step: Optional[int] = None  # global step
     sha256: Optional[str] = None  # of the checkpoint's index, which holds every checksum
-    use_ema: bool = False  # the values are the weights' exponential moving averages
+    reading: Reading = Reading()  # how the values were taken
 
 
-def read_weights(prefix, network, use_ema=False, *, finite=True):
+def read_weights(prefix, network, reading=Reading(), *, finite=True):
     """The Weights of a checkpoint; whether they fit the network shows where a graph takes them.
 
     Args:
-        use_ema: take each weight's exponential moving average where the checkpoint has one.
+        reading: Reading. With use_ema, each weight's average where the checkpoint has one.
         finite: refuse weights that are not; selfcheck looks at those, too.
 
     Raises:
@@ -33,7 +44,7 @@ def read_weights(prefix, network, use_ema=False, *, finite=True):
     values = checkpoint.read(prefix)
     if finite:
         need_finite(prefix, values)
-    if use_ema:
+    if reading.use_ema:
         ending = checkpoint.AVERAGE
         averages = {
             name[: -len(ending)]: value for name, value in values.items() if name.endswith(ending)
@@ -44,7 +55,32 @@ def read_weights(prefix, network, use_ema=False, *, finite=True):
             )
         values.update(averages)
     step = step_in(prefix, values)
-    return Weights(network, values, prefix, step, checkpoint_files.index_sha256(prefix), use_ema)
+    sha256 = checkpoint_files.index_sha256(prefix)
+    weights = Weights(network, values, prefix, step, sha256, reading)
+    return sharpened(weights, reading.temperature)
+
+
+def sharpened(weights, temperature):
+    """Weights whose log odds of alpha are ``temperature`` times these, at no cost.
+
+    The classifier's weights and biases are multiplied. (Guo et al., "On Calibration of Modern
+    Neural Networks", ICML 2017, divide by what they call the temperature.)
+
+    Raises:
+        ValueError: a network whose classifier is not known here, or a checkpoint without it.
+    """
+    if temperature == 1:
+        return weights
+    scope = CLASSIFIERS.get(weights.network.name)
+    names = ["%s/%s" % (scope, end) for end in ("weights", "biases")]
+    if scope is None or not all(name in weights.values for name in names):
+        raise ValueError(
+            "--temperature: %s has no classifier that is known" % (weights.source or "the network")
+        )
+    values = dict(weights.values)
+    for name in names:
+        values[name] = values[name] * np.float32(temperature)
+    return weights._replace(values=values)
 
 
 def step_in(prefix, values):
@@ -100,3 +136,8 @@ def need_fit(report, weights):
                 "; ".join(parts),
             )
         )
+
+
+def is_network_variable(name):
+    """Whether a variable of a checkpoint belongs to its network, slots and averages aside."""
+    return name.endswith(TRAINABLE + MOVING)

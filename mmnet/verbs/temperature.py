@@ -1,0 +1,94 @@
+"""The temperature verb: what a checkpoint's log odds of alpha are best multiplied by.
+
+A network that was trained with a cross entropy on hard masks and smooth augmentations is not sure
+enough: multiplied log odds score better, and cost nothing once they are in the classifier.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from mmnet import checkpoint
+from mmnet.data.pairs import find_data_set
+from mmnet.device import Device
+from mmnet.files import need_writable
+from mmnet.inference.checkpoints import open_weights
+from mmnet.inference.open import load_weights
+from mmnet.scoring.evaluate import checked_alphas, score_each
+from mmnet.scoring.metrics import gauss_grad, mad
+from mmnet.scoring.report import aligned
+from mmnet.weights.values import is_network_variable, sharpened
+
+TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)
+
+
+class Row(NamedTuple):
+    temperature: float
+    mad: float  # 0..1, mean over the pictures at the network's shape
+    gradient_error: float  # likewise
+
+
+def run(settings):
+    if settings.output:
+        need_writable("--output", os.path.dirname(os.path.abspath(settings.output)))
+    data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
+    weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
+    predictor = open_weights(weights, Device(settings.device))
+    rows = scores_by_temperature(predictor, data_set, settings.batch_size)
+    best = min(rows, key=lambda row: row.mad)
+    if settings.output:
+        write_sharpened(settings.output, weights, best.temperature)
+    if settings.json:
+        print(json.dumps({"best": best.temperature, "scores": [row._asdict() for row in rows]}))
+    else:
+        print(rows_text(rows, best, len(data_set), settings.output))
+    return 0
+
+
+def scores_by_temperature(predictor, data_set, batch_size=8):
+    """A Row for each of TEMPERATURES; the network runs once."""
+
+    def predict(samples):
+        return checked_alphas(predictor, samples)
+
+    def score(alpha, sample):
+        return [
+            (mad(sharper, sample.truth), gauss_grad(sharper, sample.truth))
+            for sharper in (sharpen(alpha, temperature) for temperature in TEMPERATURES)
+        ]
+
+    rows = score_each(predict, score, data_set, predictor.network.shape, batch_size)
+    means = np.mean(rows, axis=0)
+    return [Row(at, *map(float, row)) for at, row in zip(TEMPERATURES, means)]
+
+
+def sharpen(alpha, temperature):
+    """Alpha 0..1 with its log odds multiplied."""
+    alpha = alpha.astype(np.float64)
+    person, rest = alpha**temperature, (1 - alpha) ** temperature
+    return (person / (person + rest)).astype(np.float32)
+
+
+def write_sharpened(prefix, weights, temperature):
+    """Write a checkpoint of the network alone with the temperature in its classifier."""
+    values = sharpened(weights, temperature).values
+    network = {name: value for name, value in values.items() if is_network_variable(name)}
+    if weights.step is not None:
+        network["global_step"] = np.int64(weights.step)
+    checkpoint.write(prefix, network)
+
+
+def rows_text(rows, best, pictures, output):
+    """The table for a person to read."""
+    lines = [("temperature", "MAD (0..1)", "gradient error (0..1)")]
+    lines += [
+        ("%g" % row.temperature, "%.6f" % row.mad, "%.6f" % row.gradient_error) for row in rows
+    ]
+    text = "%s\nbest by MAD over %d pictures: --temperature %g" % (
+        aligned(lines),
+        pictures,
+        best.temperature,
+    )
+    return text + ("\nfolded into %s" % output if output else "")

@@ -1,0 +1,64 @@
+"""The temperature of a network's log odds."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from conftest import SMALL, SMALL_FLAGS
+from mmnet.cli import main
+from mmnet.inference.checkpoints import open_weights
+from mmnet.inference.open import load_weights
+from mmnet.network import Network
+from mmnet.verbs.temperature import TEMPERATURES, sharpen
+from mmnet.weights.values import Reading, Weights, sharpened
+
+
+def test_sharpening_alphas_by_hand():
+    alpha = np.array([0, 0.5, 0.8, 1], np.float32)
+    np.testing.assert_allclose(sharpen(alpha, 2), [0, 0.5, 16 / 17, 1], atol=1e-6)
+    np.testing.assert_allclose(sharpen(alpha, 1), alpha, atol=1e-6)
+
+
+def test_in_the_classifier_it_is_the_same(lively_weights, lively_predictor, lively_images):
+    expected = sharpen(lively_predictor(lively_images), 3)
+    sharper = open_weights(sharpened(lively_weights, 3))
+    np.testing.assert_allclose(sharper(lively_images), expected, atol=1e-5)
+    read = load_weights(lively_weights.source, {"width_multiplier": 0.25}, Reading(temperature=3))
+    names = [name for name, value in read.values.items() if "/pointwise_conv/biases" in name]
+    assert len(names) == 2  # the auxiliary classifier's stay
+    for name in names:
+        factor = 3 if "final_block" in name else 1
+        np.testing.assert_allclose(read.values[name], factor * lively_weights.values[name])
+
+
+def test_a_network_without_a_known_classifier():
+    with pytest.raises(ValueError, match="no classifier that is known"):
+        sharpened(Weights(Network("another"), {}), 2)
+    assert sharpened(Weights(Network("another"), {}), 1).values == {}
+
+
+def test_the_verb_finds_and_folds_it(lively_weights, portraits, tmp_path, capfd):
+    flags = ["--checkpoint_path", lively_weights.source, "--dataset_path", portraits]
+    flags += ["--dataset_split_name", "test"] + SMALL_FLAGS
+    prefix = str(tmp_path / "sharp" / "MMNetModel-5")
+    os.mkdir(os.path.dirname(prefix))
+    assert main(["temperature", "--json", "--output", prefix] + flags) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert [row["temperature"] for row in found["scores"]] == list(TEMPERATURES)
+    best = min(found["scores"], key=lambda row: row["mad"])
+    assert best["temperature"] == found["best"]
+
+    def mad_of(*more):
+        assert main(["evaluate", "--json", "--output", str(tmp_path)] + list(more)) == 0
+        return json.loads(capfd.readouterr().out)["MAD/test"]
+
+    asked = mad_of("--temperature", "%g" % found["best"], *flags)
+    assert asked == pytest.approx(best["mad"], abs=1e-5)
+    flags[1] = prefix
+    assert mad_of(*flags) == pytest.approx(best["mad"], abs=1e-5)
+    folded = load_weights(prefix, {"width_multiplier": 0.25})
+    assert folded.step == 5 and folded.network == SMALL._replace(shape=(256, 256))
+    assert main(["temperature"] + flags) == 0
+    assert "best by MAD over 6 pictures: --temperature" in capfd.readouterr().out
