@@ -1,10 +1,17 @@
 #!/bin/sh
 # Makes or reuses .venv with all that mmnet needs; silent and quick where nothing has changed since the last time.
-# Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x. PYTHON=/path/to/python overrides.
+# --light: .venv-light, which cuts out and scores without TensorFlow. PYTHON=/path/to/python overrides the choice below:
+# Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x; the newest for --light.
 set -eu
 cd "$(dirname "$0")/.."
-made_of="$(cat requirements.txt setup.py pyproject.toml | cksum) in $PWD"
-stamp=.venv/mmnet-setup
+venv=.venv requirements=requirements.txt
+case ${1:-} in
+    "") ;;
+    --light) venv=.venv-light requirements=requirements-light.txt ;;
+    *) echo "usage: sh scripts/setup.sh [--light]" >&2; exit 2 ;;
+esac
+made_of="$(cat "$requirements" setup.py pyproject.toml | cksum) in $PWD"
+stamp=$venv/mmnet-setup
 if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$made_of" ] &&
     { [ -z "${PYTHON:-}" ] || [ "$(tail -n 1 "$stamp")" = "$PYTHON" ]; }; then
     exit 0
@@ -14,6 +21,7 @@ python=${PYTHON:-}
 if [ -z "$python" ]; then
     versions="3.7 3.13 3.12 3.11 3.10"
     [ "$(uname -m)" = x86_64 ] || versions="3.13 3.12 3.11 3.10" # TensorFlow 1.15 was published for x86_64 only
+    [ $venv = .venv ] || versions="3.13 3.12 3.11 3.10 3.7"
     for version in $versions; do
         python=$(sh scripts/find_python.sh "$version") && break
     done
@@ -26,12 +34,19 @@ found=$(version_of "$python") || { # PYTHON=python3.13 may be a version manager'
         { echo "setup: PYTHON=${PYTHON:-} does not run" >&2; exit 2; }
 }
 case $found in
-    3.7) tensorflow=1.15 ;;
-    3.1[0-3]) tensorflow=2.x ;;
+    3.7) tensorflow="TensorFlow 1.15" ;;
+    3.1[0-3]) tensorflow="TensorFlow 2.x" ;;
     *) echo "setup: $python is Python $found; mmnet runs on 3.7 and 3.10-3.13" >&2; exit 2 ;;
 esac
-echo "setup: making .venv with Python $found and TensorFlow $tensorflow, a minute or so" >&2
+[ $venv = .venv ] || tensorflow="no TensorFlow"
+echo "setup: making $venv with Python $found and $tensorflow, a minute or so" >&2
 rm -f "$stamp"
-"$python" -m venv --clear .venv
-.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --use-pep517 -e '.[dev,export]' >&2
+"$python" -m venv --clear $venv
+install() { $venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" >&2; }
+if [ $venv = .venv ]; then
+    install --use-pep517 -e '.[dev,export]'
+else
+    install -r "$requirements"
+    install --use-pep517 --no-deps -e .
+fi
 printf '%s\n%s\n' "$made_of" "${PYTHON:-$python}" > "$stamp"

@@ -32,7 +32,8 @@ COLUMNS = {
     "GAUSS_GRAD/test/800_600": "gauss_grad_800_600",
 }
 # What scripts/setup.sh compares with its stamp, as it computes it itself.
-MADE_OF = 'eval "$(grep ^made_of= scripts/setup.sh)"; printf %s "$made_of"'
+MADE_OF = "requirements=requirements.txt; "
+MADE_OF += 'eval "$(grep ^made_of= scripts/setup.sh)"; printf %s "$made_of"'
 SIDE = SMALL.shape[0]
 
 

@@ -47,7 +47,8 @@ def test_the_verb_finds_and_folds_it(lively_weights, portraits, tmp_path, capfd)
     assert main(["temperature", "--json", "--output", prefix] + flags) == 0
     found = json.loads(capfd.readouterr().out)
     assert [row["temperature"] for row in found["scores"]] == list(TEMPERATURES)
-    best = min(found["scores"], key=lambda row: row["mad"])
+    limit = 1.01 * min(row["mad"] for row in found["scores"])
+    best = next(row for row in found["scores"] if row["mad"] <= limit)
     assert best["temperature"] == found["best"]
 
     def mad_of(*more):
@@ -61,4 +62,4 @@ def test_the_verb_finds_and_folds_it(lively_weights, portraits, tmp_path, capfd)
     folded = load_weights(prefix, {"width_multiplier": 0.25})
     assert folded.step == 5 and folded.network == SMALL._replace(shape=(256, 256))
     assert main(["temperature"] + flags) == 0
-    assert "best by MAD over 6 pictures: --temperature" in capfd.readouterr().out
+    assert ": --temperature %g" % TEMPERATURES[0] in capfd.readouterr().out

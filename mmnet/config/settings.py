@@ -435,11 +435,11 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
 class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
     """Cut the person out of photos: alpha, RGBA cut-out and composition as PNG, at full size.
 
-    A photo between square and twice as high as wide is squeezed into the network's input, as in
-    training; one that is wider or higher is first extended by mirroring at its borders. A second
-    run looks closer at the part that holds the people. EXIF orientation is applied. Folders are
-    searched with their sub-folders, which the output mirrors. The exit code is 1 where some photos
-    could not be read, and 2 where none could.
+    A photo whose sides differ by no more than a factor of two is squeezed into the network's input,
+    as in training; one that is wider or higher is first extended by mirroring at its borders. A
+    second run looks closer at the part that holds the people. EXIF orientation is applied. Folders
+    are searched with their sub-folders, which the output mirrors. The exit code is 1 where some
+    photos could not be read, and 2 where none could.
     """
 
     photos: Tuple[str, ...] = setting(
@@ -661,8 +661,8 @@ class Temperature(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSetti
     """Find the temperature of a checkpoint: what its log odds of alpha are best multiplied by.
 
     The network runs once over a data set (one to choose by, not one to test on) and is scored at
-    every temperature. With --output the best, by MAD, is folded into a new checkpoint: the
-    classifier's weights are multiplied, and nothing is slower.
+    every temperature. With --output the best, the lowest whose MAD is within 1 % of the best, is
+    folded into a new checkpoint: the classifier's weights are multiplied, and nothing is slower.
     """
 
     dataset_split_name: str = setting("val", text, "SPLIT, the folder below it")
