@@ -3,23 +3,25 @@
 Three names are for you; they are imported when they are asked for:
 
     import mmnet
-    predictor = mmnet.load("run/MMNetModel-1898000")  # or a folder, .pb, .tflite, .onnx, SavedModel
-    rgba = mmnet.cutout("anna.jpg", predictor)        # path, bytes, array or PIL image
+    rgba = mmnet.cutout("anna.jpg")                   # path, bytes, array or PIL image -> [H,W,4]
+    predictor = mmnet.load("run/MMNetModel-1898000")  # or a name, folder, .pb, .tflite, .onnx, ...
     alpha = mmnet.matte("anna.jpg", predictor)        # float32 [H,W] 0..1
 
 Rooms, and the direction of imports (each may use those above it):
 
     network.py      the value Network: which network, without TensorFlow
-    compat.py       the only import of TensorFlow: 1.15 and 2.x, graph mode
+    compat.py       the only import of TensorFlow (1.15 and 2.x, graph mode), when it is first used
     device.py       the value Device: cpu, gpu or npu; sessions, loss scaling
     files.py        regular files in, whole files out      progress.py   progress of long work
     checkpoint.py   read, restore with a report, write, watch
     checkpoint_files.py   their names and files            events.py     TensorBoard
     config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
                     presets)
-    weights/        find (what a source names) · values (the value Weights)
-    data/           images · pairs (the value DataSet) · samples (decoded once, cached) · augment ·
-                    batches (what a training step gets) · synthetic (made-up portraits)
+    weights/        registry (names) · download · find (what a source names) · values (the value
+                    Weights) · persons/ (the weights in the box)
+    data/           images · pairs (the value DataSet) · samples (decoded once, cached) ·
+                    foreground (a person's own colours) · augment · batches (what a training step
+                    gets) · synthetic (made-up portraits)
     networks/       layers · mmnet · build (NETWORKS by name; alphas) · quantization (8 bits) ·
                     frozen (inference graphs)
     scoring/        metrics · evaluate (any Predictor over a DataSet) · report · records
@@ -27,15 +29,17 @@ Rooms, and the direction of imports (each may use those above it):
                     schedule · restore · saver · lineage
     inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·
                     replay · card · complexity
-    photos/         load · matte (geometry) · compose
+    photos/         load · matte (geometry, two looks) · refine (the photo's edges) · compose
     export/         export (build, compare, hand over) · formats · graphs · calibration
     benchmark/      models · training · phone
     verbs/          one file for each thing that a user types
     cli.py          parser, dispatch, exit codes           api.py         load, matte, cutout
     delivery/, data/photos.py   what 0.1's README showed, for one version more
 
-``data``, ``photos``, ``scoring`` (records aside) and ``inference/{predictor,replay,card}`` need no
-TensorFlow; what scores offline (offline_infer/) needs numpy and OpenCV only.
+No module touches TensorFlow while it is imported: a .tflite or an .onnx is run, scored and
+measured without it. ``data``, ``photos``, ``scoring`` (records aside) and
+``inference/{predictor,replay,card}`` never name it; what scores offline (offline_infer/) needs
+numpy and OpenCV only.
 
 The values that functions take: Network, Weights, Outputs (networks/layers.py), Predictor, Card,
 DataSet, Device. What scores does not know what it scores: a Predictor is called with images
@@ -57,7 +61,7 @@ Words, used everywhere in these senses:
     size               side of a square shape, as the flag --size gives it
     width_multiplier   channel multiplier of the network
     mode               how layers compute their parts: training, inference, 8 bits (layers.Mode)
-    source             what a trained network is opened from: checkpoint or model file
+    source             what a trained network is opened from: name, checkpoint or model file
     pair               an image path with its mask path
     sample             a pair resized to one shape: image and mask, uint8
     prefix             a checkpoint's path without .index
@@ -68,7 +72,7 @@ __all__ = ["cutout", "load", "matte"]
 
 
 def __getattr__(name):
-    """The public names; asking for one imports what it needs, TensorFlow only for ``load``."""
+    """The public names; asking for one imports what it needs."""
     if name in __all__:
         from mmnet import api
 
