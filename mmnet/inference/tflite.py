@@ -1,6 +1,7 @@
 """A .tflite as a Predictor. What it takes and gives says its card, for the file does not."""
 
 import logging
+import threading
 from functools import partial
 
 import numpy as np
@@ -57,7 +58,7 @@ def open_tflite(path, device=Device(), batch=1):
     if card.parameters is not None and card.multiply_adds is not None:
         complexity = Complexity(card.parameters, card.multiply_adds)
     return Predictor(
-        partial(run, interpreter),
+        partial(run, interpreter, threading.Lock()),
         card._replace(network=network),
         source=path,
         operations=operations_of(interpreter),
@@ -66,17 +67,21 @@ def open_tflite(path, device=Device(), batch=1):
     )
 
 
-def run(interpreter, images):
-    """The model's output for its own input, both float32 whatever it computes in."""
+def run(interpreter, turn, images):
+    """The model's output for its own input, both float32 whatever it computes in.
+
+    turn: a lock, for an interpreter serves one thread at a time.
+    """
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     tensor = images
     if taken["dtype"] != np.float32:  # value = scale (tensor - zero)
         scale, zero = taken["quantization"]
         limits = np.iinfo(taken["dtype"])
         tensor = np.rint(images / scale + zero).clip(limits.min, limits.max).astype(taken["dtype"])
-    interpreter.set_tensor(taken["index"], tensor)
-    interpreter.invoke()
-    output = interpreter.get_tensor(given["index"])
+    with turn:
+        interpreter.set_tensor(taken["index"], tensor)
+        interpreter.invoke()
+        output = interpreter.get_tensor(given["index"])
     if output.dtype != np.float32:
         scale, zero = given["quantization"]
         output = np.float32(scale) * (output.astype(np.float32) - zero)

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Optional
 
@@ -128,25 +127,17 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
     be read is skipped.
 
     Args:
-        photos: list of Photo. wanted: Wanted. jobs: photos at a time; the network takes them in
-            turn.
+        photos: list of Photo. wanted: Wanted. jobs: photos at a time.
 
     Yields:
         a Prediction for each photo, in order; of one that was skipped it carries the error.
     """
     os.makedirs(output, exist_ok=True)
     remove_abandoned(output)
-    turn = threading.Lock()
-
-    def in_turn(images):  # an interpreter serves one thread at a time
-        with turn:
-            return predictor(images)
-
-    in_turn.network = predictor.network
 
     def predict(photo):
         try:
-            return predict_photo(in_turn, photo, output, wanted)
+            return predict_photo(predictor, photo, output, wanted)
         except OSError as error:
             if error.errno in FULL:  # the next photo would fare no better
                 raise
