@@ -3,6 +3,7 @@ import os
 import numpy as np
 import pytest
 
+from brief import brief_network
 from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.device import Device, session_config, training_session_config
@@ -108,7 +109,9 @@ def stepping(request):
     with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
         tf.set_random_seed(1)
         recipe = Recipe(WEIGHTS, 4e-7, request.param, ema_decay=0.9)
-        yield session, build_training_graph(SMALLEST, recipe, 2)
+        with brief_network():
+            graph = build_training_graph(SMALLEST, recipe, 2)
+        yield session, graph
 
 
 def test_a_step_moves_everything_once(stepping, feed):
@@ -141,7 +144,7 @@ def test_a_loss_that_is_not_finite_touches_nothing(stepping, feed):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_trainable_scopes_and_averages(feed):
+def test_trainable_scopes_and_averages(brief, feed):
     recipe = Recipe(
         {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("MMNet/final_block",), ema_decay=0.75
     )

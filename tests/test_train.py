@@ -268,12 +268,22 @@ def test_what_does_not_fit_is_said(unbroken, portraits, tmp_path, unoptimized):
         flags = {"checkpoint_path": str(unbroken), "width_multiplier": "0.5"}
         train(settings_of(portraits, tmp_path, **flags))
     with pytest.raises(ValueError, match="was trained with other settings .*missing"):
-        train(settings_of(portraits, unbroken, optimizer="momentum"))
+        more = {"optimizer": "momentum", "max_step_from_restore": "50"}
+        train(settings_of(portraits, unbroken, **more))
     saved = read_preset(str(unbroken / "config.yaml"))
     assert saved["optimizer"] == "adam"  # the run's own is untouched
     with pytest.raises(ValueError, match="no variable's name starts so"):
         train(settings_of(portraits, tmp_path, trainable_scopes=["MMNet/head"]))
     assert not (tmp_path / "config.yaml").exists()
+
+
+def test_a_run_that_is_done_ends_at_once(unbroken, portraits, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    before = sorted(os.listdir(str(unbroken)))
+    monkeypatch.setattr(train_module, "build_training_graph", None)
+    assert train(settings_of(portraits, unbroken)) == 0
+    assert "has taken its 40 steps: nothing is left to do" in caplog.text
+    assert sorted(os.listdir(str(unbroken))) == before
 
 
 def test_a_loss_that_is_not_finite_stops_with_names_and_the_state_before(

@@ -9,7 +9,7 @@ from typing import Any, Callable, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet import checkpoint
+from mmnet import checkpoint, checkpoint_files
 from mmnet.compat import tf
 from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to_yaml
 from mmnet.data.augment import sample_shape
@@ -74,6 +74,8 @@ def train(settings):
     """
     with contextlib.ExitStack() as stack:
         run = prepare(settings, stack)
+        if run is None:
+            return 0
         with _signals() as stopped_by:  # until here Ctrl-C just ends; from here on it saves first
             return loop(run, stopped_by)
 
@@ -117,7 +119,11 @@ def loop(run, stopped_by):
 
 
 def prepare(settings, stack):
-    """Read the data, build the graph, restore it; what must be closed goes on ``stack``."""
+    """Read the data, build the graph, restore it; what must be closed goes on ``stack``.
+
+    Returns:
+        Run, or None where the run has taken its last step already.
+    """
     network = decide(network_of_training(settings))
     settings = run_settings(settings, network)
     device = Device(settings.device, settings.precision_mode)
@@ -130,6 +136,9 @@ def prepare(settings, stack):
     rate_of(settings, 0, last_step)  # a schedule without its end is an error before data is decoded
     os.makedirs(settings.train_dir, exist_ok=True)
     stack.enter_context(locked(settings.train_dir))
+    if is_done(settings.train_dir, last_step):
+        log.info("%s has taken its %d steps: nothing is left to do", settings.train_dir, last_step)
+        return None
     if last_step is None:
         log.info(
             "without --max_step_from_restore or --max_epoch_from_restore this goes on until "
@@ -182,6 +191,13 @@ def prepare(settings, stack):
         save=None,
     )
     return run._replace(save=_saving(run, saver))
+
+
+def is_done(train_dir, last_step):
+    """Whether the latest checkpoint of a run is that of its last step from restore."""
+    own = checkpoint_files.list_checkpoints(train_dir)
+    record = lineage.read_lineage(own[-1]) if own and last_step is not None else None
+    return record is not None and record["step_from_restore"] >= last_step
 
 
 def recipe_in(settings, network):
