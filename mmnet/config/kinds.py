@@ -7,7 +7,6 @@ from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timesp
 from mmnet.network import STRIDE
 from mmnet.records import shown
 from mmnet.weights.find import find_source
-from mmnet.weights.registry import need_name
 
 
 def text(value):
@@ -126,12 +125,6 @@ def source(value):
     """A checkpoint's prefix, a folder of checkpoints, a model file, or a name of weights: something
     that is there, or can be got."""
     find_source(value)
-    return value
-
-
-def weights_name(value):
-    """A name in the registry of weights."""
-    need_name(value)
     return value
 
 

@@ -23,13 +23,12 @@ from mmnet.config.kinds import (
     switch,
     text,
     timespan,
-    weights_name,
     whole_number,
 )
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
-from mmnet.weights.registry import DEFAULT, UNTRAINED
+from mmnet.weights.registry import DEFAULT, UNTRAINED, need_name
 from mmnet.weights.values import Reading
 
 NEEDED = object()  # the default of a setting that the user must give
@@ -674,18 +673,41 @@ class Temperature(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSetti
 
 @dataclass(frozen=True)
 class Weights(JsonSettings):
-    """Weights by name: list them, or get some, so that they are here without a network.
+    """Weights by name: list them, or get some, so that they are here without a network; and means.
 
     Every verb takes a name where it takes a checkpoint, and gets it then. They lie in $MMNET_HOME,
-    by default mmnet in the user's cache.
+    by default mmnet in the user's cache. The mean of a run and of the run that it began with often
+    scores better than either (Wortsman et al., "Model soups", ICML 2022).
     """
 
-    action: str = setting(NEEDED, one_of("list", "get"), "list, or get NAME ...", positional=True)
-    names: Tuple[str, ...] = setting((), weights_name, "names to get", "*", positional=True)
+    action: str = setting(
+        NEEDED,
+        one_of("list", "get", "average"),
+        "list; get NAME ...; average CHECKPOINT CHECKPOINT ... --output PREFIX",
+        positional=True,
+    )
+    names: Tuple[str, ...] = setting(
+        (), text, "names to get, or checkpoints to average", "*", positional=True
+    )
+    use_ema: bool = setting(
+        False, switch, "average: take the moving averages of those checkpoints that have some"
+    )
+    output: Optional[str] = setting(None, text, "average: prefix of the checkpoint to write")
 
     def check(self):
-        if (self.action == "get") != bool(self.names):
-            raise ValueError("mmnet weights list, or mmnet weights get NAME ...")
+        least = {"list": 0, "get": 1, "average": 2}[self.action]
+        if len(self.names) < least or (self.action == "list" and self.names):
+            raise ValueError(
+                "mmnet weights list, get NAME ..., or average CHECKPOINT CHECKPOINT ... --output "
+                "PREFIX"
+            )
+        if (self.action == "average") != (self.output is not None):
+            raise ValueError("--output goes with average, which needs it: a checkpoint's prefix")
+        for name in self.names:
+            if self.action == "get":
+                need_name(name)
+            elif find_source(name).kind != "checkpoint":
+                raise ValueError("%s is no checkpoint" % name)
 
 
 @dataclass(frozen=True)

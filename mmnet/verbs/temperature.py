@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet import checkpoint
 from mmnet.data.pairs import find_data_set
 from mmnet.device import Device
 from mmnet.files import need_writable
@@ -19,7 +18,7 @@ from mmnet.inference.open import load_weights
 from mmnet.scoring.evaluate import checked_alphas, score_each
 from mmnet.scoring.metrics import gauss_grad, mad
 from mmnet.scoring.report import aligned
-from mmnet.weights.values import is_network_variable, sharpened
+from mmnet.weights.values import sharpened, write_weights
 
 CLOSE = 0.01  # share of a MAD that counts for nothing
 TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)
@@ -40,7 +39,7 @@ def run(settings):
     rows = scores_by_temperature(predictor, data_set, settings.batch_size)
     best = best_of(rows)
     if settings.output:
-        write_sharpened(settings.output, weights, best.temperature)
+        write_weights(settings.output, sharpened(weights, best.temperature))
     if settings.json:
         print(json.dumps({"best": best.temperature, "scores": [row._asdict() for row in rows]}))
     else:
@@ -79,15 +78,6 @@ def sharpen(alpha, temperature):
     alpha = alpha.astype(np.float64)
     person, rest = alpha**temperature, (1 - alpha) ** temperature
     return (person / (person + rest)).astype(np.float32)
-
-
-def write_sharpened(prefix, weights, temperature):
-    """Write a checkpoint of the network alone with the temperature in its classifier."""
-    values = sharpened(weights, temperature).values
-    network = {name: value for name, value in values.items() if is_network_variable(name)}
-    if weights.step is not None:
-        network["global_step"] = np.int64(weights.step)
-    checkpoint.write(prefix, network)
 
 
 def rows_text(rows, best_row, pictures, output):

@@ -5,10 +5,20 @@ import os
 
 from humanfriendly import format_size
 
+from mmnet.checkpoint import AVERAGE
+from mmnet.files import need_writable
+from mmnet.inference.open import load_weights
 from mmnet.weights import registry
+from mmnet.weights.values import Reading, average, write_weights
 
 
 def run(settings):
+    if settings.action == "average":
+        need_writable("--output", os.path.dirname(os.path.abspath(settings.output)))
+        several = [weights_of(source, settings.use_ema) for source in settings.names]
+        write_weights(settings.output, average(several))
+        print(json.dumps({"path": settings.output}) if settings.json else settings.output)
+        return 0
     if settings.action == "get":
         for name in settings.names:
             registry.get(name)
@@ -23,6 +33,14 @@ def run(settings):
         else:
             print(entry_text(name, entry))
     return 0
+
+
+def weights_of(source, use_ema):
+    """The Weights of a checkpoint, or its moving averages if asked for and if it has any."""
+    weights = load_weights(source)
+    if use_ema and any(name.endswith(AVERAGE) for name in weights.values):
+        return load_weights(source, reading=Reading(use_ema))
+    return weights
 
 
 def entry_text(name, entry):

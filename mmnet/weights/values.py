@@ -1,5 +1,6 @@
 """A trained network as arrays."""
 
+import os
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -83,6 +84,36 @@ def sharpened(weights, temperature):
     return weights._replace(values=values)
 
 
+def average(several):
+    """The Weights whose network's variables are the means of several Weights' of one network.
+
+    Raises:
+        ValueError: other variables, or variables of another shape, in one of them.
+    """
+    first = several[0]
+    names = [name for name in first.values if is_network_variable(name)]
+    for other in several[1:]:
+        for name in names:
+            if np.shape(other.values.get(name)) != np.shape(first.values[name]):
+                raise ValueError(
+                    "%s and %s are different networks: %s is %s there, %s here"
+                    % (
+                        first.source,
+                        other.source,
+                        name,
+                        list(np.shape(first.values[name])),
+                        list(np.shape(other.values.get(name))),
+                    )
+                )
+    values = {
+        name: np.mean([one.values[name] for one in several], axis=0, dtype=np.float64)
+        for name in names
+    }
+    values = {name: value.astype(first.values[name].dtype) for name, value in values.items()}
+    steps = [one.step for one in several if one.step is not None]
+    return Weights(first.network, values, step=max(steps) if steps else None)
+
+
 def step_in(prefix, values):
     """The global step of a checkpoint's variables, else that of its name; None without either."""
     if "global_step" not in values:
@@ -141,3 +172,12 @@ def need_fit(report, weights):
 def is_network_variable(name):
     """Whether a variable of a checkpoint belongs to its network, slots and averages aside."""
     return name.endswith(TRAINABLE + MOVING)
+
+
+def write_weights(prefix, weights):
+    """Write a checkpoint of the network alone."""
+    values = {name: value for name, value in weights.values.items() if is_network_variable(name)}
+    if weights.step is not None:
+        values["global_step"] = np.int64(weights.step)
+    os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)
+    checkpoint.write(prefix, values)
