@@ -19,7 +19,7 @@ evaluate() {
 
 mmnet synthesize --dataset_path "$out/portraits" --dataset_split_name train --pictures 64 --seed 1 --shape 400 300
 mmnet synthesize --dataset_path "$out/portraits" --pictures 16 --shape 400 300
-evaluate --width_multiplier 0.5 --size 128 > "$out/untrained.json"
+evaluate --checkpoint_path untrained --width_multiplier 0.5 --size 128 > "$out/untrained.json"
 train 125 # and stop
 train 250 # goes on from there
 evaluate --checkpoint_path "$out/run" > "$out/trained.json"

@@ -22,7 +22,7 @@ from mmnet.files import read_bytes, read_json
 from mmnet.inference.card import Card, card_path, read_card
 from mmnet.inference.predictor import Predictor
 from mmnet.scoring import records
-from mmnet.verbs.predict import predict_photos
+from mmnet.verbs.predict import Photo, predict_photos
 from mmnet.weights.find import SAVED_MODEL
 
 sys.path.append(ROOT)
@@ -167,7 +167,7 @@ def case_synthesize(folder, **_):
 
 def case_predict(folder, portrait_set):
     predictor = Predictor(lambda batch: batch[..., :1] / 255, Card(SMALL))
-    output, photo = str(folder / "out"), portrait_set.pairs[0].image
+    output, photo = str(folder / "out"), Photo(portrait_set.pairs[0].image, "photo")
 
     def write():
         problems = [one.error for one in predict_photos(predictor, [photo], output)]

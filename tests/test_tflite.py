@@ -86,7 +86,8 @@ def test_files_that_do_not_open(tmp_path):
 
 def test_a_runtime_that_is_not_installed(cards, monkeypatch):
     path = cards[0].path
-    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
     without = SimpleNamespace(lite=SimpleNamespace(), __version__="2.99")
     monkeypatch.setattr(tflite_module, "tf", without)
     with pytest.raises(ValueError, match=r"running a .tflite needs ai-edge-litert .*pip install"):
