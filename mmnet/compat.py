@@ -91,11 +91,15 @@ def quiet_converters():
 
 def converts_given_ranges():
     """Whether TFLite's converter makes int8 of fake quantisation; TensorFlow 1.15's does not."""
-    return not tf.__version__.startswith("1.")
+    return _is_version_2()
 
 
 def tflite_threads():
     """Whether TensorFlow's TFLite runs more than one thread; TensorFlow 1.15's does not."""
+    return _is_version_2()
+
+
+def _is_version_2():
     return not tf.__version__.startswith("1.")
 
 

@@ -1,8 +1,10 @@
 import os
+import shutil
 from functools import lru_cache
 
 import pytest
 
+from mmnet.checkpoint_files import files_of
 from mmnet.network import Network
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -88,6 +90,16 @@ def lively_weights(tmp_path_factory):
     from lively import write_lively
 
     return write_lively(str(tmp_path_factory.mktemp("a lively run")))
+
+
+@pytest.fixture(scope="session")
+def run_folder(lively_weights, tmp_path_factory):
+    """A run of lively_weights: its checkpoint and its settings; no test writes into it."""
+    folder = tmp_path_factory.mktemp("a run with its settings")
+    for path in files_of(lively_weights.source):
+        shutil.copy(path, str(folder))
+    (folder / "config.yaml").write_text("network: mmnet\nwidth_multiplier: 0.25\nsize: 64\n")
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

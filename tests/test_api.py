@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -12,7 +11,6 @@ import pytest
 import mmnet
 from conftest import ROOT, SMALL
 from lively import need_onnx
-from mmnet import checkpoint_files
 from mmnet.data.foreground import foreground_of
 from mmnet.data.images import read_image
 from mmnet.inference.predictor import Predictor
@@ -27,16 +25,6 @@ SOURCES = {
     "mmnet.tflite": 1e-4,
     "mmnet.onnx": 1e-4,
 }
-
-
-@pytest.fixture(scope="module")
-def run_folder(lively_weights, tmp_path_factory):
-    """A run: its checkpoint and its settings."""
-    folder = tmp_path_factory.mktemp("a run with its settings")
-    for path in checkpoint_files.files_of(lively_weights.source):
-        shutil.copy(path, str(folder))
-    (folder / "config.yaml").write_text("network: mmnet\nwidth_multiplier: 0.25\nsize: 64\n")
-    return str(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """What 0.1's README showed of predicting: it warns, and gives the same numbers."""
 
 import os
-import shutil
 
 import cv2
 import numpy as np
@@ -10,7 +9,6 @@ from deprecation import DeprecatedWarning, fail_if_not_removed
 
 import mmnet
 from conftest import SMALL
-from mmnet import checkpoint_files
 from mmnet.data.images import read_image
 from mmnet.delivery import predict
 from mmnet.delivery.predictor import CheckpointPredictor
@@ -63,16 +61,6 @@ def test_cut_out(image, lively_predictor):
     with warns("cut_out", r"mmnet.cutout\(photo, predictor\)"):
         rgba = predict.cut_out(image, alpha)
     np.testing.assert_array_equal(rgba, mmnet.cutout(image, lively_predictor, **PLAIN))
-
-
-@pytest.fixture(scope="module")
-def run_folder(lively_weights, tmp_path_factory):
-    """A checkpoint with the settings of its run."""
-    folder = tmp_path_factory.mktemp("a run with its settings")
-    for path in checkpoint_files.files_of(lively_weights.source):
-        shutil.copy(path, str(folder))
-    (folder / "config.yaml").write_text("width_multiplier: 0.25\nsize: 64\n")
-    return str(folder)
 
 
 FLAGS = {"width_multiplier": 0.25, "size": 64}

@@ -115,3 +115,20 @@ def test_short_names():
     assert files.short_names(["x.pb", below_a]) == ["x.pb", below_a]
     # One model at two numbers of threads:
     assert files.short_names(["a/x.pb", "a/x.pb"]) == ["x.pb", "x.pb"]
+
+
+def test_what_a_killed_writer_left_goes_when_it_is_old(tmp_path):
+    names = [".writing-a", ".building-b", ".saving-c", "result"]
+    for name in names:
+        inside = tmp_path / name / "new" / "images"
+        inside.mkdir(parents=True)
+        (inside / "1.bin").write_text("")
+    (tmp_path / ".writing-file").write_text("")
+    files.remove_abandoned(str(tmp_path))
+    assert len(os.listdir(str(tmp_path))) == 5  # it may still be another process's work
+    for folder, _, inside in os.walk(str(tmp_path)):
+        for path in [folder] + [os.path.join(folder, name) for name in inside]:
+            os.utime(path, (0, 0))
+    os.utime(str(tmp_path / ".building-b" / "new" / "images"))  # a file was just put there
+    files.remove_abandoned(str(tmp_path))
+    assert sorted(os.listdir(str(tmp_path))) == [".building-b", ".saving-c", "result"]

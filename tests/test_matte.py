@@ -12,7 +12,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
 from mmnet.photos.load import load_photo
-from mmnet.photos.matte import LARGEST_PART, Box, Care, matte_of, merged, part_with_people
+from mmnet.photos.matte import Box, Care, matte_of, merged, part_with_people
 
 ONE_LOOK = Care(second_look=False, refinement=False)
 
@@ -101,7 +101,6 @@ def test_the_part_with_people():
 def test_no_second_look_where_there_is_nothing_to_see_closer():
     assert part_with_people(np.zeros((40, 30), np.float32)) is None
     assert part_with_people(person_in((400, 300), Box(60, 40, 400, 260))) is None
-    assert LARGEST_PART < 1
 
 
 def test_two_looks_are_merged_without_a_seam():

@@ -5,7 +5,9 @@ import os
 
 import pytest
 
+from mmnet.checkpoint_files import index_sha256
 from mmnet.files import sha256_of_file
+from mmnet.inference.card import read_card
 from mmnet.network import Network
 from mmnet.weights import registry
 from mmnet.weights.find import find_source
@@ -92,5 +94,10 @@ def test_a_registry_that_is_not_one(tmp_path):
         registry.read_registry(str(path))
 
 
-def test_the_default_is_the_default_network():
-    assert registry.DEFAULT in registry.read_registry() and Network().name == "mmnet"
+def test_the_models_in_the_box_are_the_default_network_of_its_checkpoint():
+    entry, folder = registry.need_name(registry.DEFAULT), registry.folder_of(registry.DEFAULT)
+    assert len(entry.models) == 2
+    for model in entry.models:
+        card = read_card(os.path.join(folder, model))
+        assert (card.network, card.checkpoint) == (Network(), entry.checkpoint)
+        assert card.index_sha256 == index_sha256(registry.prefix_of(registry.DEFAULT))

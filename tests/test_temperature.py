@@ -11,20 +11,21 @@ from mmnet.cli import main
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights
 from mmnet.network import Network
-from mmnet.verbs.temperature import TEMPERATURES, sharpen
+from mmnet.photos.refine import sharper
+from mmnet.verbs.temperature import TEMPERATURES
 from mmnet.weights.values import Reading, Weights, sharpened
 
 
 def test_sharpening_alphas_by_hand():
     alpha = np.array([0, 0.5, 0.8, 1], np.float32)
-    np.testing.assert_allclose(sharpen(alpha, 2), [0, 0.5, 16 / 17, 1], atol=1e-6)
-    np.testing.assert_allclose(sharpen(alpha, 1), alpha, atol=1e-6)
+    np.testing.assert_allclose(sharper(alpha, 2), [0, 0.5, 16 / 17, 1], atol=1e-6)
+    np.testing.assert_allclose(sharper(alpha, 1), alpha, atol=1e-6)
 
 
 def test_in_the_classifier_it_is_the_same(lively_weights, lively_predictor, lively_images):
-    expected = sharpen(lively_predictor(lively_images), 3)
-    sharper = open_weights(sharpened(lively_weights, 3))
-    np.testing.assert_allclose(sharper(lively_images), expected, atol=1e-5)
+    expected = sharper(lively_predictor(lively_images), 3)
+    sharp = open_weights(sharpened(lively_weights, 3))
+    np.testing.assert_allclose(sharp(lively_images), expected, atol=1e-5)
     read = load_weights(lively_weights.source, {"width_multiplier": 0.25}, Reading(temperature=3))
     names = [name for name, value in read.values.items() if "/pointwise_conv/biases" in name]
     assert len(names) == 2  # the auxiliary classifier's stay

@@ -26,6 +26,7 @@ from mmnet.networks.frozen import inference_graph
 from mmnet.progress import progress
 from mmnet.scoring.report import aligned
 from mmnet.weights.find import bytes_of, find_source
+from mmnet.weights.registry import UNTRAINED
 from mmnet.weights.values import Reading
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
@@ -144,8 +145,7 @@ def work(pipe, path, load, wanted, reading):
             )
         )
         return
-    taken = predictor.source and find_source(predictor.source)  # None: untrained
-    pipe.send((complexity, bytes_of(taken) if taken else 0))
+    pipe.send((complexity, bytes_of(find_source(predictor.source or UNTRAINED))))
     while True:
         try:
             runs = pipe.recv()

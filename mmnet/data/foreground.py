@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from mmnet.data.images import shrink
+
 # Sides of the windows whose colours are averaged, in the picture's longer side: first the colours
 # from afar, then those from near by.
 WINDOWS = (0.11, 0.0075)
@@ -38,13 +40,10 @@ def mean_colours(image, alpha):
     Returns:
         (foreground, background), float32 [h,w,3] 0..255, the longer side at most LONGEST.
     """
-    scale = min(1.0, LONGEST / max(alpha.shape))
-    size = tuple(max(1, round(side * scale)) for side in alpha.shape[::-1])
-    seen = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    weight = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
+    seen, weight = shrink(image, LONGEST).astype(np.float32), shrink(alpha, LONGEST)
     foreground = means = background = seen
     for window in WINDOWS:
-        side = max(3, round(window * max(size)))
+        side = max(3, round(window * max(weight.shape)))
         means = _mean(foreground, weight, side)
         background = _mean(background, 1 - weight, side)
         foreground = _fused(seen, weight, means, background)

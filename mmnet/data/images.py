@@ -130,6 +130,19 @@ def resize_bilinear(array, shape, align_corners):
     )
 
 
+def shrink(picture, longest):
+    """A picture [H,W] or [H,W,C] whose longer side is at most ``longest``; itself if it is that.
+
+    By averaging, so that a large photo does not come as scattered pixels.
+    """
+    height, width = picture.shape[:2]
+    scale = longest / max(height, width)
+    if scale >= 1:
+        return picture
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+
+
 def to_01(images):
     """Turn RGB 0..255 into float32 0..1, for a model that leaves the division to its caller."""
     return np.asarray(images, np.float32) / np.float32(255)

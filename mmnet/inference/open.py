@@ -5,7 +5,6 @@ graph), then the defaults.
 """
 
 import importlib.util
-import os
 
 from mmnet.config.resolve import network_of_run
 from mmnet.device import Device
@@ -14,7 +13,7 @@ from mmnet.inference.frozen import open_frozen, open_savedmodel
 from mmnet.inference.onnx_file import open_onnx
 from mmnet.inference.tflite import open_tflite
 from mmnet.network import decide, shape_text
-from mmnet.weights.find import EXTENSIONS, find_source
+from mmnet.weights.find import find_source
 from mmnet.weights.registry import DEFAULT, models_of
 from mmnet.weights.values import Reading, read_weights, sharpened
 
@@ -58,9 +57,9 @@ def open_predictor(source=DEFAULT, wanted=None, *, reading=Reading(), device=Dev
 def as_model(source):
     """The Source of a model file of weights with a name, or themselves."""
     for path in models_of(source.name):
-        kind = EXTENSIONS[os.path.splitext(path)[1]]
-        if os.path.isfile(path) and importlib.util.find_spec(INTERPRETERS[kind]):
-            return source._replace(kind=kind, path=path)
+        model = find_source(path)
+        if importlib.util.find_spec(INTERPRETERS[model.kind]):
+            return model._replace(name=source.name)
     return source
 
 

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mmnet.data.foreground import LONGEST
+from mmnet.data.images import shrink
 from mmnet.photos.load import load_photo
 
 COLOURS = {
@@ -55,19 +56,16 @@ def blurred_background(image, alpha):
 
     The background's colours are averaged without the person's, whose glow would surround it.
     """
-    height, width = alpha.shape
-    scale = min(1.0, LONGEST / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    weight = 1 - cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
-    colours = cv2.resize(image, size, interpolation=cv2.INTER_AREA) * weight
-    sigma = max(0.5, BLUR_SIGMA * max(size))
+    weight = 1 - shrink(alpha, LONGEST)[..., None]
+    colours = shrink(image, LONGEST) * weight
+    sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
     weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
     colours = cv2.GaussianBlur(colours, (0, 0), sigma)
     everywhere = colours.sum((0, 1)) / (weight.sum() + 1e-5)
     # Deep inside the person nothing of the background is near: there it is its mean colour.
     blurred = (colours + 1e-3 * everywhere) / (weight + 1e-3)
     blurred = np.rint(blurred.clip(0, 255)).astype(np.uint8)
-    return cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def side_by_side(image, alpha, composition):

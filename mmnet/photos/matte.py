@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmnet.data.images import resize_bilinear
+from mmnet.data.images import resize_bilinear, shrink
 from mmnet.photos.refine import refined
 
 # Limits of height / width, up to which a photo is squeezed into the network's input like the
@@ -51,12 +51,7 @@ def matte_of(image, predictor, care=Care()):
     Returns:
         float32 [H,W] 0..1.
     """
-    height, width = image.shape[:2]
-    scale = GRAIN / max(height, width)
-    small = image
-    if scale < 1:  # by averaging, so that a large photo does not come as scattered pixels
-        small_shape = max(1, round(height * scale)), max(1, round(width * scale))
-        small = cv2.resize(image, small_shape[::-1], interpolation=cv2.INTER_AREA)
+    small = shrink(image, GRAIN)
     alpha = look(small, predictor)
     if care.second_look:
         part = part_with_people(alpha)
@@ -65,9 +60,9 @@ def matte_of(image, predictor, care=Care()):
             alpha = merged(alpha, closer, part)
     if care.refinement:
         return refined(alpha, small, image)
-    if scale < 1:
-        alpha = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_LINEAR)
-    return alpha
+    if small is image:
+        return alpha
+    return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def look(image, predictor):

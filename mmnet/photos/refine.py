@@ -82,8 +82,8 @@ def coefficients(alpha, image):
     return cv2.blur(result, window)
 
 
-def sharper(alpha):
-    """Log odds times SHARPER."""
+def sharper(alpha, factor=SHARPER):
+    """An alpha whose log odds are multiplied by a factor."""
     alpha = np.clip(alpha, 0, 1)  # resizing may have rounded beyond
-    person, rest = alpha**SHARPER, (1 - alpha) ** SHARPER
+    person, rest = alpha**factor, (1 - alpha) ** factor
     return person / (person + rest)

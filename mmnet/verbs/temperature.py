@@ -15,6 +15,7 @@ from mmnet.device import Device
 from mmnet.files import need_writable
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights
+from mmnet.photos.refine import sharper
 from mmnet.scoring.evaluate import checked_alphas, score_each
 from mmnet.scoring.metrics import gauss_grad, mad
 from mmnet.scoring.report import aligned
@@ -55,8 +56,8 @@ def scores_by_temperature(predictor, data_set, batch_size=8):
 
     def score(alpha, sample):
         return [
-            (mad(sharper, sample.truth), gauss_grad(sharper, sample.truth))
-            for sharper in (sharpen(alpha, temperature) for temperature in TEMPERATURES)
+            (mad(sharp, sample.truth), gauss_grad(sharp, sample.truth))
+            for sharp in (sharper(alpha, temperature) for temperature in TEMPERATURES)
         ]
 
     rows = score_each(predict, score, data_set, predictor.network.shape, batch_size)
@@ -71,13 +72,6 @@ def best_of(rows):
     """
     lowest = min(row.mad for row in rows)
     return next(row for row in rows if row.mad <= (1 + CLOSE) * lowest)
-
-
-def sharpen(alpha, temperature):
-    """Alpha 0..1 with its log odds multiplied."""
-    alpha = alpha.astype(np.float64)
-    person, rest = alpha**temperature, (1 - alpha) ** temperature
-    return (person / (person + rest)).astype(np.float32)
 
 
 def rows_text(rows, best_row, pictures, output):

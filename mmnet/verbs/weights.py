@@ -21,9 +21,8 @@ def run(settings):
         return 0
     if settings.action == "get":
         for name in settings.names:
-            registry.get(name)
             registry.check(name)
-            where = os.path.join(registry.folder_of(name), registry.need_name(name).checkpoint)
+            where = registry.prefix_of(name)
             print(json.dumps({"name": name, "path": where}) if settings.json else where)
         return 0
     for name, entry in registry.read_registry().items():

@@ -112,9 +112,10 @@ def get(name):
 
 
 def check(name):
-    """Raise ValueError for a file of an Entry whose hash is not the registry's."""
+    """Raise ValueError for a file of an Entry whose hash is not the registry's; gets it first."""
+    folder = get(name)
     for file in need_name(name).files:
-        path = os.path.join(get(name), file.name)
+        path = os.path.join(folder, file.name)
         if sha256_of_file(path) != file.sha256:
             raise ValueError("%s is not what the registry says: delete it" % path)
 
