@@ -130,8 +130,8 @@ class SourceSettings(NetworkSettings):
     temperature: float = setting(
         1.0,
         positive_float,
-        "of a checkpoint: multiply the log odds of alpha by this, at no cost: 2 suits the "
-        "published weights (mmnet temperature finds the best)",
+        "of a checkpoint: multiply the log odds of alpha by this, at no cost: on portraits 2 suits "
+        "the published weights (mmnet temperature finds the best)",
     )
 
     def reading(self):
