@@ -1,32 +1,40 @@
-"""MMNet with fewer blocks and branches, for tests of what is around a network's graph.
+"""MMNet with fewer blocks and branches, which every test has that does not ask for the whole one.
 
 It has every kind of operation, all heads and every scope that others look for, and is built in a
-third of the time. What is published of MMNet is tested on the whole one.
+third of the time. What is published of MMNet is tested on the whole one: the fixture `whole`.
 """
 
 import contextlib
 
-import pytest
-
-from mmnet.networks import mmnet as module
+from mmnet.networks import mmnet
 from mmnet.networks.layers import relu6
 from mmnet.networks.mmnet import Block
 
-ENCODER = (
-    Block(16, 16, 2, (1, 2)),
-    Block(16, 24, 1, (1, 2)),
-    Block(16, 24, 1, (1,)),
-    Block(16, 24, 1, (1,)),
-    Block(32, 40, 2, (1, 2)),
-    Block(80, 80, 2, (1,), relu6),
+WHOLE = (mmnet.ENCODER, mmnet.REFINEMENT)
+BRIEF = (
+    (
+        Block(16, 16, 2, (1, 2)),
+        Block(16, 24, 1, (1, 2)),
+        Block(16, 24, 1, (1,)),
+        Block(16, 24, 1, (1,)),
+        Block(32, 40, 2, (1, 2)),
+        Block(80, 80, 2, (1,), relu6),
+    ),
+    Block(40, 40, 1, (1, 2)),
 )
-REFINEMENT = Block(40, 40, 1, (1, 2))
+
+
+def use(module, blocks):
+    """Let the module of the network build it of these blocks: WHOLE or BRIEF."""
+    module.ENCODER, module.REFINEMENT = blocks
 
 
 @contextlib.contextmanager
-def brief_network():
-    """Meanwhile the network "mmnet" is the brief one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "ENCODER", ENCODER)
-        patch.setattr(module, "REFINEMENT", REFINEMENT)
+def using(blocks):
+    """Build the network "mmnet" of WHOLE or of BRIEF meanwhile."""
+    before = mmnet.ENCODER, mmnet.REFINEMENT
+    use(mmnet, blocks)
+    try:
         yield
+    finally:
+        use(mmnet, before)

@@ -14,12 +14,25 @@ SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a mom
 SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session", autouse=True)
 def brief():
-    """The network "mmnet" is a short one during a test: see brief.py."""
-    from brief import brief_network
+    """The network "mmnet" is a brief one, here and in every Python that a test starts."""
+    from brief import BRIEF, using
 
-    with brief_network():
+    before, started = os.environ.get("PYTHONPATH"), os.path.join(ROOT, "tests", "started")
+    with using(BRIEF), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", started, prepend=os.pathsep if before else None)
+        yield
+
+
+@pytest.fixture
+def whole():
+    """The network "mmnet" is the published one during a test; in Python that it starts, too."""
+    from brief import WHOLE, using
+
+    with using(WHOLE), pytest.MonkeyPatch.context() as patch:
+        others = os.environ["PYTHONPATH"].split(os.pathsep)[1:]
+        patch.setenv("PYTHONPATH", os.pathsep.join(others))
         yield
 
 
@@ -90,6 +103,16 @@ def lively_weights(tmp_path_factory):
     from lively import write_lively
 
     return write_lively(str(tmp_path_factory.mktemp("a lively run")))
+
+
+@pytest.fixture(scope="session")
+def whole_weights(tmp_path_factory):
+    """As lively_weights, of the whole network: for tests that ask for `whole`."""
+    from brief import WHOLE, using
+    from lively import write_lively
+
+    with using(WHOLE):
+        return write_lively(str(tmp_path_factory.mktemp("a whole lively run")))
 
 
 @pytest.fixture(scope="session")

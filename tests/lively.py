@@ -54,7 +54,7 @@ def lively_values():
         checkpoint.restore(session, values, variables)
         values.update(session.run({variable.op.name: batch for variable, batch in statistics}))
     # Rounding moves random layers more than trained ones.
-    values[CLASSIFIER] /= 2 * np.abs(values[CLASSIFIER]).sum()
+    values[CLASSIFIER] /= 1.5 * np.abs(values[CLASSIFIER]).sum()
     return values
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import ROOT, SMALL_FLAGS
+from conftest import SMALL_FLAGS
 from mmnet import checkpoint, checkpoint_files, files
 from mmnet.cli import main
 from mmnet.data.images import read_image
@@ -37,10 +37,8 @@ def refused(capfd):
 
 def command(*arguments, **options):
     """Run a command in a process of its own."""
-    environment = dict(os.environ, PYTHONPATH=ROOT)
     return subprocess.run(
         [sys.executable, "-m", "mmnet"] + [str(argument) for argument in arguments],
-        env=environment,
         timeout=120,
         **options,
     )
@@ -266,7 +264,6 @@ def test_stderr_that_takes_nothing(lively_weights, portraits, tmp_path, stream):
     line = 'exec "$@" ' + redirect
     done = subprocess.run(
         ["sh", "-c", line, "sh", sys.executable, "-m", "mmnet"] + arguments,
-        env=dict(os.environ, PYTHONPATH=ROOT),
         stdout=subprocess.PIPE,
         timeout=120,
     )
@@ -279,7 +276,6 @@ def test_stdout_that_takes_nothing(portraits, tmp_path, redirect, code):
     synthesize = ["synthesize", "--dataset_path", str(tmp_path / "made"), "--pictures", "1"]
     done = subprocess.run(
         ["sh", "-c", line, "sh", sys.executable, "-m", "mmnet"] + synthesize,
-        env=dict(os.environ, PYTHONPATH=ROOT),
         stderr=subprocess.PIPE,
         timeout=120,
     )

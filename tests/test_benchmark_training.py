@@ -45,7 +45,7 @@ def test_rates_are_paired():
 
 
 @pytest.mark.parametrize("what", ["--train", "--input"])
-def test_the_command(brief, portraits, capfd, what):
+def test_the_command(portraits, capfd, what):
     capfd.readouterr()
     arguments = ["benchmark", what, "--dataset_path", portraits] + FLAGS
     assert cli.main(arguments + ["--json"]) == 0

@@ -16,7 +16,6 @@ from mmnet.network import Network
 from mmnet.training import train as train_module
 from mmnet.training.graph import Recipe, build_training_graph
 
-pytestmark = pytest.mark.usefixtures("brief")
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 RECIPE = Recipe(dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0), 4e-7)
 SMALL_RUN = {

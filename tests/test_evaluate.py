@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from brief import WHOLE, using
 from mmnet.data import images as images_module
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, find_data_set, read_pair
@@ -155,7 +156,8 @@ def test_a_predictor_refuses_pictures_of_another_shape():
 
 @pytest.fixture(scope="module")
 def predictor():
-    return CheckpointPredictor(Network())
+    with using(WHOLE):
+        return CheckpointPredictor(Network())
 
 
 @pytest.mark.parametrize("step", [304500, 1898000])

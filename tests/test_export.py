@@ -227,7 +227,7 @@ def test_a_network_that_is_not_square(wide, portrait_set, form):
 
 
 @pytest.mark.parametrize("step", [304500, 1898000])
-def test_published_checkpoints(test_data, tmp_path, step):
+def test_published_checkpoints(whole, test_data, tmp_path, step):
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
     weights = load_weights(prefix)
     form = Form("tflite", str(tmp_path / "mmnet.tflite"))

@@ -7,13 +7,13 @@ import os
 import cv2
 import numpy as np
 
+from brief import WHOLE
 from conftest import ROOT, SMALL
 from mmnet.benchmark.models import Load
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
 from mmnet.networks.frozen import inference_graph
-from mmnet.networks.mmnet import ENCODER
 from mmnet.weights.values import read_weights
 
 
@@ -25,11 +25,11 @@ def load(name):
     return module
 
 
-def test_the_network_is_read_out_of_its_graph(tmp_path):
+def test_the_network_is_read_out_of_its_graph(whole, tmp_path):
     network = load("network")
     blocks, shortcuts = network.read_graph()
     dilations = [row for name, (_, row) in blocks.items() if name.startswith("enc")]
-    assert dilations == [list(row.dilations) for row in ENCODER]
+    assert dilations == [list(row.dilations) for row in WHOLE[0]]
     assert blocks["dec_block2"] == ([64, 64, 40], [1, 2, 4])
     assert blocks["init_block"] == ([128, 128, 32], [])
     assert sorted(shortcuts) == [("enc_block0", "dec_block1"), ("enc_block4", "dec_block0")]
@@ -46,7 +46,7 @@ def test_both_series_are_drawn(tmp_path):
     assert cv2.imread(str(tmp_path / "figure.png")).std() > 10
 
 
-def test_what_is_measured(test_data, portraits, portrait_set, tmp_path):
+def test_what_is_measured(whole, test_data, portraits, portrait_set, tmp_path):
     figure = load("gradient_error_vs_latency")
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
     weights = read_weights(prefix, Network())

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from brief import WHOLE, using
 from conftest import ROOT, SMALL_FLAGS
 from lively import OLDER
 from mmnet import cli
@@ -29,7 +30,8 @@ def published(request, test_data, tmp_path_factory):
         Form("pb", str(folder / name), output_type="probabilities", fold=fold)
         for name, fold in (("mmnet.pb", False), ("folded.pb", True))
     ]
-    return export(weights, forms, pictures_to_compare(None, weights.network))
+    with using(WHOLE):
+        return export(weights, forms, pictures_to_compare(None, weights.network))
 
 
 @pytest.mark.parametrize("fold", [False, True])

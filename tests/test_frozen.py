@@ -18,8 +18,8 @@ def run(graph_def, images):
         return session.run("output:0", {"input_x:0": images})
 
 
-def test_names_shapes_and_nothing_of_training(graph_of, lively_weights):
-    graph_def = graph_of()
+def test_names_shapes_and_nothing_of_training(whole, whole_weights):
+    graph_def = inference_graph(SMALL, whole_weights.values)
     nodes = {node.name: node for node in graph_def.node}
     ops = {node.op for node in graph_def.node}
     sides = [dim.size for dim in nodes["input_x"].attr["shape"].shape.dim]
@@ -38,7 +38,7 @@ def test_names_shapes_and_nothing_of_training(graph_of, lively_weights):
     assert not any("aux_block" in name for name in nodes)
     with_variables = inference_graph(SMALL)
     variables = sum(node.op == "VariableV2" for node in with_variables.node)
-    assert len(lively_weights.values) - 2 == variables  # but aux_block's two
+    assert len(whole_weights.values) - 2 == variables  # but aux_block's two
 
 
 def test_output_types_and_preprocess(graph_of, lively_images):

@@ -3,7 +3,6 @@ import os
 import numpy as np
 import pytest
 
-from brief import brief_network
 from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.device import Device, session_config, training_session_config
@@ -17,7 +16,7 @@ SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 UNOPTIMIZED = session_config(Device(exact=True))
 
 
-def test_golden_five_steps(test_data):
+def test_golden_five_steps(whole, test_data):
     """Checkpoint 304500 with its Adam slots, five steps on one batch, published composition."""
     golden = np.load(os.path.join(test_data, "golden", "train_5_steps.npz"))
     with tf.Graph().as_default(), tf.Session() as session:
@@ -53,7 +52,7 @@ def test_golden_five_steps(test_data):
         assert difference < (2e-2 if key.endswith(".Adam") else 1e-4), key
 
 
-def test_a_step_gives_the_same_bits_in_whichever_order_operations_run():
+def test_a_step_gives_the_same_bits_in_whichever_order_operations_run(whole):
     """At a size, and with more threads that pick operations than there are cores, where unordered
     sums show at once.
     """
@@ -109,8 +108,7 @@ def stepping(request):
     with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
         tf.set_random_seed(1)
         recipe = Recipe(WEIGHTS, 4e-7, request.param, ema_decay=0.9)
-        with brief_network():
-            graph = build_training_graph(SMALLEST, recipe, 2)
+        graph = build_training_graph(SMALLEST, recipe, 2)
         yield session, graph
 
 
@@ -144,7 +142,7 @@ def test_a_loss_that_is_not_finite_touches_nothing(stepping, feed):
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_trainable_scopes_and_averages(brief, feed):
+def test_trainable_scopes_and_averages(feed):
     recipe = Recipe(
         {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("MMNet/final_block",), ema_decay=0.75
     )

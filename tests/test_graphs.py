@@ -31,11 +31,10 @@ def uneven(values):
     ],
 )
 def test_folded_batch_norm_is_gone_and_changes_nothing(
-    graph_of, lively_weights, lively_images, kind, bound
+    whole, whole_weights, lively_images, kind, bound
 ):
-    graph_def = graph_of(output_type="logits")
-    if kind == "uneven":
-        graph_def = inference_graph(SMALL, uneven(lively_weights.values), output_type="logits")
+    values = uneven(whole_weights.values) if kind == "uneven" else whole_weights.values
+    graph_def = inference_graph(SMALL, values, output_type="logits")
     folded = fold_batch_norm(graph_def)
     ops = [node.op for node in folded.node]
     assert not any(op.startswith("FusedBatchNorm") for op in ops)
@@ -48,8 +47,9 @@ def test_folded_batch_norm_is_gone_and_changes_nothing(
     np.testing.assert_allclose(after, before, atol=bound * np.abs(before).max())
 
 
-def test_native_dilations_leave_one_operation_each(graph_of):
-    graph_def = fold_batch_norm(graph_of(output_type="alpha"))
+def test_native_dilations_leave_one_operation_each(whole, whole_weights):
+    graph_def = inference_graph(SMALL, whole_weights.values, output_type="alpha")
+    graph_def = fold_batch_norm(graph_def)
     native = native_dilations(graph_def)
     ops = [node.op for node in native.node]
     assert not set(ops) & {"SpaceToDepth", "DepthToSpace", "Tile"}

@@ -38,7 +38,7 @@ def light(tmp_path_factory):
     return mmnet
 
 
-def test_a_photo_is_cut_out_as_with_tensorflow(light, portrait_set, tmp_path):
+def test_a_photo_is_cut_out_as_with_tensorflow(whole, light, portrait_set, tmp_path):
     from mmnet.cli import main
 
     photo, alphas = portrait_set.pairs[0].image, []

@@ -32,7 +32,7 @@ def run_terms(alphas, truths, images01, names, channels=2):
 
 
 @pytest.mark.parametrize("step", [304500, 1898000])
-def test_golden_terms(test_data, step):
+def test_golden_terms(whole, test_data, step):
     with open(os.path.join(test_data, "golden", "losses.csv")) as file:
         rows = [row for row in csv.DictReader(file) if row["checkpoint"] == str(step)]
     data_set = find_data_set(os.path.join(test_data, "soft"), "test")

@@ -60,7 +60,7 @@ def test_what_the_network_sees():
     np.testing.assert_array_equal(seen[3][0, :, 45, 0], rows)
 
 
-def test_real_portraits(test_data):
+def test_real_portraits(whole, test_data):
     """At its own size a photo scores nearly as at 800x600 in numbers.md (.0205).
 
     The way there and back is sound.

@@ -5,12 +5,14 @@ import os
 import numpy as np
 import pytest
 
+from brief import WHOLE, using
 from mmnet import checkpoint
 from mmnet.compat import tf
 from mmnet.network import Network
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
 
+pytestmark = pytest.mark.usefixtures("whole")
 VERSION_1 = tf.__version__.startswith("1.")
 
 
@@ -20,7 +22,8 @@ def network():
     graph = tf.Graph()
     with graph.as_default():
         images = tf.placeholder(tf.float32, [None, 256, 256, 3])
-        outputs = mmnet(images / 255.0, Network(), INFERENCE)
+        with using(WHOLE):
+            outputs = mmnet(images / 255.0, Network(), INFERENCE)
         variables = tf.global_variables()
     with tf.Session(graph=graph) as session:
         yield session, variables, images, outputs

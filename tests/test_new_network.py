@@ -163,7 +163,7 @@ def test_it_learns_8_bits(trained, portraits, tmp_path, capfd):
         assert (code, card["calibration"]) == (0, {"method": "quantised training"})
 
 
-def test_another_networks_checkpoint_is_refused(trained, portraits, capfd):
+def test_another_networks_checkpoint_is_refused(whole, trained, portraits, capfd):
     command = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", trained]
     assert main(command + ["--network", "mmnet"]) == 2
     out, err = capfd.readouterr()

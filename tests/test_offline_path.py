@@ -14,6 +14,7 @@ import sys
 import numpy as np
 import pytest
 
+from brief import WHOLE, using
 from conftest import ROOT, SMALL, SMALL_FLAGS
 from mmnet.data.pairs import find_data_set
 from mmnet.export.export import Form, export, pictures_to_compare
@@ -105,7 +106,8 @@ def published_models(test_data, tmp_path_factory):
         prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
         paths[step] = str(folder / ("%d.pb" % step))
         form = Form("pb", paths[step], output_type="probabilities", fold=False)
-        export(read_weights(prefix, network), [form], pictures_to_compare(None, network))
+        with using(WHOLE):
+            export(read_weights(prefix, network), [form], pictures_to_compare(None, network))
     return paths
 
 

@@ -7,9 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from brief import brief_network
 from conftest import SMALL
-from lively import write_lively
 from mmnet import checkpoint, cli
 from mmnet.compat import converts_given_ranges, tf
 from mmnet.config.resolve import resolve
@@ -71,10 +69,10 @@ def test_outputs_are_rounded_to_the_range_and_keep_zero():
     assert gradients[0] > 0 and gradients[1] > 0  # what is clipped pulls the range
 
 
-def test_measured_ranges(lively_weights):
+def test_measured_ranges(whole, whole_weights):
     images = pictures_to_compare(None, SMALL)
-    values = lively_weights.values
-    ranges = quantization.measure_ranges(lively_weights, images)
+    values = whole_weights.values
+    ranges = quantization.measure_ranges(whole_weights, images)
     assert all(quantization.is_range(name) for name in ranges) and len(ranges) == 2 * 79
     assert quantization.ranges_of(dict(values, **ranges)) == ranges
     assert not quantization.ranges_of(values)
@@ -93,7 +91,7 @@ def test_measured_ranges(lively_weights):
     name = "MMNet/final_block/pointwise_conv/quantization/"
     assert ranges[name + "lowest"] <= log_odds.min() + 1e-4
     assert ranges[name + "highest"] >= log_odds.max() - 1e-4
-    clipped = quantization.measure_ranges(lively_weights, images, "entropy")
+    clipped = quantization.measure_ranges(whole_weights, images, "entropy")
     assert clipped.keys() == ranges.keys()
     wider = [clipped[name] - ranges[name] for name in ranges if name.endswith("highest")]
     assert max(wider) <= 1e-5 and min(wider) < -0.01
@@ -138,23 +136,15 @@ def run_settings(portraits, weights, folder, **flags):
 
 
 @pytest.fixture(scope="module")
-def brief_weights(tmp_path_factory):
-    """As lively_weights, of a brief network."""
-    with brief_network():
-        return write_lively(str(tmp_path_factory.mktemp("a brief run")))
-
-
-@pytest.fixture(scope="module")
-def quantized(brief_weights, portraits, tmp_path_factory):
+def quantized(lively_weights, portraits, tmp_path_factory):
     """Folder of a run of six steps for 8 bits."""
     folder = tmp_path_factory.mktemp("a run for 8 bits")
-    with brief_network():
-        assert train(run_settings(portraits, brief_weights, folder)) == 0
+    assert train(run_settings(portraits, lively_weights, folder)) == 0
     return folder
 
 
-def test_training_for_8_bits(brief, brief_weights, portraits, quantized, tmp_path):
-    before = brief_weights.values
+def test_training_for_8_bits(lively_weights, portraits, quantized, tmp_path):
+    before = lively_weights.values
     # There is no step in the checkpoint that it began with.
     third, last = (checkpoint.read(str(quantized / ("MMNetModel-%d" % step))) for step in (3, 6))
     ranges = quantization.ranges_of(last)
@@ -172,7 +162,7 @@ def test_training_for_8_bits(brief, brief_weights, portraits, quantized, tmp_pat
     for suffix in (".index", ".data-00000-of-00001", ".json"):
         shutil.copy(str(quantized / ("MMNetModel-3" + suffix)), str(tmp_path))
     # It goes on: nothing is measured again.
-    assert train(run_settings(portraits, brief_weights, tmp_path)) == 0
+    assert train(run_settings(portraits, lively_weights, tmp_path)) == 0
     again = checkpoint.read(str(tmp_path / "MMNetModel-6"))
     for name, value in last.items():
         np.testing.assert_array_equal(again[name], value, err_msg=name)
@@ -185,7 +175,7 @@ def test_from_scratch_is_refused(portraits, tmp_path):
 
 
 @pytest.mark.parametrize("flags", [[], ["--use_ema"], ["--io", "uint8"]])
-def test_its_checkpoint_exports_to_int8(brief, quantized, tmp_path, capfd, flags):
+def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
     capfd.readouterr()
     arguments = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
     arguments += ["--precision", "int8", "--output", str(tmp_path), "--json"]
@@ -210,7 +200,7 @@ def test_its_checkpoint_exports_to_int8(brief, quantized, tmp_path, capfd, flags
 
 
 def test_ranges_of_its_own_and_calibration_do_not_go_together(
-    brief, quantized, portraits, tmp_path, capfd
+    quantized, portraits, tmp_path, capfd
 ):
     capfd.readouterr()
     arguments = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
@@ -219,7 +209,7 @@ def test_ranges_of_its_own_and_calibration_do_not_go_together(
     assert "has its own ranges: leave --calibration_dataset out" in capfd.readouterr().err
 
 
-def test_entropy_calibration(test_data, tmp_path, capfd):
+def test_entropy_calibration(whole, test_data, tmp_path, capfd):
     capfd.readouterr()
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
     arguments = ["export", "--checkpoint_path", prefix, "--format", "tflite"]

@@ -8,7 +8,6 @@ import os
 import numpy as np
 import pytest
 
-from brief import brief_network
 from mmnet import checkpoint
 from mmnet.cli import main
 from mmnet.compat import tf
@@ -36,7 +35,7 @@ def learned(portrait_set):
         for pair in portrait_set.pairs
     ]
     images, truths = (np.stack(part) for part in zip(*samples))
-    with brief_network(), tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         weights = dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0)
         graph = build_training_graph(SMALLEST, Recipe(weights, 0.0), 6)
@@ -67,8 +66,7 @@ def run(learned, portrait_set):
         for name in values:
             spoil(name, values[name])
         weights = Weights(SMALLEST, values, "MMNetModel-100", 100)
-        with brief_network():
-            checked = selfcheck(weights, portrait_set.pairs, Device(exact=True))
+        checked = selfcheck(weights, portrait_set.pairs, Device(exact=True))
         out = json.dumps(to_dict(checked))
         last = selfcheck_text(checked).splitlines()[-1]
         return json.loads(out, parse_constant=pytest.fail), last
@@ -76,7 +74,7 @@ def run(learned, portrait_set):
     return check
 
 
-def test_the_command(brief, learned, portraits, tmp_path, capfd):
+def test_the_command(learned, portraits, tmp_path, capfd):
     prefix = str(tmp_path / "MMNetModel-100")
     arguments = ["selfcheck", "--checkpoint_path", prefix, "--dataset_path", portraits, "--json"]
     for scale, expected in ((1, 0), (1e6, 1)):
@@ -168,7 +166,7 @@ def test_bad_input(capfd, portraits, write_checkpoints, tmp_path):
 
 
 @pytest.mark.parametrize("step", [304500, 1898000])
-def test_published_checkpoints(test_data, step):
+def test_published_checkpoints(whole, test_data, step):
     pairs = find_data_set(os.path.join(test_data, "soft"), "test").pairs[:8]
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
     checked = selfcheck(read_weights(prefix, Network()), pairs)

@@ -11,7 +11,6 @@ import sys
 import numpy as np
 import pytest
 
-from brief import brief_network
 from conftest import ROOT
 from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
@@ -28,7 +27,6 @@ from mmnet.training.train import train
 from mmnet.weights.values import Reading
 from tiny import one_convolution
 
-pytestmark = pytest.mark.usefixtures("brief")
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 SMALL_RUN = {
     "dataset_split_name": "test",
@@ -91,8 +89,7 @@ def signal_at(step, number):
 @pytest.fixture(scope="module")
 def unbroken(portraits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken run")
-    with brief_network():
-        assert train(settings_of(portraits, folder)) == 0
+    assert train(settings_of(portraits, folder)) == 0
     return folder
 
 
@@ -115,8 +112,6 @@ def test_killed_stopped_and_resumed_equals_unbroken(unbroken, portraits, tmp_pat
     """Killed, it loses only what came after the last save; asked to stop, nothing."""
     code = """
 import os, signal, sys, time
-sys.path.insert(0, "tests")
-from brief import brief_network
 from mmnet import cli
 from mmnet.training import train
 learning_rate = train.learning_rate
@@ -128,8 +123,7 @@ def kill_at_28(step, *rest, **more):
         os.kill(os.getpid(), signal.SIGKILL)
     return learning_rate(step, *rest, **more)
 train.learning_rate = kill_at_28
-with brief_network():
-    cli.main(sys.argv[1:])
+cli.main(sys.argv[1:])
 """
     command = [sys.executable, "-c", code, "train", "--dataset_path", portraits]
     for name, value in SMALL_RUN.items():

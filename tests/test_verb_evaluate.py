@@ -35,15 +35,12 @@ def predictor():
 def one_session(predictor, monkeypatch):
     """Every run takes its weights into the same session: opening one takes longer than scoring."""
 
-    def opened(network, device):
-        assert (network, device) == (SMALL, Device())
-        return predictor
-
     def loaded(weights, device):
-        opened(weights.network, device).load(weights)
+        assert (weights.network, device) == (SMALL, Device())
+        predictor.load(weights)
         return predictor
 
-    monkeypatch.setattr(module, "CheckpointPredictor", opened)
+    monkeypatch.setattr(module, "open_weights", loaded)
     monkeypatch.setattr(open_module, "open_weights", loaded)
 
 

@@ -115,7 +115,7 @@ def test_bad_input(lively_weights, portraits, tmp_path, capfd, arguments, said):
     assert err.count("\n") == 1 and said in err and not os.listdir(str(tmp_path))
 
 
-def test_255_of_an_int8_model_is_opaque(test_data, tmp_path, capfd):
+def test_255_of_an_int8_model_is_opaque(whole, test_data, tmp_path, capfd):
     """TFLite's 8-bit sigmoid alone ends at 255/256."""
     capfd.readouterr()
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")

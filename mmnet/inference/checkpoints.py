@@ -15,8 +15,12 @@ SEED = 0  # of untrained weights
 class CheckpointPredictor(Predictor):
     """A network in a session of its own; ``load`` gives it other weights as often as one likes."""
 
-    def __init__(self, network, device=Device()):
-        """Open it with untrained weights; ValueError for a Device that is not there."""
+    def __init__(self, network, device=Device(), weights=None):
+        """Open it with these Weights, or untrained.
+
+        Raises:
+            ValueError: a Device that is not there; weights of another network.
+        """
         need_device(device)
         graph = tf.Graph()
         with graph.as_default():
@@ -27,9 +31,12 @@ class CheckpointPredictor(Predictor):
             initializer = tf.global_variables_initializer()
         graph.finalize()
         self._session = tf.Session(graph=graph, config=session_config(device))
-        self._session.run(initializer)
         super().__init__(self._run, Card(network))
         self._weights = None
+        if weights is None:
+            self._session.run(initializer)
+        else:
+            self.load(weights)
 
     def load(self, weights):
         """Take the weights of a checkpoint, of this network.
@@ -60,6 +67,4 @@ class CheckpointPredictor(Predictor):
 
 def open_weights(weights, device=Device()):
     """A CheckpointPredictor with these Weights."""
-    predictor = CheckpointPredictor(weights.network, device)
-    predictor.load(weights)
-    return predictor
+    return CheckpointPredictor(weights.network, device, weights)

@@ -10,7 +10,7 @@ from mmnet import checkpoint
 from mmnet.data.pairs import find_data_set
 from mmnet.device import Device
 from mmnet.files import is_writable
-from mmnet.inference.checkpoints import CheckpointPredictor
+from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.photos.matte import Care, matte_of
 from mmnet.scoring.evaluate import evaluate
@@ -63,10 +63,10 @@ def score_all(settings, data_set):
                 path = record_path(output, data_set, settings.target_eval_shape, prefix)
                 result = read_scores(path, prefix, identity)
             if result is None:
-                predictor = predictor or CheckpointPredictor(
-                    weights.network, Device(settings.device)
-                )
-                predictor.load(weights)
+                if predictor is None:
+                    predictor = open_weights(weights, Device(settings.device))
+                else:
+                    predictor.load(weights)
                 result = score(settings, data_set, predictor, output)
         except FileNotFoundError:
             if os.path.exists(prefix + ".index"):
