@@ -1,3 +1,4 @@
+import contextlib
 import os
 import shutil
 from functools import lru_cache
@@ -123,6 +124,24 @@ def run_folder(lively_weights, tmp_path_factory):
         shutil.copy(path, str(folder))
     (folder / "config.yaml").write_text("network: mmnet\nwidth_multiplier: 0.25\nsize: 64\n")
     return str(folder)
+
+
+@contextlib.contextmanager
+def unoptimized_training():
+    """Train without TensorFlow's optimizers of the graph, which take longer than a few steps."""
+    from mmnet.device import Device, session_config
+    from mmnet.training import train
+
+    with pytest.MonkeyPatch.context() as patch:
+        config = session_config(Device(exact=True))
+        patch.setattr(train, "training_session_config", lambda device: config)
+        yield
+
+
+@pytest.fixture
+def unoptimized():
+    with unoptimized_training():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ UNOPTIMIZED = session_config(Device(exact=True))
 def test_golden_five_steps(whole, test_data):
     """Checkpoint 304500 with its Adam slots, five steps on one batch, published composition."""
     golden = np.load(os.path.join(test_data, "golden", "train_5_steps.npz"))
-    with tf.Graph().as_default(), tf.Session() as session:
+    with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
         recipe = Recipe(WEIGHTS, 4e-7, composition_range=255.0)
         graph = build_training_graph(Network(), recipe, 4)
         values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-304500"))

@@ -7,10 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from conftest import SMALL
+from conftest import SMALL, unoptimized_training
 from mmnet import checkpoint, cli
 from mmnet.compat import converts_given_ranges, tf
 from mmnet.config.resolve import resolve
+from mmnet.device import Device, session_config
 from mmnet.export.export import pictures_to_compare
 from mmnet.inference.open import open_predictor
 from mmnet.networks import quantization
@@ -69,14 +70,15 @@ def test_outputs_are_rounded_to_the_range_and_keep_zero():
     assert gradients[0] > 0 and gradients[1] > 0  # what is clipped pulls the range
 
 
-def test_measured_ranges(whole, whole_weights):
+def test_measured_ranges(lively_weights):
     images = pictures_to_compare(None, SMALL)
-    values = whole_weights.values
-    ranges = quantization.measure_ranges(whole_weights, images)
+    values = lively_weights.values
+    ranges = quantization.measure_ranges(lively_weights, images)
     assert all(quantization.is_range(name) for name in ranges) and len(ranges) == 2 * 79
     assert quantization.ranges_of(dict(values, **ranges)) == ranges
     assert not quantization.ranges_of(values)
-    with tf.Graph().as_default(), tf.Session() as session:
+    exact = session_config(Device(exact=True))
+    with tf.Graph().as_default(), tf.Session(config=exact) as session:
         x = tf.placeholder(tf.float32, images.shape)
         outputs = mmnet(x / 255, SMALL, INFERENCE)
         checkpoint.restore(session, values, tf.global_variables())
@@ -91,7 +93,7 @@ def test_measured_ranges(whole, whole_weights):
     name = "MMNet/final_block/pointwise_conv/quantization/"
     assert ranges[name + "lowest"] <= log_odds.min() + 1e-4
     assert ranges[name + "highest"] >= log_odds.max() - 1e-4
-    clipped = quantization.measure_ranges(whole_weights, images, "entropy")
+    clipped = quantization.measure_ranges(lively_weights, images, "entropy")
     assert clipped.keys() == ranges.keys()
     wider = [clipped[name] - ranges[name] for name in ranges if name.endswith("highest")]
     assert max(wider) <= 1e-5 and min(wider) < -0.01
@@ -139,11 +141,12 @@ def run_settings(portraits, weights, folder, **flags):
 def quantized(lively_weights, portraits, tmp_path_factory):
     """Folder of a run of six steps for 8 bits."""
     folder = tmp_path_factory.mktemp("a run for 8 bits")
-    assert train(run_settings(portraits, lively_weights, folder)) == 0
+    with unoptimized_training():
+        assert train(run_settings(portraits, lively_weights, folder)) == 0
     return folder
 
 
-def test_training_for_8_bits(lively_weights, portraits, quantized, tmp_path):
+def test_training_for_8_bits(unoptimized, lively_weights, portraits, quantized, tmp_path):
     before = lively_weights.values
     # There is no step in the checkpoint that it began with.
     third, last = (checkpoint.read(str(quantized / ("MMNetModel-%d" % step))) for step in (3, 6))

@@ -16,7 +16,6 @@ from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
 from mmnet.compat import tf
 from mmnet.config.resolve import read_preset, resolve
-from mmnet.device import Device, session_config
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, network_of_checkpoint
 from mmnet.network import Network
@@ -91,14 +90,6 @@ def unbroken(portraits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken run")
     assert train(settings_of(portraits, folder)) == 0
     return folder
-
-
-@pytest.fixture
-def unoptimized(monkeypatch):
-    """Few steps take less time than TensorFlow's optimizers of the graph."""
-    monkeypatch.setattr(
-        train_module, "training_session_config", lambda device: session_config(Device(exact=True))
-    )
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 
 from mmnet import checkpoint
 from mmnet.compat import tf
+from mmnet.device import Device, session_config
 from mmnet.networks.build import build
 from mmnet.networks.layers import INFERENCE
 from mmnet.progress import progress
@@ -88,7 +89,8 @@ def measure_ranges(weights, images, method="minmax"):
         outputs[tf.get_variable_scope().name] = x
         return x
 
-    with tf.Graph().as_default(), tf.Session() as session:
+    exact = session_config(Device(exact=True))
+    with tf.Graph().as_default(), tf.Session(config=exact) as session:
         x = tf.placeholder(tf.float32, (1,) + images.shape[1:])
         build(weights.network, x, INFERENCE._replace(output=record, one_logit=True))
         checkpoint.restore(session, weights.values, tf.global_variables())
