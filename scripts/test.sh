@@ -6,4 +6,4 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 sh "$root/scripts/setup.sh"
 cd "$root"
 # Two files at a time, each with what it shares among its tests; MMNET_TEST_WORKERS=0 is one process.
-exec .venv/bin/python -m pytest -q -rs -p no:cacheprovider -n "${MMNET_TEST_WORKERS:-2}" --dist loadfile tests "$@"
+exec .venv/bin/python -m pytest -q -rs -p no:cacheprovider -n "${MMNET_TEST_WORKERS:-2}" --dist loadgroup tests "$@"

@@ -14,13 +14,13 @@ WHOLE = (mmnet.ENCODER, mmnet.REFINEMENT)
 BRIEF = (
     (
         Block(16, 16, 2, (1, 2)),
-        Block(16, 24, 1, (1, 2)),
         Block(16, 24, 1, (1,)),
         Block(16, 24, 1, (1,)),
-        Block(32, 40, 2, (1, 2)),
+        Block(16, 24, 1, (1,)),
+        Block(32, 40, 2, (1,)),
         Block(80, 80, 2, (1,), relu6),
     ),
-    Block(40, 40, 1, (1, 2)),
+    Block(40, 40, 1, (1,)),
 )
 
 

@@ -1,4 +1,3 @@
-import contextlib
 import os
 import shutil
 from functools import lru_cache
@@ -6,10 +5,15 @@ from functools import lru_cache
 import pytest
 
 from mmnet.checkpoint_files import files_of
+from mmnet.device import Device
 from mmnet.network import Network
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
+
+# Sessions run graphs as they are, unless a test says Device(exact=False): TensorFlow's optimizers
+# of a graph take longer than what small networks compute.
+Device.__new__.__defaults__ = tuple(Device()._replace(exact=True))
 
 SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a moment
 SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
@@ -126,24 +130,6 @@ def run_folder(lively_weights, tmp_path_factory):
     return str(folder)
 
 
-@contextlib.contextmanager
-def unoptimized_training():
-    """Train without TensorFlow's optimizers of the graph, which take longer than a few steps."""
-    from mmnet.device import Device, session_config
-    from mmnet.training import train
-
-    with pytest.MonkeyPatch.context() as patch:
-        config = session_config(Device(exact=True))
-        patch.setattr(train, "training_session_config", lambda device: config)
-        yield
-
-
-@pytest.fixture
-def unoptimized():
-    with unoptimized_training():
-        yield
-
-
 @pytest.fixture(scope="session")
 def lively_images():
     """Four made-up portraits as SMALL takes them: float32 [4,64,64,3] 0..255."""
@@ -188,6 +174,17 @@ def delivered(lively_weights, tmp_path_factory):
     from lively import Delivered
 
     return Delivered(lively_weights, str(tmp_path_factory.mktemp("some models")))
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """With several processes, one runs all files that use ``delivered``, so that each of its models
+    is made once.
+    """
+    using = {item.module for item in items if "delivered" in item.fixturenames}
+    for item in items:
+        name = "delivered" if item.module in using else item.module.__name__
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_terminal_summary(terminalreporter):

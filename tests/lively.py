@@ -12,7 +12,7 @@ import pytest
 from conftest import SMALL
 from mmnet import checkpoint
 from mmnet.compat import tf
-from mmnet.device import Device, session_config
+from mmnet.device import session_config
 from mmnet.export.calibration import Calibration
 from mmnet.export.export import Form, export, pictures_to_compare
 from mmnet.networks.build import build
@@ -43,7 +43,7 @@ def write_lively(folder):
 def lively_values():
     """Random weights with moving statistics that fit them: name -> array."""
     random, images = np.random.RandomState(0), pictures_to_compare(None, SMALL)
-    with tf.Graph().as_default(), tf.Session(config=session_config(Device(exact=True))) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         build(SMALL, tf.constant(images), TRAINING)
         variables, statistics = tf.global_variables(), tf.get_collection(BATCH_STATISTICS)
         values = {}

@@ -13,8 +13,10 @@ from mmnet.compat import tf
 from mmnet.config.resolve import resolve
 from mmnet.device import Device, loss_scaling, need_device, session_config, training_session_config
 from mmnet.network import Network
+from mmnet.networks.build import NETWORKS
 from mmnet.training import train as train_module
 from mmnet.training.graph import Recipe, build_training_graph
+from tiny import one_convolution
 
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 RECIPE = Recipe(dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0), 4e-7)
@@ -96,7 +98,8 @@ def test_threads_and_exact_sessions():
     config = session_config(Device(threads=3, exact=True))
     assert (config.intra_op_parallelism_threads, config.inter_op_parallelism_threads) == (3, 3)
     assert config.graph_options.rewrite_options.disable_meta_optimizer
-    assert not session_config().graph_options.rewrite_options.disable_meta_optimizer
+    optimizing = session_config(Device(exact=False))
+    assert not optimizing.graph_options.rewrite_options.disable_meta_optimizer
 
 
 @pytest.mark.parametrize("build", [session_config, training_session_config])
@@ -122,8 +125,7 @@ def test_steps_with_loss_scaling(npu):
     images, truths = random.uniform(0, 255, (2, 32, 32, 3)), random.rand(2, 32, 32)
     ends, start = [], None
     for wrap in (None, loss_scaling(Device("npu"))):
-        config = session_config(Device(exact=True))  # starts sooner
-        with tf.Graph().as_default(), tf.Session(config=config) as session:
+        with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
             tf.set_random_seed(1)
             graph = build_training_graph(SMALLEST, RECIPE, 2, wrap)
             session.run(graph.initializer)
@@ -171,11 +173,12 @@ def test_train_passes_the_device_on(npu, portraits, tmp_path, monkeypatch):
 
     def configured(*given):
         asked.append(given)
-        return session_config(Device(exact=True))
+        return session_config()
 
     monkeypatch.setattr(train_module, "training_session_config", configured)
+    monkeypatch.setitem(NETWORKS, "tiny", one_convolution)
     flags = dict(SMALL_RUN, dataset_path=[portraits], train_dir=str(tmp_path))
-    flags.update(device="npu", precision_mode="allow_fp32_to_fp16")
+    flags.update(device="npu", precision_mode="allow_fp32_to_fp16", network="tiny")
     assert train_module.train(resolve("train", flags)) == 0
     assert asked == [(Device("npu", "allow_fp32_to_fp16"),)] and len(npu.optimizers) == 1
     assert checkpoint.read(str(tmp_path / "MMNetModel-2"))["loss_scale"] == 8

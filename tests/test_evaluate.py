@@ -11,6 +11,7 @@ from brief import WHOLE, using
 from mmnet.data import images as images_module
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, find_data_set, read_pair
+from mmnet.device import Device
 from mmnet.inference.card import Card
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.predictor import Predictor
@@ -157,7 +158,7 @@ def test_a_predictor_refuses_pictures_of_another_shape():
 @pytest.fixture(scope="module")
 def predictor():
     with using(WHOLE):
-        return CheckpointPredictor(Network())
+        return CheckpointPredictor(Network(), Device(exact=False))
 
 
 @pytest.mark.parametrize("step", [304500, 1898000])

@@ -12,14 +12,12 @@ from mmnet.training.graph import OPTIMIZERS, Recipe, build_training_graph
 VERSION_1 = tf.__version__.startswith("1.")
 WEIGHTS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy", "auxiliary"), 1.0)
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
-# TensorFlow's own graph optimizers take longer than the few steps of most tests here.
-UNOPTIMIZED = session_config(Device(exact=True))
 
 
 def test_golden_five_steps(whole, test_data):
     """Checkpoint 304500 with its Adam slots, five steps on one batch, published composition."""
     golden = np.load(os.path.join(test_data, "golden", "train_5_steps.npz"))
-    with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         recipe = Recipe(WEIGHTS, 4e-7, composition_range=255.0)
         graph = build_training_graph(Network(), recipe, 4)
         values = checkpoint.read(os.path.join(test_data, "checkpoints", "MMNetModel-304500"))
@@ -58,7 +56,7 @@ def test_a_step_gives_the_same_bits_in_whichever_order_operations_run(whole):
     """
     random = np.random.RandomState(0)
     images, truths = random.randint(0, 256, (16, 128, 128, 3)), random.rand(16, 128, 128) > 0.5
-    config = training_session_config()
+    config = training_session_config(Device(exact=False))
     config.inter_op_parallelism_threads, config.intra_op_parallelism_threads = 4, 1
     with tf.Graph().as_default(), tf.Session(config=config) as session:
         network = Network(width_multiplier=0.5, shape=(128, 128))
@@ -105,7 +103,7 @@ def values_of(session, graph):
 @pytest.fixture(scope="module", params=sorted(OPTIMIZERS))
 def stepping(request):
     """(session, graph) of each optimizer, with moving averages of the weights."""
-    with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         tf.set_random_seed(1)
         recipe = Recipe(WEIGHTS, 4e-7, request.param, ema_decay=0.9)
         graph = build_training_graph(SMALLEST, recipe, 2)
@@ -146,7 +144,7 @@ def test_trainable_scopes_and_averages(feed):
     recipe = Recipe(
         {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("MMNet/final_block",), ema_decay=0.75
     )
-    with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = build_training_graph(SMALLEST, recipe, 2)
         session.run(graph.initializer)
         before = values_of(session, graph)

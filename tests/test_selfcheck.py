@@ -13,7 +13,7 @@ from mmnet.cli import main
 from mmnet.compat import tf
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import find_data_set, read_pair
-from mmnet.device import Device, session_config
+from mmnet.device import session_config
 from mmnet.network import Network
 from mmnet.networks.layers import BATCH_STATISTICS
 from mmnet.training.graph import Recipe, build_training_graph
@@ -21,7 +21,6 @@ from mmnet.verbs.selfcheck import LARGEST_EXCESS, LARGEST_RATIO, selfcheck, self
 from mmnet.weights.values import Weights, read_weights
 
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
-UNOPTIMIZED = session_config(Device(exact=True))  # starts sooner
 FLAGS = ["--size", "32", "--width_multiplier", "0.25", "--batch_size", "6"]
 
 
@@ -36,7 +35,7 @@ def learned(portrait_set):
         for pair in portrait_set.pairs
     ]
     images, truths = (np.stack(part) for part in zip(*samples))
-    with tf.Graph().as_default(), tf.Session(config=UNOPTIMIZED) as session:
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         tf.set_random_seed(1)
         weights = dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0)
         graph = build_training_graph(SMALLEST, Recipe(weights, 0.0), 6)
@@ -67,7 +66,7 @@ def run(learned, portrait_set):
         for name in values:
             spoil(name, values[name])
         weights = Weights(SMALLEST, values, "MMNetModel-100", 100)
-        checked = selfcheck(weights, portrait_set.pairs, Device(exact=True))
+        checked = selfcheck(weights, portrait_set.pairs)
         out = json.dumps(to_dict(checked))
         last = selfcheck_text(checked).splitlines()[-1]
         return json.loads(out, parse_constant=pytest.fail), last

@@ -16,6 +16,7 @@ from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
 from mmnet.compat import tf
 from mmnet.config.resolve import read_preset, resolve
+from mmnet.device import Device, training_session_config
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, network_of_checkpoint
 from mmnet.network import Network
@@ -85,10 +86,20 @@ def signal_at(step, number):
         train_module.learning_rate = learning_rate
 
 
+@contextlib.contextmanager
+def optimizing_graphs():
+    """Sessions as a user's training has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        config = training_session_config(Device(exact=False))
+        patch.setattr(train_module, "training_session_config", lambda device: config)
+        yield
+
+
 @pytest.fixture(scope="module")
 def unbroken(portraits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unbroken run")
-    assert train(settings_of(portraits, folder)) == 0
+    with optimizing_graphs():
+        assert train(settings_of(portraits, folder)) == 0
     return folder
 
 
@@ -125,10 +136,11 @@ cli.main(sys.argv[1:])
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert steps_in(tmp_path)[-1] == 20
 
-    with signal_at(33, signal.SIGTERM):
+    with signal_at(33, signal.SIGTERM), optimizing_graphs():
         assert train(settings_of(portraits, tmp_path)) == 143
     assert steps_in(tmp_path)[-1] == 33
-    assert train(settings_of(portraits, tmp_path)) == 0
+    with optimizing_graphs():
+        assert train(settings_of(portraits, tmp_path)) == 0
     assert steps_in(tmp_path)[-1] == 40
     assert losses_of(tmp_path) == losses_of(unbroken) and len(losses_of(unbroken)) == 40
     ours, theirs = (
@@ -213,7 +225,7 @@ def test_moving_averages(unbroken):
     assert np.abs(alphas[0] - alphas[1]).max() > 1e-4
 
 
-def test_warm_start(unbroken, portraits, tmp_path, caplog, unoptimized):
+def test_warm_start(unbroken, portraits, tmp_path, caplog):
     caplog.set_level("INFO")
     settings = settings_of(
         portraits,
@@ -248,7 +260,7 @@ def test_a_warm_start_takes_the_network_of_its_checkpoint(portraits, tmp_path, t
     assert (saved["network"], saved["shape"], "size" in saved) == ("tiny", [64, 96], False)
 
 
-def test_what_does_not_fit_is_said(unbroken, portraits, tmp_path, unoptimized):
+def test_what_does_not_fit_is_said(unbroken, portraits, tmp_path):
     with pytest.raises(ValueError, match="does not fit .*another shape.*--ignore_missing_vars"):
         flags = {"checkpoint_path": str(unbroken), "width_multiplier": "0.5"}
         train(settings_of(portraits, tmp_path, **flags))
@@ -272,7 +284,7 @@ def test_a_run_that_is_done_ends_at_once(unbroken, portraits, caplog, monkeypatc
 
 
 def test_a_loss_that_is_not_finite_stops_with_names_and_the_state_before(
-    portraits, tmp_path, monkeypatch, unoptimized
+    portraits, tmp_path, monkeypatch
 ):
     batches = train_module.batches
 

@@ -115,9 +115,15 @@ def test_bad_input(lively_weights, portraits, tmp_path, capfd, arguments, said):
     assert err.count("\n") == 1 and said in err and not os.listdir(str(tmp_path))
 
 
-def test_255_of_an_int8_model_is_opaque(delivered):
+def test_255_of_an_int8_model_is_opaque(whole, test_data, tmp_path, capfd):
     """TFLite's 8-bit sigmoid alone ends at 255/256."""
-    interpreter = open_tflite(delivered.path("uint8.tflite")).run.args[0]
+    capfd.readouterr()
+    prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
+    arguments = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
+    arguments += ["--precision", "int8", "--io", "uint8", "--output", str(tmp_path)]
+    arguments += ["--calibration_dataset", os.path.join(test_data, "portraits")]
+    assert cli.main(arguments + ["--calibration_pictures", "5", "--size", "64"]) == 0
+    interpreter = open_tflite(str(tmp_path / "mmnet_int8.tflite")).run.args[0]
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert taken["dtype"] == given["dtype"] == np.uint8
     (scale_in, zero_in), (scale, zero) = taken["quantization"], given["quantization"]
