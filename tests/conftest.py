@@ -11,6 +11,9 @@ from mmnet.network import Network
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
 
+# Two processes on two cores, or two suites: each computes with one thread.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 # Sessions run graphs as they are, unless a test says Device(exact=False): TensorFlow's optimizers
 # of a graph take longer than what small networks compute.
 Device.__new__.__defaults__ = tuple(Device()._replace(exact=True))

@@ -122,7 +122,7 @@ def test_255_of_an_int8_model_is_opaque(whole, test_data, tmp_path, capfd):
     arguments = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
     arguments += ["--precision", "int8", "--io", "uint8", "--output", str(tmp_path)]
     arguments += ["--calibration_dataset", os.path.join(test_data, "portraits")]
-    assert cli.main(arguments + ["--calibration_pictures", "5", "--size", "64"]) == 0
+    assert cli.main(arguments + ["--calibration_pictures", "5"]) == 0
     interpreter = open_tflite(str(tmp_path / "mmnet_int8.tflite")).run.args[0]
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
     assert taken["dtype"] == given["dtype"] == np.uint8
