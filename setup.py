@@ -58,6 +58,7 @@ setup(
             "pytest-xdist>=3",
             "hypothesis>=6,<7",
             "matplotlib>=3.5,<4",  # the figures
+            "pillow-heif>=0.10",  # tests of the extra "heif"
             'ruff==0.17.6; python_version >= "3.10"',
         ],
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF

@@ -103,6 +103,36 @@ def test_cut_off_files_are_found(extension):
             images.decode_image(data[: int(len(data) * share)], "it")
 
 
+@pytest.mark.parametrize("extension", [".heic", ".avif"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_heic_and_avif(tmp_path, extension, turned):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    from PIL import Image
+
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:32], picture[32:, :48] = (200, 60, 30), (20, 90, 220)
+    path, more = str(tmp_path / ("photo" + extension)), {}
+    if turned:  # to the left, and said so
+        exif = Image.Exif()
+        exif[0x112] = 6
+        more["exif"] = exif.tobytes()
+    pillow_heif.register_heif_opener()
+    if hasattr(pillow_heif, "register_avif_opener"):
+        pillow_heif.register_avif_opener()
+    try:
+        Image.fromarray(np.rot90(picture) if turned else picture).save(path, quality=95, **more)
+    except (KeyError, ValueError, OSError, RuntimeError) as error:  # no encoder in this build
+        pytest.skip("this Pillow writes no %s (%s)" % (extension, error))
+    read = images.read_image(path)
+    assert read.shape == (64, 96, 3) and np.abs(read.astype(int) - picture).mean() < 4
+    with open(path, "rb") as file:
+        data = file.read()
+    for damaged in (data[: len(data) // 2], data[:100] + bytes(len(data) - 100)):
+        with pytest.raises(ValueError, match="it.* is damaged or cut off") as error:
+            images.decode_image(damaged, "it" + extension)
+        assert "\n" not in str(error.value)
+
+
 def test_what_is_no_picture(tmp_path):
     text = tmp_path / "text.jpg"
     text.write_text("no picture")

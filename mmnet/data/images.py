@@ -170,10 +170,10 @@ def _mix(low, high, weight):
 
 
 def _decode_heif(data, source):
-    """HEIC and AVIF, whose orientation is a part of the format: uint8 [H,W,3]."""
+    """HEIC and AVIF, turned as they are meant to be seen: uint8 [H,W,3]."""
     try:
         import pillow_heif
-        from PIL import Image
+        from PIL import Image, ImageOps
     except ImportError:
         raise ValueError(
             "%s is a HEIC or AVIF picture, which takes pillow-heif: pip install 'mmnet[heif]'"
@@ -183,9 +183,11 @@ def _decode_heif(data, source):
     if hasattr(pillow_heif, "register_avif_opener"):  # newer ones leave AVIF to Pillow
         pillow_heif.register_avif_opener()
     try:
-        return np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+        # libheif turns the picture itself and then says so; Pillow's AVIF does not.
+        return np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
     except Exception as error:  # of Pillow and libheif, each its own class
-        raise ValueError("%s is damaged or cut off (%s)" % (source, error)) from None
+        reason = " ".join(str(error).split())  # some have lines
+        raise ValueError("%s is damaged or cut off (%s)" % (source, reason)) from None
 
 
 def _decode(data, source, flags):

@@ -15,7 +15,7 @@ import numpy as np
 from mmnet import checkpoint, checkpoint_files
 from mmnet.config.resolve import RUN_FILE
 from mmnet.events import close_events, open_events, strip, write_events
-from mmnet.files import read_bytes, read_text, write_bytes, write_json, write_text
+from mmnet.files import read_bytes, read_text, remove_abandoned, write_bytes, write_json, write_text
 from mmnet.network import shape_text
 from mmnet.records import read_record
 from mmnet.scoring.report import HIGHER_IS_BETTER, Result, from_csv, published, tag, to_csv
@@ -91,6 +91,7 @@ def write_records(result, evaluation, data_set, output, identity, copy=None):
     scalars = {name: value for name, value in published(result, split).items() if "/" in name}
     path = record_path(output, data_set, result.shapes["target"], result.source)
     os.makedirs(os.path.dirname(path), exist_ok=True)
+    remove_abandoned(os.path.dirname(path))
     scalars["inference_time_ms/%s" % split] = evaluation.predict_ms
     pictures = {
         "example/%s/%d" % (split, index): strip(example.image, example.truth, example.alpha)
@@ -131,6 +132,7 @@ def keep_best(folder, score, copy, higher_is_better):
         name = name if better else os.path.basename(best.checkpoint)
     if better:
         os.makedirs(folder, exist_ok=True)
+        remove_abandoned(folder)
         run = os.path.join(os.path.dirname(copy), RUN_FILE)
         for path in [run] + checkpoint_files.files_of(copy):
             if os.path.exists(path):
