@@ -52,6 +52,16 @@ def read_json(path):
     return value
 
 
+@contextlib.contextmanager
+def naming(path):
+    """An OSError from inside says which file it is about: that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
+
+
 def write_bytes(path, data):
     """Write ``data`` under a temporary name beside ``path``, then rename it into place.
 
@@ -65,7 +75,7 @@ def write_bytes(path, data):
     folder = os.path.dirname(path)
     descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with naming(path), os.fdopen(descriptor, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)

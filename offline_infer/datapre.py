@@ -29,6 +29,7 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
 from mmnet.data.pairs import Check, find_data_set  # noqa: E402
 from mmnet.files import (  # noqa: E402
+    naming,
     need_writable,
     remove_abandoned,
     replace_folder,
@@ -136,11 +137,11 @@ def write_pictures(data_set, folder, form):
             return None
         image, mask = read
         data = to_input(image, form).tobytes()
-        with open(os.path.join(folder, "images", stem + ".bin"), "wb") as file:
-            file.write(data)
         resized_mask = resize_bilinear(mask, form.shape, align_corners=True)
-        with open(os.path.join(folder, "masks", stem + ".bin"), "wb") as file:
-            file.write(resized_mask.astype("<f4").tobytes())
+        for kind, values in (("images", data), ("masks", resized_mask.astype("<f4").tobytes())):
+            path = os.path.join(folder, kind, stem + ".bin")
+            with naming(path), open(path, "wb") as file:
+                file.write(values)
         return {
             "stem": stem,
             "image": os.path.basename(pair.image),

@@ -132,3 +132,9 @@ def test_what_a_killed_writer_left_goes_when_it_is_old(tmp_path):
     os.utime(str(tmp_path / ".building-b" / "new" / "images"))  # a file was just put there
     files.remove_abandoned(str(tmp_path))
     assert sorted(os.listdir(str(tmp_path))) == [".building-b", ".saving-c", "result"]
+
+
+def test_a_full_disk_says_which_file():
+    full = pytest.raises(OSError, match="No space left on device: 'a/b.png'")
+    with full, files.naming("a/b.png"), open("/dev/full", "wb") as file:
+        file.write(b"0")
