@@ -44,7 +44,9 @@ def read(prefix):
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of these as Python's own.
-        reason = str(error).splitlines()[0]
+        # The line before that of the operation, behind the path of a temporary file.
+        line = str(error).partition("\n\t [[")[0].splitlines()[-1]
+        reason = line.rpartition("; ")[2]
         raise ValueError(
             "checkpoint %s is damaged or not complete (%s)" % (prefix, reason)
         ) from None
@@ -123,7 +125,9 @@ def write(prefix, values, files=None):
         for path in files_of(inside):
             os.replace(path, os.path.join(folder, os.path.basename(path)))
     except tf.errors.OpError as error:
-        reason = str(error).splitlines()[0]
+        # The line before that of the operation, behind the path of a temporary file.
+        line = str(error).partition("\n\t [[")[0].splitlines()[-1]
+        reason = line.rpartition("; ")[2]
         raise OSError("checkpoint %s cannot be written: %s" % (prefix, reason)) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)

@@ -1,10 +1,15 @@
 """Write scalars, pictures and texts as TensorBoard events, with the tensorboard package."""
 
-import contextlib
+import itertools
+import os
+import socket
 import time
+from typing import NamedTuple
 
 import cv2
 import numpy as np
+
+from mmnet.files import naming
 
 try:
     from tensorboard.compat.proto.event_pb2 import Event
@@ -12,48 +17,49 @@ try:
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
     from tensorboard.compat.proto.types_pb2 import DT_STRING
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from tensorboard.summary.writer.record_writer import RecordWriter
 except ImportError:  # the light installation, which cuts out and scores but keeps no events
-    EventFileWriter = None
+    RecordWriter = None
+
+_numbers = itertools.count()  # of the files that this process writes
 
 
-@contextlib.contextmanager
-def _os_errors():
-    """Turn what TensorBoard's file system raises, TensorFlow's errors among it, into OSError."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        if not type(error).__module__.startswith(("tensorflow", "tensorboard")):
-            raise
-        raise OSError("TensorBoard events cannot be written: %s" % error) from None
+class EventsFile(NamedTuple):
+    """An events file that is being written."""
+
+    path: str
+    records: "RecordWriter"
 
 
-@_os_errors()
 def open_events(folder):
-    """Give a writer of a new events file in ``folder``. The caller gives it to close_events.
+    """An EventsFile, new, in ``folder``. The caller gives it to close_events.
+
+    It is written at once: EventFileWriter's thread prints a traceback where a disk is full.
 
     Raises:
         ValueError: tensorboard is not installed. OSError: the folder cannot be written.
     """
-    if EventFileWriter is None:
+    if RecordWriter is None:
         raise ValueError("scores are kept with TensorBoard events: pip install tensorboard")
-    return EventFileWriter(folder)
+    os.makedirs(folder, exist_ok=True)
+    parts = (time.time(), socket.gethostname(), os.getpid(), next(_numbers))
+    path = os.path.join(folder, "events.out.tfevents.%010d.%s.%d.%d" % parts)
+    events = EventsFile(path, RecordWriter(open(path, "xb")))  # noqa: SIM115 (close_events)
+    _append(events, Event(wall_time=time.time(), file_version="brain.Event:2"))
+    return events
 
 
-@_os_errors()
-def close_events(writer):
-    """Write what is left and close the file; OSError where that cannot be."""
-    writer.close()
+def close_events(events):
+    """Close the file; OSError where that cannot be."""
+    with naming(events.path):
+        events.records.close()
 
 
-@_os_errors()
-def write_events(writer, step, scalars, pictures=None, texts=None):
-    """Append the values of one step.
+def write_events(events, step, scalars, pictures=None, texts=None):
+    """Append the values of one step; OSError where they cannot be written.
 
     Args:
-        writer: from open_events.
+        events: EventsFile.
         step: global step; None is written as 0.
         scalars: tag -> number.
         pictures: tag -> uint8 [H,W,3] RGB.
@@ -74,8 +80,13 @@ def write_events(writer, step, scalars, pictures=None, texts=None):
         )
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         values.append(Summary.Value(tag=tag, metadata=metadata, tensor=tensor))
-    writer.add_event(Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values)))
-    writer.flush()
+    _append(events, Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values)))
+
+
+def _append(events, event):
+    with naming(events.path):
+        events.records.write(event.SerializeToString())
+        events.records.flush()
 
 
 def strip(image, truth, alpha):

@@ -1,4 +1,5 @@
 import os
+import resource
 import shutil
 
 import numpy as np
@@ -129,3 +130,14 @@ def test_restore_reaches_variables_that_start_from_others():
         session.run(tf.global_variables_initializer())
         checkpoint.restore(session, {"copy": np.array([5, 6], np.float32)}, [copy])
         assert session.run(copy).tolist() == [5, 6]
+
+
+def test_what_cannot_be_written_says_why(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="MMNetModel-1 cannot be written: File too large$"):
+            checkpoint.write(str(tmp_path / "MMNetModel-1"), {"x": np.zeros(100000, np.float32)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not os.listdir(str(tmp_path))
