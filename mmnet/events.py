@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 import time
+from io import BufferedWriter
 from typing import NamedTuple
 
 import cv2
@@ -28,6 +29,7 @@ class EventsFile(NamedTuple):
     """An events file that is being written."""
 
     path: str
+    file: BufferedWriter
     records: "RecordWriter"
 
 
@@ -44,7 +46,8 @@ def open_events(folder):
     os.makedirs(folder, exist_ok=True)
     parts = (time.time(), socket.gethostname(), os.getpid(), next(_numbers))
     path = os.path.join(folder, "events.out.tfevents.%010d.%s.%d.%d" % parts)
-    events = EventsFile(path, RecordWriter(open(path, "xb")))  # noqa: SIM115 (close_events)
+    file = open(path, "xb")  # noqa: SIM115 (close_events)
+    events = EventsFile(path, file, RecordWriter(file))
     _append(events, Event(wall_time=time.time(), file_version="brain.Event:2"))
     return events
 
@@ -84,9 +87,13 @@ def write_events(events, step, scalars, pictures=None, texts=None):
 
 
 def _append(events, event):
-    with naming(events.path):
-        events.records.write(event.SerializeToString())
-        events.records.flush()
+    try:
+        with naming(events.path):
+            events.records.write(event.SerializeToString())
+            events.records.flush()
+    except OSError:
+        events.file.raw.close()  # else Python tries again when it forgets the file
+        raise
 
 
 def strip(image, truth, alpha):
