@@ -44,9 +44,7 @@ def read(prefix):
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of these as Python's own.
-        # The line before that of the operation, behind the path of a temporary file.
-        line = str(error).partition("\n\t [[")[0].splitlines()[-1]
-        reason = line.rpartition("; ")[2]
+        reason = str(error).splitlines()[0]
         raise ValueError(
             "checkpoint %s is damaged or not complete (%s)" % (prefix, reason)
         ) from None

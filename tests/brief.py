@@ -24,17 +24,17 @@ BRIEF = (
 )
 
 
-def use(module, blocks):
-    """Let the module of the network build it of these blocks: WHOLE or BRIEF."""
-    module.ENCODER, module.REFINEMENT = blocks
+def use(blocks):
+    """Build the network "mmnet" of WHOLE or of BRIEF from now on."""
+    mmnet.ENCODER, mmnet.REFINEMENT = blocks
 
 
 @contextlib.contextmanager
 def using(blocks):
     """Build the network "mmnet" of WHOLE or of BRIEF meanwhile."""
     before = mmnet.ENCODER, mmnet.REFINEMENT
-    use(mmnet, blocks)
+    use(blocks)
     try:
         yield
     finally:
-        use(mmnet, before)
+        use(before)

@@ -26,7 +26,7 @@ class Finder(importlib.abc.MetaPathFinder):
             sys.path.append(TESTS)
             import brief
 
-            brief.use(module, brief.BRIEF)
+            brief.use(brief.BRIEF)
 
         spec.loader.exec_module = load_and_shorten
         return spec
