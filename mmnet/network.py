@@ -3,8 +3,14 @@
 from typing import NamedTuple, Optional, Tuple
 
 STRIDE = 32  # the sides of every network's input are multiples of it
-# Network -> the scope of the convolution, with biases, that gives its logits.
-CLASSIFIERS = {"mmnet": "MMNet/final_block/pointwise_conv"}
+# name -> the scope of the convolution, with biases, that gives its logits.
+CLASSIFIERS = {
+    "mmnet": "MMNet/final_block/pointwise_conv",
+    "deeplab": "DeepLab/logits",
+    "deeplab_os8": "DeepLab/logits",
+    "modnet": "MODNet/f_branch/conv_f_1",
+    "modnet_easpp": "MODNet/f_branch/conv_f_1",
+}
 
 
 class Network(NamedTuple):

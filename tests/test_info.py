@@ -17,12 +17,12 @@ from mmnet.verbs.info import info, info_text, paper_parity, scores_beside
 def rows():
     """paper_parity, which builds four networks, once."""
     with using(WHOLE):
-        return paper_parity()
+        return paper_parity("mmnet")
 
 
 @pytest.fixture
 def known_rows(rows, monkeypatch):
-    monkeypatch.setattr(info_module, "paper_parity", lambda: rows)
+    monkeypatch.setattr(info_module, "paper_parity", lambda name: rows)
 
 
 def test_against_the_paper(rows):

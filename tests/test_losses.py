@@ -9,25 +9,27 @@ from mmnet.compat import tf
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import find_data_set, read_pair
 from mmnet.network import Network
-from mmnet.networks.layers import INFERENCE, Outputs
+from mmnet.networks.layers import INFERENCE, Outputs, shrink
 from mmnet.networks.mmnet import mmnet
-from mmnet.training.losses import TERMS, loss_terms, recipe_of, total_loss, weight_decay
+from mmnet.training.losses import TERMS, blur, loss_terms, recipe_of, total_loss, weight_decay
 
 PUBLISHED = ("alpha", "composition", "gradient", "cross_entropy", "auxiliary")
 
 
 def run_terms(alphas, truths, images01, names, channels=2):
-    """The terms for given alphas [N,H,W]: logits that give them, coarse logits of 0."""
+    """The terms for given alphas [N,H,W]: logits and heads that give them, coarse logits of 0."""
     alphas = np.clip(alphas, 1e-6, 1 - 1e-6)
     log_odds = np.log(alphas / (1 - alphas))
     logits = np.stack([np.zeros_like(alphas), log_odds][-channels:], axis=3)
-    coarse = np.zeros((len(alphas), alphas.shape[1] // 16, alphas.shape[2] // 16, 2))
+    detail = alphas[..., np.newaxis]
+    heads = {"coarse_logits": np.zeros_like(logits)[:, ::16, ::16], "detail": detail}
+    heads["semantic"] = detail[:, 8::16, 8::16]
     with tf.Graph().as_default(), tf.Session() as session:
-        logits, coarse, images01, truths = (
-            tf.constant(value, tf.float32)
-            for value in (logits, coarse, images01, truths[..., np.newaxis])
+        heads = {name: tf.constant(value, tf.float32) for name, value in heads.items()}
+        logits, images01, truths = (
+            tf.constant(value, tf.float32) for value in (logits, images01, truths[..., np.newaxis])
         )
-        outputs = Outputs(logits, {"coarse_logits": coarse}, {}, images01)
+        outputs = Outputs(logits, heads, {}, images01)
         return session.run(loss_terms(outputs, truths, names))
 
 
@@ -61,7 +63,8 @@ def test_golden_terms(whole, test_data, step):
 def test_perfect_alphas_cost_nothing():
     truths = np.zeros((1, 32, 32))
     truths[:, 8:24, 8:24] = 1
-    values = run_terms(truths, truths, np.ones((1, 32, 32, 3)), set(TERMS) - {"auxiliary"})
+    terms = set(TERMS) - {"auxiliary", "semantic"}  # of coarse ones, which are blurred
+    values = run_terms(truths, truths, np.ones((1, 32, 32, 3)), terms)
     for name, value in values.items():
         assert value == pytest.approx(0, abs=2e-5), name
 
@@ -77,6 +80,9 @@ def test_terms_by_hand(channels):
     assert values["auxiliary"] == pytest.approx(np.log(2), rel=1e-5)
     assert values["focal"] == pytest.approx(-np.log(0.75) / 16, rel=1e-4)
     assert values["boundary"] == 0  # a truth without an outline has no band
+    assert values["semantic"] == pytest.approx(10 * 0.25**2, rel=1e-5)
+    assert values["detail"] == 0
+    assert values["matte"] == pytest.approx(0.25 + 0.125, rel=1e-5)
     # A constant difference is in no band of the pyramid.
     assert values["laplacian"] == pytest.approx(0, abs=1e-6)
     # Sobel / 8 of a constant .25 is 0 inside; at the border what lies beyond counts as 0.
@@ -93,6 +99,40 @@ def test_boundary_looks_at_the_outline_alone():
     far, near = (run_terms(alphas, truths, images, ["boundary"]) for alphas in (far, near))
     assert far["boundary"] == pytest.approx(0, abs=1e-5)
     assert near["boundary"] == pytest.approx(0.5 / 6, rel=1e-3)
+
+
+def test_modnets_terms_weigh_the_unknown_band():
+    truths = np.zeros((1, 64, 64))
+    truths[:, :32] = 1  # the band is one pixel on either side: rows 31 and 32
+    far, near = truths.copy(), truths.copy()
+    far[:, 50], near[:, 32] = 0.5, 0.5
+    images = np.full((1, 64, 64, 3), 0.5)
+    far, near = (run_terms(a, truths, images, ["detail", "matte"]) for a in (far, near))
+    row = 0.5 / 64  # the mean of a row that is wrong by .5
+    assert far["detail"] == pytest.approx(0, abs=1e-4)
+    assert near["detail"] == pytest.approx(10 * row, rel=1e-3)
+    assert far["matte"] == pytest.approx(1.5 * row, rel=1e-3)
+    assert near["matte"] == pytest.approx(5 * 1.5 * row, rel=1e-3)
+
+
+def test_the_coarse_truth_of_modnet_is_blurred():
+    truths = np.zeros((1, 96, 96))
+    truths[:, 32:48, 32:48] = 1  # one pixel of the coarse truth
+    with tf.Graph().as_default(), tf.Session() as session:
+        coarse = session.run(blur(shrink(tf.constant(truths[..., None], tf.float32), 16)))[
+            0, ..., 0
+        ]
+    line = np.exp(-0.5 * np.array([1, 0, 1]) / 0.8**2)
+    expected = np.zeros((6, 6))
+    expected[1:4, 1:4] = np.outer(line, line) / line.sum() ** 2
+    np.testing.assert_allclose(coarse, expected, atol=1e-6)
+
+
+def test_a_term_of_a_head_that_the_network_lacks_says_so():
+    with tf.Graph().as_default(), pytest.raises(ValueError, match="detail term.*: coarse_logits"):
+        logits = tf.zeros([1, 32, 32, 2])
+        outputs = Outputs(logits, {"coarse_logits": logits[:, ::16, ::16]}, {}, logits)
+        loss_terms(outputs, logits[..., :1], ["alpha", "detail"])
 
 
 def test_total_is_a_weighted_mean_and_decay_spares_depthwise():

@@ -107,7 +107,7 @@ def test_it_is_frozen(trained, tmp_path, capfd, flags, options):
 
 
 def test_it_is_exported(trained, models, portraits, capfd):
-    for name in ("mmnet.pb", "mmnet_float32.tflite"):
+    for name in ("tiny.pb", "tiny_float32.tflite"):
         path = os.path.join(models, name)
         with open(path + ".json") as file:
             card = json.load(file)
@@ -116,7 +116,7 @@ def test_it_is_exported(trained, models, portraits, capfd):
         assert card["largest_difference"] <= 1e-4
         assert open_predictor(path).network.shape == (64, 96)
     assert open_predictor(path).network == TINY
-    command = ["parity", os.path.join(models, "mmnet.pb"), path, "--json"]
+    command = ["parity", os.path.join(models, "tiny.pb"), path, "--json"]
     command += ["--dataset_path", portraits, "--checkpoint_path", trained]
     code, rows = run(capfd, *command)
     assert code == 0 and len(rows) >= 2
@@ -125,7 +125,7 @@ def test_it_is_exported(trained, models, portraits, capfd):
 def test_a_model_of_it_is_scored_as_it_is(trained, models, portraits, capfd):
     data = ["--dataset_path", portraits, "--json", "--target_eval_shape", 40, 30]
     _, (scores,) = run(capfd, "evaluate", "--checkpoint_path", trained, *data)
-    for name in ("mmnet.pb", "mmnet_float32.tflite"):
+    for name in ("tiny.pb", "tiny_float32.tflite"):
         path = os.path.join(models, name)
         code, (same,) = run(capfd, "evaluate", "--model", path, *(data + FLAGS))
         assert code == 0
@@ -140,11 +140,11 @@ def test_photos_are_cut_out_with_it(trained, portraits, tmp_path, capfd):
     assert mmnet.cutout(photo, mmnet.load(trained)).shape == (200, 150, 4)
 
 
-def test_info_and_selfcheck_know_it(trained, portraits, capfd, monkeypatch):
-    monkeypatch.setattr(info, "PAPER_PARAMETERS", {0.5: 0.069})  # one of them is built sooner
+def test_info_and_selfcheck_know_it(trained, portraits, capfd):
     code, (card,) = run(capfd, "info", trained, "--json")
     assert code == 0 and card["network"] == "tiny"
-    assert "tiny of a width that the paper does not have" in info.info_text(card)
+    assert "tiny 1, 0.2 M multiply-adds for a picture of 256\n" in info.info_text(card)
+    assert card["trainable_parameters"] == 8 and card["paper_parity"] == []
     command = ["selfcheck", "--checkpoint_path", trained, "--dataset_path", portraits]
     assert main(command) == 2
     out, err = capfd.readouterr()

@@ -34,12 +34,18 @@ def test_get(capfd):
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["get"], "mmnet weights list, get NAME ..., or average"),
-        (["list", "x"], "mmnet weights list, get NAME ..., or average"),
+        (["get"], "mmnet weights list, get NAME ..., average"),
+        (["list", "x"], "mmnet weights list, get NAME ..., average"),
         (["get", "mmnet-person"], "did you mean 'mmnet-persons'?"),
         (["average", "mmnet-persons", "mmnet-persons"], "--output goes with average"),
         (["average", "mmnet-persons", "untrained", "--output", "x"], "untrained is no checkpoint"),
         (["list", "--output", "x"], "--output goes with average"),
+        (["convert", "a", "b", "--network", "modnet", "--output", "x"], "or convert FILE"),
+        (["convert", "a.ckpt", "--output", "x"], "--network goes with convert, which needs it"),
+        (
+            ["average", "mmnet-persons", "mmnet-persons", "--output", "x", "--network", "modnet"],
+            "--network goes with convert",
+        ),
     ],
 )
 def test_bad_input(capfd, arguments, says):

@@ -19,7 +19,7 @@ from mmnet.data.augment import augment, sample_shape
 from mmnet.data.batches import AHEAD, batches
 from mmnet.data.samples import open_samples
 from mmnet.device import Device, session_config, training_session_config
-from mmnet.networks.layers import BATCH_NORM_EPSILON, BATCH_STATISTICS, TRAINING, Mode
+from mmnet.networks.layers import BATCH_STATISTICS, TRAINING, Mode
 from mmnet.progress import progress
 from mmnet.training.graph import Recipe, build_training_graph
 from mmnet.training.losses import recipe_of
@@ -151,18 +151,18 @@ def rates(ours, baseline, batch, waiting_percent):
     return rows
 
 
-def unfused(x, gamma, beta, moving_mean, moving_variance):
+def unfused(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Batch norm of the batch's statistics in single operations."""
     mean, variance = tf.nn.moments(x, [0, 1, 2])
     tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
     tf.add_to_collection(BATCH_STATISTICS, (moving_variance, variance))
-    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, BATCH_NORM_EPSILON)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
 
 
-def through_batch(x, weights, stride, dilation):
+def through_batch(x, weights, stride, dilation, padding):
     """Depthwise convolution, dilated as TensorFlow does it."""
     strides = [1, stride, stride, 1]
-    return tf.nn.depthwise_conv2d(x, weights, strides, "SAME", rate=[dilation] * 2)
+    return tf.nn.depthwise_conv2d(x, weights, strides, padding, rate=[dilation] * 2)
 
 
 PLAIN = Mode(unfused, through_batch)

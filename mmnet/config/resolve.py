@@ -166,14 +166,24 @@ def to_yaml(settings):
 
 def run_settings(settings, network):
     """Train's settings with its network written out, so that later verbs know it."""
+    return dataclasses.replace(settings, **_flags_of(network))
+
+
+def network_yaml(network):
+    """A RUN_FILE that says of a run which network it trains, and no more."""
+    flags = {name: value for name, value in _flags_of(network).items() if value is not None}
+    return to_yaml(NetworkSettings(**flags))
+
+
+def _flags_of(network):
+    """A Network as NetworkSettings say it."""
     square = network.shape[0] == network.shape[1]
-    return dataclasses.replace(
-        settings,
-        network=network.name,
-        width_multiplier=network.width_multiplier,
-        size=network.shape[0] if square else None,
-        shape=None if square else network.shape,
-    )
+    return {
+        "network": network.name,
+        "width_multiplier": network.width_multiplier,
+        "size": network.shape[0] if square else None,
+        "shape": None if square else network.shape,
+    }
 
 
 def convert(field, value, where):

@@ -79,7 +79,12 @@ class OptionalDataSetSettings(Settings):
 class NetworkSettings(Settings):
     """Which network. Without these flags, what the source says of itself, then the defaults."""
 
-    network: Optional[str] = setting(None, text, "name of the network (default: mmnet)")
+    network: Optional[str] = setting(
+        None,
+        text,
+        "mmnet, deeplab, deeplab_os8, modnet or modnet_easpp (default: what the source says, or "
+        "mmnet)",
+    )
     width_multiplier: Optional[float] = setting(
         None, positive_float, "channel multiplier of the network (default: 1.0)"
     )
@@ -318,6 +323,15 @@ class Train(NetworkSettings, DeviceSettings):
     lambda_boundary_loss: Optional[float] = setting(
         None, not_negative, "weight of the boundary term (mmnet: 0)"
     )
+    lambda_semantic_loss: Optional[float] = setting(
+        None, not_negative, "weight of modnet's head of where the person is (modnet: 1)"
+    )
+    lambda_detail_loss: Optional[float] = setting(
+        None, not_negative, "weight of modnet's head of the outline (modnet: 1)"
+    )
+    lambda_matte_loss: Optional[float] = setting(
+        None, not_negative, "weight of alpha and composition, most at the outline (modnet: 1)"
+    )
     composition_range: float = setting(
         1.0,
         positive_float,
@@ -514,7 +528,7 @@ class Export(CheckpointSettings, FormSettings, OptionalDataSetSettings, JsonSett
     output: str = setting(
         NEEDED,
         text,
-        "folder to write savedmodel/, mmnet_PRECISION.tflite, mmnet.onnx and mmnet.pb to",
+        "folder to write savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx and NETWORK.pb to",
     )
     precision: str = setting(
         "float32",
@@ -673,40 +687,61 @@ class Temperature(DataSetSettings, CheckpointSettings, DeviceSettings, JsonSetti
 
 @dataclass(frozen=True)
 class Weights(JsonSettings):
-    """Weights by name: list them, or get some, so that they are here without a network; and means.
+    """Weights by name: list them, get some; means of checkpoints; weights of others converted.
 
     Every verb takes a name where it takes a checkpoint, and gets it then. They lie in $MMNET_HOME,
     by default mmnet in the user's cache. The mean of a run and of the run that it began with often
-    scores better than either (Wortsman et al., "Model soups", ICML 2022).
+    scores better than either (Wortsman et al., "Model soups", ICML 2022). Converted are
+    MODNet as its authors publish it (.ckpt) or as .onnx, and MobileNetV2's weights for ImageNet
+    (TensorFlow's checkpoint of slim, Keras' .h5), which go into the encoder of deeplab or modnet.
     """
 
     action: str = setting(
         NEEDED,
-        one_of("list", "get", "average"),
-        "list; get NAME ...; average CHECKPOINT CHECKPOINT ... --output PREFIX",
+        one_of("list", "get", "average", "convert"),
+        "list; get NAME ...; average CHECKPOINT CHECKPOINT ... --output PREFIX; convert FILE "
+        "--network NAME --output PREFIX",
         positional=True,
     )
     names: Tuple[str, ...] = setting(
-        (), text, "names to get, or checkpoints to average", "*", positional=True
+        (),
+        text,
+        "names to get, checkpoints to average, or the file to convert",
+        "*",
+        positional=True,
+    )
+    network: Optional[str] = setting(
+        None, text, "convert: the network that the weights are for, modnet, deeplab, ..."
+    )
+    width_multiplier: Optional[float] = setting(
+        None, positive_float, "convert: channel multiplier of that network (default: 1.0)"
     )
     use_ema: bool = setting(
         False, switch, "average: take the moving averages of those checkpoints that have some"
     )
-    output: Optional[str] = setting(None, text, "average: prefix of the checkpoint to write")
+    output: Optional[str] = setting(
+        None, text, "average, convert: prefix of the checkpoint to write"
+    )
 
     def check(self):
-        least = {"list": 0, "get": 1, "average": 2}[self.action]
-        if len(self.names) < least or (self.action == "list" and self.names):
+        least, most = {"list": (0, 0), "get": (1, None), "average": (2, None), "convert": (1, 1)}[
+            self.action
+        ]
+        if len(self.names) < least or (most is not None and len(self.names) > most):
             raise ValueError(
-                "mmnet weights list, get NAME ..., or average CHECKPOINT CHECKPOINT ... --output "
-                "PREFIX"
+                "mmnet weights list, get NAME ..., average CHECKPOINT CHECKPOINT ... --output "
+                "PREFIX, or convert FILE --network NAME --output PREFIX"
             )
-        if (self.action == "average") != (self.output is not None):
-            raise ValueError("--output goes with average, which needs it: a checkpoint's prefix")
+        if (self.action in ("average", "convert")) != (self.output is not None):
+            raise ValueError(
+                "--output goes with average and convert, which need it: a checkpoint's prefix"
+            )
+        if (self.action == "convert") != (self.network is not None):
+            raise ValueError("--network goes with convert, which needs it: modnet, deeplab, ...")
         for name in self.names:
             if self.action == "get":
                 need_name(name)
-            elif find_source(name).kind != "checkpoint":
+            elif self.action == "average" and find_source(name).kind != "checkpoint":
                 raise ValueError("%s is no checkpoint" % name)
 
 

@@ -7,7 +7,7 @@ from mmnet.networks.frozen import OUTPUT
 
 
 def fold_batch_norm(graph_def):
-    """The same graph with each batch norm multiplied into the convolution before it.
+    """The same graph with each batch norm multiplied into the convolution right before it.
 
     A BiasAdd remains: y = gamma (conv(x, w) - mean) / sqrt(variance + epsilon) + beta
     = conv(x, w scale) + (beta - mean scale).
@@ -19,13 +19,14 @@ def fold_batch_norm(graph_def):
         if not node.op.startswith("FusedBatchNorm"):
             continue
         x, names = node.input[0], node.input[1:]
+        conv = source(nodes, nodes[x], "DepthToSpace")
+        if conv.op not in ("Conv2D", "DepthwiseConv2dNative"):
+            continue  # of a part of the channels, or behind a bias
         gamma, beta, mean, variance = (value_of(nodes[name]).astype(np.float64) for name in names)
         scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
-        conv = source(nodes, nodes[x], "DepthToSpace")
         weights = source(nodes, nodes[conv.input[1]], "Tile")
-        depthwise = (
-            conv.op == "DepthwiseConv2dNative"
-        )  # weights [h,w,channels,1], else [h,w,in,channels]
+        # Weights are [h,w,channels,1] then, else [h,w,in,channels].
+        depthwise = conv.op == "DepthwiseConv2dNative"
         set_value(weights, value_of(weights) * (scale[:, None] if depthwise else scale))
         set_value(nodes[names[1]], beta - mean * scale)
         node.op = "BiasAdd"

@@ -1,14 +1,23 @@
 """Networks by name, from pictures in 0..255 to logits and alphas."""
 
 import difflib
+from functools import partial
 
 from mmnet.compat import tf
+from mmnet.networks.deeplab import deeplab
 from mmnet.networks.mmnet import mmnet
+from mmnet.networks.modnet import e_aspp, modnet, squeeze_excite
 
 PREPROCESS = "preprocess"  # the operation that divides by 255
 
 # name -> function (images01, network, mode) -> layers.Outputs
-NETWORKS = {"mmnet": mmnet}
+NETWORKS = {
+    "mmnet": mmnet,
+    "deeplab": partial(deeplab, output_stride=16),
+    "deeplab_os8": partial(deeplab, output_stride=8),
+    "modnet": partial(modnet, attention=squeeze_excite),
+    "modnet_easpp": partial(modnet, attention=e_aspp),
+}
 
 
 def build(network, images, mode, preprocess="inside"):

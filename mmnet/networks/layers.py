@@ -5,12 +5,22 @@ Every tensor is NHWC float32. A layer opens the scope it is given and creates it
 ``biases``. A Mode says how its parts are computed; quantization.py has two more.
 """
 
+import zlib
 from typing import Callable, Dict, NamedTuple, Optional
 
 from mmnet.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_STATISTICS = "batch_statistics"
+
+
+class Style(NamedTuple):
+    """What networks do differently in every layer."""
+
+    epsilon: float = BATCH_NORM_EPSILON  # of batch norm
+    initializer: Callable = lambda: tf.glorot_uniform_initializer()  # of weights
+    # A convolution with a stride pads alike on both sides; SAME pads less before than after.
+    symmetric: bool = False
 
 
 class Outputs(NamedTuple):
@@ -28,39 +38,59 @@ def scale_channels(channels, width_multiplier):
     return max(8, (scaled + 4) // 8 * 8)
 
 
-def by_batch(x, gamma, beta, moving_mean, moving_variance):
+def by_batch(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Batch norm by the batch's statistics.
 
     Each (moving statistic, batch statistic) goes to the collection BATCH_STATISTICS: the training
     step moves the one towards the other.
     """
-    x, mean, variance = tf.nn.fused_batch_norm(
-        x, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
-    )
+    x, mean, variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
     tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
     tf.add_to_collection(BATCH_STATISTICS, (moving_variance, variance))
     return x
 
 
-def by_moving(x, gamma, beta, moving_mean, moving_variance):
+def by_moving(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Batch norm by the moving statistics."""
     return tf.nn.fused_batch_norm(
-        x, gamma, beta, moving_mean, moving_variance, epsilon=BATCH_NORM_EPSILON, is_training=False
+        x, gamma, beta, moving_mean, moving_variance, epsilon=epsilon, is_training=False
     )[0]
 
 
-def through_channels(x, weights, stride, dilation):
-    """Depthwise convolution of [N,H,W,C] with [h,w,C,1], SAME.
+def through_channels(x, weights, stride, dilation, padding="SAME"):
+    """Depthwise convolution of [N,H,W,C] with [h,w,C,1].
 
     A dilated one is dilation x dilation separate ones, on the pixels that lie so far apart. Those
     go into channels: TensorFlow's own way, into the batch (SpaceToBatchND), is slower and few
     converters know it.
     """
-    if dilation > 1:
-        x = tf.nn.space_to_depth(x, dilation)
-        weights = tf.tile(weights, [1, 1, dilation**2, 1])
-    x = tf.nn.depthwise_conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME")
-    return tf.nn.depth_to_space(x, dilation) if dilation > 1 else x
+    if dilation == 1:
+        strides = [1, stride, stride, 1]
+        return tf.nn.depthwise_conv2d(x, weights, strides=strides, padding=padding)
+    height, width = x.shape.as_list()[1:3]
+    beyond = [-height % dilation, -width % dilation]  # zeros, as a convolution pads with
+    if any(beyond):
+        x = tf.pad(x, [[0, 0], [0, beyond[0]], [0, beyond[1]], [0, 0]])
+    x = tf.nn.space_to_depth(x, dilation)
+    weights = tf.tile(weights, [1, 1, dilation**2, 1])
+    x = tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME")
+    x = tf.nn.depth_to_space(x, dilation)
+    return x[:, :height, :width] if any(beyond) else x
+
+
+def drop_by_step(x, keep):
+    """Dropout. What is dropped follows from graph seed, scope and global step: a run that goes on
+    drops what it would have dropped.
+    """
+    step = tf.train.get_global_step()
+    place = zlib.crc32(tf.get_variable_scope().name.encode()) % 2**31
+    seed = [(tf.get_default_graph().seed or 0) ^ place, 0 if step is None else step]
+    kept = tf.random.stateless_uniform(tf.shape(x), tf.stack(seed)) < keep
+    return tf.where(kept, x / keep, tf.zeros_like(x))
+
+
+def relu(x):
+    return tf.nn.relu(x)
 
 
 def relu6(x):
@@ -74,20 +104,22 @@ def as_is(x, *_):
 class Mode(NamedTuple):
     """How the parts of every layer are computed."""
 
-    batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance) -> x
-    depthwise: Callable = through_channels  # (x, weights, stride, dilation) -> x
+    batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance, epsilon) -> x
+    depthwise: Callable = through_channels  # (x, weights, stride, dilation, padding) -> x
     weights: Callable = (
         as_is  # (weights, axis of their output channels) -> weights to convolve with
     )
     output: Callable = as_is  # x -> x, on each layer's output; a concatenation counts as one layer
     picture: Callable = as_is  # (images, highest value they may have) -> images
     one_logit: bool = False  # the classifier gives one logit, that of alpha, in place of two
+    dropout: Callable = as_is  # (x, share that is kept) -> x
 
 
-TRAINING, INFERENCE = Mode(by_batch), Mode(by_moving)
+PLAIN = Style()
+TRAINING, INFERENCE = Mode(by_batch, dropout=drop_by_step), Mode(by_moving)
 
 
-def batch_norm(x, mode):
+def batch_norm(x, mode, style=PLAIN):
     """Normalize [N,H,W,C], with scale and centre."""
     channels = x.shape[3].value
     ones, zeros = tf.ones_initializer(), tf.zeros_initializer()
@@ -96,12 +128,12 @@ def batch_norm(x, mode):
         beta = tf.get_variable("beta", channels, initializer=zeros)
         mean = tf.get_variable("moving_mean", channels, initializer=zeros, trainable=False)
         variance = tf.get_variable("moving_variance", channels, initializer=ones, trainable=False)
-        return mode.batch_norm(x, gamma, beta, mean, variance)
+        return mode.batch_norm(x, gamma, beta, mean, variance, style.epsilon)
 
 
-def finish(x, mode, activation, concatenated):
+def finish(x, mode, activation, concatenated, style):
     """Batch norm, activation (None: linear) and what the mode does to a layer's output."""
-    x = batch_norm(x, mode)
+    x = batch_norm(x, mode, style)
     x = x if activation is None else activation(x)
     return x if concatenated else mode.output(x)
 
@@ -116,6 +148,7 @@ def conv(
     activation=relu6,
     concatenated=False,
     scope="pointwise_conv",
+    style=PLAIN,
 ):
     """Convolution without bias, batch norm, activation.
 
@@ -125,28 +158,44 @@ def conv(
     """
     with tf.variable_scope(scope):
         shape = [kernel, kernel, x.shape[3].value, channels]
-        weights = tf.get_variable("weights", shape, initializer=tf.glorot_uniform_initializer())
-        x = convolve(x, mode.weights(weights, 3), stride)
-        return finish(x, mode, activation, concatenated)
+        weights = tf.get_variable("weights", shape, initializer=style.initializer())
+        x, padding = padded(x, kernel, stride, style)
+        x = convolve(x, mode.weights(weights, 3), stride, padding)
+        return finish(x, mode, activation, concatenated, style)
 
 
 def depthwise(
-    x, mode, *, stride=1, dilation=1, activation=relu6, concatenated=False, scope="depthwise_conv"
+    x,
+    mode,
+    *,
+    stride=1,
+    dilation=1,
+    activation=relu6,
+    concatenated=False,
+    scope="depthwise_conv",
+    style=PLAIN,
 ):
     """3x3 depthwise convolution, batch norm, activation: [N,H,W,C] -> [N,H/stride,W/stride,C].
 
-    H and W are multiples of the dilation; one of stride and dilation is 1. concatenated: as conv.
+    One of stride and dilation is 1. concatenated: as conv.
     """
     with tf.variable_scope(scope):
         shape = [3, 3, x.shape[3].value, 1]
-        weights = tf.get_variable(
-            "depthwise_weights", shape, initializer=tf.glorot_uniform_initializer()
-        )
-        x = mode.depthwise(x, mode.weights(weights, 2), stride, dilation)
-        return finish(x, mode, activation, concatenated)
+        weights = tf.get_variable("depthwise_weights", shape, initializer=style.initializer())
+        x, padding = padded(x, 3, stride, style)
+        x = mode.depthwise(x, mode.weights(weights, 2), stride, dilation, padding)
+        return finish(x, mode, activation, concatenated, style)
 
 
-def classifier(x, mode, scope="pointwise_conv"):
+def padded(x, kernel, stride, style):
+    """(x, with what the style pads it with; the padding that is left to the convolution)."""
+    if not style.symmetric or stride == 1:
+        return x, "SAME"
+    sides = [kernel // 2] * 2
+    return tf.pad(x, [[0, 0], sides, sides, [0, 0]]), "VALID"
+
+
+def classifier(x, mode, scope="pointwise_conv", style=PLAIN):
     """1x1 convolution with bias, no norm: [N,H,W,C] -> logits [N,H,W,2].
 
     They are those of background and foreground. With ``mode.one_logit`` it is [N,H,W,1], foreground
@@ -154,16 +203,16 @@ def classifier(x, mode, scope="pointwise_conv"):
     """
     with tf.variable_scope(scope):
         shape = [1, 1, x.shape[3].value, 2]
-        weights = tf.get_variable("weights", shape, initializer=tf.glorot_uniform_initializer())
+        weights = tf.get_variable("weights", shape, initializer=style.initializer())
         biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
         if mode.one_logit:
             weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
         return mode.output(convolve(x, mode.weights(weights, 3)) + biases)
 
 
-def convolve(x, weights, stride=1):
-    """Plain SAME convolution."""
-    return tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding="SAME")
+def convolve(x, weights, stride=1, padding="SAME"):
+    """Plain convolution."""
+    return tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding)
 
 
 def upsample(x, factor):
@@ -172,3 +221,14 @@ def upsample(x, factor):
     [N,H,W,C] -> [N,factor H,factor W,C].
     """
     return tf.image.resize_bilinear(x, [x.shape[1].value * factor, x.shape[2].value * factor])
+
+
+def shrink(x, factor):
+    """Bilinear, pixels' centres half a pixel from the border: the mean of the four in the middle.
+
+    [N,H,W,C] -> [N,H/factor,W/factor,C]; factor is even.
+    """
+    height, width = x.shape.as_list()[1:3]
+    edge = factor // 2 - 1
+    inside = x[:, edge : height - edge, edge : width - edge]
+    return tf.nn.avg_pool(inside, [1, 2, 2, 1], [1, factor, factor, 1], "VALID")

@@ -2,19 +2,33 @@
 
 Every term is a function (alphas, truths, outputs) -> scalar mean: the network's alphas and the true
 ones, [N,H,W,1] in 0..1, and the network's layers.Outputs. The first five are MMNet's (arXiv
-1904.03816, section 3.3).
+1904.03816, section 3.3), the last three MODNet's (arXiv 2011.11961, section 3).
 """
+
+import math
 
 from mmnet.compat import tf
 from mmnet.networks.build import alpha_of
+from mmnet.networks.layers import shrink
 
+BAND_PIXELS = 5  # of a picture of 256: half the width of a trimap's unknown band
 FOCAL_GAMMA = 2.0
 BOUNDARY_WIDTH = 3  # pixels on either side of the outline
 LAPLACIAN_LEVELS = 5
 
 
 def loss_terms(outputs, truths, names):
-    """The terms in ``names``, keys of TERMS: name -> scalar."""
+    """The terms in ``names``, keys of TERMS: name -> scalar.
+
+    Raises:
+        ValueError: one is about a head that the network does not have.
+    """
+    for name in names:
+        if name in HEADS and HEADS[name] not in outputs.heads:
+            raise ValueError(
+                "the %s term is about an output that this network does not have: %s"
+                % (name, ", ".join(outputs.heads) or "it has alpha alone")
+            )
     alphas = alpha_of(outputs.logits)
     return {name: TERMS[name](alphas, truths, outputs) for name in names}
 
@@ -110,12 +124,54 @@ def focal_loss(alphas, truths, outputs):
 
 def boundary_loss(alphas, truths, outputs):
     """Mean absolute difference within BOUNDARY_WIDTH pixels of where the truth changes."""
-    side = 2 * BOUNDARY_WIDTH + 1
-    highest = tf.nn.max_pool(truths, [1, side, side, 1], [1, 1, 1, 1], "SAME")
-    lowest = -tf.nn.max_pool(-truths, [1, side, side, 1], [1, 1, 1, 1], "SAME")
-    near = tf.cast(highest - lowest > 0.05, tf.float32)
+    near = tf.cast(_range_within(truths, 2 * BOUNDARY_WIDTH + 1) > 0.05, tf.float32)
     difference = tf.abs(alphas - truths) * near
     return tf.reduce_sum(difference) / tf.maximum(tf.reduce_sum(near), 1.0)
+
+
+def semantic_loss(alphas, truths, outputs):
+    """10 x mean square difference of the head ``semantic`` from the truth, coarse and blurred."""
+    coarse = blur(shrink(truths, truths.shape[1].value // outputs.heads["semantic"].shape[1].value))
+    return 10 * tf.reduce_mean(tf.squared_difference(outputs.heads["semantic"], coarse))
+
+
+def detail_loss(alphas, truths, outputs):
+    """10 x absolute difference of the head ``detail`` in the unknown band, mean of all pixels."""
+    return 10 * tf.reduce_mean(tf.abs(outputs.heads["detail"] - truths) * unknown_band(truths))
+
+
+def matte_loss(alphas, truths, outputs):
+    """Mean absolute difference of alpha, five times in the unknown band, and of the composition.
+
+    The composition is over black.
+    """
+    difference = tf.abs(alphas - truths) * (1 + 4 * unknown_band(truths))
+    return tf.reduce_mean(difference) + tf.reduce_mean(difference * outputs.images01[..., :3])
+
+
+def unknown_band(truths):
+    """[N,H,W,1]: 1 where a trimap grown from the true alphas is unknown, else 0.
+
+    That is around what is neither 0 nor 1, and around the outline.
+    """
+    side = 2 * max(1, round(BAND_PIXELS * max(truths.shape.as_list()[1:3]) / 256)) + 1
+    return tf.cast(_range_within(truths, side) > 0, tf.float32)
+
+
+def blur(x):
+    """Gaussian blur of [N,H,W,1]: 3x3, sigma .8 pixels, mirrored at the border."""
+    ends = math.exp(-0.5 / 0.8**2)
+    line = tf.constant([ends, 1.0, ends]) / (1 + 2 * ends)
+    kernel = (line[:, tf.newaxis] * line)[..., tf.newaxis, tf.newaxis]
+    x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
+    return tf.nn.conv2d(x, kernel, strides=[1, 1, 1, 1], padding="VALID")
+
+
+def _range_within(x, side):
+    """Highest minus lowest of the side x side pixels around each."""
+    highest = tf.nn.max_pool(x, [1, side, side, 1], [1, 1, 1, 1], "SAME")
+    lowest = -tf.nn.max_pool(-x, [1, side, side, 1], [1, 1, 1, 1], "SAME")
+    return highest - lowest
 
 
 def _pixel_cross_entropy(logits, truths):
@@ -136,8 +192,19 @@ TERMS = {
     "laplacian": laplacian_loss,
     "focal": focal_loss,
     "boundary": boundary_loss,
+    "semantic": semantic_loss,
+    "detail": detail_loss,
+    "matte": matte_loss,
 }
+MODNET = dict.fromkeys(("semantic", "detail", "matte"), 1.0)
+HEADS = {"auxiliary": "coarse_logits", "semantic": "semantic", "detail": "detail"}  # they need
 WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
 
 # name of the network -> the terms that it is trained with, and their weights
-RECIPES = {"mmnet": dict(WITHOUT_HEADS, auxiliary=1.0)}
+RECIPES = {
+    "mmnet": dict(WITHOUT_HEADS, auxiliary=1.0),
+    "deeplab": WITHOUT_HEADS,
+    "deeplab_os8": WITHOUT_HEADS,
+    "modnet": MODNET,
+    "modnet_easpp": MODNET,
+}

@@ -42,6 +42,9 @@ LAMBDAS = {
     "laplacian": "lambda_laplacian_loss",
     "focal": "lambda_focal_loss",
     "boundary": "lambda_boundary_loss",
+    "semantic": "lambda_semantic_loss",
+    "detail": "lambda_detail_loss",
+    "matte": "lambda_matte_loss",
 }
 
 log = logging.getLogger(__name__)

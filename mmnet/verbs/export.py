@@ -20,9 +20,9 @@ from mmnet.inference.open import load_weights
 
 NAMES = {
     "savedmodel": "savedmodel",
-    "tflite": "mmnet_%(precision)s.tflite",
-    "onnx": "mmnet.onnx",
-    "pb": "mmnet.pb",
+    "tflite": "%(network)s_%(precision)s.tflite",
+    "onnx": "%(network)s.onnx",
+    "pb": "%(network)s.pb",
 }
 
 
@@ -30,7 +30,7 @@ def run(settings):
     need_writable("--output", settings.output)
     data_set = find_pictures(settings)
     weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
-    forms = [form_of(settings, name) for name in dict.fromkeys(settings.format)]
+    forms = [form_of(settings, weights.network, name) for name in dict.fromkeys(settings.format)]
     for form in forms:  # before pictures are read
         need_together(form, weights, settings.calibration_dataset)
     calibration = None
@@ -69,11 +69,12 @@ def find_pictures(settings):
     return find_data_set(settings.dataset_path, settings.dataset_split_name)
 
 
-def form_of(settings, name):
+def form_of(settings, network, name):
     """The Form of one of the settings' formats."""
+    words = {"network": network.name, "precision": settings.precision}
     return Form(
         name,
-        os.path.join(settings.output, NAMES[name] % {"precision": settings.precision}),
+        os.path.join(settings.output, NAMES[name] % words),
         settings.precision,
         settings.preprocess,
         settings.output_type,

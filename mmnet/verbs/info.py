@@ -24,8 +24,13 @@ from mmnet.weights.find import bytes_of, find_source
 from mmnet.weights.registry import read_registry
 from mmnet.weights.values import MOVING, TRAINABLE, is_network_variable, step_in
 
-# Table 3 of the paper: width -> parameters in millions, moving averages included.
-PAPER_PARAMETERS = {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369}
+# Table 3 of the paper: width -> parameters in millions, moving statistics included.
+DEEPLAB_PARAMETERS = {0.35: 0.454, 0.5: 0.713, 0.75: 1.327, 1.0: 2.142}
+PAPER_PARAMETERS = {
+    "mmnet": {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369},
+    "deeplab": DEEPLAB_PARAMETERS,
+    "deeplab_os8": DEEPLAB_PARAMETERS,
+}
 SCALARS = 3  # of a checkpoint of Adam: its two powers and the global step
 ABOUT = ("description", "data", "licence", "weak", "page")  # of weights with a name
 SIZE = 256  # whose multiply-adds are given
@@ -63,12 +68,14 @@ def info_of_checkpoint(prefix):
     averages = sum(name.endswith(checkpoint.AVERAGE) for name in values)
     ranges = ranges_of(values)
     slots = len(values) - len(network) - len(ranges) - averages - ("global_step" in values)
-    widths = paper_parity()
-    row = next((row for row in widths if row["trainable_parameters"] == trainable), None)
+    said = decide(network_of_run(prefix))
+    widths = paper_parity(said.name)
+    rows = widths + [row_of(said)]  # a run of another width says so itself
+    row = next((row for row in rows if row["trainable_parameters"] == trainable), None)
     data = [path for path in checkpoint_files.files_of(prefix) if not path.endswith(".index")]
     return {
         "checkpoint": prefix,
-        "network": decide(network_of_run(prefix)).name,
+        "network": said.name,
         "global_step": step_in(prefix, values),
         "index_sha256": checkpoint_files.index_sha256(prefix),
         "width_multiplier": row and row["width_multiplier"],
@@ -106,32 +113,32 @@ def scores_beside(prefix):
     return found
 
 
-def paper_parity():
-    """A dict for each width of the paper: parameters there and counted, multiply-adds, bytes."""
-    rows, side = [], 32  # multiply-adds grow with the area
-    for width, published in PAPER_PARAMETERS.items():
-        network = Network(width_multiplier=width, shape=(side, side))
-        with tf.Graph().as_default() as graph:
-            x = tf.placeholder(tf.float32, input_shape(network, 1))
-            logits = build(network, x, INFERENCE._replace(one_logit=True)).logits
-            numbers = {
-                variable.op.name: variable.shape.num_elements()
-                for variable in tf.global_variables()
-            }
-        delivered = tf.graph_util.extract_sub_graph(graph.as_graph_def(), [logits.op.name])
-        trainable = sum(number for name, number in numbers.items() if name.endswith(TRAINABLE))
-        total = sum(numbers.values())
-        rows.append(
-            {
-                "width_multiplier": width,
-                "paper_parameters": published,
-                "trainable_parameters": trainable,
-                "parameters": total,
-                "checkpoint_bytes": 4 * (2 * trainable + total + SCALARS),
-                "multiply_adds": complexity_of(delivered).multiply_adds * (SIZE // side) ** 2,
-            }
-        )
-    return rows
+def paper_parity(name):
+    """The widths of a network (its name) that the paper counts: row_of each."""
+    published = PAPER_PARAMETERS.get(name, {})
+    return [row_of(Network(name, width), published[width]) for width in published]
+
+
+def row_of(network, published=None):
+    """A dict of parameters in the paper and counted, multiply-adds, a checkpoint's bytes."""
+    network = network._replace(shape=(SIZE, SIZE))
+    with tf.Graph().as_default() as graph:
+        x = tf.placeholder(tf.float32, input_shape(network, 1))
+        logits = build(network, x, INFERENCE._replace(one_logit=True)).logits
+        numbers = {
+            variable.op.name: variable.shape.num_elements() for variable in tf.global_variables()
+        }
+    delivered = tf.graph_util.extract_sub_graph(graph.as_graph_def(), [logits.op.name])
+    trainable = sum(number for name, number in numbers.items() if name.endswith(TRAINABLE))
+    total = sum(numbers.values())
+    return {
+        "width_multiplier": network.width_multiplier,
+        "paper_parameters": published,
+        "trainable_parameters": trainable,
+        "parameters": total,
+        "checkpoint_bytes": 4 * (2 * trainable + total + SCALARS),
+        "multiply_adds": complexity_of(delivered).multiply_adds,
+    }
 
 
 def info_of_model(source):
@@ -192,7 +199,7 @@ def lines_of_checkpoint(card):
         )
     yield line("global step", card["global_step"])
     width = card["width_multiplier"]
-    network = "%s of a width that the paper does not have" % card["network"]
+    network = "%s of a width that is not known" % card["network"]
     if width is not None:
         network = "%s %g, %.1f M multiply-adds for a picture of %d" % (
             card["network"],
@@ -214,6 +221,8 @@ def lines_of_checkpoint(card):
         yield line("scores", "%s: %s" % (name, ", ".join(means)))
     if not card["scores"]:
         yield line("scores", "none beside it (mmnet evaluate writes them)")
+    if not card["paper_parity"]:
+        return
     yield "against the paper (arXiv 1904.03816, table 3), checkpoints with Adam's slots:"
     yield format_pretty_table(
         [

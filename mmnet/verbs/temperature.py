@@ -19,7 +19,8 @@ from mmnet.photos.refine import sharper
 from mmnet.scoring.evaluate import checked_alphas, score_each
 from mmnet.scoring.metrics import gauss_grad, mad
 from mmnet.scoring.report import aligned
-from mmnet.weights.values import sharpened, write_weights
+from mmnet.weights.values import sharpened
+from mmnet.weights.write import write_weights
 
 CLOSE = 0.01  # share of a MAD that counts for nothing
 TEMPERATURES = (1.0, 1.25, 1.5, 1.75, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0)

@@ -6,10 +6,16 @@ import os
 from humanfriendly import format_size
 
 from mmnet.checkpoint import AVERAGE
+from mmnet.compat import tf
 from mmnet.files import need_writable
 from mmnet.inference.open import load_weights
+from mmnet.network import decide
+from mmnet.networks.build import build, input_shape
+from mmnet.networks.layers import INFERENCE
 from mmnet.weights import registry
-from mmnet.weights.values import Reading, average, write_weights
+from mmnet.weights.convert import read_foreign
+from mmnet.weights.values import Reading, Weights, average, need_finite
+from mmnet.weights.write import write_weights
 
 
 def run(settings):
@@ -18,6 +24,13 @@ def run(settings):
         several = [weights_of(source, settings.use_ema) for source in settings.names]
         write_weights(settings.output, average(several))
         print(json.dumps({"path": settings.output}) if settings.json else settings.output)
+        return 0
+    if settings.action == "convert":
+        need_writable("--output", os.path.dirname(os.path.abspath(settings.output)))
+        weights, missing = converted(settings)
+        write_weights(settings.output, weights)
+        record = {"path": settings.output, "variables": len(weights.values), "missing": missing}
+        print(json.dumps(record) if settings.json else converted_text(record))
         return 0
     if settings.action == "get":
         for name in settings.names:
@@ -40,6 +53,51 @@ def weights_of(source, use_ema):
     if use_ema and any(name.endswith(AVERAGE) for name in weights.values):
         return load_weights(source, reading=Reading(use_ema))
     return weights
+
+
+def converted(settings):
+    """(the Weights in a foreign file, names of the network's variables that it does not hold).
+
+    Raises:
+        ValueError: it holds none of them, or some of another shape.
+    """
+    (source,) = settings.names
+    given = {"name": settings.network, "width_multiplier": settings.width_multiplier}
+    network = decide({name: value for name, value in given.items() if value is not None})
+    values = read_foreign(source, network)
+    with tf.Graph().as_default():
+        build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
+        shapes = {one.op.name: one.shape.as_list() for one in tf.global_variables()}
+    known = {name: values[name] for name in values if name in shapes}
+    if not known:
+        raise ValueError("%s holds no weights of %s" % (source, network.name))
+    for name, value in known.items():
+        if list(value.shape) != shapes[name]:
+            raise ValueError(
+                "%s is not %s of width_multiplier %g: %s is %s there and %s here"
+                % (
+                    source,
+                    network.name,
+                    network.width_multiplier,
+                    name,
+                    list(value.shape),
+                    shapes[name],
+                )
+            )
+    need_finite(source, known)
+    return Weights(network, known, source), sorted(shapes.keys() - known.keys())
+
+
+def converted_text(record):
+    """What was converted, for a person to read."""
+    lines = [record["path"], "  %d variables" % record["variables"]]
+    if record["missing"]:
+        lines.append(
+            "  %d of the network are not in it, first %s: train --checkpoint_path %s "
+            "--ignore_missing_vars starts those fresh"
+            % (len(record["missing"]), record["missing"][0], record["path"])
+        )
+    return "\n".join(lines)
 
 
 def entry_text(name, entry):

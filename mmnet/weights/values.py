@@ -1,6 +1,5 @@
 """A trained network as arrays."""
 
-import os
 from typing import Dict, NamedTuple, Optional
 
 import numpy as np
@@ -172,12 +171,3 @@ def need_fit(report, weights):
 def is_network_variable(name):
     """Whether a variable of a checkpoint belongs to its network, slots and averages aside."""
     return name.endswith(TRAINABLE + MOVING)
-
-
-def write_weights(prefix, weights):
-    """Write a checkpoint of the network alone."""
-    values = {name: value for name, value in weights.values.items() if is_network_variable(name)}
-    if weights.step is not None:
-        values["global_step"] = np.int64(weights.step)
-    os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)
-    checkpoint.write(prefix, values)
