@@ -1,0 +1,130 @@
+"""The whole way of each network beside MMNet: train, go on, score, freeze, export, compare.
+
+What is special to none of them is tested with MMNet, or with the throw-away of test_new_network.
+"""
+
+import json
+import os
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import ROOT
+from mmnet import checkpoint
+from mmnet.checkpoint_files import files_of
+from mmnet.cli import main
+from mmnet.inference.open import open_predictor
+from mmnet.networks import mobilenet_v2, modnet
+from mmnet.networks.build import NETWORKS
+from mmnet.networks.mobilenet_v2 import Residual
+from mmnet.training.losses import RECIPES
+from mmnet.weights.values import Reading
+
+sys.path.append(ROOT)
+from offline_infer import datapre, evaluate, verify_pbmodel  # noqa: E402
+
+NAMES = ("deeplab_os8", "modnet_easpp")  # with all that their other forms have, and dilations
+OUTPUT_TYPES = dict(zip(NAMES, ("probabilities", "alpha")))
+FLAGS = ["--width_multiplier", "0.25", "--shape", "64", "96"]
+
+
+def test_each_has_its_row():
+    assert NETWORKS.keys() == RECIPES.keys()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def brief_encoder():
+    """MobileNetV2 with one residual a stride, and one that adds its input: built sooner."""
+    rows = (Residual(16), Residual(24, 2), Residual(32, 2), Residual(64, 2), Residual(64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mobilenet_v2, "RESIDUALS", rows + (Residual(160, 2), Residual(160)))
+        patch.setattr(modnet, "LAST", 160)
+        yield
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in NAMES],
+)
+def trained(request, portraits, tmp_path_factory):
+    """(name, folder of a run of 4 steps, folder of one that went on after 2)."""
+    name = request.param
+    whole, resumed = (str(tmp_path_factory.mktemp("%s %d" % (name, one))) for one in range(2))
+    command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
+    command += ["--batch_size", "2", "--network", name, "--optimizer", "momentum"]
+    command += ["--step_save_checkpoint", "2", "--max_step_from_restore", "4"] + FLAGS
+    assert main(command + ["--train_dir", whole]) == 0
+    for file in files_of(os.path.join(whole, "MMNetModel-2")):
+        shutil.copy(file, resumed)
+    shutil.copy(os.path.join(whole, "MMNetModel-2.json"), resumed)
+    assert main(command + ["--train_dir", resumed]) == 0
+    return name, whole, resumed
+
+
+@pytest.fixture(scope="module")
+def models(trained, portraits, tmp_path_factory):
+    """Folder of its .pb and .tflite."""
+    name, run, _ = trained
+    folder = str(tmp_path_factory.mktemp("models of %s" % name))
+    command = ["export", "--checkpoint_path", run, "--output", folder, "--dataset_path", portraits]
+    assert main(command + ["--format", "pb", "tflite"]) == 0
+    return folder
+
+
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(trained):
+    _, whole, resumed = trained
+    ours, theirs = (
+        checkpoint.read(os.path.join(folder, "MMNetModel-4")) for folder in (whole, resumed)
+    )
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    before = checkpoint.read(os.path.join(whole, "MMNetModel-2"))
+    moved = [name for name in ours if not np.array_equal(ours[name], before[name])]
+    assert len(moved) > 0.9 * len(ours)
+
+
+def test_its_models_are_equal(trained, models, portraits, capfd):
+    name, run, _ = trained
+    capfd.readouterr()
+    files = [os.path.join(models, name + end) for end in (".pb", "_float32.tflite")]
+    command = ["parity", *files, "--dataset_path", portraits, "--checkpoint_path", run, "--json"]
+    assert main(command) == 0
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert len(rows) == 3
+    network = open_predictor(run).network
+    assert (network.name, network.shape) == (name, (64, 96))
+    assert open_predictor(files[1]).network == network
+
+
+def test_its_temperature_multiplies_the_log_odds(trained, capfd):
+    _, run, _ = trained
+    images = np.random.RandomState(0).uniform(0, 255, (1, 64, 96, 3)).astype("f")
+    plain = open_predictor(run)(images)
+    sharp = open_predictor(run, reading=Reading(temperature=2.0))(images)
+    expected = 1 / (1 + ((1 - plain) / plain) ** 2)
+    np.testing.assert_allclose(sharp, expected, atol=1e-4)
+
+
+def test_the_offline_path(trained, portraits, tmp_path, capfd):
+    name, run, _ = trained
+    output_type = OUTPUT_TYPES[name]
+    model, data = str(tmp_path / "model.pb"), str(tmp_path / "Bin")
+    command = ["freeze", "--checkpoint_path", run, "--output", model, "--output_type", output_type]
+    assert main(command) == 0
+    shape = ["--shape", "64", "96"]
+    assert datapre.main(["--dataset_path", portraits, "--output", data] + shape) in (0, None)
+    results = str(tmp_path / "results")
+    command = ["--model", model, "--input", os.path.join(data, "test", "images")]
+    assert verify_pbmodel.main(command + ["--output", results]) in (0, None)
+    capfd.readouterr()
+    command = ["--output_dir", results, "--json", "--output_type", output_type]
+    command += ["--manifest", os.path.join(data, "test", "manifest.json")]
+    assert evaluate.main(command) in (0, None)
+    replayed = json.loads(capfd.readouterr().out)
+    command = ["evaluate", "--checkpoint_path", run, "--dataset_path", portraits, "--json"]
+    assert main(command + ["--output", str(tmp_path)]) == 0
+    scores = json.loads(capfd.readouterr().out)
+    assert replayed["MAD/test"] == pytest.approx(scores["MAD/test"], abs=1e-5)
