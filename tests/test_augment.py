@@ -383,3 +383,17 @@ def test_backgrounds_are_drawn_for_their_share_of_the_pictures(policy):
         for _ in range(2)
     ]
     np.testing.assert_array_equal(twice[0][0], twice[1][0])
+
+
+def test_a_picture_without_a_person_stays_before_its_own_background():
+    image = np.random.RandomState(0).randint(0, 256, (40, 40, 3)).astype(np.uint8)
+    nothing = np.zeros((40, 40), np.uint8)
+    scenes = [np.zeros((40, 40, 3), np.uint8)]
+    for seed in range(20):
+        random = np.random.RandomState(seed)
+        same, mask = augment(
+            image, nothing, random, (40, 40), "resize_bilinear", backgrounds=scenes
+        )
+        np.testing.assert_array_equal(same, image)
+        assert not mask.any()
+        np.testing.assert_array_equal(module.background(image.copy(), nothing, random), image)

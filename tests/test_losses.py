@@ -11,7 +11,15 @@ from mmnet.data.pairs import find_data_set, read_pair
 from mmnet.network import Network
 from mmnet.networks.layers import INFERENCE, Outputs, shrink
 from mmnet.networks.mmnet import mmnet
-from mmnet.training.losses import TERMS, blur, loss_terms, recipe_of, total_loss, weight_decay
+from mmnet.training.losses import (
+    TERMS,
+    blur,
+    loss_terms,
+    recipe_of,
+    teacher_loss,
+    total_loss,
+    weight_decay,
+)
 
 PUBLISHED = ("alpha", "composition", "gradient", "cross_entropy", "auxiliary")
 
@@ -113,6 +121,27 @@ def test_modnets_terms_weigh_the_unknown_band():
     assert near["detail"] == pytest.approx(10 * row, rel=1e-3)
     assert far["matte"] == pytest.approx(1.5 * row, rel=1e-3)
     assert near["matte"] == pytest.approx(5 * 1.5 * row, rel=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_distillation_by_hand(channels):
+    """Its gradients are those of Hinton et al.: T (softened - taught softened) of each pixel."""
+    log_odds, taught, temperature = 3.0, 0.2, 2.0
+    taught_odds = np.log(taught / (1 - taught))
+
+    def soft(odds):
+        return 1 / (1 + np.exp(-odds / temperature))
+
+    p, q = soft(log_odds), soft(taught_odds)
+    with tf.Graph().as_default(), tf.Session() as session:
+        one = tf.constant(np.full((1, 4, 4, 1), log_odds), tf.float32)
+        logits = one if channels == 1 else tf.concat([0.5 * one, 1.5 * one], axis=3)
+        alphas = tf.constant(np.full((1, 4, 4, 1), taught), tf.float32)
+        loss = teacher_loss(logits, alphas, temperature)
+        value, gradient = session.run([loss, tf.gradients(loss, one)[0]])
+    entropy = -(q * np.log(p) + (1 - q) * np.log(1 - p))
+    assert value == pytest.approx(temperature**2 * entropy, rel=1e-5)
+    np.testing.assert_allclose(gradient, temperature * (p - q) / 16, rtol=1e-4)
 
 
 def test_the_coarse_truth_of_modnet_is_blurred():

@@ -208,7 +208,7 @@ def test_presets_of_an_installed_package_lie_inside_it(tmp_path, monkeypatch):
     [
         ("parrity", "no preset parrity; did you mean 'parity'?"),
         ("quantise.yaml", "no preset quantise.yaml; did you mean 'quantize'?"),
-        ("somewhere/xyz.yaml", "no preset somewhere/xyz.yaml; presets: incremental_1, "),
+        ("somewhere/xyz.yaml", "no preset somewhere/xyz.yaml; presets: deeplab_os16_dm0.5_256, "),
         ("", "no preset of an empty name"),
     ],
 )

@@ -4,6 +4,7 @@ import contextlib
 import glob
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,20 +12,21 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import ROOT, SMALL_FLAGS
 from mmnet import checkpoint, checkpoint_files
 from mmnet.cli import main
 from mmnet.compat import tf
 from mmnet.config.resolve import read_preset, resolve
 from mmnet.device import Device, training_session_config
 from mmnet.inference.checkpoints import CheckpointPredictor
-from mmnet.inference.open import load_weights, network_of_checkpoint
+from mmnet.inference.open import load_weights, network_of_checkpoint, open_predictor
 from mmnet.network import Network
 from mmnet.networks.build import NETWORKS
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
 from mmnet.training.train import train
 from mmnet.weights.values import Reading
+from mmnet.weights.write import write_weights
 from tiny import one_convolution
 
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
@@ -359,3 +361,76 @@ def test_a_damaged_lineage_stops_a_resume(portraits, tmp_path, tiny, capfd):
     assert sorted(os.listdir(str(run))) == before
     (run / "MMNetModel-2.json").write_text(json.dumps(dict(record, parent=parent)))
     assert main(command) == 0
+
+
+@pytest.fixture
+def photos(portraits, tmp_path):
+    """A folder of two pictures without masks."""
+    folder = tmp_path / "photos without masks"
+    folder.mkdir()
+    for name in ("portrait0_0000.jpg", "portrait0_0001.jpg"):
+        shutil.copy(os.path.join(portraits, "test", "image", name), str(folder))
+    return str(folder)
+
+
+def test_a_teacher(lively_weights, portraits, photos, tmp_path, tiny):
+    """A network of one convolution learns a teacher's alphas, also of pictures without masks."""
+    teacher = str(tmp_path / "teacher")
+    write_weights(os.path.join(teacher, "MMNetModel-5"), lively_weights)
+    shape = lively_weights.network.shape
+    flags = dict(tiny, teacher=teacher, teacher_temperature="2", pictures_path=[photos])
+    flags.update(size=str(shape[0]), width_multiplier=None, learning_rate="0.1")
+    flags.update(augmentation_method="resize_bilinear", dataset_weights=["1", "3"])
+    settings = settings_of(portraits, tmp_path / "run", max_step_from_restore="20", **flags)
+    with contextlib.ExitStack() as stack:
+        run = train_module.prepare(settings, stack)
+        assert list(map(len, run.data_sets)) == [6, 2]
+        batch = next(run.batches)
+        numbers = [number for number, _ in batch.indices]
+        masks = batch.masks.copy()
+        taught = train_module.teach(run, batch)
+        for slot, number in enumerate(numbers):
+            if number == 1:
+                assert not masks[slot].any()
+                np.testing.assert_allclose(batch.masks[slot] / 255, taught[slot], atol=0.5 / 255)
+            else:
+                np.testing.assert_array_equal(batch.masks[slot], masks[slot])
+        assert set(numbers) == {0, 1}
+        images = batch.images.astype("f")
+        expected = open_predictor(teacher, {"shape": shape})(images)
+        np.testing.assert_allclose(taught, expected, atol=1e-6)
+    assert train(settings_of(portraits, tmp_path / "run", max_step_from_restore="20", **flags)) == 0
+    with open(str(tmp_path / "run" / "MMNetModel-20.json")) as file:
+        data_sets = json.load(file)["data_sets"]
+    assert [(one["pictures"], one["split"]) for one in data_sets] == [(6, "test"), (2, "")]
+    teachings = {}
+    for path in glob.glob(os.path.join(str(tmp_path / "run"), "events*")):
+        for event in tf.train.summary_iterator(path):
+            for value in event.summary.value:
+                if value.tag == "loss/teacher":
+                    teachings[event.step] = value.simple_value
+    assert np.mean([teachings[step] for step in range(16, 21)]) < teachings[1] - 0.03
+
+
+def test_bad_teachers(portraits, photos, tmp_path, lively_weights, capfd):
+    command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
+    command += ["--train_dir", str(tmp_path / "run"), "--max_step_from_restore", "1"]
+    model = str(tmp_path / "model.pb")
+    assert (
+        main(
+            ["freeze", "--checkpoint_path", lively_weights.source, "--output", model] + SMALL_FLAGS
+        )
+        == 0
+    )
+    for flags, says in (
+        (["--teacher", model, "--size", "96"], "model.pb takes pictures of 64x64, not 96x96"),
+        (["--teacher", str(tmp_path / "none")], "no checkpoint %s" % (tmp_path / "none")),
+        (["--teacher_temperature", "2"], "--teacher_temperature needs a --teacher"),
+        (["--lambda_teacher_loss", "2"], "--lambda_teacher_loss needs a --teacher"),
+        (["--pictures_path", photos], "--pictures_path needs a --teacher"),
+        (["--teacher", model, "--pictures_path", str(tmp_path)], "no pictures (jpg, jpeg, png) in"),
+    ):
+        capfd.readouterr()
+        assert main(command + flags) == 2
+        errors = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
+        assert len(errors) == 1 and says in errors[0], errors

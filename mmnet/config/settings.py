@@ -235,6 +235,25 @@ class Train(NetworkSettings, DeviceSettings):
         "resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), rich (that, "
         "and colours, noise, blur, ...), or wide (rich, and persons who do not fill the picture)",
     )
+    teacher: Optional[str] = setting(
+        None, text, "learn this network's alphas, too (distillation): " + SOURCE
+    )
+    teacher_temperature: float = setting(
+        1.0,
+        positive_float,
+        "that divides the log odds of the teacher and of the network in that term; above 1 the "
+        "network learns more of what the teacher is not sure of",
+    )
+    lambda_teacher_loss: Optional[float] = setting(
+        None, not_negative, "weight of the cross entropy with the teacher's alphas (with one: 1)"
+    )
+    pictures_path: Optional[Tuple[str, ...]] = setting(
+        None,
+        pictures_folder,
+        "folders of pictures without masks, one for each further data set: the teacher's alphas "
+        "are their masks",
+        "+",
+    )
     backgrounds_path: Optional[str] = setting(
         None,
         pictures_folder,
@@ -365,11 +384,18 @@ class Train(NetworkSettings, DeviceSettings):
 
     def check(self):
         super().check()
-        if self.dataset_weights and len(self.dataset_weights) != len(self.dataset_path):
+        data_sets = len(self.dataset_path) + len(self.pictures_path or ())
+        if self.dataset_weights and len(self.dataset_weights) != data_sets:
             raise ValueError(
                 "--dataset_weights: one number for each of the %d data sets, not %d"
-                % (len(self.dataset_path), len(self.dataset_weights))
+                % (data_sets, len(self.dataset_weights))
             )
+        if self.teacher is None:
+            for name in ("teacher_temperature", "lambda_teacher_loss", "pictures_path"):
+                if getattr(self, name) not in (None, 1.0):
+                    raise ValueError("--%s needs a --teacher" % name)
+        else:
+            find_source(self.teacher)
         goes_on = os.path.isdir(self.train_dir) and checkpoint_files.list_checkpoints(
             self.train_dir
         )

@@ -44,7 +44,8 @@ def augment(image, mask, random, shape, policy, *, backgrounds=()):
         shape: (height, width).
         policy: a name of POLICIES.
         backgrounds: uint8 [h,w,3] each, any sizes; the persons of SWAPPED of the pictures go
-            before one of them. Without any, no random number is drawn for it.
+            before one of them. Without any, no random number is drawn for it. A picture without
+            a person, or without a mask, stays before its own.
 
     Returns:
         (image uint8 [H,W,3], mask uint8 [H,W]). Do not write to them: they are the arguments
@@ -54,7 +55,7 @@ def augment(image, mask, random, shape, policy, *, backgrounds=()):
         ValueError: POLICIES has no such policy.
     """
     _check(policy)
-    if len(backgrounds) and random.random_sample() < SWAPPED:
+    if len(backgrounds) and random.random_sample() < SWAPPED and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = put_before(image, mask, background, random)
     return POLICIES[policy](image, mask, random, tuple(shape))
@@ -208,6 +209,8 @@ def background(image, mask, random):
     colours = random.uniform(0, 256, (2, 2, 3)).astype(np.uint8)
     if random.random_sample() < 0.5:
         colours[:] = colours[0, 0]
+    if not mask.any():
+        return image
     scene = cv2.resize(colours, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
     alpha = mask / np.float32(255)
     return cv2.blendLinear(image, scene, alpha, 1 - alpha)

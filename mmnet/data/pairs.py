@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -22,7 +22,11 @@ log = logging.getLogger(__name__)
 class Pair(NamedTuple):
     stem: str
     image: str  # path
-    mask: str  # path
+    mask: Optional[str]  # path; None: nobody has drawn one
+
+    @property
+    def files(self):
+        return [path for path in (self.image, self.mask) if path is not None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class DataSet:
     """A split of a data set on disk."""
 
     path: str  # the folder above the split
-    split: str
+    split: str  # "" where the pictures lie in that folder itself, without masks
     pairs: List[Pair]  # sorted by stem
     problems: Dict[str, List[str]] = field(default_factory=dict)  # seen without opening a file:
     # what is wrong -> names of files
@@ -48,7 +52,7 @@ class DataSet:
         """Tells one set of pictures from another, unread: a hash over file names and sizes."""
         digest = hashlib.sha256()
         for pair in self.pairs:
-            for path in (pair.image, pair.mask):
+            for path in pair.files:
                 line = "%s %d\n" % (os.path.basename(path), os.path.getsize(path))
                 digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
@@ -91,6 +95,22 @@ def find_data_set(path, split):
     return DataSet(path, split, pairs, problems)
 
 
+def find_pictures(folder):
+    """The pictures of a folder as a DataSet without masks.
+
+    Raises:
+        FileNotFoundError: no such folder. ValueError: no picture in it.
+    """
+    if not os.path.isdir(folder):
+        raise FileNotFoundError("no folder of pictures %s" % folder)
+    problems = {}
+    images = _files_by_stem(folder, problems)
+    if not images:
+        raise ValueError("no pictures (jpg, jpeg, png) in %s" % folder)
+    pairs = [Pair(stem, images[stem], None) for stem in sorted(images)]
+    return DataSet(folder, "", pairs, problems)
+
+
 class PairError(ValueError):
     """A pair that cannot be used; ``problem`` says of what kind it is."""
 
@@ -100,13 +120,16 @@ class PairError(ValueError):
 
 
 def read_pair(pair):
-    """Read a pair: (image uint8 [H,W,3], alpha float32 [H,W] 0..1).
+    """Read a pair: (image uint8 [H,W,3], alpha float32 [H,W] 0..1; all 0 without a mask).
 
     Raises:
         PairError: a file cannot be read, or the two are of different sizes.
     """
     try:
-        image, alpha = read_image(pair.image), load_mask(pair.mask)
+        image = read_image(pair.image)
+        if pair.mask is None:
+            return image, np.zeros(image.shape[:2], np.float32)
+        alpha = load_mask(pair.mask)
     except (ValueError, OSError) as error:
         raise PairError("unreadable files", str(error)) from None
     if image.shape[:2] != alpha.shape:
@@ -143,7 +166,7 @@ class Check:
             with self._lock:
                 self._problems.setdefault(error.problem, []).append(str(error))
             return None
-        if alpha.min() == alpha.max():
+        if pair.mask is not None and alpha.min() == alpha.max():
             with self._lock:
                 self._flat.append(os.path.basename(pair.mask))
         return image, alpha

@@ -210,7 +210,7 @@ def _key(data_set, shape):
     """Names the content unread: another path, time or length of any file is another cache."""
     digest = hashlib.sha256(repr((FORMAT, tuple(shape), sorted(data_set.problems))).encode())
     for pair in data_set.pairs:
-        for path in (pair.image, pair.mask):
+        for path in pair.files:
             status = os.stat(path)
             entry = (os.path.abspath(path), status.st_mtime_ns, status.st_size)
             digest.update(repr(entry).encode())

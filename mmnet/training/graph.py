@@ -6,7 +6,7 @@ from mmnet.checkpoint import AVERAGE
 from mmnet.compat import tf
 from mmnet.networks.build import alpha_of, build, input_shape
 from mmnet.networks.layers import BATCH_STATISTICS, TRAINING, Mode
-from mmnet.training.losses import loss_terms, total_loss, weight_decay
+from mmnet.training.losses import loss_terms, teacher_loss, total_loss, weight_decay
 
 OPTIMIZERS = {
     "adam": lambda rate: tf.train.AdamOptimizer(rate),
@@ -23,6 +23,7 @@ class Recipe(NamedTuple):
     weight_decay: float = 4e-7
     optimizer: str = "adam"  # a key of OPTIMIZERS
     composition_range: float = 1.0  # that the composition term is divided by
+    teacher_temperature: float = 1.0  # of the term "teacher"
     trainable_scopes: Optional[tuple] = None  # prefixes of variables' names; None trains all
     ema_decay: Optional[float] = None  # of the weights' moving average; None keeps none
     mode: Mode = TRAINING  # or quantization.QUANTIZED_TRAINING, whose ranges are measured first
@@ -31,6 +32,7 @@ class Recipe(NamedTuple):
 class TrainingGraph(NamedTuple):
     images: "tf.Tensor"  # placeholder float32 [N,H,W,C] 0..255
     truths: "tf.Tensor"  # placeholder float32 [N,H,W] 0..1
+    taught: Optional["tf.Tensor"]  # the same, of a teacher's alphas; None without that term
     learning_rate: "tf.Tensor"  # placeholder, scalar
     batch_norm_decay: "tf.Tensor"  # placeholder, scalar: of the moving statistics
     step: "tf.Operation"  # updates every variable, or stops: build_training_graph's wrap_optimizer
@@ -59,11 +61,14 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
     truths = tf.placeholder(tf.float32, (batch_size,) + tuple(network.shape), name="truths")
     learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
     decay = tf.placeholder(tf.float32, [], name="batch_norm_decay")
-    outputs = build(network, images, recipe.mode)
-    global_step = tf.get_variable(
+    taught = None
+    if "teacher" in recipe.terms:
+        taught = tf.placeholder(tf.float32, truths.shape, name="taught")
+    global_step = tf.get_variable(  # dropout looks for it
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    losses = _losses(outputs, truths[..., tf.newaxis], recipe)
+    outputs = build(network, images, recipe.mode)
+    losses = _losses(outputs, truths[..., tf.newaxis], taught, recipe)
     if wrap_optimizer is None:
         losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
     network_variables = set(tf.global_variables())
@@ -86,6 +91,7 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
     return TrainingGraph(
         images=images,
         truths=truths,
+        taught=taught,
         learning_rate=learning_rate,
         batch_norm_decay=decay,
         step=step,
@@ -99,9 +105,13 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
     )
 
 
-def _losses(outputs, truths, recipe):
+def _losses(outputs, truths, taught, recipe):
     """total, model, regularization and the terms: name -> scalar."""
-    terms = loss_terms(outputs, truths, recipe.terms)
+    terms = loss_terms(outputs, truths, [name for name in recipe.terms if name != "teacher"])
+    if taught is not None:
+        terms["teacher"] = teacher_loss(
+            outputs.logits, taught[..., tf.newaxis], recipe.teacher_temperature
+        )
     if "composition" in terms:
         terms["composition"] /= recipe.composition_range
     regularization = weight_decay(tf.trainable_variables(), recipe.weight_decay)

@@ -37,7 +37,8 @@ def recipe_of(network, given):
     """The terms that a network is trained with: name -> weight above 0.
 
     Args:
-        given: name -> weight or None; None leaves it to the network's row in RECIPES.
+        given: name -> weight or None; None leaves it to the network's row in RECIPES. "teacher",
+            the term of distillation, is in no row.
 
     Raises:
         ValueError: every weight is 0.
@@ -147,6 +148,23 @@ def matte_loss(alphas, truths, outputs):
     """
     difference = tf.abs(alphas - truths) * (1 + 4 * unknown_band(truths))
     return tf.reduce_mean(difference) + tf.reduce_mean(difference * outputs.images01[..., :3])
+
+
+def teacher_loss(logits, alphas, temperature):
+    """Cross entropy with another network's alphas, both softened: distillation.
+
+    Hinton, Vinyals and Dean, arXiv 1503.02531: the log odds of both are divided by the temperature,
+    and the term is multiplied by its square, so that its gradients keep their size.
+
+    Args:
+        logits: the network's. alphas: [N,H,W,1] in 0..1, the other one's.
+    """
+    if logits.shape[3].value == 2:
+        logits = logits[..., 1:] - logits[..., :1]
+    alphas = tf.clip_by_value(alphas, 1e-6, 1 - 1e-6)
+    softened = tf.sigmoid(tf.log(alphas / (1 - alphas)) / temperature)
+    entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=softened, logits=logits / temperature)
+    return temperature**2 * tf.reduce_mean(entropy)
 
 
 def unknown_band(truths):

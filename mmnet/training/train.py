@@ -15,10 +15,12 @@ from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to
 from mmnet.data.augment import sample_shape
 from mmnet.data.batches import batches
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import DataSet, evenly, find_data_set
+from mmnet.data.pairs import DataSet, evenly, find_data_set, find_pictures
 from mmnet.data.samples import open_samples, read_backgrounds
 from mmnet.device import Device, loss_scaling, need_device, training_session_config
 from mmnet.files import locked, write_text
+from mmnet.inference.open import open_predictor
+from mmnet.inference.predictor import Predictor
 from mmnet.network import decide
 from mmnet.networks.layers import TRAINING
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
@@ -45,6 +47,7 @@ LAMBDAS = {
     "semantic": "lambda_semantic_loss",
     "detail": "lambda_detail_loss",
     "matte": "lambda_matte_loss",
+    "teacher": "lambda_teacher_loss",
 }
 
 log = logging.getLogger(__name__)
@@ -54,12 +57,13 @@ class Run(NamedTuple):
     """A training run, ready for its next step."""
 
     settings: Any  # config.settings.Train, its network written out
-    data_sets: List[DataSet]
+    data_sets: List[DataSet]  # with masks, then without
     last_step: Optional[int]  # from restore
     session: "tf.Session"
     graph: TrainingGraph
     start: Start
     batches: Any  # of data.batches.batches
+    teacher: Optional[Predictor]
     journal: Journal
     save: Callable  # (step from restore, learning rate)
 
@@ -92,6 +96,7 @@ def loop(run, stopped_by):
     run.journal.begin(global_step)
     while not stopped_by and (last_step is None or step < last_step):
         batch = run.journal.next_batch(run.batches)
+        taught = {graph.taught: teach(run, batch)} if run.teacher else {}
         rate = rate_of(settings, step, last_step)
         fetches = {"step": graph.step, "losses": graph.losses, "alphas": graph.alphas}
         feed = {
@@ -99,6 +104,7 @@ def loop(run, stopped_by):
             graph.truths: batch.masks / np.float32(255),
             graph.learning_rate: rate,
             graph.batch_norm_decay: batch_norm_decay(global_step, settings.batch_norm_decay),
+            **taught,
         }
         try:
             fetched = run.session.run(fetches, feed)
@@ -134,6 +140,7 @@ def prepare(settings, stack):
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path]
+    data_sets += [find_pictures(path) for path in settings.pictures_path or ()]
     pictures = sum(map(len, data_sets))
     last_step = last_step_of(settings, pictures)
     rate_of(settings, 0, last_step)  # a schedule without its end is an error before data is decoded
@@ -148,6 +155,7 @@ def prepare(settings, stack):
             "Ctrl-C, which saves"
         )
 
+    teacher = open_teacher(settings, network, device) if settings.teacher else None
     tf.reset_default_graph()
     tf.set_random_seed(settings.seed)
     graph = build_training_graph(network, recipe, settings.batch_size, loss_scaling(device))
@@ -190,10 +198,34 @@ def prepare(settings, stack):
         graph=graph,
         start=start,
         batches=input_batches,
+        teacher=teacher,
         journal=journal,
         save=None,
     )
     return run._replace(save=_saving(run, saver))
+
+
+def open_teacher(settings, network, device):
+    """The Predictor whose alphas are learnt; a checkpoint's network takes any shape.
+
+    Raises:
+        FileNotFoundError, ValueError: none that takes the network's pictures.
+    """
+    try:
+        return open_predictor(
+            settings.teacher, {"shape": network.shape}, device=device, batch=settings.batch_size
+        )
+    except ValueError as error:
+        raise ValueError("--teacher: %s" % error) from None
+
+
+def teach(run, batch):
+    """The teacher's alphas of a Batch, [N,H,W]; they become the masks of pictures without one."""
+    alphas = run.teacher(batch.images)
+    for slot, (number, _) in enumerate(batch.indices):
+        if number >= len(run.settings.dataset_path):
+            batch.masks[slot] = np.rint(255 * alphas[slot])
+    return alphas
 
 
 def is_done(train_dir, last_step):
@@ -206,11 +238,14 @@ def is_done(train_dir, last_step):
 def recipe_in(settings, network):
     """The Recipe that the settings ask for."""
     given = {name: getattr(settings, setting) for name, setting in LAMBDAS.items()}
+    if settings.teacher and given["teacher"] is None:
+        given["teacher"] = 1.0
     return Recipe(
         terms=recipe_of(network, given),
         weight_decay=settings.weight_decay,
         optimizer=settings.optimizer,
         composition_range=settings.composition_range,
+        teacher_temperature=settings.teacher_temperature,
         trainable_scopes=settings.trainable_scopes,
         ema_decay=settings.ema_decay if settings.use_ema else None,
         mode=QUANTIZED_TRAINING if settings.quantize else TRAINING,
