@@ -87,6 +87,8 @@ def test_terms_by_hand(channels):
     assert values["cross_entropy"] == pytest.approx(-np.log(0.75), rel=1e-5)
     assert values["auxiliary"] == pytest.approx(np.log(2), rel=1e-5)
     assert values["focal"] == pytest.approx(-np.log(0.75) / 16, rel=1e-4)
+    assert values["square"] == pytest.approx(0.25**2, rel=1e-5)
+    assert values["dice"] == pytest.approx(1 - 1 / (32 * 32 * 0.25**2 + 1), rel=1e-4)
     assert values["boundary"] == 0  # a truth without an outline has no band
     assert values["semantic"] == pytest.approx(10 * 0.25**2, rel=1e-5)
     assert values["detail"] == 0

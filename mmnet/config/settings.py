@@ -342,6 +342,12 @@ class Train(NetworkSettings, DeviceSettings):
     lambda_boundary_loss: Optional[float] = setting(
         None, not_negative, "weight of the boundary term (mmnet: 0)"
     )
+    lambda_dice_loss: Optional[float] = setting(
+        None, not_negative, "weight of the Dice term, of areas that are shared (mmnet: 0)"
+    )
+    lambda_square_loss: Optional[float] = setting(
+        None, not_negative, "weight of the mean square difference of alpha (mmnet: 0)"
+    )
     lambda_semantic_loss: Optional[float] = setting(
         None, not_negative, "weight of modnet's head of where the person is (modnet: 1)"
     )

@@ -9,6 +9,7 @@ from humanfriendly import format_timespan
 
 from mmnet.config.resolve import to_yaml
 from mmnet.events import close_events, open_events, strip, write_events
+from mmnet.scoring.metrics import miou
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
 
@@ -58,9 +59,9 @@ class Journal:
         }
         self._log(global_step, step, fetched["losses"], speed)
         scalars = {"loss/" + name: float(value) for name, value in fetched["losses"].items()}
-        shown = zip(
-            batch.images[:EXAMPLES], batch.masks / np.float32(255), fetched["alphas"][..., 0]
-        )
+        masks = batch.masks / np.float32(255)
+        scalars["mIoU"] = np.mean([miou(*both) for both in zip(fetched["alphas"][..., 0], masks)])
+        shown = zip(batch.images[:EXAMPLES], masks, fetched["alphas"][..., 0])
         pictures = {"train/%d" % index: strip(*example) for index, example in enumerate(shown)}
         write_events(self._writer, global_step, dict(speed, **scalars), pictures)
         self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0

@@ -130,6 +130,18 @@ def boundary_loss(alphas, truths, outputs):
     return tf.reduce_sum(difference) / tf.maximum(tf.reduce_sum(near), 1.0)
 
 
+def dice_loss(alphas, truths, outputs):
+    """1 - the Dice coefficient with soft areas, mean of the pictures (Milletari et al., 2016)."""
+    shared = tf.reduce_sum(alphas * truths, [1, 2, 3])
+    areas = tf.reduce_sum(alphas**2, [1, 2, 3]) + tf.reduce_sum(truths**2, [1, 2, 3])
+    return tf.reduce_mean(1 - (2 * shared + 1) / (areas + 1))  # a pixel: no person is no division
+
+
+def square_loss(alphas, truths, outputs):
+    """Mean square difference of alpha."""
+    return tf.reduce_mean(tf.squared_difference(alphas, truths))
+
+
 def semantic_loss(alphas, truths, outputs):
     """10 x mean square difference of the head ``semantic`` from the truth, coarse and blurred."""
     coarse = blur(shrink(truths, truths.shape[1].value // outputs.heads["semantic"].shape[1].value))
@@ -210,6 +222,8 @@ TERMS = {
     "laplacian": laplacian_loss,
     "focal": focal_loss,
     "boundary": boundary_loss,
+    "dice": dice_loss,
+    "square": square_loss,
     "semantic": semantic_loss,
     "detail": detail_loss,
     "matte": matte_loss,

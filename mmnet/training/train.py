@@ -44,6 +44,8 @@ LAMBDAS = {
     "laplacian": "lambda_laplacian_loss",
     "focal": "lambda_focal_loss",
     "boundary": "lambda_boundary_loss",
+    "dice": "lambda_dice_loss",
+    "square": "lambda_square_loss",
     "semantic": "lambda_semantic_loss",
     "detail": "lambda_detail_loss",
     "matte": "lambda_matte_loss",
