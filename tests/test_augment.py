@@ -7,8 +7,8 @@ from mmnet.data.augment import (
     ASPECT,
     IMAGE_CHANGES,
     POLICIES,
-    SWAPPED,
     WINDOW,
+    Changes,
     augment,
     draw_warp,
     draw_window,
@@ -366,23 +366,44 @@ def test_where_the_background_comes_from():
     assert min(starts) < 20 and max(starts) > 80 and max(widths) <= 100 and min(widths) >= 45
 
 
-@pytest.mark.parametrize("policy", ["resize_bilinear", "wide"])
-def test_backgrounds_are_drawn_for_their_share_of_the_pictures(policy):
+@pytest.mark.parametrize("policy, share", [("resize_bilinear", 0.4), ("wide", 0.1)])
+def test_backgrounds_are_drawn_for_their_share_of_the_pictures(policy, share):
     image, mask = person()
     blue = [np.full((90, 90, 3), (0, 0, 255), np.uint8)]
     changed = 0
     for seed in range(200):
         results = [
-            augment(image, mask, np.random.RandomState(seed), SHAPE, "resize_bilinear", **more)
-            for more in ({}, {"backgrounds": blue})
+            augment(image, mask, np.random.RandomState(seed), SHAPE, "resize_bilinear", changes)
+            for changes in (Changes(), Changes(backgrounds=blue, swapped=share))
         ]
         changed += np.any(results[0][0] != results[1][0])
-    assert changed / 200 == pytest.approx(SWAPPED, abs=0.1)
+    assert changed / 200 == pytest.approx(share, abs=0.05)
     twice = [
-        augment(image, mask, np.random.RandomState(3), SHAPE, policy, backgrounds=blue)
+        augment(image, mask, np.random.RandomState(3), SHAPE, policy, Changes(backgrounds=blue))
         for _ in range(2)
     ]
     np.testing.assert_array_equal(twice[0][0], twice[1][0])
+
+
+def test_the_strength_multiplies_how_often_colours_change():
+    image = np.random.RandomState(0).randint(0, 256, (48, 48, 3)).astype(np.uint8)
+    mask = np.full((48, 48), 255, np.uint8)
+
+    def changed(strength):
+        """Share of 200 pictures whose colours are not those of geometry alone."""
+        count = 0
+        for seed in range(200):
+            random = np.random.RandomState(seed)
+            plain = augment(image, mask, random, (40, 40), PUBLISHED)[0]
+            random = np.random.RandomState(seed)
+            rich = augment(image, mask, random, (40, 40), "rich", Changes(strength))[0]
+            count += np.any(plain != rich)
+        return count / 200
+
+    assert changed(0.0) == 0
+    unchanged = [np.prod([1 - strength * p for p, _ in IMAGE_CHANGES]) for strength in (0.3, 1)]
+    assert changed(0.3) == pytest.approx(1 - unchanged[0], abs=0.08)
+    assert changed(1.0) == pytest.approx(1 - unchanged[1], abs=0.05)
 
 
 def test_a_picture_without_a_person_stays_before_its_own_background():
@@ -392,7 +413,7 @@ def test_a_picture_without_a_person_stays_before_its_own_background():
     for seed in range(20):
         random = np.random.RandomState(seed)
         same, mask = augment(
-            image, nothing, random, (40, 40), "resize_bilinear", backgrounds=scenes
+            image, nothing, random, (40, 40), "resize_bilinear", Changes(backgrounds=scenes)
         )
         np.testing.assert_array_equal(same, image)
         assert not mask.any()

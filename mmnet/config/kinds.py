@@ -54,6 +54,13 @@ def not_negative(value):
     return number
 
 
+def share(value):
+    number = not_negative_or(value, None)
+    if number is None or number > 1:
+        raise ValueError("a share of 0 to 1, not %s" % shown(value))
+    return number
+
+
 def decay(value):
     number = not_negative_or(value, 1.0)
     if number >= 1:

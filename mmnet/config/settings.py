@@ -18,6 +18,7 @@ from mmnet.config.kinds import (
     positive_int,
     positive_ints,
     seed_number,
+    share,
     size_in_bytes,
     source,
     switch,
@@ -254,12 +255,19 @@ class Train(NetworkSettings, DeviceSettings):
         "are their masks",
         "+",
     )
+    augmentation_strength: float = setting(
+        1.0,
+        not_negative,
+        "what the probabilities of rich's changes (colours, noise, blur, ...) are multiplied by; a "
+        "small network that has seen much learns more from less of it",
+    )
     backgrounds_path: Optional[str] = setting(
         None,
         pictures_folder,
-        "folder of pictures without people: the persons of four pictures in ten are cut out and "
-        "put before one of them, with a soft edge of their own colours",
+        "folder of pictures without people: the persons of some pictures are cut out and put "
+        "before one of them, with a soft edge of their own colours",
     )
+    swapped_backgrounds: float = setting(0.4, share, "share of those pictures, 0 to 1")
     cache: str = setting(
         "memory",
         one_of("none", "memory", "disk"),

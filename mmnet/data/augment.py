@@ -5,6 +5,7 @@ touches only the image.
 """
 
 import math
+from typing import NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -17,10 +18,17 @@ WINDOW = (0.45, 1.4)  # sides of a window of the wide policy, in those of the sa
 ASPECT = 0.3  # its width / height differs from the sample's by a factor of exp(-.3) to exp(.3)
 SHRUNK = 1.3  # the wide policy blurs a picture that it makes smaller by more than this factor
 DEGREES = 15  # the largest rotation, to either side
-SWAPPED = 0.4  # share of the pictures whose persons go before another background
 EDGE = 0.004  # width of the edge that they are cut out with, in the longer side of the sample
 # Only the rounding of a last bit can make the geometry ask for a pixel outside the sample.
 BORDER = cv2.BORDER_REFLECT_101
+
+
+class Changes(NamedTuple):
+    """How much a policy changes pictures beside their geometry."""
+
+    strength: float = 1.0  # the probabilities of IMAGE_CHANGES are multiplied by it
+    backgrounds: Sequence = ()  # uint8 [h,w,3] each, any sizes
+    swapped: float = 0.4  # share of the pictures whose persons go before one of the backgrounds
 
 
 def sample_shape(shape, policy):
@@ -34,7 +42,7 @@ def sample_shape(shape, policy):
     return tuple(math.ceil(round(side * (1 + STRETCH), 6)) for side in shape)
 
 
-def augment(image, mask, random, shape, policy, *, backgrounds=()):
+def augment(image, mask, random, shape, policy, changes=Changes()):
     """Make a training picture of ``shape`` from a sample.
 
     Args:
@@ -43,8 +51,7 @@ def augment(image, mask, random, shape, policy, *, backgrounds=()):
         random: np.random.RandomState; the same state gives the same picture.
         shape: (height, width).
         policy: a name of POLICIES.
-        backgrounds: uint8 [h,w,3] each, any sizes; the persons of SWAPPED of the pictures go
-            before one of them. Without any, no random number is drawn for it. A picture without
+        changes: Changes. Without backgrounds, no random number is drawn for them. A picture without
             a person, or without a mask, stays before its own.
 
     Returns:
@@ -55,13 +62,14 @@ def augment(image, mask, random, shape, policy, *, backgrounds=()):
         ValueError: POLICIES has no such policy.
     """
     _check(policy)
-    if len(backgrounds) and random.random_sample() < SWAPPED and mask.any():
+    backgrounds = changes.backgrounds
+    if len(backgrounds) and random.random_sample() < changes.swapped and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = put_before(image, mask, background, random)
-    return POLICIES[policy](image, mask, random, tuple(shape))
+    return POLICIES[policy](image, mask, random, tuple(shape), changes.strength)
 
 
-def resize(image, mask, random, shape):
+def resize(image, mask, random, shape, strength=1.0):
     """Only resize, with aligned corners. This draws no random number."""
     if mask.shape == shape:
         return image, mask
@@ -69,7 +77,7 @@ def resize(image, mask, random, shape):
     return tuple(np.rint(picture).astype(np.uint8) for picture in resized)
 
 
-def scale_crop_flip_rotate(image, mask, random, shape):
+def scale_crop_flip_rotate(image, mask, random, shape, strength=1.0):
     """Apply the published augmentation."""
     return warp(image, mask, draw_warp(random, mask.shape, shape), shape)
 
@@ -117,24 +125,25 @@ def draw_warp(random, sample, shape):
     return np.column_stack([linear, shift]) * scale[:, None]
 
 
-def rich(image, mask, random, shape):
+def rich(image, mask, random, shape, strength=1.0):
     """Apply the published geometry, then each of IMAGE_CHANGES with its probability."""
-    return change_colours(*scale_crop_flip_rotate(image, mask, random, shape), random)
+    warped = scale_crop_flip_rotate(image, mask, random, shape)
+    return change_colours(*warped, random, strength)
 
 
-def wide(image, mask, random, shape):
+def wide(image, mask, random, shape, strength=1.0):
     """Do as ``rich`` one time in two; else show any window of the sample, then IMAGE_CHANGES.
 
     The published geometry only ever shows a person who fills the picture. A window is smaller than
     the sample or larger, mirrored at the borders as ``predict`` extends a photo.
     """
     if random.random_sample() < 0.5:
-        return rich(image, mask, random, shape)
+        return rich(image, mask, random, shape, strength)
     matrix = draw_window(random, mask.shape, shape)
     step = np.hypot(*matrix[:, :2])  # pixels of the sample from one pixel of the result to the next
     if step.max() > SHRUNK:  # a picture made smaller shows no aliasing
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * step.max())
-    return change_colours(*warp(image, mask, matrix, shape), random)
+    return change_colours(*warp(image, mask, matrix, shape), random, strength)
 
 
 def draw_window(random, sample, shape):
@@ -192,10 +201,10 @@ def put_before(image, mask, background, random):
     return cv2.blendLinear(foreground_of(image, alpha), scene, alpha, 1 - alpha), inside
 
 
-def change_colours(image, mask, random):
-    """Apply each of IMAGE_CHANGES with its probability; the mask stays."""
+def change_colours(image, mask, random, strength=1.0):
+    """Apply each of IMAGE_CHANGES with its probability x strength; the mask stays."""
     for probability, change in IMAGE_CHANGES:
-        if random.random_sample() < probability:
+        if random.random_sample() < probability * strength:
             image = change(image, mask, random)
     return image, mask
 

@@ -13,7 +13,7 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from mmnet.data.augment import augment, sample_shape
+from mmnet.data.augment import Changes, augment, sample_shape
 from mmnet.data.samples import map_ahead
 from mmnet.network import shape_text
 
@@ -33,7 +33,16 @@ class Batch(NamedTuple):
 
 
 def batches(
-    samples, shape, policy, batch_size, *, seed, start=0, weights=None, backgrounds=(), workers=None
+    samples,
+    shape,
+    policy,
+    batch_size,
+    *,
+    seed,
+    start=0,
+    weights=None,
+    changes=Changes(),
+    workers=None,
 ):
     """Yield training batches without end, from batch number ``start`` on.
 
@@ -49,7 +58,7 @@ def batches(
             thousandths and kept exactly in each 1000 pictures. Each data set is read again and
             again, each time in a new order. With None, and with a single data set, all pictures are
             shuffled together, and each comes exactly once an epoch.
-        backgrounds: as augment.
+        changes: as augment.
         workers: number of threads; None means one per processor.
 
     Returns:
@@ -80,7 +89,7 @@ def batches(
     else:
         locate = _mixed(lengths, _shares(weights, len(samples)), seed)
     tasks = _tasks(batch_size, tuple(shape), start=start, total=sum(lengths), locate=locate)
-    make = partial(augment, policy=policy, backgrounds=backgrounds)
+    make = partial(augment, policy=policy, changes=changes)
     return _generate(samples, tasks, make, seed=seed, workers=workers or os.cpu_count() or 1)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from mmnet import checkpoint, checkpoint_files
 from mmnet.compat import tf
 from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to_yaml
-from mmnet.data.augment import sample_shape
+from mmnet.data.augment import Changes, sample_shape
 from mmnet.data.batches import batches
 from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, evenly, find_data_set, find_pictures
@@ -171,9 +171,9 @@ def prepare(settings, stack):
         )
         for data_set in data_sets
     ]
-    backgrounds = ()
+    changes = Changes(settings.augmentation_strength, swapped=settings.swapped_backgrounds)
     if settings.backgrounds_path:
-        backgrounds = read_backgrounds(settings.backgrounds_path, shape)
+        changes = changes._replace(backgrounds=read_backgrounds(settings.backgrounds_path, shape))
     write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
     if settings.quantize:
         _measure_ranges(session, graph, samples, network)
@@ -189,7 +189,7 @@ def prepare(settings, stack):
         seed=settings.seed,
         start=start.step_from_restore,
         weights=settings.dataset_weights,
-        backgrounds=backgrounds,
+        changes=changes,
     )
     stack.enter_context(contextlib.closing(input_batches))
     run = Run(
