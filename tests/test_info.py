@@ -45,6 +45,7 @@ def test_published_checkpoint(whole, test_data, known_rows):
         "optimizer": 640,
         "moving averages of weights": 0,
         "ranges of 8 bits": 0,
+        "frozen copy": 0,
     }
     said = info_text(card)
     assert "mmnet 1, 325.5 M multiply-adds" in said and "none recorded beside it" in said

@@ -12,6 +12,7 @@ from mmnet.network import Network
 from mmnet.networks.layers import INFERENCE, Outputs, shrink
 from mmnet.networks.mmnet import mmnet
 from mmnet.training.losses import (
+    ADAPTATION,
     TERMS,
     blur,
     loss_terms,
@@ -71,7 +72,8 @@ def test_golden_terms(whole, test_data, step):
 def test_perfect_alphas_cost_nothing():
     truths = np.zeros((1, 32, 32))
     truths[:, 8:24, 8:24] = 1
-    terms = set(TERMS) - {"auxiliary", "semantic"}  # of coarse ones, which are blurred
+    # Coarse truths are blurred.
+    terms = set(TERMS) - {"auxiliary", "semantic"} - ADAPTATION.keys()
     values = run_terms(truths, truths, np.ones((1, 32, 32, 3)), terms)
     for name, value in values.items():
         assert value == pytest.approx(0, abs=2e-5), name
@@ -81,7 +83,8 @@ def test_perfect_alphas_cost_nothing():
 def test_terms_by_hand(channels):
     truths = np.zeros((1, 32, 32))
     alphas = np.full((1, 32, 32), 0.25)
-    values = run_terms(alphas, truths, np.full((1, 32, 32, 3), 0.5), TERMS, channels)
+    terms = TERMS.keys() - ADAPTATION.keys()
+    values = run_terms(alphas, truths, np.full((1, 32, 32, 3), 0.5), terms, channels)
     assert values["alpha"] == pytest.approx(0.25, rel=1e-5)
     assert values["composition"] == pytest.approx(0.125, rel=1e-5)
     assert values["cross_entropy"] == pytest.approx(-np.log(0.75), rel=1e-5)
@@ -144,6 +147,32 @@ def test_distillation_by_hand(channels):
     entropy = -(q * np.log(p) + (1 - q) * np.log(1 - p))
     assert value == pytest.approx(temperature**2 * entropy, rel=1e-5)
     np.testing.assert_allclose(gradient, temperature * (p - q) / 16, rtol=1e-4)
+
+
+def test_adaptation_by_hand():
+    """Alpha and the coarse head pull each other; the copy holds what lies around the person."""
+    alphas = np.zeros((1, 64, 64))
+    alphas[:, :32] = 0.9
+    values = {
+        "semantic": np.full((1, 4, 4, 1), 0.5),
+        "detail": alphas[..., np.newaxis],
+        "copy_detail": np.zeros((1, 64, 64, 1)),
+        "copy_matte": np.zeros((1, 64, 64, 1)),
+    }
+    with tf.Graph().as_default(), tf.Session() as session:
+        heads = {name: tf.constant(value, tf.float32) for name, value in values.items()}
+        alphas = tf.constant(alphas[..., np.newaxis], tf.float32)
+        logits = tf.log(alphas / (1 - alphas) + 1e-9)
+        outputs = Outputs(logits, heads, {}, alphas)
+        terms = {name: TERMS[name](alphas, None, outputs) for name in ADAPTATION}
+        coarse = blur(shrink(alphas, 16))
+        pulls = tf.gradients(terms["soc_semantic"], [heads["semantic"], alphas])
+        fetched, coarse, pulls = session.run([terms, coarse, pulls])
+    expected = 2 * 100 * np.mean((coarse - 0.5) ** 2)
+    assert fetched["soc_semantic"] == pytest.approx(expected, rel=1e-5)
+    assert np.any(pulls[0]) and np.any(pulls[1])
+    # The band: one pixel on either side of row 31.5; only the row above has alpha.
+    assert fetched["soc_detail"] == pytest.approx(2 * 0.9 / 64, rel=1e-5)
 
 
 def test_the_coarse_truth_of_modnet_is_blurred():

@@ -86,6 +86,35 @@ def test_a_run_that_goes_on_is_the_run_that_never_stopped(trained):
     assert len(moved) > 0.9 * len(ours)
 
 
+def test_modnet_adapts_to_pictures_without_masks(trained, portraits, tmp_path, capfd):
+    name, run, _ = trained
+    pictures = os.path.join(portraits, "test", "image")
+    command = ["train", "--adapt", "--pictures_path", pictures, "--checkpoint_path", run]
+    command += ["--batch_size", "2", "--learning_rate", "1e-4", "--step_save_checkpoint", "2"]
+    command += ["--augmentation_method", "resize_bilinear"]
+    folder = str(tmp_path / "adapted")
+    if "modnet" not in name:
+        assert main(command + ["--train_dir", folder, "--max_step_from_restore", "2"]) == 2
+        error = capfd.readouterr().err.splitlines()[-1]
+        assert "soc_semantic term is about an output that this network does not have" in error
+        return
+    for steps in ("2", "4"):  # stops and goes on
+        assert main(command + ["--train_dir", folder, "--max_step_from_restore", steps]) == 0
+    start = checkpoint.read(os.path.join(run, "MMNetModel-4"))
+    ours = checkpoint.read(os.path.join(folder, "MMNetModel-8"))
+    for variable, value in ours.items():
+        if variable.endswith("/copy"):
+            np.testing.assert_array_equal(value, start[variable[: -len("/copy")]])
+        if "/moving_" in variable:
+            np.testing.assert_array_equal(value, start[variable.replace("/copy", "")])
+    names = [variable for variable in start if variable.endswith("weights")]
+    assert all(variable + "/copy" in ours for variable in names)
+    moved = [variable for variable in names if not np.array_equal(ours[variable], start[variable])]
+    assert len(moved) == len(names)
+    command = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", folder, "--json"]
+    assert main(command + ["--output", str(tmp_path)]) == 0  # it is a modnet as any other
+
+
 def test_its_models_are_equal(trained, models, portraits, capfd):
     name, run, _ = trained
     capfd.readouterr()

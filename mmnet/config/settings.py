@@ -214,14 +214,14 @@ class Train(NetworkSettings, DeviceSettings):
     goes on until Ctrl-C.
     """
 
-    dataset_path: Tuple[str, ...] = setting(
-        NEEDED,
+    train_dir: str = setting(
+        NEEDED, text, "folder for checkpoints, TensorBoard events and the configuration"
+    )
+    dataset_path: Optional[Tuple[str, ...]] = setting(
+        None,
         data_set_folder,
         "folders that hold SPLIT/image and SPLIT/mask; several are joined",
         "+",
-    )
-    train_dir: str = setting(
-        NEEDED, text, "folder for checkpoints, TensorBoard events and the configuration"
     )
     dataset_split_name: str = setting("train", text, "SPLIT, the folder below each data set")
     dataset_weights: Optional[Tuple[float, ...]] = setting(
@@ -251,9 +251,15 @@ class Train(NetworkSettings, DeviceSettings):
     pictures_path: Optional[Tuple[str, ...]] = setting(
         None,
         pictures_folder,
-        "folders of pictures without masks, one for each further data set: the teacher's alphas "
-        "are their masks",
+        "folders of pictures without masks, each a further data set: the teacher's alphas are "
+        "their masks",
         "+",
+    )
+    adapt: bool = setting(
+        False,
+        switch,
+        "adapt a trained modnet to --pictures_path alone, by the consistency of its parts (SOC); "
+        "its authors use --learning_rate 1e-5",
     )
     augmentation_strength: float = setting(
         1.0,
@@ -398,18 +404,13 @@ class Train(NetworkSettings, DeviceSettings):
 
     def check(self):
         super().check()
-        data_sets = len(self.dataset_path) + len(self.pictures_path or ())
+        data_sets = len(self.dataset_path or ()) + len(self.pictures_path or ())
         if self.dataset_weights and len(self.dataset_weights) != data_sets:
             raise ValueError(
                 "--dataset_weights: one number for each of the %d data sets, not %d"
                 % (data_sets, len(self.dataset_weights))
             )
-        if self.teacher is None:
-            for name in ("teacher_temperature", "lambda_teacher_loss", "pictures_path"):
-                if getattr(self, name) not in (None, 1.0):
-                    raise ValueError("--%s needs a --teacher" % name)
-        else:
-            find_source(self.teacher)
+        self.check_teacher()
         goes_on = os.path.isdir(self.train_dir) and checkpoint_files.list_checkpoints(
             self.train_dir
         )
@@ -425,6 +426,27 @@ class Train(NetworkSettings, DeviceSettings):
                 "--quantize makes a trained network ready for 8 bits: give its checkpoint with "
                 "--checkpoint_path"
             )
+        elif self.adapt and not goes_on:
+            raise ValueError(
+                "--adapt goes on with a trained network: give its checkpoint with --checkpoint_path"
+            )
+
+    def check_teacher(self):
+        """What masks are learnt from, or what else."""
+        if not self.dataset_path and not self.pictures_path:
+            raise ValueError("--dataset_path is needed: folders that hold SPLIT/image, SPLIT/mask")
+        if self.adapt:
+            if not self.pictures_path or self.dataset_path or self.teacher or self.quantize:
+                raise ValueError(
+                    "--adapt learns from pictures without masks: give --pictures_path, and no "
+                    "--dataset_path, --teacher or --quantize"
+                )
+        elif self.teacher:
+            find_source(self.teacher)
+        else:
+            for name in ("teacher_temperature", "lambda_teacher_loss", "pictures_path"):
+                if getattr(self, name) not in (None, 1.0):
+                    raise ValueError("--%s needs a --teacher" % name)
 
 
 @dataclass(frozen=True)

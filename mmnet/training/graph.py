@@ -5,8 +5,10 @@ from typing import Dict, List, NamedTuple, Optional
 from mmnet.checkpoint import AVERAGE
 from mmnet.compat import tf
 from mmnet.networks.build import alpha_of, build, input_shape
-from mmnet.networks.layers import BATCH_STATISTICS, TRAINING, Mode
-from mmnet.training.losses import loss_terms, teacher_loss, total_loss, weight_decay
+from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode
+from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
+
+COPY = "/copy"  # ends the names of what a run adapts away from
 
 OPTIMIZERS = {
     "adam": lambda rate: tf.train.AdamOptimizer(rate),
@@ -41,7 +43,9 @@ class TrainingGraph(NamedTuple):
     global_step: "tf.Variable"  # int32, as published
     variables: List["tf.Variable"]  # all that a checkpoint holds
     slots: List[str]  # names of those that belong to the optimizer
-    averages: Dict["tf.Variable", "tf.Variable"]  # weight -> its moving average; the run starts it
+    # Variable -> what begins at its value: a weight's moving average, a frozen copy.
+    averages: Dict["tf.Variable", "tf.Variable"]
+    copies: Dict["tf.Variable", "tf.Variable"]
     initializer: "tf.Operation"
 
 
@@ -68,6 +72,9 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
     outputs = build(network, images, recipe.mode)
+    copies = {}
+    if ADAPTATION.keys() & recipe.terms.keys():
+        outputs, copies = _beside_its_copy(outputs, network, images)
     losses = _losses(outputs, truths[..., tf.newaxis], taught, recipe)
     if wrap_optimizer is None:
         losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
@@ -101,8 +108,29 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
         variables=tf.global_variables(),
         slots=slots,
         averages=averages,
+        copies=copies,
         initializer=tf.global_variables_initializer(),
     )
+
+
+def _beside_its_copy(outputs, network, images):
+    """(Outputs with a frozen copy's heads among theirs, variable -> that copy's)."""
+    variables = tf.global_variables()
+
+    def frozen(getter, name, *rest, **more):
+        return getter(name + COPY, *rest, **dict(more, trainable=False))
+
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=frozen):
+        copy = build(network, images, INFERENCE)
+    by_name = {variable.op.name: variable for variable in tf.global_variables()}
+    copies = {
+        variable: by_name[variable.op.name + COPY]
+        for variable in variables
+        if variable.op.name + COPY in by_name
+    }
+    heads = {"copy_" + name: head for name, head in copy.heads.items()}
+    heads["copy_matte"] = alpha_of(copy.logits)
+    return outputs._replace(heads=dict(outputs.heads, **heads)), copies
 
 
 def _losses(outputs, truths, taught, recipe):

@@ -60,7 +60,9 @@ class Journal:
         self._log(global_step, step, fetched["losses"], speed)
         scalars = {"loss/" + name: float(value) for name, value in fetched["losses"].items()}
         masks = batch.masks / np.float32(255)
-        scalars["mIoU"] = np.mean([miou(*both) for both in zip(fetched["alphas"][..., 0], masks)])
+        if not self._settings.adapt:
+            pairs = zip(fetched["alphas"][..., 0], masks)
+            scalars["mIoU"] = np.mean([miou(*pair) for pair in pairs])
         shown = zip(batch.images[:EXAMPLES], masks, fetched["alphas"][..., 0])
         pictures = {"train/%d" % index: strip(*example) for index, example in enumerate(shown)}
         write_events(self._writer, global_step, dict(speed, **scalars), pictures)

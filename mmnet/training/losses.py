@@ -2,7 +2,8 @@
 
 Every term is a function (alphas, truths, outputs) -> scalar mean: the network's alphas and the true
 ones, [N,H,W,1] in 0..1, and the network's layers.Outputs. The first five are MMNet's (arXiv
-1904.03816, section 3.3), the last three MODNet's (arXiv 2011.11961, section 3).
+1904.03816, section 3.3), semantic, detail and matte MODNet's (arXiv 2011.11961, section 3.4), the
+last two its adaptation's by the consistency of its parts (SOC, section 3.5).
 """
 
 import math
@@ -13,6 +14,7 @@ from mmnet.networks.layers import shrink
 
 BAND_PIXELS = 5  # of a picture of 256: half the width of a trimap's unknown band
 FOCAL_GAMMA = 2.0
+PERSON = 0.1  # where alpha is above, a person may be
 BOUNDARY_WIDTH = 3  # pixels on either side of the outline
 LAPLACIAN_LEVELS = 5
 
@@ -162,6 +164,31 @@ def matte_loss(alphas, truths, outputs):
     return tf.reduce_mean(difference) + tf.reduce_mean(difference * outputs.images01[..., :3])
 
 
+def soc_semantic_loss(alphas, truths, outputs):
+    """100 x the mean square differences of the head ``semantic`` and alpha, coarse and blurred.
+
+    Each is pulled towards the other.
+    """
+    semantic = outputs.heads["semantic"]
+    coarse = blur(shrink(alphas, alphas.shape[1].value // semantic.shape[1].value))
+    pulled = tf.squared_difference(semantic, tf.stop_gradient(coarse))
+    pulled += tf.squared_difference(coarse, tf.stop_gradient(semantic))
+    return 100 * tf.reduce_mean(pulled)
+
+
+def soc_detail_loss(alphas, truths, outputs):
+    """Absolute differences of the head ``detail`` and of alpha from those of the frozen copy.
+
+    They count in the band around the person that alpha and the head ``semantic`` find together.
+    """
+    heads = outputs.heads
+    there = tf.cast(heads["semantic"] > PERSON, tf.float32)
+    there = tf.image.resize_bilinear(there, alphas.shape.as_list()[1:3])
+    band = tf.stop_gradient(unknown_band(there * tf.cast(alphas > PERSON, tf.float32)))
+    moved = tf.abs(heads["detail"] - heads["copy_detail"]) + tf.abs(alphas - heads["copy_matte"])
+    return tf.reduce_mean(moved * band)
+
+
 def teacher_loss(logits, alphas, temperature):
     """Cross entropy with another network's alphas, both softened: distillation.
 
@@ -227,9 +254,18 @@ TERMS = {
     "semantic": semantic_loss,
     "detail": detail_loss,
     "matte": matte_loss,
+    "soc_semantic": soc_semantic_loss,
+    "soc_detail": soc_detail_loss,
 }
 MODNET = dict.fromkeys(("semantic", "detail", "matte"), 1.0)
-HEADS = {"auxiliary": "coarse_logits", "semantic": "semantic", "detail": "detail"}  # they need
+HEADS = {  # term -> the head that it is about
+    "auxiliary": "coarse_logits",
+    "semantic": "semantic",
+    "detail": "detail",
+    "soc_semantic": "semantic",
+    "soc_detail": "detail",
+}
+ADAPTATION = dict.fromkeys(("soc_semantic", "soc_detail"), 1.0)  # in place of any recipe
 WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
 
 # name of the network -> the terms that it is trained with, and their weights

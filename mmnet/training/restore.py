@@ -39,7 +39,7 @@ def restore(session, graph, settings):
     session.run(graph.initializer)
     if settings.checkpoint_path is None:
         log.info("from scratch")
-        _start_averages(session, graph, {})
+        _start_copies(session, graph, {})
         return Start()
     return _warm_start(session, graph, settings)
 
@@ -63,15 +63,15 @@ def _warm_start(session, graph, settings):
     report = checkpoint.restore(session, wanted, graph.variables)
     skipped = sorted(values.keys() - wanted.keys())
     log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    averages = {average.op.name for average in graph.averages.values()}
-    optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *averages}
+    copies = {copy.op.name for copy in _copies(graph).values()}
+    optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *copies}
     must = [name for name in report.missing if name not in optional and name not in skipped]
     if (must or report.reshaped) and not settings.ignore_missing_vars:
         raise ValueError(
             "%s does not fit (%s): --ignore_missing_vars starts those fresh"
             % (prefix, "; ".join(_differences(report._replace(missing=must))))
         )
-    _start_averages(session, graph, report.loaded)
+    _start_copies(session, graph, report.loaded)
     return Start(parent=lineage.describe_parent(prefix, int(session.run(graph.global_step))))
 
 
@@ -85,15 +85,23 @@ def _is_wanted(name, graph, settings):
     return included and not excluded and not is_reset
 
 
-def _start_averages(session, graph, loaded):
-    """Moving averages that were not loaded begin at their weights."""
-    fresh = {
-        average.op.name: variable
-        for variable, average in graph.averages.items()
-        if average.op.name not in loaded
+def _copies(graph):
+    """(variable, kind) -> what begins at its value: its moving average, its frozen copy."""
+    kinds = {"average": graph.averages, "copy": graph.copies}
+    return {
+        (variable, kind): copy for kind, found in kinds.items() for variable, copy in found.items()
     }
-    averages = [graph.averages[variable] for variable in fresh.values()]
-    checkpoint.restore(session, session.run(fresh), averages)
+
+
+def _start_copies(session, graph, loaded):
+    """Moving averages and copies that were not loaded begin at their variables."""
+    fresh = {
+        copy: variable
+        for (variable, _), copy in _copies(graph).items()
+        if copy.op.name not in loaded
+    }
+    values = session.run({copy.op.name: variable for copy, variable in fresh.items()})
+    checkpoint.restore(session, values, list(fresh))
 
 
 def _table(report, skipped):

@@ -22,12 +22,12 @@ from mmnet.files import locked, write_text
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.network import decide
-from mmnet.networks.layers import TRAINING
+from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
 from mmnet.training import lineage
 from mmnet.training.graph import Recipe, TrainingGraph, build_training_graph
 from mmnet.training.journal import Journal
-from mmnet.training.losses import recipe_of
+from mmnet.training.losses import ADAPTATION, recipe_of
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
@@ -141,7 +141,7 @@ def prepare(settings, stack):
     need_device(device)  # before data is decoded
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
-    data_sets = [find_data_set(path, split) for path in settings.dataset_path]
+    data_sets = [find_data_set(path, split) for path in settings.dataset_path or ()]
     data_sets += [find_pictures(path) for path in settings.pictures_path or ()]
     pictures = sum(map(len, data_sets))
     last_step = last_step_of(settings, pictures)
@@ -225,7 +225,7 @@ def teach(run, batch):
     """The teacher's alphas of a Batch, [N,H,W]; they become the masks of pictures without one."""
     alphas = run.teacher(batch.images)
     for slot, (number, _) in enumerate(batch.indices):
-        if number >= len(run.settings.dataset_path):
+        if number >= len(run.settings.dataset_path or ()):
             batch.masks[slot] = np.rint(255 * alphas[slot])
     return alphas
 
@@ -239,6 +239,14 @@ def is_done(train_dir, last_step):
 
 def recipe_in(settings, network):
     """The Recipe that the settings ask for."""
+    if settings.adapt:
+        return Recipe(
+            terms=ADAPTATION,
+            weight_decay=settings.weight_decay,
+            optimizer=settings.optimizer,
+            trainable_scopes=settings.trainable_scopes,
+            mode=INFERENCE,  # batch norm keeps its moving statistics
+        )
     given = {name: getattr(settings, setting) for name, setting in LAMBDAS.items()}
     if settings.teacher and given["teacher"] is None:
         given["teacher"] = 1.0

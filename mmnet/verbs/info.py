@@ -19,6 +19,7 @@ from mmnet.networks.build import build, input_shape
 from mmnet.networks.frozen import INPUT, OUTPUT, describe
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.quantization import ranges_of
+from mmnet.training.graph import COPY
 from mmnet.training.lineage import read_lineage
 from mmnet.weights.find import bytes_of, find_source
 from mmnet.weights.registry import read_registry
@@ -67,7 +68,8 @@ def info_of_checkpoint(prefix):
     network = [name for name in values if is_network_variable(name)]
     averages = sum(name.endswith(checkpoint.AVERAGE) for name in values)
     ranges = ranges_of(values)
-    slots = len(values) - len(network) - len(ranges) - averages - ("global_step" in values)
+    copies = sum(name.endswith(COPY) for name in values)
+    known = len(network) + len(ranges) + averages + copies + ("global_step" in values)
     said = decide(network_of_run(prefix))
     widths = paper_parity(said.name)
     rows = widths + [row_of(said)]  # a run of another width says so itself
@@ -84,9 +86,10 @@ def info_of_checkpoint(prefix):
         "multiply_adds": row and row["multiply_adds"],
         "variables": {
             "network": len(network),
-            "optimizer": slots,
+            "optimizer": len(values) - known,
             "moving averages of weights": averages,
             "ranges of 8 bits": len(ranges),
+            "frozen copy": copies,
         },
         "first_variables": sorted(network)[:3],
         "data_bytes": sum(map(os.path.getsize, data)),
