@@ -18,12 +18,12 @@ Rooms, and the direction of imports (each may use those above it):
     config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
                     presets)
     weights/        registry (names) · download · find (what a source names) · values (the value
-                    Weights) · persons/ (the weights in the box)
+                    Weights) · write · convert (of others) · torch_file · persons/ (in the box)
     data/           images · pairs (the value DataSet) · samples (decoded once, cached) ·
                     foreground (a person's own colours) · augment · batches (what a training step
                     gets) · synthetic (made-up portraits)
-    networks/       layers · mmnet · build (NETWORKS by name; alphas) · quantization (8 bits) ·
-                    frozen (inference graphs)
+    networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
+                    alphas) · quantization (8 bits) · frozen (inference graphs)
     scoring/        metrics · evaluate (any Predictor over a DataSet) · report · records
     training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
                     schedule · restore · saver · lineage

@@ -1,4 +1,4 @@
-"""The weights verb: what has a name, and getting it."""
+"""The weights verb: what has a name, and getting it; means; weights of others."""
 
 import json
 import os
