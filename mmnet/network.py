@@ -19,10 +19,12 @@ class Network(NamedTuple):
     name: str = "mmnet"  # a key of networks.build.NETWORKS
     width_multiplier: Optional[float] = 1.0  # of its channels; None: a model file does not say
     shape: Tuple[int, int] = (256, 256)  # (height, width) of its input in pixels
-    channels: int = 3  # of its input
+    channels: int = 3  # of its input: RGB; 4: and the alpha of the frame before
 
     def __str__(self):
-        return "%s %g at %s" % (self.name, self.width_multiplier or 0, shape_text(self.shape))
+        memory = ", with the frame before" if self.channels == 4 else ""
+        width = self.width_multiplier or 0
+        return "%s %g at %s%s" % (self.name, width, shape_text(self.shape), memory)
 
 
 def decide(wanted, said=None):
@@ -32,7 +34,8 @@ def decide(wanted, said=None):
         wanted, said: some fields of Network, name -> value.
 
     Raises:
-        ValueError: a shape whose sides are no multiples of STRIDE, or a width that is not positive.
+        ValueError: a shape whose sides are no multiples of STRIDE, a width that is not positive, or
+            other channels than 3 or 4.
     """
     fields = dict(said or {}, **wanted)
     if "shape" in fields:
@@ -42,6 +45,11 @@ def decide(wanted, said=None):
         raise ValueError(
             "the sides of a network's input are multiples of %d, not %s"
             % (STRIDE, shape_text(network.shape))
+        )
+    if network.channels not in (3, 4):
+        raise ValueError(
+            "a network takes 3 channels, RGB, or 4: with the alpha of the frame before; not %s"
+            % network.channels
         )
     if network.width_multiplier is not None and not network.width_multiplier > 0:
         raise ValueError("width_multiplier is greater than 0, not %s" % network.width_multiplier)
@@ -58,7 +66,7 @@ def said_in(record):
     said = dict(network) if isinstance(network, dict) else {"name": network}
     if "shape" not in said and record.get("size"):
         said["shape"] = (record["size"], record["size"])
-    for name in ("width_multiplier", "shape"):
+    for name in ("width_multiplier", "shape", "channels"):
         said.setdefault(name, record.get(name))
     return {name: value for name, value in said.items() if value is not None}
 

@@ -418,3 +418,28 @@ def test_a_picture_without_a_person_stays_before_its_own_background():
         np.testing.assert_array_equal(same, image)
         assert not mask.any()
         np.testing.assert_array_equal(module.background(image.copy(), nothing, random), image)
+
+
+def test_the_alpha_before_is_like_the_mask_or_nothing_or_noise():
+    mask = person()[1]
+    random = np.random.RandomState(0)
+    overlaps, nothing = [], 0
+    for _ in range(300):
+        before = module.previous_alpha(mask, random)
+        assert before.dtype == np.uint8 and before.shape == mask.shape
+        nothing += not before.any()
+        shared = np.count_nonzero((before > 127) & (mask > 127))
+        overlaps.append(shared / np.count_nonzero((before > 127) | (mask > 127)))
+    assert 0.18 < nothing / 300 < 0.32
+    assert np.mean(np.array(overlaps) > 0.6) > 0.5  # most of them are near the mask
+    assert np.mean(np.array(overlaps) == 1) < 0.05  # and hardly any is the mask itself
+
+
+def test_a_fourth_channel_is_added_where_asked():
+    image, mask = person()
+    changes = Changes(previous=True)
+    four, alpha = augment(image, mask, np.random.RandomState(1), SHAPE, "rich", changes)
+    three, same = augment(image, mask, np.random.RandomState(1), SHAPE, "rich")
+    assert four.shape == SHAPE + (4,) and four.dtype == np.uint8
+    np.testing.assert_array_equal(four[..., :3], three)
+    np.testing.assert_array_equal(alpha, same)

@@ -435,3 +435,38 @@ def test_bad_teachers(portraits, photos, tmp_path, lively_weights, capfd):
         assert main(command + flags) == 2
         errors = [line for line in capfd.readouterr().err.splitlines() if "error" in line]
         assert len(errors) == 1 and says in errors[0], errors
+
+
+def test_a_network_that_sees_the_frame_before(unbroken, portraits, tmp_path):
+    """It begins as the network of three channels that it comes from, and learns to look."""
+    flags = {"channels": "4", "checkpoint_path": str(unbroken), "step_save_checkpoint": "1"}
+    flags.update(width_multiplier=None, size=None, warm_up_steps="0")
+    assert train(settings_of(portraits, tmp_path, max_step_from_restore="2", **flags)) == 0
+    prefixes = checkpoint_files.list_checkpoints(str(tmp_path))
+    assert network_of_checkpoint(prefixes[-1]) == SMALLEST._replace(channels=4)
+    name = "MMNet/init_block/conv/weights"
+    before = checkpoint.read(checkpoint_files.resolve(str(unbroken)))
+    first, second = (checkpoint.read(prefix) for prefix in prefixes)
+    assert first[name].shape[2] == 4 and first[name + "/Adam"].shape[2] == 4
+    assert np.abs(first[name][:, :, :3] - before[name]).max() < 0.01
+    assert np.any(second[name][:, :, 3])
+    images = np.random.RandomState(0).uniform(0, 255, (2, 32, 32, 4)).astype("f")
+    predictor = open_predictor(prefixes[-1])
+    images[..., 3] = 0
+    plain = predictor(images)
+    np.testing.assert_array_equal(plain, predictor(images[..., :3]))  # no frame was before
+    images[..., 3] = 255
+    assert np.any(plain != predictor(images))
+
+
+def test_a_warm_start_into_four_channels_changes_nothing_yet(unbroken, portraits, tmp_path):
+    flags = {"channels": "4", "checkpoint_path": str(unbroken), "use_ema": None}
+    flags.update(width_multiplier=None, size=None)
+    settings = settings_of(portraits, tmp_path, max_step_from_restore="1", **flags)
+    with contextlib.ExitStack() as stack:
+        run = train_module.prepare(settings, stack)
+        batch = next(run.batches)
+        assert batch.images.shape[3] == 4
+        values = run.session.run({v.op.name: v for v in run.graph.variables})
+    kernel = values["MMNet/init_block/conv/weights"]
+    assert not np.any(kernel[:, :, 3]) and np.any(kernel[:, :, :3])

@@ -183,6 +183,7 @@ def _flags_of(network):
         "width_multiplier": network.width_multiplier,
         "size": network.shape[0] if square else None,
         "shape": None if square else network.shape,
+        "channels": None if network.channels == 3 else network.channels,
     }
 
 

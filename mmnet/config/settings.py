@@ -98,6 +98,12 @@ class NetworkSettings(Settings):
         None, network_side, "height width of the network's input, in place of --size", 2
     )
 
+    channels: Optional[int] = setting(
+        None,
+        positive_int,
+        "of its input: 3 (RGB, the default) or 4, with the alpha of the frame before",
+    )
+
     def wanted(self):
         """Fields of a Network that the user gave."""
         return said_in({name: getattr(self, name) for name in NETWORK_FLAGS})
@@ -482,6 +488,15 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         switch,
         "score what mmnet predict gives for each picture, not one run of the network alone",
     )
+    as_clips: bool = setting(
+        False,
+        switch,
+        "the pictures are frames of clips, CLIP_0001, CLIP_0002, ...: score them in their order, "
+        "and how steady alpha is (dtSSD)",
+    )
+    smoothing: float = setting(
+        0.0, share, "with --as_clips: share of the alpha of the frame before that is kept, 0 to 1"
+    )
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
     output: Optional[str] = setting(
         None,
@@ -494,6 +509,15 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         super().check()
         if not self.as_photos and (self.no_second_look or self.no_refinement):
             raise ValueError("--no_second_look and --no_refinement go with --as_photos")
+        if self.smoothing and not self.as_clips:
+            raise ValueError("--smoothing goes with --as_clips")
+        if self.as_clips and (
+            self.as_photos or self.all_metrics or self.output or self.valid_type == "loop"
+        ):
+            raise ValueError(
+                "--as_clips prints MAD and dtSSD: it takes no --as_photos, --all_metrics, --output "
+                "or --valid_type loop"
+            )
         height, width = self.target_eval_shape
         what = "scoring %d pictures at %s" % (self.batch_size, shape_text((height, width)))
         need_memory(what, 2 * self.batch_size * height * width * SCORING_BYTES)
@@ -814,6 +838,9 @@ class Synthesize(Settings):
     dataset_path: str = setting(NEEDED, text, "folder to write SPLIT/image and SPLIT/mask into")
     dataset_split_name: str = setting("test", text, "SPLIT, the folder below it")
     pictures: int = setting(32, positive_int, "how many")
+    frames: int = setting(
+        1, positive_int, "draw clips of so many frames, in which person and camera move"
+    )
     seed: int = setting(0, seed_number, "the same seed draws the same portraits")
     shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
 

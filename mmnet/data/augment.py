@@ -29,6 +29,7 @@ class Changes(NamedTuple):
     strength: float = 1.0  # the probabilities of IMAGE_CHANGES are multiplied by it
     backgrounds: Sequence = ()  # uint8 [h,w,3] each, any sizes
     swapped: float = 0.4  # share of the pictures whose persons go before one of the backgrounds
+    previous: bool = False  # add a fourth channel: what the frame before may have given as alpha
 
 
 def sample_shape(shape, policy):
@@ -55,8 +56,8 @@ def augment(image, mask, random, shape, policy, changes=Changes()):
             a person, or without a mask, stays before its own.
 
     Returns:
-        (image uint8 [H,W,3], mask uint8 [H,W]). Do not write to them: they are the arguments
-        themselves where nothing had to change.
+        (image uint8 [H,W,3], or [H,W,4] with changes.previous, mask uint8 [H,W]). Do not write to
+        them: they are the arguments themselves where nothing had to change.
 
     Raises:
         ValueError: POLICIES has no such policy.
@@ -66,7 +67,10 @@ def augment(image, mask, random, shape, policy, changes=Changes()):
     if len(backgrounds) and random.random_sample() < changes.swapped and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = put_before(image, mask, background, random)
-    return POLICIES[policy](image, mask, random, tuple(shape), changes.strength)
+    image, mask = POLICIES[policy](image, mask, random, tuple(shape), changes.strength)
+    if changes.previous:
+        image = np.dstack([image, previous_alpha(mask, random)])
+    return image, mask
 
 
 def resize(image, mask, random, shape, strength=1.0):
@@ -199,6 +203,36 @@ def put_before(image, mask, background, random):
     if focus < 0.3:
         scene = cv2.GaussianBlur(scene, (0, 0), (0.5 + 10 * focus) * edge)
     return cv2.blendLinear(foreground_of(image, alpha), scene, alpha, 1 - alpha), inside
+
+
+def previous_alpha(mask, random):
+    """What the frame before may have given as alpha: uint8 [H,W].
+
+    One time in four nothing, for there was none; one in ten noise, for it may be wrong; else the
+    mask a little moved, turned and scaled, and as a network errs: too soft, too wide or too narrow,
+    with a part missing.
+    """
+    kind, turn, zoom, left, top = random.random_sample(), *random.normal(0, 1, 4)
+    height, width = mask.shape
+    if kind < 0.25:
+        return np.zeros_like(mask)
+    if kind < 0.35:
+        noise = random.randint(0, 256, (6, 6)).astype(np.uint8)
+        return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 3 * turn, math.exp(0.03 * zoom))
+    matrix[:, 2] += 0.02 * max(mask.shape) * np.array([left, top])
+    moved = cv2.warpAffine(mask, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    if random.random_sample() < 0.5:
+        moved = cv2.GaussianBlur(moved, (0, 0), random.uniform(0.3, 3) * height / 256)
+    if random.random_sample() < 0.3:
+        side = 2 * random.randint(1, 4) + 1
+        change = cv2.erode if random.random_sample() < 0.5 else cv2.dilate
+        moved = change(moved, np.ones((side, side), np.uint8))
+    if random.random_sample() < 0.2:
+        side = (np.array(mask.shape) * random.uniform(0.05, 0.3, 2)).astype(int)
+        corner = (random.random_sample(2) * (np.array(mask.shape) - side)).astype(int)
+        moved[corner[0] : corner[0] + side[0], corner[1] : corner[1] + side[1]] = 0
+    return moved
 
 
 def change_colours(image, mask, random, strength=1.0):

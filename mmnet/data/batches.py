@@ -26,7 +26,7 @@ AUGMENTATION, MIXTURE, ORDER = 1, 2, 3
 
 
 class Batch(NamedTuple):
-    images: np.ndarray  # uint8 [N,H,W,3]
+    images: np.ndarray  # uint8 [N,H,W,3]; [N,H,W,4] with changes.previous
     masks: np.ndarray  # uint8 [N,H,W]
     indices: List[Tuple[int, int]]  # (data set, sample) of each picture
     epoch: float  # pictures yielded so far (with this batch) / pictures in all data sets
@@ -88,18 +88,20 @@ def batches(
         locate = _joined(lengths, seed)
     else:
         locate = _mixed(lengths, _shares(weights, len(samples)), seed)
-    tasks = _tasks(batch_size, tuple(shape), start=start, total=sum(lengths), locate=locate)
+    sizes = (batch_size,) + tuple(shape) + (4 if changes.previous else 3,)
+    tasks = _tasks(sizes, start=start, total=sum(lengths), locate=locate)
     make = partial(augment, policy=policy, changes=changes)
     return _generate(samples, tasks, make, seed=seed, workers=workers or os.cpu_count() or 1)
 
 
-def _tasks(batch_size, shape, start, total, locate):
+def _tasks(sizes, start, total, locate):
     """Yield (Batch to fill, slot in that Batch, position) without end."""
+    batch_size = sizes[0]
     for number in itertools.count(start):
         positions = range(number * batch_size, (number + 1) * batch_size)
         batch = Batch(
-            np.empty((batch_size,) + shape + (3,), np.uint8),
-            np.empty((batch_size,) + shape, np.uint8),
+            np.empty(sizes, np.uint8),
+            np.empty(sizes[:3], np.uint8),
             [locate(position) for position in positions],
             positions.stop / total,
         )

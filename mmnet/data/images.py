@@ -143,6 +143,14 @@ def shrink(picture, longest):
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
+def with_channels(images, channels):
+    """Images [N,H,W,3] as a network takes them: a fourth channel is 0, for no frame was before."""
+    if channels <= images.shape[3]:
+        return images
+    missing = channels - images.shape[3]
+    return np.pad(images, [(0, 0), (0, 0), (0, 0), (0, missing)], mode="constant")
+
+
 def to_01(images):
     """Turn RGB 0..255 into float32 0..1, for a model that leaves the division to its caller."""
     return np.asarray(images, np.float32) / np.float32(255)

@@ -17,6 +17,7 @@ from mmnet.progress import progress
 FRACTION_BITS = 4  # strands have fixed-point coordinates with this many fraction bits
 # A person is drawn at twice the size and then averaged. This makes the alpha of the edges true.
 SUPERSAMPLING = 2
+LARGER = 1.3  # sides of what a clip's frames show a part of, in theirs
 HAIR_COLOURS = (  # RGB
     (35, 25, 20),
     (80, 50, 30),
@@ -27,21 +28,26 @@ HAIR_COLOURS = (  # RGB
 )
 
 
-def synthesize(dataset_path, split, pictures, seed=0, shape=(800, 600)):
-    """Write ``pictures`` portraits as a split of a data set.
+def synthesize(dataset_path, split, pictures, seed=0, shape=(800, 600), *, frames=1):
+    """Write ``pictures`` portraits as a split of a data set, or clips of more than one frame.
 
     Their files are ``image/portrait<seed>_<number>.jpg`` and ``mask/portrait<seed>_<number>.png``
-    below ``<dataset_path>/<split>``.
+    below ``<dataset_path>/<split>``; of a clip ``clip<seed>_<number>_<frame>``.
     """
     folders = [os.path.join(dataset_path, split, kind) for kind in ("image", "mask")]
     for folder in folders:
         os.makedirs(folder, exist_ok=True)
 
     def write(number):
-        image, alpha = draw_portrait(np.random.RandomState([seed, number]), shape)
-        stem = "portrait%d_%04d" % (seed, number)
-        save_jpeg(os.path.join(folders[0], stem + ".jpg"), image)
-        save_png(os.path.join(folders[1], stem + ".png"), np.rint(alpha * 255).astype(np.uint8))
+        random = np.random.RandomState([seed, number])
+        if frames == 1:
+            drawn = [("portrait%d_%04d" % (seed, number), draw_portrait(random, shape))]
+        else:
+            clip = enumerate(draw_clip(random, frames, shape))
+            drawn = (("clip%d_%04d_%04d" % (seed, number, at), pictures) for at, pictures in clip)
+        for stem, (image, alpha) in drawn:
+            save_jpeg(os.path.join(folders[0], stem + ".jpg"), image)
+            save_png(os.path.join(folders[1], stem + ".png"), np.rint(alpha * 255).astype(np.uint8))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in progress(pool.map(write, range(pictures)), pictures, "drawing"):
@@ -70,6 +76,54 @@ def draw_portrait(random, shape=(800, 600)):
     sensor_noise = random.normal(0, 1, (height, width, 1)).astype(np.float32)
     image += sensor_noise * random.uniform(0.5, 3)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha
+
+
+def draw_clip(random, frames, shape=(800, 600)):
+    """Yield the frames of a clip in which the person and the camera move: as draw_portrait's.
+
+    Both follow smooth paths of their own; noise is new in each frame, and the light wavers.
+    """
+    height, width = shape
+    larger = tuple(int(round(side * LARGER)) for side in shape)
+    person = _draw_person(random, *(side * SUPERSAMPLING for side in larger))
+    person = cv2.resize(person, larger[::-1], interpolation=cv2.INTER_AREA)
+    person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * height / 800)
+    background = _draw_background(random, *larger)
+    noise = random.uniform(0.5, 3)
+    paths = [_path(random, frames) for _ in range(2)]
+    for frame in range(frames):
+        layers = [
+            cv2.warpAffine(
+                layer,
+                _window(larger, shape, path[frame]),
+                (width, height),
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            for layer, path in zip((person, background), paths)
+        ]
+        alpha = np.clip(layers[0][..., 3], 0, 1)
+        image = layers[0][..., :3] + (1 - alpha[..., None]) * layers[1]
+        image = image * np.float32(1 + 0.02 * random.normal())
+        image += random.normal(0, noise, (height, width, 1)).astype(np.float32)
+        yield np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha
+
+
+def _path(random, frames):
+    """A smooth path [frames,4]: x and y -1..1, a turn in degrees, the logarithm of a zoom."""
+    times = np.arange(frames)[:, None] / 25  # seconds
+    speeds, phases = random.uniform(0.2, 1.2, (3, 4)), random.uniform(0, 2 * np.pi, (3, 4))
+    waves = [np.sin(2 * np.pi * speed * times + phase) for speed, phase in zip(speeds, phases)]
+    return np.mean(waves, axis=0) * [1, 1, 5, 0.06]
+
+
+def _window(larger, shape, place):
+    """The matrix that shows a part of a larger layer: pixel of the frame -> pixel of the layer."""
+    x, y, turn, zoom = place
+    room = (np.array(larger[::-1]) - shape[::-1]) / 2
+    matrix = cv2.getRotationMatrix2D((shape[1] / 2, shape[0] / 2), turn, float(np.exp(zoom)))
+    matrix[:, 2] += room * (1 + 0.8 * np.array([x, y]))
+    return matrix
 
 
 def _draw_background(random, height, width):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmnet.compat import converts_given_ranges, tf
-from mmnet.data.images import read_image, resize_bilinear, to_01
+from mmnet.data.images import read_image, resize_bilinear, to_01, with_channels
 from mmnet.data.pairs import DataSet, evenly
 from mmnet.networks.quantization import measure_ranges, ranges_of
 from mmnet.progress import progress
@@ -16,7 +16,7 @@ HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not h
 class Calibration(NamedTuple):
     """Pictures to measure ranges on, and how."""
 
-    images: np.ndarray  # float32 [N,H,W,3] 0..255
+    images: np.ndarray  # float32 [N,H,W,C] 0..255
     method: str  # "minmax" or "entropy"
     about: dict  # method, data set, split, number of pictures and a hash that tells them
 
@@ -44,7 +44,7 @@ def read_calibration(data_set, network, pictures, method="minmax"):
         "pictures": len(pairs),
         "pictures_sha256": DataSet(data_set.path, data_set.split, pairs).sha256,
     }
-    return Calibration(np.stack(images), method, about)
+    return Calibration(with_channels(np.stack(images), network.channels), method, about)
 
 
 def ranges_for(weights, calibration):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet.data.images import to_01
+from mmnet.data.images import to_01, with_channels
 
 
 class Complexity(NamedTuple):
@@ -16,6 +16,8 @@ class Complexity(NamedTuple):
 
 class Predictor:
     """Call it with images float32 [N,H,W,C] 0..255 to get alphas float32 [N,H,W] 0..1.
+
+    Images of three channels do for a network of four, too: no frame was before them.
 
     Attributes:
         card: inference.card.Card. network: its Network; H, W and C are this network's.
@@ -34,6 +36,8 @@ class Predictor:
 
     def __call__(self, images):
         images = np.asarray(images, np.float32)
+        if images.ndim == 4 and images.shape[3] == 3:
+            images = with_channels(images, self.network.channels)
         expected = self.network.shape + (self.network.channels,)
         if images.shape[1:] != expected:
             raise ValueError(

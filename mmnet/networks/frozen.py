@@ -83,5 +83,7 @@ def describe(network, preprocess, output_type):
         "logits": "2]: logits of background and person",
     }[output_type]
     sides = "[1,%d,%d," % network.shape
-    takes = "%d]: RGB in %s" % (network.channels, "0..255" if preprocess == "inside" else "0..1")
+    seen = "RGB and the alpha of the frame before" if network.channels == 4 else "RGB"
+    limits = "0..255" if preprocess == "inside" else "0..1"
+    takes = "%d]: %s in %s" % (network.channels, seen, limits)
     return sides + takes, sides + channels

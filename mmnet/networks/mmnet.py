@@ -53,8 +53,8 @@ def mmnet(images01, network, mode):
     """Build the network.
 
     Args:
-        images01: float32 [N,H,W,3] in 0..1, RGB; H and W are multiples of 32, known when the graph
-            is built. network: Network. mode: layers.TRAINING, INFERENCE or another Mode.
+        images01: float32 [N,H,W,C] in 0..1, RGB first; H and W are multiples of 32, known when the
+            graph is built. network: Network. mode: layers.TRAINING, INFERENCE or another Mode.
 
     Returns:
         Outputs; the head ``coarse_logits`` [N,H/16,W/16,2] is the auxiliary classifier's.
@@ -63,9 +63,9 @@ def mmnet(images01, network, mode):
         ValueError: images of another shape.
     """
     height, width, channels = images01.shape.as_list()[1:]
-    if not height or not width or height % STRIDE or width % STRIDE or channels != 3:
+    if not height or not width or height % STRIDE or width % STRIDE or not channels:
         raise ValueError(
-            "images are [N,H,W,3] with sides that are a multiple of %d, not %s"
+            "images are [N,H,W,C] with sides that are a multiple of %d, not %s"
             % (STRIDE, images01.shape)
         )
 

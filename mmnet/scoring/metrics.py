@@ -104,6 +104,21 @@ def miou(alpha, truth):
     return float(np.mean(scores))
 
 
+def dtssd(alphas, truths):
+    """Compute how wrongly alpha changes from one frame to the next, 0 or more; papers print x 100.
+
+    Erofeev et al. ("Perceptually Motivated Benchmark for Video Matting", BMVC 2015): the root of
+    the mean square difference between the change of alpha and the true change.
+
+    Args:
+        alphas, truths: two frames each, [H,W] in 0..1.
+    """
+    for alpha, truth in zip(alphas, truths):
+        _check(alpha, truth)
+    before, after = (alpha - np.asarray(truth, np.float64) for alpha, truth in zip(alphas, truths))
+    return float(np.sqrt(np.mean(np.square(after - before))))
+
+
 def _gradient_magnitude(alpha):
     alpha = np.asarray(alpha, np.float64)
     slope, gauss = _slope / np.linalg.norm(_slope), _gauss / np.linalg.norm(_gauss)

@@ -92,6 +92,31 @@ def report_text(result, worst=5):
     return "\n".join(lines)
 
 
+def published_clips(scores, predictor, split):
+    """clips.ClipScores for JSON."""
+    return {
+        "MAD/" + split: float(scores.mad.mean()),
+        "dtSSD/" + split: float(scores.dtssd.mean()),
+        "clips": len(scores.clips),
+        "frames": scores.frames,
+        "checkpoint": predictor.source,
+        "global_step": predictor.step,
+    }
+
+
+def clips_text(scores, predictor):
+    """clips.ClipScores for a person to read: means over the clips, with intervals."""
+    rows = [("score", "height x width", "mean", "95 % interval of the mean")]
+    for name, values in (("MAD (0..1)", scores.mad), ("dtSSD (0 or more)", scores.dtssd)):
+        interval = "%.6f .. %.6f" % bootstrap_interval(values)
+        shape = shape_text(predictor.network.shape)
+        rows.append((name, shape, "%.6f" % values.mean(), interval))
+    step = "" if predictor.step is None else ", step %d" % predictor.step
+    counts = (len(scores.clips), scores.frames)
+    name = predictor.source or "untrained weights"
+    return "%s%s, %d clips, %d frames\n%s" % ((name, step) + counts + (_table(rows),))
+
+
 def _table(rows):
     """Rows of four strings, the first of them the header; the third column is flush right."""
     widths = tuple(max(map(len, column)) for column in zip(*rows))

@@ -63,7 +63,7 @@ class Journal:
         if not self._settings.adapt:
             pairs = zip(fetched["alphas"][..., 0], masks)
             scalars["mIoU"] = np.mean([miou(*pair) for pair in pairs])
-        shown = zip(batch.images[:EXAMPLES], masks, fetched["alphas"][..., 0])
+        shown = zip(batch.images[:EXAMPLES, ..., :3], masks, fetched["alphas"][..., 0])
         pictures = {"train/%d" % index: strip(*example) for index, example in enumerate(shown)}
         write_events(self._writer, global_step, dict(speed, **scalars), pictures)
         self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0

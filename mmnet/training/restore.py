@@ -3,6 +3,7 @@
 import logging
 from typing import NamedTuple, Optional
 
+import numpy as np
 from humanfriendly.tables import format_pretty_table
 
 from mmnet import checkpoint, checkpoint_files
@@ -60,7 +61,7 @@ def _warm_start(session, graph, settings):
     prefix = find_source(settings.checkpoint_path).path
     values = checkpoint.read(prefix)
     wanted = {name: values[name] for name in values if _is_wanted(name, graph, settings)}
-    report = checkpoint.restore(session, wanted, graph.variables)
+    report = checkpoint.restore(session, _widened(wanted, graph), graph.variables)
     skipped = sorted(values.keys() - wanted.keys())
     log.info("warm start from %s\n%s", prefix, _table(report, skipped))
     copies = {copy.op.name for copy in _copies(graph).values()}
@@ -73,6 +74,19 @@ def _warm_start(session, graph, settings):
         )
     _start_copies(session, graph, report.loaded)
     return Start(parent=lineage.describe_parent(prefix, int(session.run(graph.global_step))))
+
+
+def _widened(values, graph):
+    """Values with first kernels of RGB made fit for a fourth channel, which adds nothing yet."""
+    widened = dict(values)
+    for variable in graph.variables:
+        shape, value = variable.shape.as_list(), values.get(variable.op.name)
+        if value is None or len(shape) != 4 or shape[2] != 4:
+            continue
+        if list(value.shape) == shape[:2] + [3] + shape[3:]:
+            more = [(0, 0), (0, 0), (0, 1), (0, 0)]
+            widened[variable.op.name] = np.pad(value, more, mode="constant")
+    return widened
 
 
 def _is_wanted(name, graph, settings):

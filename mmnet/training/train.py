@@ -171,7 +171,11 @@ def prepare(settings, stack):
         )
         for data_set in data_sets
     ]
-    changes = Changes(settings.augmentation_strength, swapped=settings.swapped_backgrounds)
+    changes = Changes(
+        settings.augmentation_strength,
+        swapped=settings.swapped_backgrounds,
+        previous=network.channels == 4,
+    )
     if settings.backgrounds_path:
         changes = changes._replace(backgrounds=read_backgrounds(settings.backgrounds_path, shape))
     write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
@@ -223,7 +227,7 @@ def open_teacher(settings, network, device):
 
 def teach(run, batch):
     """The teacher's alphas of a Batch, [N,H,W]; they become the masks of pictures without one."""
-    alphas = run.teacher(batch.images)
+    alphas = run.teacher(batch.images[..., :3])
     for slot, (number, _) in enumerate(batch.indices):
         if number >= len(run.settings.dataset_path or ()):
             batch.masks[slot] = np.rint(255 * alphas[slot])

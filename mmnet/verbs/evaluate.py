@@ -13,9 +13,10 @@ from mmnet.files import is_writable
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.photos.matte import Care, matte_of
+from mmnet.scoring.clips import score_clips
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.records import Identity, copy_checkpoint, read_scores, record_path, write_records
-from mmnet.scoring.report import published, report_text, result_of
+from mmnet.scoring.report import clips_text, published, published_clips, report_text, result_of
 from mmnet.weights.find import find_source, is_model
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,14 @@ log = logging.getLogger(__name__)
 
 def run(settings):
     data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
+    if settings.as_clips:
+        predictor = open_source(settings)
+        scores = score_clips(predictor, data_set, settings.smoothing)
+        if settings.json:
+            print(json.dumps(published_clips(scores, predictor, data_set.split)))
+        else:
+            print(clips_text(scores, predictor))
+        return 0
     watching = settings.valid_type == "loop"
     for result in (score_all if watching else score_one)(settings, data_set):
         if settings.json:
@@ -35,16 +44,20 @@ def run(settings):
 def score_one(settings, data_set):
     """Yield the Result of the source that the settings name."""
     source = find_source(settings.checkpoint_path)
-    predictor = open_predictor(
+    output = settings.output
+    if output is None and source.kind == "checkpoint" and not source.name:
+        output = os.path.dirname(os.path.abspath(source.path))
+    yield score(settings, data_set, open_source(settings), writable(output))
+
+
+def open_source(settings):
+    """The Predictor that the settings name."""
+    return open_predictor(
         settings.checkpoint_path,
         settings.wanted(),
         reading=settings.reading(),
         device=Device(settings.device),
     )
-    output = settings.output
-    if output is None and source.kind == "checkpoint" and not source.name:
-        output = os.path.dirname(os.path.abspath(source.path))
-    yield score(settings, data_set, predictor, writable(output))
 
 
 def score_all(settings, data_set):

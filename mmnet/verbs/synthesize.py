@@ -12,6 +12,8 @@ def run(settings):
         settings.pictures,
         settings.seed,
         settings.shape,
+        frames=settings.frames,
     )
-    print("%d portraits in %s" % (settings.pictures, settings.dataset_path))
+    what = "portraits" if settings.frames == 1 else "clips of %d frames" % settings.frames
+    print("%d %s in %s" % (settings.pictures, what, settings.dataset_path))
     return 0
