@@ -115,3 +115,14 @@ def test_evaluate_and_predict_with_a_model(
         assert cli.main(evaluating + flags) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1 and said in error
+
+
+def test_alphas_beyond_0_and_1_by_rounding_are_brought_back():
+    from mmnet.inference.predictor import rounded_back
+
+    alphas = np.array([-1e-6, 0.5, 1 + 1.2e-7], np.float32)
+    np.testing.assert_array_equal(rounded_back(alphas), np.float32([0, 0.5, 1]))
+    for wrong in (1.01, -0.01, np.nan):
+        alphas = np.array([0.5, wrong], np.float32)
+        np.testing.assert_array_equal(rounded_back(alphas), alphas)
+    assert rounded_back(np.zeros((0, 4, 4), np.float32)).shape == (0, 4, 4)

@@ -38,9 +38,9 @@ def open_onnx(path, device=Device(), batch=1):
         raise ValueError("%s has no %s and %s" % (path, INPUT, OUTPUT))
     card = _card_in(path, session.get_modelmeta().custom_metadata_map)
     shape = list(shapes[INPUT])
-    network = card.network._replace(shape=tuple(shape[1:3]))
-    if len(shape) != 4 or shape[0] != batch or shape[3] != network.channels:
-        raise ValueError("%s takes %s, not [%d,H,W,%d]" % (path, shape, batch, network.channels))
+    if len(shape) != 4 or shape[0] != batch or shape[3] not in (3, 4):
+        raise ValueError("%s takes %s, not [%d,H,W,3] or [%d,H,W,4]" % (path, shape, batch, batch))
+    network = card.network._replace(shape=tuple(shape[1:3]), channels=shape[3])
     complexity = None
     if card.parameters is not None and card.multiply_adds is not None:
         complexity = Complexity(card.parameters, card.multiply_adds)

@@ -6,6 +6,8 @@ import numpy as np
 
 from mmnet.data.images import to_01, with_channels
 
+BEYOND = 1e-5  # 0..1, an alpha is there by rounding
+
 
 class Complexity(NamedTuple):
     """How much a network holds and how much it computes."""
@@ -48,7 +50,18 @@ class Predictor:
             images = to_01(images)
         batch = self.batch or len(images)
         outputs = [self.run(images[at : at + batch]) for at in range(0, len(images), batch)]
-        return alphas_of(np.concatenate(outputs), self.card.output_type)
+        return rounded_back(alphas_of(np.concatenate(outputs), self.card.output_type))
+
+
+def rounded_back(alphas):
+    """Alphas that rounding has brought out of 0..1 (ONNX Runtime's sigmoid gives 1 + 1e-7) back.
+
+    What is further out, or not a number, stays for whoever checks it.
+    """
+    lowest, highest = alphas.min(initial=0), alphas.max(initial=1)
+    if lowest >= -BEYOND and highest <= 1 + BEYOND:
+        return np.clip(alphas, 0, 1)
+    return alphas
 
 
 def alphas_of(output, output_type):
