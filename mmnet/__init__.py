@@ -24,7 +24,8 @@ Rooms, and the direction of imports (each may use those above it):
                     gets) · synthetic (made-up portraits)
     networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
                     alphas) · quantization (8 bits) · frozen (inference graphs)
-    scoring/        metrics · evaluate (any Predictor over a DataSet) · report · records
+    scoring/        metrics · evaluate (any Predictor over a DataSet) · clips (frame after frame) ·
+                    report · records
     training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
                     schedule · restore · saver · lineage
     inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·
