@@ -22,6 +22,7 @@ mkdir -p figures
 python "$root/figure/gradient_error_vs_latency.py" figures "$dataset" "$models/mmnet_float32.tflite" \
     "$models/mmnet_float16.tflite" "$models/mmnet_int8.tflite" "$models/mmnet.onnx" \
     "$models/mmnet.pb"
+python "$root/figure/networks.py" figures "$dataset"
 python "$root/figure/network.py" figures
 python "$root/figure/cutout.py" "$checkpoint" figures
 echo "figures: $PWD/figures"

@@ -15,6 +15,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
 from mmnet.networks.frozen import inference_graph
 from mmnet.weights.values import read_weights
+from mmnet.weights.write import write_weights
 
 
 def load(name):
@@ -60,6 +61,23 @@ def test_what_is_measured(whole, test_data, portraits, portrait_set, tmp_path):
     assert (measured["pictures"], measured["threads"]) == (6, 1)
     assert measured["data_set"] == portrait_set.name
     assert json.loads(json.dumps(measured)) == measured
+
+
+def test_the_networks_are_measured_and_drawn(portrait_set, lively_weights, tmp_path):
+    figure = load("networks")
+    prefix = str(tmp_path / "run" / "MMNetModel-5")
+    write_weights(prefix, lively_weights)
+    networks = [lively_weights.network, Network("deeplab", 0.25, SMALL.shape)]
+    measured = figure.measure(portrait_set, [prefix], networks, Load(seconds=0.2))
+    assert json.loads(json.dumps(measured)) == measured
+    ours, deeplab = measured["rows"]
+    assert (ours["name"], ours["source"], ours["ratio"]) == ("mmnet", "MMNetModel-5", 1.0)
+    assert 0 < ours["mad"] < 1 and deeplab["mad"] is None and deeplab["name"] == "deeplab"
+    assert ours["parameters"] < deeplab["parameters"] and deeplab["median_ms"] > 0
+    text = figure.table(measured)
+    assert text.count("\n") == 3 and "(MMNetModel-5) |" in text
+    figure.draw(measured, str(tmp_path / "networks.png"))
+    assert cv2.imread(str(tmp_path / "networks.png")).std() > 10
 
 
 def test_the_cut_out_is_drawn(tmp_path):

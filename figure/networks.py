@@ -1,0 +1,185 @@
+"""Draws FOLDER/networks.png, and prints as a table what each network holds, takes and gives.
+
+    python figure/networks.py FOLDER DATASET [SOURCE...]
+        exports every network of NETWORKS to TFLite, measures it, scores the SOURCEs (default: the
+        weights in the box) on DATASET/test, keeps the figures in FOLDER, as JSON, and draws
+    python figure/networks.py FOLDER
+        draws and prints those that are kept beside this file
+
+A network without weights takes the same time with random ones; it has no scores.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+from matplotlib.ticker import ScalarFormatter  # noqa: E402
+
+from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
+from mmnet.data.pairs import find_data_set  # noqa: E402
+from mmnet.export.export import Form, export, pictures_to_compare  # noqa: E402
+from mmnet.files import write_json  # noqa: E402
+from mmnet.inference.open import (
+    load_weights,  # noqa: E402
+    open_predictor,  # noqa: E402
+)
+from mmnet.network import Network  # noqa: E402
+from mmnet.scoring.evaluate import evaluate  # noqa: E402
+from mmnet.weights.registry import DEFAULT, UNTRAINED  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+KEPT = os.path.join(HERE, "networks.json")
+NETWORKS = [Network("mmnet", width) for width in (0.5, 0.75, 1.0, 1.4)]
+NETWORKS += [Network("deeplab", width) for width in (0.35, 0.5, 0.75, 1.0)]
+NETWORKS += [Network("deeplab_os8", 0.5), Network("modnet"), Network("modnet_easpp")]
+COLOURS = {"mmnet": "#2f6ea5", "deeplab": "#b0b0b0", "deeplab_os8": "#707070", "modnet": "#d9843b"}
+
+
+class Row(NamedTuple):
+    """A network at its shape."""
+
+    name: str
+    width_multiplier: float
+    source: str  # of its weights; "" without
+    parameters: int  # without batch norm, which is folded
+    multiply_adds: int  # for a picture
+    bytes: int  # of its .tflite
+    median_ms: float  # of its .tflite
+    ratio: float  # its time / MMNet 1.0's
+    mad: float  # 0..1 at the network's shape; None without weights
+    gradient_error: float
+
+
+def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
+    """What networks.json holds: the Rows, and where and on what they were measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        delivered = {}  # path -> (network, source)
+        for source in sources:
+            weights = load_weights(source)
+            delivered[write(weights, folder, len(delivered))] = weights.network, source
+        trained = [network for network, _ in delivered.values()]
+        for network in networks:
+            if network not in trained:
+                weights = load_weights(UNTRAINED, network._asdict())
+                delivered[write(weights, folder, len(delivered))] = network, ""
+        measured = {row.model: row for row in benchmark(list(delivered), load)}
+        rows = []
+        for path, (network, source) in delivered.items():
+            mad = gradient_error = None
+            if source:
+                scores = evaluate(open_predictor(path), data_set, None).scores
+                mad, gradient_error = (
+                    float(scores[name, "network"].mean()) for name in ("mad", "gauss_grad")
+                )
+            row = measured[path]
+            rows.append(
+                Row(
+                    network.name,
+                    network.width_multiplier,
+                    os.path.basename(os.path.normpath(source)) if source else "",
+                    row.parameters,
+                    row.multiply_adds,
+                    row.bytes,
+                    row.median_ms,
+                    row.ratio,
+                    mad,
+                    gradient_error,
+                )._asdict()
+            )
+    return {
+        "machine": machine(),
+        "threads": load.threads,
+        "pictures": len(data_set),
+        "data_set": data_set.name,
+        "shape": list(networks[0].shape),
+        "rows": rows,
+    }
+
+
+def write(weights, folder, number):
+    """The path of the .tflite of Weights."""
+    path = os.path.join(folder, "%d_%s.tflite" % (number, weights.network.name))
+    export(weights, [Form("tflite", path)], pictures_to_compare(None, weights.network))
+    return path
+
+
+def table(measured):
+    """The rows as Markdown."""
+    columns = ["network", "parameters", "multiply-adds", ".tflite", "latency", "time / the first"]
+    columns += ["MAD, gradient error (weights)"]
+    lines = ["| %s |" % " | ".join(columns), "|" + "---|" * len(columns)]
+    for row in measured["rows"]:
+        scores = ""
+        if row["mad"] is not None:
+            scores = "%.4f, %.4f (%s)" % (row["mad"], row["gradient_error"], row["source"])
+        name = "%s %g" % (row["name"], row["width_multiplier"])
+        lines.append(
+            "| %s | %.3f M | %.0f M | %.2f MB | %.1f ms | %.2f | %s |"
+            % (
+                name,
+                row["parameters"] / 1e6,
+                row["multiply_adds"] / 1e6,
+                row["bytes"] / 1e6,
+                row["median_ms"],
+                row["ratio"],
+                scores,
+            )
+        )
+    return "\n".join(lines)
+
+
+def draw(measured, path):
+    figure, axes = plt.subplots(figsize=(9.5, 5))
+    for row in measured["rows"]:
+        point = (row["median_ms"], row["parameters"] / 1e6)
+        colour = COLOURS[row["name"].replace("_easpp", "")]
+        filled = row["mad"] is not None
+        axes.scatter(*point, s=60, edgecolors=colour, facecolors=colour if filled else "none")
+        label = "%s %g" % (row["name"], row["width_multiplier"])
+        if filled:
+            label += ", MAD %.4f" % row["mad"]
+        axes.annotate(label, point, (7, -3), textcoords="offset points", fontsize=8.5)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.get_xaxis(), axes.get_yaxis()):
+        axis.set_major_formatter(ScalarFormatter())
+    axes.margins(x=0.15)
+    axes.set_xlabel("latency of one picture of %dx%d, ms" % tuple(measured["shape"]))
+    axes.set_ylabel("parameters, millions")
+    axes.set_title(
+        "The networks as TFLite float32, %d thread of %s\n"
+        "(filled: with weights, MAD on %d pictures of %s/test)"
+        % (
+            measured["threads"],
+            measured["machine"].split(", ")[0],
+            measured["pictures"],
+            measured["data_set"],
+        ),
+        fontsize=11,
+    )
+    axes.grid(True, color="#e8e8e8")
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.exit(__doc__)
+    kept, target = KEPT, os.path.join(sys.argv[1], "networks")
+    if len(sys.argv) > 2:
+        kept = target + ".json"
+        tested = find_data_set(sys.argv[2], "test")
+        write_json(kept, measure(tested, sys.argv[3:] or [DEFAULT]))
+    with open(kept) as file:
+        contents = json.load(file)
+    draw(contents, target + ".png")
+    print(table(contents))
