@@ -79,8 +79,10 @@ def through_channels(x, weights, stride, dilation, padding="SAME"):
 
 
 def drop_by_step(x, keep):
-    """Dropout. What is dropped follows from graph seed, scope and global step: a run that goes on
-    drops what it would have dropped.
+    """Drop values and enlarge the others, as dropout does.
+
+    Which ones follows from graph seed, scope and global step: a run that goes on drops what it
+    would have dropped.
     """
     step = tf.train.get_global_step()
     place = zlib.crc32(tf.get_variable_scope().name.encode()) % 2**31

@@ -9,6 +9,7 @@ from humanfriendly.tables import format_pretty_table
 from mmnet import checkpoint, checkpoint_files
 from mmnet.networks.quantization import is_range
 from mmnet.training import lineage
+from mmnet.training.graph import COPY
 from mmnet.weights.find import find_source
 
 log = logging.getLogger(__name__)
@@ -96,7 +97,8 @@ def _is_wanted(name, graph, settings):
     included = include is None or name.startswith(tuple(include) + ("global_step",))
     excluded = bool(exclude) and name.startswith(tuple(exclude))
     is_reset = settings.reset_optimizer and name in graph.slots
-    return included and not excluded and not is_reset
+    # A run's copy is of where it began itself.
+    return included and not excluded and not is_reset and not name.endswith(COPY)
 
 
 def _copies(graph):
