@@ -171,8 +171,12 @@ def run_settings(settings, network):
 
 def network_yaml(network):
     """A RUN_FILE that says of a run which network it trains, and no more."""
-    flags = {name: value for name, value in _flags_of(network).items() if value is not None}
-    return to_yaml(NetworkSettings(**flags))
+    flags = {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in _flags_of(network).items()
+        if value is not None
+    }
+    return yaml.safe_dump(flags, sort_keys=False)
 
 
 def _flags_of(network):
