@@ -36,7 +36,7 @@ def test_the_name_of_every_file(tmp_path, lively_weights):
     def names(*formats, **flags):
         flags.update(format=list(formats), output=str(tmp_path))
         settings = resolve("export", dict(flags, checkpoint_path=lively_weights.source))
-        forms = [form_of(settings, name) for name in formats]
+        forms = [form_of(settings, lively_weights.network, name) for name in formats]
         assert [form.format for form in forms] == list(formats)
         assert all(form.fold for form in forms)
         assert {os.path.dirname(form.path) for form in forms} == {str(tmp_path)}

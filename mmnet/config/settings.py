@@ -838,11 +838,11 @@ class Synthesize(Settings):
     dataset_path: str = setting(NEEDED, text, "folder to write SPLIT/image and SPLIT/mask into")
     dataset_split_name: str = setting("test", text, "SPLIT, the folder below it")
     pictures: int = setting(32, positive_int, "how many")
+    seed: int = setting(0, seed_number, "the same seed draws the same portraits")
+    shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
     frames: int = setting(
         1, positive_int, "draw clips of so many frames, in which person and camera move"
     )
-    seed: int = setting(0, seed_number, "the same seed draws the same portraits")
-    shape: Tuple[int, int] = setting((800, 600), positive_int, "height width in pixels", 2)
 
     def check(self):
         super().check()

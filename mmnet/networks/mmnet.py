@@ -63,10 +63,10 @@ def mmnet(images01, network, mode):
         ValueError: images of another shape.
     """
     height, width, channels = images01.shape.as_list()[1:]
-    if not height or not width or height % STRIDE or width % STRIDE or not channels:
+    if not height or not width or height % STRIDE or width % STRIDE or channels != network.channels:
         raise ValueError(
-            "images are [N,H,W,C] with sides that are a multiple of %d, not %s"
-            % (STRIDE, images01.shape)
+            "images are [N,H,W,%d] with sides that are a multiple of %d, not %s"
+            % (network.channels, STRIDE, images01.shape)
         )
 
     def scaled(channels):
