@@ -47,7 +47,10 @@ def main(argv=None):
         log.warning("%s is older than %s: is it of these pictures?", folder, flags.manifest)
     stems = [picture.stem for picture in manifest.pictures]
     predictor = open_results(folder, stems, manifest.shape, flags.output_type)
-    result = result_of(predictor, evaluate(predictor, data_set, flags.target_eval_shape))
+    evaluation = evaluate(
+        predictor, data_set, flags.target_eval_shape, all_metrics=flags.all_metrics
+    )
+    result = result_of(predictor, evaluation)
     if flags.json:
         print(json.dumps(published(result, data_set.split)))
     else:
@@ -170,6 +173,11 @@ def parser():
         default=(800, 600),
         metavar=("HEIGHT", "WIDTH"),
         help="second shape to score at (default: 800 600)",
+    )
+    flags.add_argument(
+        "--all_metrics",
+        action="store_true",
+        help="also SAD, MSE, Grad, Conn and mIoU at that shape, as P3M's evaluation",
     )
     flags.add_argument(
         "--output_type",
