@@ -6,9 +6,10 @@ third of the time. What is published of MMNet is tested on the whole one: the fi
 
 import contextlib
 
-from mmnet.networks import mmnet
+from mmnet.networks import mmnet, mobilenet_v2, modnet
 from mmnet.networks.layers import relu6
 from mmnet.networks.mmnet import Block
+from mmnet.networks.mobilenet_v2 import Residual
 
 WHOLE = (mmnet.ENCODER, mmnet.REFINEMENT)
 BRIEF = (
@@ -38,3 +39,16 @@ def using(blocks):
         yield
     finally:
         use(before)
+
+
+@contextlib.contextmanager
+def brief_encoder():
+    """Build MobileNetV2 with one residual a stride meanwhile, and two that add their input."""
+    before = mobilenet_v2.RESIDUALS, modnet.LAST
+    rows = (Residual(16), Residual(24, 2), Residual(32, 2), Residual(64, 2), Residual(64))
+    mobilenet_v2.RESIDUALS = rows + (Residual(160, 2), Residual(160))
+    modnet.LAST = 160
+    try:
+        yield
+    finally:
+        mobilenet_v2.RESIDUALS, modnet.LAST = before

@@ -7,7 +7,7 @@ import os
 import cv2
 import numpy as np
 
-from brief import WHOLE
+from brief import WHOLE, brief_encoder
 from conftest import ROOT, SMALL
 from mmnet.benchmark.models import Load
 from mmnet.inference.card import Card
@@ -68,7 +68,8 @@ def test_the_networks_are_measured_and_drawn(portrait_set, lively_weights, tmp_p
     prefix = str(tmp_path / "run" / "MMNetModel-5")
     write_weights(prefix, lively_weights)
     networks = [lively_weights.network, Network("deeplab", 0.25, SMALL.shape)]
-    measured = figure.measure(portrait_set, [prefix], networks, Load(seconds=0.2))
+    with brief_encoder():
+        measured = figure.measure(portrait_set, [prefix], networks, Load(seconds=0.2))
     assert json.loads(json.dumps(measured)) == measured
     ours, deeplab = measured["rows"]
     assert (ours["name"], ours["source"], ours["ratio"]) == ("mmnet", "MMNetModel-5", 1.0)

@@ -11,14 +11,13 @@ import sys
 import numpy as np
 import pytest
 
+from brief import brief_encoder
 from conftest import ROOT
 from mmnet import checkpoint
 from mmnet.checkpoint_files import files_of
 from mmnet.cli import main
 from mmnet.inference.open import open_predictor
-from mmnet.networks import mobilenet_v2, modnet
 from mmnet.networks.build import NETWORKS
-from mmnet.networks.mobilenet_v2 import Residual
 from mmnet.training.losses import RECIPES
 from mmnet.weights.values import Reading
 
@@ -35,12 +34,8 @@ def test_each_has_its_row():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def brief_encoder():
-    """MobileNetV2 with one residual a stride, and one that adds its input: built sooner."""
-    rows = (Residual(16), Residual(24, 2), Residual(32, 2), Residual(64, 2), Residual(64))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mobilenet_v2, "RESIDUALS", rows + (Residual(160, 2), Residual(160)))
-        patch.setattr(modnet, "LAST", 160)
+def built_sooner():
+    with brief_encoder():
         yield
 
 
