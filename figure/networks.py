@@ -25,10 +25,7 @@ from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
 from mmnet.data.pairs import find_data_set  # noqa: E402
 from mmnet.export.export import Form, export, pictures_to_compare  # noqa: E402
 from mmnet.files import write_json  # noqa: E402
-from mmnet.inference.open import (
-    load_weights,  # noqa: E402
-    open_predictor,  # noqa: E402
-)
+from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
 from mmnet.network import Network  # noqa: E402
 from mmnet.scoring.evaluate import evaluate  # noqa: E402
 from mmnet.weights.registry import DEFAULT, UNTRAINED  # noqa: E402
@@ -51,7 +48,7 @@ class Row(NamedTuple):
     multiply_adds: int  # for a picture
     bytes: int  # of its .tflite
     median_ms: float  # of its .tflite
-    ratio: float  # its time / MMNet 1.0's
+    ratio: float  # its time / the first one's
     mad: float  # 0..1 at the network's shape; None without weights
     gradient_error: float
 

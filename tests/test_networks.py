@@ -17,6 +17,7 @@ from mmnet import checkpoint
 from mmnet.checkpoint_files import files_of
 from mmnet.cli import main
 from mmnet.inference.open import open_predictor
+from mmnet.network import CLASSIFIERS
 from mmnet.networks.build import NETWORKS
 from mmnet.training.losses import RECIPES
 from mmnet.weights.values import Reading
@@ -30,7 +31,7 @@ FLAGS = ["--width_multiplier", "0.25", "--shape", "64", "96"]
 
 
 def test_each_has_its_row():
-    assert NETWORKS.keys() == RECIPES.keys()
+    assert NETWORKS.keys() == RECIPES.keys() == CLASSIFIERS.keys()
 
 
 @pytest.fixture(scope="module", autouse=True)

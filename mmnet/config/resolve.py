@@ -157,11 +157,7 @@ def read_preset(path):
 
 def to_yaml(settings):
     """All the settings of a verb as a preset."""
-    values = dataclasses.asdict(settings)
-    values = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
-    }
-    return yaml.safe_dump(values, sort_keys=False)
+    return _dump(dataclasses.asdict(settings))
 
 
 def run_settings(settings, network):
@@ -171,12 +167,15 @@ def run_settings(settings, network):
 
 def network_yaml(network):
     """A RUN_FILE that says of a run which network it trains, and no more."""
-    flags = {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in _flags_of(network).items()
-        if value is not None
+    flags = _flags_of(network)
+    return _dump({name: value for name, value in flags.items() if value is not None})
+
+
+def _dump(values):
+    values = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in values.items()
     }
-    return yaml.safe_dump(flags, sort_keys=False)
+    return yaml.safe_dump(values, sort_keys=False)
 
 
 def _flags_of(network):

@@ -27,7 +27,7 @@ from mmnet.config.kinds import (
     whole_number,
 )
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
-from mmnet.network import decide, said_in, shape_text
+from mmnet.network import CLASSIFIERS, decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
 from mmnet.weights.registry import DEFAULT, UNTRAINED, need_name
 from mmnet.weights.values import Reading
@@ -81,10 +81,7 @@ class NetworkSettings(Settings):
     """Which network. Without these flags, what the source says of itself, then the defaults."""
 
     network: Optional[str] = setting(
-        None,
-        text,
-        "mmnet, deeplab, deeplab_os8, modnet or modnet_easpp (default: what the source says, or "
-        "mmnet)",
+        None, text, "one of %s (default: what the source says, or mmnet)" % ", ".join(CLASSIFIERS)
     )
     width_multiplier: Optional[float] = setting(
         None, positive_float, "channel multiplier of the network (default: 1.0)"
@@ -97,7 +94,6 @@ class NetworkSettings(Settings):
     shape: Optional[Tuple[int, int]] = setting(
         None, network_side, "height width of the network's input, in place of --size", 2
     )
-
     channels: Optional[int] = setting(
         None,
         positive_int,

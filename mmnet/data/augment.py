@@ -67,13 +67,15 @@ def augment(image, mask, random, shape, policy, changes=Changes()):
     if len(backgrounds) and random.random_sample() < changes.swapped and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = put_before(image, mask, background, random)
-    image, mask = POLICIES[policy](image, mask, random, tuple(shape), changes.strength)
+    image, mask = POLICIES[policy](image, mask, random, tuple(shape))
+    if policy in COLOURED:
+        image = change_colours(image, mask, random, changes.strength)
     if changes.previous:
         image = np.dstack([image, previous_alpha(mask, random)])
     return image, mask
 
 
-def resize(image, mask, random, shape, strength=1.0):
+def resize(image, mask, random, shape):
     """Only resize, with aligned corners. This draws no random number."""
     if mask.shape == shape:
         return image, mask
@@ -81,7 +83,7 @@ def resize(image, mask, random, shape, strength=1.0):
     return tuple(np.rint(picture).astype(np.uint8) for picture in resized)
 
 
-def scale_crop_flip_rotate(image, mask, random, shape, strength=1.0):
+def scale_crop_flip_rotate(image, mask, random, shape):
     """Apply the published augmentation."""
     return warp(image, mask, draw_warp(random, mask.shape, shape), shape)
 
@@ -129,25 +131,19 @@ def draw_warp(random, sample, shape):
     return np.column_stack([linear, shift]) * scale[:, None]
 
 
-def rich(image, mask, random, shape, strength=1.0):
-    """Apply the published geometry, then each of IMAGE_CHANGES with its probability."""
-    warped = scale_crop_flip_rotate(image, mask, random, shape)
-    return change_colours(*warped, random, strength)
-
-
-def wide(image, mask, random, shape, strength=1.0):
-    """Do as ``rich`` one time in two; else show any window of the sample, then IMAGE_CHANGES.
+def scale_or_window(image, mask, random, shape):
+    """Apply the published geometry one time in two; else show any window of the sample.
 
     The published geometry only ever shows a person who fills the picture. A window is smaller than
     the sample or larger, mirrored at the borders as ``predict`` extends a photo.
     """
     if random.random_sample() < 0.5:
-        return rich(image, mask, random, shape, strength)
+        return scale_crop_flip_rotate(image, mask, random, shape)
     matrix = draw_window(random, mask.shape, shape)
     step = np.hypot(*matrix[:, :2])  # pixels of the sample from one pixel of the result to the next
     if step.max() > SHRUNK:  # a picture made smaller shows no aliasing
         image = cv2.GaussianBlur(image, (0, 0), 0.4 * step.max())
-    return change_colours(*warp(image, mask, matrix, shape), random, strength)
+    return warp(image, mask, matrix, shape)
 
 
 def draw_window(random, sample, shape):
@@ -235,12 +231,12 @@ def previous_alpha(mask, random):
     return moved
 
 
-def change_colours(image, mask, random, strength=1.0):
-    """Apply each of IMAGE_CHANGES with its probability x strength; the mask stays."""
+def change_colours(image, mask, random, strength):
+    """The image after each of IMAGE_CHANGES, with its probability x strength."""
     for probability, change in IMAGE_CHANGES:
         if random.random_sample() < probability * strength:
             image = change(image, mask, random)
-    return image, mask
+    return image
 
 
 # Each change is a function (image uint8 [H,W,3], mask uint8 [H,W], random) -> image. It may write
@@ -324,12 +320,13 @@ IMAGE_CHANGES = (  # (probability, change)
     (0.3, jpeg),
     (0.2, cut_out),
 )
-POLICIES = {
+POLICIES = {  # name -> geometry
     "resize_bilinear": resize,
     "resize_random_scale_crop_flip_rotate": scale_crop_flip_rotate,
-    "rich": rich,
-    "wide": wide,
+    "rich": scale_crop_flip_rotate,
+    "wide": scale_or_window,
 }
+COLOURED = ("rich", "wide")  # those that change colours, too
 
 
 def _map_levels(image, levels):

@@ -65,17 +65,10 @@ def draw_portrait(random, shape=(800, 600)):
         (image uint8 [H,W,3] RGB, alpha float32 [H,W] 0..1). The image is
         alpha x person + (1 - alpha) x background, with noise added.
     """
-    height, width = shape
-    person = _draw_person(random, height * SUPERSAMPLING, width * SUPERSAMPLING)
-    person = cv2.resize(person, (width, height), interpolation=cv2.INTER_AREA)
-    lens_blur = random.uniform(0.3, 0.7) * height / 800
-    person = cv2.GaussianBlur(person, (0, 0), lens_blur)
-    alpha = np.clip(person[..., 3], 0, 1)
-    background = _draw_background(random, height, width)
-    image = person[..., :3] + (1 - alpha[..., None]) * background
-    sensor_noise = random.normal(0, 1, (height, width, 1)).astype(np.float32)
+    image, alpha = _composed(*_draw_layers(random, shape, shape[0]))
+    sensor_noise = random.normal(0, 1, tuple(shape) + (1,)).astype(np.float32)
     image += sensor_noise * random.uniform(0.5, 3)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha
+    return _as_bytes(image), alpha
 
 
 def draw_clip(random, frames, shape=(800, 600)):
@@ -85,10 +78,7 @@ def draw_clip(random, frames, shape=(800, 600)):
     """
     height, width = shape
     larger = tuple(int(round(side * LARGER)) for side in shape)
-    person = _draw_person(random, *(side * SUPERSAMPLING for side in larger))
-    person = cv2.resize(person, larger[::-1], interpolation=cv2.INTER_AREA)
-    person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * height / 800)
-    background = _draw_background(random, *larger)
+    drawn = _draw_layers(random, larger, height)
     noise = random.uniform(0.5, 3)
     paths = [_path(random, frames) for _ in range(2)]
     for frame in range(frames):
@@ -100,13 +90,34 @@ def draw_clip(random, frames, shape=(800, 600)):
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-            for layer, path in zip((person, background), paths)
+            for layer, path in zip(drawn, paths)
         ]
-        alpha = np.clip(layers[0][..., 3], 0, 1)
-        image = layers[0][..., :3] + (1 - alpha[..., None]) * layers[1]
+        image, alpha = _composed(*layers)
         image = image * np.float32(1 + 0.02 * random.normal())
         image += random.normal(0, noise, (height, width, 1)).astype(np.float32)
-        yield np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha
+        yield _as_bytes(image), alpha
+
+
+def _draw_layers(random, shape, frame_height):
+    """(person as _draw_person's, background as _draw_background's), both of ``shape``.
+
+    frame_height: of the picture that shows them, by which the lens blurs.
+    """
+    height, width = shape
+    person = _draw_person(random, height * SUPERSAMPLING, width * SUPERSAMPLING)
+    person = cv2.resize(person, (width, height), interpolation=cv2.INTER_AREA)
+    person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * frame_height / 800)
+    return person, _draw_background(random, height, width)
+
+
+def _composed(person, background):
+    """(the person before the background, float32 [H,W,3] 0..255; alpha float32 [H,W] 0..1)."""
+    alpha = np.clip(person[..., 3], 0, 1)
+    return person[..., :3] + (1 - alpha[..., None]) * background, alpha
+
+
+def _as_bytes(image):
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
 def _path(random, frames):

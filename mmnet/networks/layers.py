@@ -159,11 +159,16 @@ def conv(
     concatenated: the output goes into a concatenation; the mode sees the output of that.
     """
     with tf.variable_scope(scope):
-        shape = [kernel, kernel, x.shape[3].value, channels]
-        weights = tf.get_variable("weights", shape, initializer=style.initializer())
-        x, padding = padded(x, kernel, stride, style)
-        x = convolve(x, mode.weights(weights, 3), stride, padding)
+        x = linear(x, channels, mode, kernel=kernel, stride=stride, style=style)
         return finish(x, mode, activation, concatenated, style)
+
+
+def linear(x, channels, mode, *, kernel=1, stride=1, style=PLAIN):
+    """Convolution alone, in the scope it stands in: as conv's."""
+    shape = [kernel, kernel, x.shape[3].value, channels]
+    weights = tf.get_variable("weights", shape, initializer=style.initializer())
+    x, padding = padded(x, kernel, stride, style)
+    return convolve(x, mode.weights(weights, 3), stride, padding)
 
 
 def depthwise(

@@ -11,9 +11,8 @@ from mmnet.networks.layers import (
     Style,
     batch_norm,
     conv,
-    convolve,
     depthwise,
-    padded,
+    linear,
     relu,
     shrink,
     upsample,
@@ -95,8 +94,10 @@ def squeeze_excite(x, mode):
     channels = x.shape[3].value
     with tf.variable_scope("se_block"):
         whole = tf.reduce_mean(x, [1, 2], keepdims=True)
-        squeezed = relu(linear(whole, channels // 4, mode, scope="squeeze"))
-        weights = tf.sigmoid(linear(mode.output(squeezed), channels, mode, scope="excite"))
+        with tf.variable_scope("squeeze"):
+            squeezed = mode.output(relu(linear(whole, channels // 4, mode, style=STYLE)))
+        with tf.variable_scope("excite"):
+            weights = tf.sigmoid(linear(squeezed, channels, mode, style=STYLE))
         return mode.output(x * weights)
 
 
@@ -122,7 +123,7 @@ def e_aspp(x, mode):
 def layer(x, channels, mode, *, kernel=1, stride=1, scope):
     """Convolution with bias, half batch norm and half instance norm, ReLU."""
     with tf.variable_scope(scope):
-        x = linear(x, channels, mode, kernel=kernel, stride=stride, biased=True)
+        x = biased(x, channels, mode, kernel=kernel, stride=stride)
         by_batch, by_picture = tf.split(x, 2, axis=3)
         mean, variance = tf.nn.moments(by_picture, [1, 2], keepdims=True)
         by_picture = (by_picture - mean) * tf.rsqrt(variance + STYLE.epsilon)
@@ -133,19 +134,13 @@ def layer(x, channels, mode, *, kernel=1, stride=1, scope):
 def bare(x, mode, *, kernel=1, stride=1, scope):
     """Convolution with bias to one channel."""
     with tf.variable_scope(scope):
-        return mode.output(linear(x, 1, mode, kernel=kernel, stride=stride, biased=True))
+        return mode.output(biased(x, 1, mode, kernel=kernel, stride=stride))
 
 
-def linear(x, channels, mode, *, kernel=1, stride=1, biased=False, scope=None):
-    """Convolution alone, in a scope of its own or in this one."""
-    with tf.variable_scope(scope or tf.get_variable_scope()):
-        shape = [kernel, kernel, x.shape[3].value, channels]
-        weights = tf.get_variable("weights", shape, initializer=STYLE.initializer())
-        x, padding = padded(x, kernel, stride, STYLE)
-        x = convolve(x, mode.weights(weights, 3), stride, padding)
-        if biased:
-            x += tf.get_variable("biases", channels, initializer=tf.zeros_initializer())
-        return x
+def biased(x, channels, mode, *, kernel, stride):
+    """Convolution and bias, in the scope it stands in."""
+    x = linear(x, channels, mode, kernel=kernel, stride=stride, style=STYLE)
+    return x + tf.get_variable("biases", channels, initializer=tf.zeros_initializer())
 
 
 def together(*parts):

@@ -80,9 +80,8 @@ def report_text(result, worst=5):
         interval = "%.6f .. %.6f" % bootstrap_interval(scores)
         mean = "%.6f" % np.mean(scores)
         rows.append((NAMES[metric][1], shape_text(result.shapes[where]), mean, interval))
-    name = "untrained weights" if result.source is None else result.source
-    step = "" if result.global_step is None else ", step %d" % result.global_step
-    lines = ["%s%s, %d pictures" % (name, step, len(result.stems)), _table(rows)]
+    head = "%s, %d pictures" % (_named(result.source, result.global_step), len(result.stems))
+    lines = [head, _table(rows)]
     scores = result.scores["mad", "target"]
     order = np.argsort(-scores, kind="stable")[:worst]
     if len(order):
@@ -111,10 +110,15 @@ def clips_text(scores, predictor):
         interval = "%.6f .. %.6f" % bootstrap_interval(values)
         shape = shape_text(predictor.network.shape)
         rows.append((name, shape, "%.6f" % values.mean(), interval))
-    step = "" if predictor.step is None else ", step %d" % predictor.step
-    counts = (len(scores.clips), scores.frames)
-    name = predictor.source or "untrained weights"
-    return "%s%s, %d clips, %d frames\n%s" % ((name, step) + counts + (_table(rows),))
+    name = _named(predictor.source, predictor.step)
+    head = "%s, %d clips, %d frames" % (name, len(scores.clips), scores.frames)
+    return head + "\n" + _table(rows)
+
+
+def _named(source, step):
+    """``run/MMNetModel-6, step 6``: what was scored."""
+    name = "untrained weights" if source is None else source
+    return name if step is None else "%s, step %d" % (name, step)
 
 
 def _table(rows):

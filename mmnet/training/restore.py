@@ -65,7 +65,7 @@ def _warm_start(session, graph, settings):
     report = checkpoint.restore(session, _widened(wanted, graph), graph.variables)
     skipped = sorted(values.keys() - wanted.keys())
     log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    copies = {copy.op.name for copy in _copies(graph).values()}
+    copies = {copy.op.name for copy in _copies(graph)}
     optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *copies}
     must = [name for name in report.missing if name not in optional and name not in skipped]
     if (must or report.reshaped) and not settings.ignore_missing_vars:
@@ -102,19 +102,18 @@ def _is_wanted(name, graph, settings):
 
 
 def _copies(graph):
-    """(variable, kind) -> what begins at its value: its moving average, its frozen copy."""
-    kinds = {"average": graph.averages, "copy": graph.copies}
+    """Moving average or frozen copy -> the variable at whose value it begins."""
     return {
-        (variable, kind): copy for kind, found in kinds.items() for variable, copy in found.items()
+        copy: variable
+        for found in (graph.averages, graph.copies)
+        for variable, copy in found.items()
     }
 
 
 def _start_copies(session, graph, loaded):
     """Moving averages and copies that were not loaded begin at their variables."""
     fresh = {
-        copy: variable
-        for (variable, _), copy in _copies(graph).items()
-        if copy.op.name not in loaded
+        copy: variable for copy, variable in _copies(graph).items() if copy.op.name not in loaded
     }
     values = session.run({copy.op.name: variable for copy, variable in fresh.items()})
     checkpoint.restore(session, values, list(fresh))

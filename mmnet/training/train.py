@@ -59,7 +59,7 @@ class Run(NamedTuple):
     """A training run, ready for its next step."""
 
     settings: Any  # config.settings.Train, its network written out
-    data_sets: List[DataSet]  # with masks, then without
+    data_sets: List[DataSet]
     last_step: Optional[int]  # from restore
     session: "tf.Session"
     graph: TrainingGraph
@@ -228,8 +228,8 @@ def open_teacher(settings, network, device):
 def teach(run, batch):
     """The teacher's alphas of a Batch, [N,H,W]; they become the masks of pictures without one."""
     alphas = run.teacher(batch.images[..., :3])
-    for slot, (number, _) in enumerate(batch.indices):
-        if number >= len(run.settings.dataset_path or ()):
+    for slot, (number, index) in enumerate(batch.indices):
+        if run.data_sets[number].pairs[index].mask is None:
             batch.masks[slot] = np.rint(255 * alphas[slot])
     return alphas
 
@@ -243,26 +243,21 @@ def is_done(train_dir, last_step):
 
 def recipe_in(settings, network):
     """The Recipe that the settings ask for."""
-    if settings.adapt:
-        return Recipe(
-            terms=ADAPTATION,
-            weight_decay=settings.weight_decay,
-            optimizer=settings.optimizer,
-            trainable_scopes=settings.trainable_scopes,
-            mode=INFERENCE,  # batch norm keeps its moving statistics
-        )
     given = {name: getattr(settings, setting) for name, setting in LAMBDAS.items()}
     if settings.teacher and given["teacher"] is None:
         given["teacher"] = 1.0
+    mode = QUANTIZED_TRAINING if settings.quantize else TRAINING
+    if settings.adapt:
+        mode = INFERENCE  # batch norm keeps its moving statistics
     return Recipe(
-        terms=recipe_of(network, given),
+        terms=ADAPTATION if settings.adapt else recipe_of(network, given),
         weight_decay=settings.weight_decay,
         optimizer=settings.optimizer,
         composition_range=settings.composition_range,
         teacher_temperature=settings.teacher_temperature,
         trainable_scopes=settings.trainable_scopes,
         ema_decay=settings.ema_decay if settings.use_ema else None,
-        mode=QUANTIZED_TRAINING if settings.quantize else TRAINING,
+        mode=mode,
     )
 
 

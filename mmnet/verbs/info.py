@@ -72,8 +72,10 @@ def info_of_checkpoint(prefix):
     known = len(network) + len(ranges) + averages + copies + ("global_step" in values)
     said = decide(network_of_run(prefix))
     widths = paper_parity(said.name)
-    rows = widths + [row_of(said)]  # a run of another width says so itself
-    row = next((row for row in rows if row["trainable_parameters"] == trainable), None)
+    row = next((row for row in widths if row["trainable_parameters"] == trainable), None)
+    if row is None:  # a run of another width says so itself
+        own = row_of(said)
+        row = own if own["trainable_parameters"] == trainable else None
     data = [path for path in checkpoint_files.files_of(prefix) if not path.endswith(".index")]
     return {
         "checkpoint": prefix,
