@@ -10,7 +10,7 @@ gradient error -13 and -28 %.
 import cv2
 import numpy as np
 
-from mmnet.data.foreground import STRIP, enlarged
+from mmnet.data.foreground import STRIP, sampled
 
 RADIUS = 0.0075  # of the window, in the longer side
 SMOOTHNESS = 1e-3  # He's epsilon, for colours in 0..1
@@ -30,28 +30,19 @@ def refined(alpha, small, image):
     """
     alpha = sharper(alpha)
     linear = coefficients(alpha, small)
-    result = np.empty(image.shape[:2], np.float32)
-    for top in range(0, len(image), STRIP):
-        rows = slice(top, top + STRIP)
-        result[rows] = _strip(alpha, linear, image, rows)
-    return result
-
-
-def _strip(alpha, linear, image, rows):
-    """The ``rows`` (slice) of the result."""
     shape = image.shape[:2]
-    if alpha.shape == shape:
-        base, linear = alpha[rows].copy(), linear[rows]
-    else:
-        base, linear = (enlarged(each, shape, rows) for each in (alpha, linear))
-    soft = (base > LEAST) & (base < 1 - LEAST)
-    before, (slope, offset) = base[soft], np.split(linear[soft], [3], axis=1)
-    fitted = (slope * image[rows][soft] / 255).sum(axis=1) + offset[:, 0]
-    fitted = sharper(fitted)
-    # The fit counts where either is soft: far from an edge it says nothing.
-    weight = 4 * np.minimum(0.25, fitted * (1 - fitted) + before * (1 - before))
-    base[soft] = before + weight * (fitted - before)
-    return base
+    result = alpha.copy() if alpha.shape == shape else cv2.resize(alpha, shape[::-1])
+    soft = is_soft(result)
+    for top in range(0, len(image), STRIP):
+        y, x = np.nonzero(soft[top : top + STRIP])
+        at = (y + top, x)
+        before, seen = result[at], image[at].astype(np.float32) / 255
+        slope, offset = np.split(sampled(linear, shape, at), [3], axis=1)
+        fitted = sharper((slope * seen).sum(axis=1) + offset[:, 0])
+        # The fit counts where either is soft: far from an edge it says nothing.
+        weight = 4 * np.minimum(0.25, fitted * (1 - fitted) + before * (1 - before))
+        result[at] = before + weight * (fitted - before)
+    return result
 
 
 def coefficients(alpha, image):
@@ -60,26 +51,38 @@ def coefficients(alpha, image):
     """
     radius = max(1, round(RADIUS * max(alpha.shape)))
     window = (2 * radius + 1, 2 * radius + 1)
-    seen = image.astype(np.float32) / 255
-    mean, mean_alpha = cv2.blur(seen, window), cv2.blur(alpha, window)
-    covariance = cv2.blur(seen * alpha[..., None], window) - mean * mean_alpha[..., None]
-    squares = np.dstack(
-        [seen * seen, seen[..., :1] * seen[..., 1:], seen[..., 1:2] * seen[..., 2:]]
-    )
-    # cv2.blur takes at most four channels.
-    squares = np.dstack([cv2.blur(squares[..., :3], window), cv2.blur(squares[..., 3:], window)])
-    soft = ((alpha > LEAST) & (alpha < 1 - LEAST)).astype(np.uint8)
-    near = cv2.dilate(soft, np.ones(window, np.uint8)).astype(bool)
-    means = mean[near]
-    matrix = np.empty((len(means), 3, 3), np.float32)
-    for at, (row, column) in enumerate(((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))):
-        entry = squares[near][:, at] - means[:, row] * means[:, column]
-        matrix[:, row, column] = matrix[:, column, row] = entry
-    matrix += SMOOTHNESS * np.eye(3, dtype=np.float32)
-    slope = np.linalg.solve(matrix, covariance[near][..., None])[..., 0]
+    near = cv2.dilate(is_soft(alpha).view(np.uint8), np.ones(window, np.uint8)).view(bool)
     result = np.zeros(alpha.shape + (4,), np.float32)
-    result[near] = np.column_stack([slope, mean_alpha[near] - (slope * means).sum(axis=1)])
+    rows, columns = np.nonzero(near.any(axis=1))[0], np.nonzero(near.any(axis=0))[0]
+    if not len(rows):
+        return result
+    box = tuple(
+        slice(max(0, found[0] - radius), found[-1] + radius + 1) for found in (rows, columns)
+    )
+    near, alpha = near[box], alpha[box]
+    planes = [np.float32(plane) / 255 for plane in cv2.split(np.ascontiguousarray(image[box]))]
+
+    def mean(picture):
+        return cv2.blur(picture, window)[near]
+
+    means, mean_alpha = [mean(plane) for plane in planes], mean(alpha)
+    covariance = np.empty((len(mean_alpha), 3), np.float32)
+    matrix = np.empty((len(mean_alpha), 3, 3), np.float32)
+    for row in range(3):
+        covariance[:, row] = mean(planes[row] * alpha) - means[row] * mean_alpha
+        for column in range(row, 3):
+            entry = mean(planes[row] * planes[column]) - means[row] * means[column]
+            matrix[:, row, column] = matrix[:, column, row] = entry
+    matrix += SMOOTHNESS * np.eye(3, dtype=np.float32)
+    slope = np.linalg.solve(matrix, covariance[..., None])[..., 0]
+    offset = mean_alpha - (slope * np.column_stack(means)).sum(axis=1)
+    result[box][near] = np.column_stack([slope, offset])
     return cv2.blur(result, window)
+
+
+def is_soft(alpha):
+    """bool [H,W]: where alpha is neither 0 nor 1."""
+    return (alpha > LEAST) & (alpha < 1 - LEAST)
 
 
 def sharper(alpha, factor=SHARPER):
