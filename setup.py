@@ -59,9 +59,11 @@ setup(
             "hypothesis>=6,<7",
             "matplotlib>=3.5,<4",  # the figures
             "pillow-heif>=0.10",  # tests of the extra "heif"
+            'av>=14,<20; python_version >= "3.10"',  # tests of the extra "video"
             'ruff==0.17.6; python_version >= "3.10"',
         ],
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
+        "video": ['av>=14,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

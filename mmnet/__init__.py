@@ -30,7 +30,8 @@ Rooms, and the direction of imports (each may use those above it):
                     schedule · restore · saver · lineage
     inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·
                     replay · card · complexity
-    photos/         load · matte (geometry, two looks) · refine (the photo's edges) · compose
+    photos/         load · matte (geometry, two looks) · refine (the photo's edges) · compose ·
+                    clips (a clip cut out) · temporal (steady alphas) · video (frames in and out)
     export/         export (build, compare, hand over) · formats · graphs · calibration
     benchmark/      models · training · phone
     verbs/          one file for each thing that a user types

@@ -62,8 +62,11 @@ def naming(path):
         raise
 
 
-def write_bytes(path, data):
-    """Write ``data`` under a temporary name beside ``path``, then rename it into place.
+@contextlib.contextmanager
+def replacing(path):
+    """Give a temporary name beside ``path``, of an empty file; at the end it is renamed into place.
+
+    Where the block fails, the temporary file goes, and what lay at ``path`` stays.
 
     Raises:
         ValueError: something that is no regular file lies there: a device, a pipe or a folder
@@ -72,17 +75,23 @@ def write_bytes(path, data):
     if os.path.lexists(path) and not os.path.isfile(path):
         raise ValueError("%s is not a regular file and stays" % path)
     path = os.path.realpath(path)  # a link stays a link
-    folder = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
+    os.close(descriptor)
     try:
-        with naming(path), os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        with naming(path):
+            yield temporary
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):  # a disk that fails may refuse this too
             os.unlink(temporary)
         raise
+
+
+def write_bytes(path, data):
+    """Write ``data`` in the place of ``path``, as ``replacing`` does."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
 
 
 def remove_abandoned(folder):

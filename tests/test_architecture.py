@@ -30,7 +30,7 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Imported where they are needed: what is not always installed ...
 OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
-OPTIONAL |= {"h5py", "pillow_heif"}
+OPTIONAL |= {"h5py", "pillow_heif", "av"}
 # ... and, in these modules, what of ours would bring TensorFlow in for nothing.
 LAZY = {"mmnet": {"mmnet.api"}}
 

@@ -188,7 +188,7 @@ def test_bad_predictions(capfd, portraits, tmp_path):
     photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
     assert_refused(run(capfd, "predict", photo), "--output is needed")
     result = run(capfd, "predict", photo + "x", "--output", tmp_path)
-    assert_refused(result, "no photo or folder")
+    assert_refused(result, "no photo, clip or folder")
     result = run(capfd, "predict", photo, "--output", tmp_path, "--background", "purplish")
     assert_refused(result, "'purplish' is neither")
     file = tmp_path / "file.png"

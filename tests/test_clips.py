@@ -9,6 +9,7 @@ from mmnet.data.synthetic import draw_clip, synthesize
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.network import Network
+from mmnet.photos.temporal import KEPT, exponential
 from mmnet.scoring import metrics
 from mmnet.scoring.clips import score_clips
 
@@ -39,7 +40,7 @@ class Recorder:
 def test_frames_come_in_their_order_with_the_alpha_before(clips):
     data_set = find_data_set(clips, "test")
     recorder = Recorder(4)
-    scores = score_clips(recorder.predictor, data_set, smoothing=0.5)
+    scores = score_clips(recorder.predictor, data_set, exponential)
     assert scores.frames == len(recorder.seen) == 8
     assert scores.clips == ["clip0_0000", "clip0_0001"]
     for number, image in enumerate(recorder.seen):
@@ -50,7 +51,8 @@ def test_frames_come_in_their_order_with_the_alpha_before(clips):
 def test_scores_by_hand(clips):
     data_set = find_data_set(clips, "test")
     recorder = Recorder(3)
-    smoothed = score_clips(recorder.predictor, data_set, smoothing=0.25)
+    smoothed = score_clips(recorder.predictor, data_set, exponential)
+    share = KEPT["exponential"]
     alphas = [image[..., 0] / 255 for image in recorder.seen]
     truths = []
 
@@ -59,7 +61,7 @@ def test_scores_by_hand(clips):
 
         network = Network(shape=SHAPE)
 
-        def __call__(self, images):
+        def __call__(self, images, previous=None):
             truths.append(images[0, ..., 0] / 255)
             return images[..., 0] / 255
 
@@ -69,7 +71,7 @@ def test_scores_by_hand(clips):
     for clip in range(2):
         kept, mads, steps = None, [], []
         for at in range(4 * clip, 4 * clip + 4):
-            new = alphas[at] if kept is None else 0.25 * kept + 0.75 * alphas[at]
+            new = alphas[at] if kept is None else share * kept + (1 - share) * alphas[at]
             mads.append(np.mean(np.abs(new - truths[at])))
             if kept is not None:
                 change, true_change = new - kept, truths[at] - truths[at - 1]
@@ -95,20 +97,20 @@ def test_the_verb(clips, lively_weights, capfd, tmp_path):
     assert main(["evaluate", "--json"] + flags) == 0
     plain = json.loads(capfd.readouterr().out)
     assert (plain["clips"], plain["frames"], plain["global_step"]) == (2, 8, 5)
-    assert main(["evaluate", "--smoothing", "0.8", "--json"] + flags) == 0
+    assert main(["evaluate", "--temporal_filter", "exponential", "--json"] + flags) == 0
     smooth = json.loads(capfd.readouterr().out)
     assert smooth["dtSSD/test"] < plain["dtSSD/test"]
     assert main(["evaluate"] + flags) == 0
     assert "2 clips, 8 frames" in capfd.readouterr().out
     for more, says in (
         (["--output", str(tmp_path)], "--as_clips prints MAD and dtSSD: it takes no"),
-        (["--smoothing", "1.5"], "--smoothing: a share of 0 to 1, not '1.5'"),
+        (["--temporal_filter", "x"], "--temporal_filter: one of none, exponential, motion"),
     ):
         assert main(["evaluate"] + flags + more) == 2
         assert says in capfd.readouterr().err
     flags.remove("--as_clips")
-    assert main(["evaluate", "--smoothing", "0.5"] + flags) == 2
-    assert "--smoothing goes with --as_clips" in capfd.readouterr().err
+    assert main(["evaluate", "--temporal_filter", "motion"] + flags) == 2
+    assert "--temporal_filter goes with --as_clips" in capfd.readouterr().err
 
 
 def test_pictures_that_are_no_clips(capfd, tmp_path):

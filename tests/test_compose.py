@@ -35,7 +35,7 @@ def test_backgrounds(tmp_path):
     cv2.imwrite(path, np.zeros((2, 3, 3), np.uint8))
     assert load_background(path).shape == (2, 3, 3)
     for wrong in ("#12345", "#gggggg", "beach.jpg"):
-        with pytest.raises(ValueError, match="neither a picture that exists nor a colour"):
+        with pytest.raises(ValueError, match="neither a picture or clip that exists nor a colour"):
             load_background(wrong)
 
 

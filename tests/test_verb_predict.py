@@ -29,7 +29,7 @@ def test_photos_are_found_once_and_never_overwrite_each_other(tmp_path):
         find_photos([str(folder)], out)
     with pytest.raises(ValueError, match="output folder too"):
         find_photos([str(folder)], str(folder))
-    with pytest.raises(FileNotFoundError, match="no photo or folder .*none"):
+    with pytest.raises(FileNotFoundError, match="no photo, clip or folder .*none"):
         find_photos([str(tmp_path / "none")], out)
 
 

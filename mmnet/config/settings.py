@@ -490,8 +490,11 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         "the pictures are frames of clips, CLIP_0001, CLIP_0002, ...: score them in their order, "
         "and how steady alpha is (dtSSD)",
     )
-    smoothing: float = setting(
-        0.0, share, "with --as_clips: share of the alpha of the frame before that is kept, 0 to 1"
+    temporal_filter: str = setting(
+        "none",
+        one_of("none", "exponential", "motion"),
+        "with --as_clips, how each alpha follows from the one before: none (the network alone), "
+        "exponential (smoothing), motion (smoothing along the motion, as mmnet predict does it)",
     )
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
     output: Optional[str] = setting(
@@ -505,8 +508,8 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         super().check()
         if not self.as_photos and (self.no_second_look or self.no_refinement):
             raise ValueError("--no_second_look and --no_refinement go with --as_photos")
-        if self.smoothing and not self.as_clips:
-            raise ValueError("--smoothing goes with --as_clips")
+        if self.temporal_filter != "none" and not self.as_clips:
+            raise ValueError("--temporal_filter goes with --as_clips")
         if self.as_clips and (
             self.as_photos or self.all_metrics or self.output or self.valid_type == "loop"
         ):
@@ -528,40 +531,50 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
 
 @dataclass(frozen=True)
 class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
-    """Cut the person out of photos: alpha, RGBA cut-out and composition as PNG, at full size.
+    """Cut the person out of photos and clips: alpha, RGBA cut-out, composition, at full size.
 
     A photo whose sides differ by no more than a factor of two is squeezed into the network's input,
     as in training; one that is wider or higher is first extended by mirroring at its borders. A
     second run looks closer at the part that holds the people. EXIF orientation is applied. Folders
-    are searched with their sub-folders, which the output mirrors. The exit code is 1 where some
-    photos could not be read, and 2 where none could.
+    are searched with their sub-folders, which the output mirrors. A clip keeps its time stamps and
+    its sound. The exit code is 1 where some photos, or parts of a clip, could not be read, and 2
+    where none could.
     """
 
     photos: Tuple[str, ...] = setting(
         NEEDED,
         text,
-        "photos and folders of photos (jpg, png, webp; heic and avif with pillow-heif); - reads "
-        "one from standard input",
+        "photos, clips and folders of them (jpg, png, webp; heic and avif with pillow-heif; mp4, "
+        "mov, webm, mkv, avi with PyAV); - reads one photo from standard input",
         "+",
         positional=True,
     )
     output: str = setting(
-        NEEDED, text, "folder to write to; - writes one picture to standard output"
+        NEEDED,
+        text,
+        "folder to write to (clips: STEM_cutout.webm and so on); of one clip, the file: .webm or "
+        ".mov (with alpha), .mp4, or frames/%05d.png; - writes one picture to standard output",
     )
     background: Optional[str] = setting(
-        None, text, "also compose over this: a colour (#rrggbb or a name), a picture, or blur"
+        None, text, "compose over this: a colour (#rrggbb or a name), a picture, a clip, or blur"
     )
     write: Optional[Tuple[str, ...]] = setting(
         None,
         one_of("alpha", "cutout", "composition", "side-by-side"),
         "what to write: alpha, cutout, composition, side-by-side (default: alpha, cutout and, with "
-        "--background, composition)",
+        "--background, composition; of a clip cutout or, with --background, composition)",
         "+",
     )
     no_foreground_colours: bool = setting(
         False,
         switch,
         "keep the photo's colours at soft edges, in which the old background shines through",
+    )
+    temporal_filter: str = setting(
+        "motion",
+        one_of("none", "exponential", "motion"),
+        "how a clip's alphas are made steady: none, exponential (smoothing) or motion (smoothing "
+        "along the motion)",
     )
     jobs: Optional[int] = setting(
         None,

@@ -19,7 +19,8 @@ class Complexity(NamedTuple):
 class Predictor:
     """Call it with images float32 [N,H,W,C] 0..255 to get alphas float32 [N,H,W] 0..1.
 
-    Images of three channels do for a network of four, too: no frame was before them.
+    A network of four channels sees ``previous``, too: the alphas [N,H,W] 0..1 of the frames before
+    the images; None where no frame was before them.
 
     Attributes:
         card: inference.card.Card. network: its Network; H, W and C are this network's.
@@ -36,10 +37,12 @@ class Predictor:
         self.source, self.step, self.sha256 = source, None, card.sha256
         self.operations, self.complexity, self.batch = operations, complexity, batch
 
-    def __call__(self, images):
+    def __call__(self, images, previous=None):
         images = np.asarray(images, np.float32)
-        if images.ndim == 4 and images.shape[3] == 3:
+        if images.ndim == 4 and images.shape[3] == 3 and self.network.channels > 3:
             images = with_channels(images, self.network.channels)
+            if previous is not None:
+                images[..., 3] = 255 * previous
         expected = self.network.shape + (self.network.channels,)
         if images.shape[1:] != expected:
             raise ValueError(

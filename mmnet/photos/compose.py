@@ -1,13 +1,16 @@
 """A photo and its alpha: the person cut out, or before another background. No TensorFlow."""
 
 import os
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from mmnet.data.foreground import LONGEST
+from mmnet.data.foreground import LONGEST, foreground_of
 from mmnet.data.images import shrink
 from mmnet.photos.load import load_photo
+from mmnet.photos.matte import Care
+from mmnet.photos.video import Backdrop, is_clip
 
 COLOURS = {
     "black": "#000000",
@@ -22,6 +25,34 @@ COLOURS = {
 
 BLUR = "blur"  # the background that is the photo's own, out of focus
 BLUR_SIGMA = 0.02  # of it, in the photo's longer side
+OUT_OF_FOCUS = 200  # pixels of the longer side at which it is blurred: nothing finer is left
+KINDS = ("alpha", "cutout", "composition", "side-by-side")  # of results, as --write names them
+GREY = np.full(3, 128, np.uint8)  # side by side, where no background is given
+
+
+class Wanted(NamedTuple):
+    """What is made of every photo."""
+
+    kinds: tuple = ("alpha", "cutout")
+    background: object = None  # of load_background
+    care: Care = Care()
+
+
+def results_of(image, alpha, wanted):
+    """Everything that is wanted of a photo: kind -> uint8 [H,W], [H,W,3] or [H,W,4]."""
+    coloured = wanted.care.foreground_colours and wanted.kinds != ("alpha",)
+    foreground = foreground_of(image, alpha) if coloured else None
+    background = GREY if wanted.background is None else wanted.background
+    composition = None
+    if {"composition", "side-by-side"} & set(wanted.kinds):
+        composition = compose(image, alpha, background, foreground)
+    makers = {
+        "alpha": lambda: np.rint(alpha * 255).astype(np.uint8),
+        "cutout": lambda: cut_out(image, alpha, foreground),
+        "composition": lambda: composition,
+        "side-by-side": lambda: side_by_side(image, alpha, composition),
+    }
+    return {kind: makers[kind]() for kind in wanted.kinds}
 
 
 def cut_out(image, alpha, foreground=None):
@@ -56,8 +87,9 @@ def blurred_background(image, alpha):
 
     The background's colours are averaged without the person's, whose glow would surround it.
     """
-    weight = 1 - shrink(alpha, LONGEST)[..., None]
-    colours = shrink(image, LONGEST) * weight
+    weight = 1 - shrink(alpha, LONGEST)
+    colours = shrink(shrink(image, LONGEST) * weight[..., None], OUT_OF_FOCUS)
+    weight = shrink(weight, OUT_OF_FOCUS)
     sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
     weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
     colours = cv2.GaussianBlur(colours, (0, 0), sigma)
@@ -87,9 +119,14 @@ def covering(picture, shape):
 
 
 def load_background(value):
-    """A background for compose: a picture's path, ``#rrggbb``, one of COLOURS, or BLUR."""
+    """A background for compose: a picture's path, ``#rrggbb``, one of COLOURS, or BLUR.
+
+    A clip's path gives a Backdrop, which has a picture for every time.
+    """
     if value == BLUR:
         return BLUR
+    if is_clip(value) and os.path.exists(value):
+        return Backdrop(value)
     if os.path.exists(value):
         return load_photo(value)
     code = COLOURS.get(value.lower(), value)
@@ -99,6 +136,6 @@ def load_background(value):
         except ValueError:
             pass
     raise ValueError(
-        "background %r is neither a picture that exists nor a colour (#rrggbb, %s) nor blur"
+        "background %r is neither a picture or clip that exists nor a colour (#rrggbb, %s) nor blur"
         % (value, ", ".join(sorted(COLOURS)))
     )

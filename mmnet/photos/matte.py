@@ -52,12 +52,32 @@ def matte_of(image, predictor, care=Care()):
         float32 [H,W] 0..1.
     """
     small = shrink(image, GRAIN)
-    alpha = look(small, predictor)
-    if care.second_look:
-        part = part_with_people(alpha)
-        if part is not None:
-            closer = look(small[part.top : part.bottom, part.left : part.right], predictor)
-            alpha = merged(alpha, closer, part)
+    return at_full_size(small_matte(small, predictor, care), small, image, care)
+
+
+def small_matte(small, predictor, care=Care(), previous=None):
+    """The alpha of a photo of at most GRAIN pixels, from one look at it or two.
+
+    Args:
+        small: uint8 [h,w,3]. previous: float32 [h,w] 0..1, the alpha of the frame before; for a
+            network that sees it.
+
+    Returns:
+        float32 [h,w] 0..1.
+    """
+    alpha = look(small, predictor, previous)
+    if not care.second_look:
+        return alpha
+    part = part_with_people(alpha)
+    if part is None:
+        return alpha
+    inside = (slice(part.top, part.bottom), slice(part.left, part.right))
+    closer = look(small[inside], predictor, None if previous is None else previous[inside])
+    return merged(alpha, closer, part)
+
+
+def at_full_size(alpha, small, image, care=Care()):
+    """The alpha of ``small`` at the size of the photo that it was made of; arguments as above."""
     if care.refinement:
         return refined(alpha, small, image)
     if small is image:
@@ -65,7 +85,7 @@ def matte_of(image, predictor, care=Care()):
     return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def look(image, predictor):
+def look(image, predictor, previous=None):
     """One run of the network: the alpha of an image, at its size.
 
     The network learned photos that were squeezed into a square, so one whose sides differ by no
@@ -77,9 +97,15 @@ def look(image, predictor):
     rows, columns = image.shape[:2]
     above = (max(0, round(columns * WIDEST) - rows) + 1) // 2
     left = (max(0, round(rows / TALLEST) - columns) + 1) // 2
-    extended = cv2.copyMakeBorder(image, above, above, left, left, cv2.BORDER_REFLECT_101)
-    seen = resize_bilinear(extended, predictor.network.shape, align_corners=True)
-    alpha = resize_bilinear(predictor(seen[None])[0], extended.shape[:2], align_corners=True)
+
+    def squeezed(picture):
+        extended = cv2.copyMakeBorder(picture, above, above, left, left, cv2.BORDER_REFLECT_101)
+        return resize_bilinear(extended, predictor.network.shape, align_corners=True)[None]
+
+    pictures = [image] if previous is None else [image, previous]
+    alpha = predictor(*map(squeezed, pictures))[0]
+    extended = (rows + 2 * above, columns + 2 * left)
+    alpha = resize_bilinear(alpha, extended, align_corners=True)
     return alpha[above : above + rows, left : left + columns]
 
 

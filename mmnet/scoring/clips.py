@@ -8,7 +8,7 @@ from typing import List, NamedTuple
 
 import numpy as np
 
-from mmnet.data.images import resize_bilinear, with_channels
+from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import Check
 from mmnet.progress import progress
 from mmnet.scoring.metrics import dtssd, mad
@@ -26,12 +26,12 @@ def clip_of(stem):
     return stem.rpartition("_")[0]
 
 
-def score_clips(predictor, data_set, smoothing=0.0):
+def score_clips(predictor, data_set, temporal_filter=None):
     """Score every frame of every clip at the network's shape.
 
     Args:
-        smoothing: share of the alpha of the frame before that is kept in each alpha (exponential
-            smoothing), 0 to 1; what is smoothed does not go back into the network.
+        temporal_filter: one of photos.temporal.FILTERS, (alpha, image, before) -> alpha; None: the
+            network's alphas. What is filtered does not go back into the network.
 
     Returns:
         ClipScores.
@@ -49,11 +49,13 @@ def score_clips(predictor, data_set, smoothing=0.0):
         name = clip_of(pair.stem)
         if name not in rows:
             rows[name], before = {"mad": [], "dtssd": []}, None
-        given, kept = frame(predictor, image, before, smoothing)
+        given = kept = alpha_after(predictor, image, before)
+        if temporal_filter and before is not None:
+            kept = temporal_filter(given, image, before)
         rows[name]["mad"].append(mad(kept, truth))
         if before is not None:
-            rows[name]["dtssd"].append(dtssd((before.kept, kept), (before.truth, truth)))
-        before = Before(given, kept, truth)
+            rows[name]["dtssd"].append(dtssd((before.alpha, kept), (before.truth, truth)))
+        before = Before(image, kept, given, truth)
     check.finish()
     short = [name for name, row in rows.items() if not row["dtssd"]]
     if short:
@@ -66,23 +68,16 @@ def score_clips(predictor, data_set, smoothing=0.0):
 
 
 class Before(NamedTuple):
-    """What is left of a frame, [H,W] in 0..1 each."""
+    """What is left of a frame."""
 
+    image: np.ndarray  # float32 [H,W,3] 0..255
+    alpha: np.ndarray  # float32 [H,W] 0..1, after the filter
     given: np.ndarray  # the network's alpha
-    kept: np.ndarray  # the same after smoothing
     truth: np.ndarray
 
 
-def frame(predictor, image, before, smoothing=0.0):
-    """(the network's alpha of a frame, the same after smoothing).
-
-    Args:
-        image: float32 [H,W,3] 0..255. before: Before, or None for a clip's first frame.
-    """
-    images = with_channels(image[np.newaxis], predictor.network.channels)
-    if before is not None and predictor.network.channels == 4:
-        images[0, ..., 3] = 255 * before.given
-    alpha = predictor(images)[0]
+def alpha_after(predictor, image, before):
+    """The network's alpha of a frame; ``before`` is a Before, or None for a clip's first frame."""
     if before is None:
-        return alpha, alpha
-    return alpha, smoothing * before.kept + (1 - smoothing) * alpha
+        return predictor(image[np.newaxis])[0]
+    return predictor(image[np.newaxis], before.given[np.newaxis])[0]

@@ -13,6 +13,7 @@ from mmnet.files import is_writable
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.photos.matte import Care, matte_of
+from mmnet.photos.temporal import FILTERS
 from mmnet.scoring.clips import score_clips
 from mmnet.scoring.evaluate import evaluate
 from mmnet.scoring.records import Identity, copy_checkpoint, read_scores, record_path, write_records
@@ -26,7 +27,7 @@ def run(settings):
     data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
     if settings.as_clips:
         predictor = open_source(settings)
-        scores = score_clips(predictor, data_set, settings.smoothing)
+        scores = score_clips(predictor, data_set, FILTERS[settings.temporal_filter])
         if settings.json:
             print(json.dumps(published_clips(scores, predictor, data_set.split)))
         else:

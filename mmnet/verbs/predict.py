@@ -1,4 +1,4 @@
-"""The predict verb: cut the person out of photos.
+"""The predict verb: cut the person out of photos and clips.
 
 One photo's way: load_photo -> matte_of -> foreground_of -> cut_out -> encode_png -> write_bytes.
 """
@@ -9,25 +9,23 @@ import logging
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
-import numpy as np
-
-from mmnet.data.foreground import foreground_of
 from mmnet.data.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread_picture
 from mmnet.data.pairs import count, list_pictures
 from mmnet.data.samples import map_ahead
 from mmnet.device import Device, need_device
 from mmnet.files import need_writable, remove_abandoned, write_bytes
 from mmnet.inference.open import open_predictor
-from mmnet.photos.compose import compose, cut_out, load_background, side_by_side
+from mmnet.photos import video
+from mmnet.photos.clips import cut_clip
+from mmnet.photos.compose import KINDS, Wanted, load_background, results_of
 from mmnet.photos.load import load_photo
 from mmnet.photos.matte import Care, matte_of
+from mmnet.photos.video import is_clip
 from mmnet.progress import progress
 
 STANDARD = "-"  # stands for standard input among the photos, and for standard output
-KINDS = ("alpha", "cutout", "composition", "side-by-side")  # of results, as --write names them
-GREY = np.full(3, 128, np.uint8)  # side by side, where no background is given
 PHOTOS = EXTENSIONS + HEIF_EXTENSIONS
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -35,18 +33,10 @@ log = logging.getLogger(__name__)
 
 
 class Photo(NamedTuple):
-    """A photo that is to be cut out."""
+    """A photo, or a clip, that is to be cut out."""
 
     path: str  # or STANDARD
     stem: str  # what the names of its results begin with, below the output folder
-
-
-class Wanted(NamedTuple):
-    """What is made of every photo."""
-
-    kinds: tuple = ("alpha", "cutout")
-    background: object = None  # of load_background
-    care: Care = Care()
 
 
 class Prediction(NamedTuple):
@@ -59,43 +49,123 @@ class Prediction(NamedTuple):
     error: Optional[str] = None  # why nothing was written
 
 
+class ClipPrediction(NamedTuple):
+    clip: str
+    alpha: Optional[str] = None  # paths of what was written
+    cutout: Optional[str] = None
+    composition: Optional[str] = None
+    side_by_side: Optional[str] = None
+    person_share: Optional[float] = None  # mean alpha
+    frames: int = 0
+    frames_per_second: Optional[float] = None  # cut out
+    problems: List[str] = []  # what of it could not be read
+    error: Optional[str] = None  # why nothing was written
+
+
 def run(settings):
-    to_stdout = settings.output == STANDARD
-    if not to_stdout:
-        need_writable("--output", settings.output)
-    photos = find_photos(settings.photos, settings.output)
+    single = settings.output == STANDARD or is_one_file(settings.output)
+    if settings.output != STANDARD:
+        folder = os.path.dirname(os.path.abspath(settings.output)) if single else settings.output
+        need_writable("--output", folder)
+    found = find_photos(settings.photos, settings.output)
+    photos = [photo for photo in found if not is_clip(photo.path)]
+    clips = [photo for photo in found if is_clip(photo.path)]
     wanted = Wanted(
-        kinds_of(settings),
+        kinds_of(settings, single),
         settings.background and load_background(settings.background),
         care_of(settings),
     )
-    if to_stdout and (len(photos) != 1 or len(wanted.kinds) != 1):
+    if settings.output == STANDARD and (len(photos) != 1 or clips or len(wanted.kinds) != 1):
         raise ValueError(
             "--output - writes one picture: give one photo and one kind, such as --write cutout"
         )
+    if is_one_file(settings.output):
+        if len(clips) != 1 or photos or len(wanted.kinds) != 1:
+            raise ValueError(
+                "--output %s is one clip: give one clip and one kind, such as --write cutout, or a "
+                "folder for more" % settings.output
+            )
+        video.need_form(settings.output, wanted.kinds == ("cutout",))
     device = Device(settings.device)
     need_device(device)
     predictor = open_predictor(
         settings.checkpoint_path, settings.wanted(), reading=settings.reading(), device=device
     )
-    if to_stdout:
+    if settings.output == STANDARD:
         (picture,) = pictures_of(load(photos[0]), predictor, wanted)[1].values()
         sys.stdout.buffer.write(picture)
         sys.stdout.buffer.flush()
         return 0
-    failed, jobs = 0, settings.jobs or min(4, os.cpu_count() or 1)
-    for result in predict_photos(predictor, photos, settings.output, wanted, jobs=jobs):
+    failed = partly = 0
+    for result in predict_all(predictor, photos, clips, wanted, settings):
         failed += result.error is not None
         if settings.json:
             print(json.dumps(result._asdict()), flush=True)
-        elif result.error:
+        if result.error:
             log.warning("skipped: %s", result.error)
-        else:
-            written = (result.side_by_side, result.composition, result.cutout, result.alpha)
-            share = 100 * result.person_share
-            where = next(filter(None, written))
-            print("%s -> %s (person: %.1f %% of the picture)" % (result.photo, where, share))
-    return 0 if not failed else 2 if failed == len(photos) else 1
+            continue
+        for problem in getattr(result, "problems", ()):
+            partly += 1
+            log.warning("%s", problem)
+        if not settings.json:
+            print(line_of(result), flush=True)
+    return 2 if failed == len(found) else 1 if failed or partly else 0
+
+
+def predict_all(predictor, photos, clips, wanted, settings):
+    """Yield a Prediction for each photo, then a ClipPrediction for each clip."""
+    jobs = settings.jobs or min(4, os.cpu_count() or 1)
+    if photos:
+        yield from predict_photos(predictor, photos, settings.output, wanted, jobs=jobs)
+    wanted = wanted._replace(kinds=kinds_of(settings, True))
+    for clip in clips:
+        outputs = {kind: clip_output(settings.output, clip, kind) for kind in wanted.kinds}
+        yield predict_clip(predictor, clip, outputs, wanted, settings.temporal_filter)
+
+
+def line_of(result):
+    """What a person reads of a result."""
+    written = (result.side_by_side, result.composition, result.cutout, result.alpha)
+    share = "person: %.1f %% of the picture" % (100 * result.person_share)
+    if isinstance(result, ClipPrediction):
+        share += ", %d frames, %.1f frames/s" % (result.frames, result.frames_per_second)
+    return "%s -> %s (%s)" % (result[0], next(filter(None, written)), share)
+
+
+def predict_clip(predictor, clip, outputs, wanted, temporal_filter):
+    """The ClipPrediction of one clip, its files written; ``outputs``: kind -> path."""
+    for path in outputs.values():
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    try:
+        cut = cut_clip(predictor, clip.path, outputs, wanted, temporal_filter)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        return ClipPrediction(clip.path, error=str(error))
+    except ValueError as error:
+        return ClipPrediction(clip.path, error=str(error))
+    return ClipPrediction(
+        clip.path,
+        person_share=cut.person_share,
+        frames=cut.frames,
+        frames_per_second=cut.frames / cut.seconds,
+        problems=cut.problems,
+        **{kind.replace("-", "_"): path for kind, path in outputs.items()},
+    )
+
+
+def clip_output(output, clip, kind):
+    """The path of a clip's result: ``output`` itself, or a file in the folder ``output``."""
+    if is_one_file(output):
+        return output
+    extension = ".webm" if kind == "cutout" else ".mp4"
+    return os.path.join(output, "%s_%s%s" % (clip.stem, kind, extension))
+
+
+def is_one_file(output):
+    """Whether --output names one clip, or the pattern of its frames, and no folder."""
+    extension = os.path.splitext(output)[1].lower()
+    return extension in video.EXTENSIONS + (video.SEQUENCE,) and not os.path.isdir(output)
 
 
 def care_of(settings):
@@ -107,14 +177,14 @@ def care_of(settings):
     )
 
 
-def kinds_of(settings):
-    """The kinds of results that the settings ask for."""
+def kinds_of(settings, one):
+    """The kinds of results that the settings ask for; one of them where ``one`` is to be made."""
     if settings.write:
         kinds = tuple(dict.fromkeys(settings.write))
         if settings.background is None and "composition" in kinds:
             raise ValueError("--write composition needs --background: a colour, a picture or blur")
         return kinds
-    if settings.output == STANDARD:
+    if one:
         return ("cutout",) if settings.background is None else ("composition",)
     return ("alpha", "cutout") + (() if settings.background is None else ("composition",))
 
@@ -170,19 +240,8 @@ def load(photo):
 def pictures_of(image, predictor, wanted):
     """(the person's share of the picture, kind -> the bytes of a PNG)."""
     alpha = matte_of(image, predictor, wanted.care)
-    coloured = wanted.care.foreground_colours and wanted.kinds != ("alpha",)
-    foreground = foreground_of(image, alpha) if coloured else None
-    background = GREY if wanted.background is None else wanted.background
-    composition = None
-    if {"composition", "side-by-side"} & set(wanted.kinds):
-        composition = compose(image, alpha, background, foreground)
-    makers = {
-        "alpha": lambda: np.rint(alpha * 255).astype(np.uint8),
-        "cutout": lambda: cut_out(image, alpha, foreground),
-        "composition": lambda: composition,
-        "side-by-side": lambda: side_by_side(image, alpha, composition),
-    }
-    return float(alpha.mean()), {kind: encode_png(makers[kind]()) for kind in wanted.kinds}
+    results = results_of(image, alpha, wanted)
+    return float(alpha.mean()), {kind: encode_png(picture) for kind, picture in results.items()}
 
 
 def find_photos(paths, output):
@@ -202,27 +261,27 @@ def find_photos(paths, output):
         elif os.path.exists(path):
             photos.append(Photo(path, stem_of(os.path.basename(path))))
         else:
-            raise FileNotFoundError("no photo or folder %s" % path)
-    by_stem = {}
+            raise FileNotFoundError("no photo, clip or folder %s" % path)
+    by_result = {}
     for photo in photos:
-        other = by_stem.setdefault(photo.stem, photo)
-        if os.path.abspath(other.path) != os.path.abspath(photo.path):
-            raise ValueError(
-                "%s and %s would be written to the same files: predict them into two folders"
-                % (other.path, photo.path)
-            )
-    if output != STANDARD:
-        results = {
-            os.path.abspath(os.path.join(output, "%s_%s.png" % (photo.stem, kind)))
-            for photo in photos
-            for kind in KINDS
-        }
-        for photo in photos:
-            if os.path.abspath(photo.path) in results:
+        for result in results_below(output, photo):
+            other = by_result.setdefault(result, photo)
+            if os.path.abspath(other.path) != os.path.abspath(photo.path):
                 raise ValueError(
-                    "%s is a result of another photo: give another --output" % photo.path
+                    "%s and %s would be written to the same files: predict them into two folders"
+                    % (other.path, photo.path)
                 )
-    return list(by_stem.values())
+    for photo in photos:
+        if os.path.abspath(photo.path) in by_result:
+            raise ValueError("%s is a result of another photo: give another --output" % photo.path)
+    return list(dict.fromkeys(by_result.values()))
+
+
+def results_below(output, photo):
+    """The absolute paths of all that may be written of a Photo."""
+    if is_clip(photo.path):
+        return [os.path.abspath(clip_output(output, photo, kind)) for kind in KINDS]
+    return [os.path.abspath(os.path.join(output, "%s_%s.png" % (photo.stem, one))) for one in KINDS]
 
 
 def photos_below(folder, output):
@@ -241,11 +300,14 @@ def photos_below(folder, output):
         others = [name for name in sorted(names) if is_unread_picture(name)]
         if others:
             log.warning("%s: %s", inside, count("pictures of formats that are not read", others))
-        for name in list_pictures(inside, PHOTOS):
+        for name in list_pictures(inside, PHOTOS + video.EXTENSIONS):
             path = os.path.join(inside, name)
             photos.append(Photo(path, stem_of(os.path.relpath(path, folder))))
     if not photos:
-        raise ValueError("no photos (%s) in %s" % (", ".join(PHOTOS), folder))
+        raise ValueError(
+            "no photos (%s) and no clips (%s) in %s"
+            % (", ".join(PHOTOS), ", ".join(video.EXTENSIONS), folder)
+        )
     return photos
 
 

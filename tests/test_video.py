@@ -1,0 +1,254 @@
+"""Clips in and out."""
+
+import os
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mmnet.photos.video import Backdrop, ahead, frames_of, need_form, open_clip, writing
+
+av = pytest.importorskip("av", reason="no PyAV for this Python")
+
+SHAPE = (64, 97)  # height, width: an odd one
+BASE = Fraction(1, 1000)  # seconds
+STAMPS = [0, 40, 80, 200, 210, 250, 290, 330, 370, 410, 450, 490]  # of a phone: at no steady rate
+
+
+def picture(number):
+    """uint8 [H,W,3]: a bright bar that moves before a gradient."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    bar = np.abs(x - 8 * number) < 12
+    return (np.dstack([40 + y, 60 + x, 80 + 0 * x]) + 90 * bar[..., None]).astype(np.uint8)
+
+
+def write_clip(path, stamps=STAMPS, sound="aac"):
+    """A clip of ``picture``s, made by PyAV alone, lossless."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.height, stream.width, stream.pix_fmt = SHAPE + ("yuv444p",)
+        stream.options = {"qp": "0", "g": "4"}
+        stream.codec_context.time_base = BASE
+        audio = container.add_stream(sound, rate=48000) if sound else None
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(picture(number), "rgb24")
+            frame.pts, frame.time_base = stamp, BASE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        for start in range(0, 24000 if audio else 0, 1024):
+            container.mux(audio.encode(tone(start)))
+        if audio:
+            container.mux(audio.encode())
+    return path
+
+
+def tone(start):
+    """1024 samples of sound from a sample on."""
+    wave = np.sin(np.arange(start, start + 1024) / 20).astype(np.float32)
+    samples = av.AudioFrame.from_ndarray(wave[np.newaxis], "fltp", "mono")
+    samples.sample_rate, samples.pts = 48000, start
+    return samples
+
+
+def turn(path):
+    """Say in an MP4's header that it is to be shown turned by 90 degrees clockwise."""
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    at = data.index(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2: the matrix of a version 0 header
+    matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
+    data[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def read(path):
+    """(seconds, images, problems) of all frames."""
+    with open_clip(path) as clip:
+        frames = list(frames_of(clip))
+        return [f.pts * clip.time_base for f in frames], [f.image for f in frames], clip.problems
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_clip(str(tmp_path_factory.mktemp("a clip") / "walk.mp4"))
+
+
+def test_frames_come_with_their_time_stamps(clip):
+    seconds, images, problems = read(clip)
+    assert seconds == [stamp * BASE for stamp in STAMPS] and not problems
+    for number, image in enumerate(images):
+        assert image.shape == SHAPE + (3,)
+        assert np.abs(image.astype(int) - picture(number)).max() <= 4  # YUV of 8 bits
+
+
+def test_a_phones_clip_comes_upright(tmp_path):
+    path = turn(write_clip(str(tmp_path / "turned.mp4")))
+    images = read(path)[1]
+    assert images[3].shape == SHAPE[::-1] + (3,)
+    assert np.abs(images[3].astype(int) - np.rot90(picture(3), -1)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    "name, channels", [("o.mp4", 3), ("o.webm", 3), ("o.mov", 3), ("o.webm", 4), ("o.mov", 4)]
+)
+def test_written_and_read_again(clip, tmp_path, name, channels):
+    path, alpha = str(tmp_path / name), np.zeros(SHAPE, np.uint8)
+    alpha[:, :48], alpha[:32, :48] = 255, 100
+    with open_clip(clip) as source, writing(path, source) as write:
+        for frame in frames_of(source):
+            image = frame.image if channels == 3 else np.dstack([frame.image, alpha])
+            write(frame._replace(image=image))
+    seconds, images, problems = read(path)
+    assert not problems and len(images) == 12
+    np.testing.assert_allclose([float(s) for s in seconds], np.array(STAMPS) / 1000, atol=1e-3)
+    height, width = images[0].shape[:2]
+    even = name != "o.webm" and channels == 3  # H.264 takes even sides only
+    assert (height, width) == (SHAPE[0], SHAPE[1] + even)
+    for number, image in enumerate(images):
+        assert np.abs(image[:, : SHAPE[1]].astype(int) - picture(number)).mean() < 6
+    with av.open(path) as container:
+        sound = container.streams.audio[0]
+        assert sound.codec_context.name == ("opus" if name == "o.webm" else "aac")
+        heard = sum(frame.samples / frame.sample_rate for frame in container.decode(sound))
+        assert heard == pytest.approx(0.5, abs=0.05)
+    if channels == 4:
+        found = alpha_of(path)
+        assert np.abs(found.astype(int) - alpha).mean() < 2
+
+
+def alpha_of(path):
+    """The alpha of a clip's first frame."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        decoder = stream.codec_context
+        if decoder.name == "vp9":  # FFmpeg's own decoder leaves alpha out
+            decoder = av.CodecContext.create("libvpx-vp9", "r")
+        frames = (f for packet in container.demux(stream) for f in decoder.decode(packet))
+        return next(frames).to_ndarray(format="rgba")[..., 3]
+
+
+def test_sound_is_copied_bit_by_bit(clip, tmp_path):
+    path = str(tmp_path / "copy.mov")
+    with open_clip(clip) as source, writing(path, source) as write:
+        for frame in frames_of(source):
+            write(frame)
+
+    def packets(name):
+        with av.open(name) as container:
+            return [bytes(p) for p in container.demux(container.streams.audio[0]) if p.size]
+
+    assert packets(path) == packets(clip)
+
+
+def test_frames_as_pictures(clip, tmp_path):
+    with open_clip(clip) as source, writing(str(tmp_path / "f/%03d.png"), source) as write:
+        for frame in frames_of(source):
+            write(frame)
+    assert sorted(os.listdir(str(tmp_path / "f"))) == ["%03d.png" % n for n in range(1, 13)]
+
+
+def test_what_is_interrupted_leaves_the_older_file(clip, tmp_path):
+    path = tmp_path / "o.mp4"
+    path.write_bytes(b"older")
+    interrupted = pytest.raises(KeyboardInterrupt)
+    with interrupted, open_clip(clip) as source, writing(str(path), source) as write:
+        write(next(frames_of(source)))
+        raise KeyboardInterrupt
+    assert path.read_bytes() == b"older" and os.listdir(str(tmp_path)) == ["o.mp4"]
+
+
+def test_a_clip_that_was_cut_off_gives_what_it_held(tmp_path):
+    path = write_clip(str(tmp_path / "long.mkv"), list(range(0, 4000, 40)), None)
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(data[: len(data) // 2])
+    seconds, _, problems = read(path)
+    assert 20 < len(seconds) < 80
+    assert len(problems) == 1 and "is cut off: it ends at" in problems[0]
+    assert problems[0].endswith("of 4.0 seconds")
+
+
+def test_broken_frames_are_left_out(tmp_path):
+    path = write_clip(str(tmp_path / "long.mp4"), list(range(0, 4000, 40)), None)
+    with open(path, "rb") as file:
+        data = bytearray(file.read())
+    middle = data.index(b"mdat") + 3000
+    data[middle : middle + 300] = b"\xa5" * 300
+    with open(path, "wb") as file:
+        file.write(data)
+    seconds, _, problems = read(path)
+    assert 90 <= len(seconds) < 100
+    assert len(problems) == 1 and "broken frames left out, the first one at" in problems[0]
+
+
+def test_no_clips(tmp_path):
+    text = tmp_path / "text.mp4"
+    text.write_text("no clip")
+    sound = str(tmp_path / "sound.mp4")
+    with av.open(sound, "w") as container:
+        audio = container.add_stream("aac", rate=48000)
+        container.mux(audio.encode(tone(0)))
+        container.mux(audio.encode())
+    with pytest.raises(ValueError, match="text.mp4 is not a clip that can be read"):
+        read(str(text))
+    with pytest.raises(ValueError, match="sound.mp4 holds no picture, only sound"):
+        read(sound)
+    with pytest.raises(FileNotFoundError):
+        read(str(tmp_path / "none.mp4"))
+    bare = write_clip(str(tmp_path / "bare.mp4"), [0], None)
+    with open(bare, "r+b") as file:
+        data = file.read()
+        start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+        file.seek(start)
+        file.write(bytes(end - start))
+    with pytest.raises(ValueError, match="bare.mp4 holds no frame that can be read"):
+        read(bare)
+
+
+def test_names_of_files():
+    need_form("a.webm", True)
+    need_form("a.mov", True)
+    need_form("a.MP4", False)
+    need_form("f/%05d.png", True)
+    for name, transparent, says in (
+        ("a.mp4", True, "a.mp4: .mp4 holds no alpha: write .webm or .mov"),
+        ("a.avi", False, "a.avi: clips are written as .mov, .mp4, .webm or frames/%05d.png"),
+        ("a.png", True, "frames take a pattern"),
+        ("%s%d.png", True, "frames take a pattern"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            need_form(name, transparent)
+
+
+def test_a_backdrop_turns_in_circles(clip):
+    backdrop = Backdrop(clip)
+    first, later = backdrop.at(Fraction(0)), backdrop.at(Fraction(22, 100))
+    assert np.abs(first.astype(int) - picture(0)).max() <= 4
+    assert np.abs(later.astype(int) - picture(4)).max() <= 4
+    length = (STAMPS[-1] * BASE) + Fraction(12, 530) * 0 + Fraction(1, 25)
+    again = backdrop.at(length + Fraction(9, 100))
+    assert min(np.abs(again.astype(int) - picture(n)).max() for n in (1, 2, 3)) <= 4
+    backdrop.close()
+
+
+def test_ahead_works_in_its_own_thread_and_stops():
+    asked = []
+
+    def numbers():
+        for number in range(1000):
+            asked.append(number)
+            yield number
+
+    items = ahead(numbers(), 3)
+    assert [next(items) for _ in range(5)] == list(range(5))
+    items.close()
+    assert len(asked) < 12
+
+    def failing():
+        yield 1
+        raise ValueError("a broken pipe")
+
+    with pytest.raises(ValueError, match="a broken pipe"):
+        list(ahead(failing(), 2))
