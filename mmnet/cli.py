@@ -13,12 +13,14 @@ import logging
 import os
 import sys
 
+import argcomplete
 from humanfriendly import format_size
 
 from mmnet import __version__
 from mmnet.config import kinds
-from mmnet.config.resolve import resolve
+from mmnet.config.resolve import list_presets, resolve
 from mmnet.config.settings import NEEDED, VERBS
+from mmnet.weights.registry import UNTRAINED, read_registry
 
 METAVARS = {
     kinds.positive_int: "N",
@@ -33,11 +35,27 @@ METAVARS = {
     kinds.size_in_bytes: "BYTES",
 }
 
+FIRST = """\
+mmnet cuts persons out of pictures, with a network of 0.2 M parameters. What most people want:
+
+  mmnet predict PHOTO_CLIP_OR_FOLDER --output cutouts
+  mmnet evaluate --dataset_path DATASET --as_photos
+  mmnet train --dataset_path DATASET --train_dir RUN
+
+mmnet --help lists all that it does, mmnet VERB --help the flags of one, and mmnet doctor says what
+is installed."""
+
 log = logging.getLogger("mmnet")
 
 
 def main(argv=None):
     prepare_streams()
+    argv = sys.argv[1:] if argv is None else argv
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks
+        argcomplete.autocomplete(make_parser(), always_complete_options="long")
+    if not argv:
+        print(FIRST)
+        return 0
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="mmnet: %(message)s")
     verb = "mmnet"
     try:
@@ -110,12 +128,13 @@ def make_parser():
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        verb.add_argument(
+        preset = verb.add_argument(
             "--config",
             metavar="PRESET",
             default=argparse.SUPPRESS,
             help="a preset: its name, or a YAML file; a flag beside it wins",
         )
+        preset.completer = names_and_files(list_presets)
         fields = dataclasses.fields(settings)
         for field in sorted(fields, key=lambda field: field.default is not NEEDED):
             add_flag(verb, field)
@@ -134,12 +153,30 @@ def add_flag(parser, field):
     if field.metadata["positional"]:
         if count is None and field.default is not NEEDED:
             options["nargs"] = "?"
-        parser.add_argument(field.name, **options)
+        complete(parser.add_argument(field.name, **options), field)
         return
-    parser.add_argument("--" + field.name, **options)
+    complete(parser.add_argument("--" + field.name, **options), field)
     if field.metadata["alias"]:  # resolve knows what it stands for
         options["help"] = "the same as --" + field.name
-        parser.add_argument("--" + field.metadata["alias"], **options)
+        complete(parser.add_argument("--" + field.metadata["alias"], **options), field)
+
+
+def complete(action, field):
+    """What a shell offers for a flag: its choices, or weights by name; else files."""
+    kind = field.metadata["kind"]
+    if hasattr(kind, "choices"):
+        action.completer = argcomplete.ChoicesCompleter(kind.choices)
+    elif field.name in ("checkpoint_path", "teacher", "models", "path", "names"):
+        action.completer = names_and_files(lambda: list(read_registry()) + [UNTRAINED])
+
+
+def names_and_files(names):
+    """A completer of names, which ``names()`` lists, and of files."""
+
+    def completer(prefix, **_):
+        return argcomplete.FilesCompleter()(prefix) + names()
+
+    return completer
 
 
 def help_of(field):

@@ -209,6 +209,8 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
         "temperature": source + data,
         "weights": ["list"],
         "synthesize": ["--dataset_path", out],
+        "doctor": [],
+        "completion": ["bash"],
     }
     assert whole.keys() == VERBS.keys()
     cases = []

@@ -62,6 +62,7 @@ def test_text_output(capfd, portraits, write_checkpoints):
 
 def test_predict_and_its_exit_codes(capfd, caplog, portraits, tmp_path, write_checkpoints):
     images = os.path.join(portraits, "test", "image")
+    photo = os.path.join(images, "portrait0_0001.jpg")
     broken = tmp_path / "broken.jpg"
     broken.write_text("no picture")
     flags = ["--checkpoint_path", write_checkpoints(1), "--output", tmp_path / "out"] + SMALL_FLAGS
@@ -71,6 +72,10 @@ def test_predict_and_its_exit_codes(capfd, caplog, portraits, tmp_path, write_ch
     code, out, err = run(capfd, "predict", broken, images, "--json", *flags)
     lines = [json.loads(line) for line in out.splitlines()]
     assert code == 1 and [line["error"] is None for line in lines] == [False] + [True] * 6
+    alone = tmp_path / "alone.png"
+    code, out, err = run(capfd, "predict", photo, *flags, "--output", alone)
+    assert code == 0 and "-> %s (person: " % alone in out
+    assert cv2.imread(str(alone), cv2.IMREAD_UNCHANGED).shape[2] == 4
     code, out, err = run(capfd, "predict", broken, *flags)
     assert code == 2 and "skipped: %s is not a JPEG or PNG" % broken in caplog.text
 
@@ -104,6 +109,7 @@ def test_every_verb_has_help_and_presets(capfd, verb):
     code, out, err = run(capfd, verb, "--help")
     assert (code, err) == (0, "") and "--config PRESET" in out
     positional = ["x"] * (verb in ("predict", "parity", "info")) + ["list"] * (verb == "weights")
+    positional += ["bash"] * (verb == "completion")
     result = run(capfd, verb, *(positional + ["--config", "paritty"]))
     assert_refused(result, "no preset paritty; did you mean 'parity'?")
     result = run(capfd, verb, *(positional + ["--config", ""]))
@@ -125,7 +131,7 @@ def evaluate(capfd, *arguments):
 
 def test_bad_commands(capfd, portraits, tmp_path):
     data = ["--dataset_path", portraits]
-    assert_refused(run(capfd), "VERB")
+    assert_refused(run(capfd, "--json"), "VERB")
     assert_refused(run(capfd, "judge"), "'judge'")
     assert_refused(evaluate(capfd), "--dataset_path is needed")
     result = evaluate(capfd, *data, "--batchsize", 3)
@@ -191,9 +197,13 @@ def test_bad_predictions(capfd, portraits, tmp_path):
     assert_refused(result, "no photo, clip or folder")
     result = run(capfd, "predict", photo, "--output", tmp_path, "--background", "purplish")
     assert_refused(result, "'purplish' is neither")
-    file = tmp_path / "file.png"
-    cv2.imwrite(str(file), cv2.imread(photo))
+    file = tmp_path / "file"
+    file.write_bytes(b"")
     assert_refused(run(capfd, "predict", photo, "--output", file), "cannot be written")
+    one = ["predict", photo, "--output"]
+    assert_refused(run(capfd, *one, photo[:-4] + ".mp4"), "photos are written as .png")
+    assert_refused(run(capfd, *one, tmp_path / "o.png", "--write", "alpha", "cutout"), "one file")
+    assert_refused(run(capfd, "predict", portraits, "--output", tmp_path / "o.png"), "same files")
 
 
 def test_bad_trainings(capfd, portraits, tmp_path):

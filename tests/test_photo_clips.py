@@ -97,7 +97,10 @@ def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
         ([clip, "--output", out + ".mp4"], ".mp4 holds no alpha: write .webm or .mov, or give a"),
         ([clip, "--output", out + ".avi"], "clips are written as .mov, .webm or frames/%05d.png"),
         ([clip, str(text), "--output", out + ".webm"], "would be written to the same files"),
-        ([clip, "--write", "alpha", "cutout", "--output", out + ".mov"], "one clip and one kind"),
+        (
+            [clip, "--write", "alpha", "cutout", "--output", out + ".mov"],
+            "one photo or clip and one kind",
+        ),
         ([clip, "--output", "-"], "--output - writes one picture"),
         ([clip, "--output", clip, "--background", "red"], "is a result of another photo"),
         ([clip, "--output", str(locked / "o.webm")], "locked cannot be written"),

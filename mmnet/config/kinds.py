@@ -104,6 +104,7 @@ def one_of(*choices):
             raise ValueError("one of %s, not %s" % (", ".join(choices), shown(value)))
         return value
 
+    choice.choices = choices
     return choice
 
 

@@ -860,6 +860,27 @@ class Synthesize(Settings):
         need_memory(what, threads * height * width * DRAWING_BYTES)
 
 
+@dataclass(frozen=True)
+class Doctor(JsonSettings):
+    """What of all that mmnet can use is here, and what the rest would take.
+
+    The exit code is 1 where the weights in the box do not run.
+    """
+
+
+@dataclass(frozen=True)
+class Completion(Settings):
+    """Make a shell complete verbs, flags, presets and weights by name.
+
+    bash, zsh: put ``eval "$(mmnet completion bash)"`` into ~/.bashrc or ~/.zshrc (zsh). fish:
+    ``mmnet completion fish > ~/.config/fish/completions/mmnet.fish``.
+    """
+
+    shell: str = setting(
+        NEEDED, one_of("bash", "zsh", "fish"), "bash, zsh or fish", positional=True
+    )
+
+
 VERBS = {
     "train": Train,
     "evaluate": Evaluate,
@@ -873,4 +894,6 @@ VERBS = {
     "temperature": Temperature,
     "weights": Weights,
     "synthesize": Synthesize,
+    "doctor": Doctor,
+    "completion": Completion,
 }

@@ -65,8 +65,7 @@ class ClipPrediction(NamedTuple):
 def run(settings):
     single = settings.output == STANDARD or is_one_file(settings.output)
     if settings.output != STANDARD:
-        folder = os.path.dirname(os.path.abspath(settings.output)) if single else settings.output
-        need_writable("--output", folder)
+        need_writable("--output", folder_of(settings.output))
     found = find_photos(settings.photos, settings.output)
     photos = [photo for photo in found if not is_clip(photo.path)]
     clips = [photo for photo in found if is_clip(photo.path)]
@@ -80,12 +79,15 @@ def run(settings):
             "--output - writes one picture: give one photo and one kind, such as --write cutout"
         )
     if is_one_file(settings.output):
-        if len(clips) != 1 or photos or len(wanted.kinds) != 1:
+        if len(found) != 1 or len(wanted.kinds) != 1:
             raise ValueError(
-                "--output %s is one clip: give one clip and one kind, such as --write cutout, or a "
-                "folder for more" % settings.output
+                "--output %s is one file: give one photo or clip and one kind, such as --write "
+                "cutout, or a folder for more" % settings.output
             )
-        video.need_form(settings.output, wanted.kinds == ("cutout",))
+        if clips:
+            video.need_form(settings.output, wanted.kinds == ("cutout",))
+        elif not settings.output.lower().endswith(".png"):
+            raise ValueError("--output %s: photos are written as .png" % settings.output)
     device = Device(settings.device)
     need_device(device)
     predictor = open_predictor(
@@ -119,7 +121,7 @@ def predict_all(predictor, photos, clips, wanted, settings):
         yield from predict_photos(predictor, photos, settings.output, wanted, jobs=jobs)
     wanted = wanted._replace(kinds=kinds_of(settings, True))
     for clip in clips:
-        outputs = {kind: clip_output(settings.output, clip, kind) for kind in wanted.kinds}
+        outputs = {kind: result_path(settings.output, clip, kind) for kind in wanted.kinds}
         yield predict_clip(predictor, clip, outputs, wanted, settings.temporal_filter)
 
 
@@ -154,18 +156,25 @@ def predict_clip(predictor, clip, outputs, wanted, temporal_filter):
     )
 
 
-def clip_output(output, clip, kind):
-    """The path of a clip's result: ``output`` itself, or a file in the folder ``output``."""
+def result_path(output, photo, kind):
+    """Where a result goes: ``output`` itself, or a file in the folder ``output``."""
     if is_one_file(output):
         return output
-    extension = ".webm" if kind == "cutout" else ".mp4"
-    return os.path.join(output, "%s_%s%s" % (clip.stem, kind, extension))
+    extension = ".png"
+    if is_clip(photo.path):
+        extension = ".webm" if kind == "cutout" else ".mp4"
+    return os.path.join(output, "%s_%s%s" % (photo.stem, kind, extension))
 
 
 def is_one_file(output):
-    """Whether --output names one clip, or the pattern of its frames, and no folder."""
+    """Whether --output names one picture, one clip or the pattern of its frames, and no folder."""
     extension = os.path.splitext(output)[1].lower()
     return extension in video.EXTENSIONS + (video.SEQUENCE,) and not os.path.isdir(output)
+
+
+def folder_of(output):
+    """The folder that holds all results."""
+    return os.path.dirname(os.path.abspath(output)) if is_one_file(output) else output
 
 
 def care_of(settings):
@@ -193,8 +202,8 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
     """Write for each photo what is wanted.
 
     They are ``<stem>_alpha.png``, ``<stem>_cutout.png`` (RGBA), ``<stem>_composition.png`` and
-    ``<stem>_side-by-side.png`` below ``output``, all at the photo's own size. A photo that cannot
-    be read is skipped.
+    ``<stem>_side-by-side.png`` below ``output``, all at the photo's own size; or the one file that
+    ``output`` names. A photo that cannot be read is skipped.
 
     Args:
         photos: list of Photo. wanted: Wanted. jobs: photos at a time.
@@ -202,8 +211,8 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
     Yields:
         a Prediction for each photo, in order; of one that was skipped it carries the error.
     """
-    os.makedirs(output, exist_ok=True)
-    remove_abandoned(output)
+    os.makedirs(folder_of(output), exist_ok=True)
+    remove_abandoned(folder_of(output))
 
     def predict(photo):
         try:
@@ -223,11 +232,10 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
 def predict_photo(predictor, photo, output, wanted):
     """The Prediction of one photo, its files written."""
     share, pictures = pictures_of(load(photo), predictor, wanted)
-    stem = os.path.join(output, photo.stem)
-    os.makedirs(os.path.dirname(stem), exist_ok=True)
     written = {}
     for kind, png in pictures.items():
-        written[kind.replace("-", "_")] = path = "%s_%s.png" % (stem, kind)
+        written[kind.replace("-", "_")] = path = result_path(output, photo, kind)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         write_bytes(path, png)
     return Prediction(photo.path, person_share=share, **written)
 
@@ -279,9 +287,7 @@ def find_photos(paths, output):
 
 def results_below(output, photo):
     """The absolute paths of all that may be written of a Photo."""
-    if is_clip(photo.path):
-        return [os.path.abspath(clip_output(output, photo, kind)) for kind in KINDS]
-    return [os.path.abspath(os.path.join(output, "%s_%s.png" % (photo.stem, one))) for one in KINDS]
+    return [os.path.abspath(result_path(output, photo, kind)) for kind in KINDS]
 
 
 def photos_below(folder, output):
