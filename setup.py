@@ -45,7 +45,11 @@ setup(
     # The presets lie in configs/ at the top of the repository and are installed as mmnet/configs.
     packages=find_packages(include=["mmnet", "mmnet.*"]) + ["mmnet.configs"],
     package_dir={"mmnet.configs": "configs"},
-    package_data={"mmnet.configs": ["*.yaml"], "mmnet.weights": ["registry.json", "persons/*"]},
+    package_data={
+        "mmnet.configs": ["*.yaml"],
+        "mmnet.scoring": ["report.html"],
+        "mmnet.weights": ["registry.json", "persons/*"],
+    },
     # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.
     python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",
     # requirements.txt asks for opencv-python-headless: `import cv2` then works on a bare machine,

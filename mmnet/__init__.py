@@ -25,7 +25,7 @@ Rooms, and the direction of imports (each may use those above it):
     networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
                     alphas) · quantization (8 bits) · frozen (inference graphs)
     scoring/        metrics · evaluate (any Predictor over a DataSet) · clips (frame after frame) ·
-                    report · records
+                    report · page (of HTML) · records
     training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
                     schedule · restore · saver · lineage
     inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·

@@ -49,12 +49,13 @@ def results_of(portraits, portrait_set):
     """Run the verb's scoring: (source, flags, a part of the portraits) -> results."""
 
     def results_of(source=None, data_set=portrait_set, **flags):
-        flags = dict(SMALL_SETTINGS, dataset_path=portraits, **flags)
+        flags = dict(SMALL_SETTINGS, dataset_path=[portraits], **flags)
         if source is not None:
             flags["checkpoint_path"] = str(source)
         settings = resolve("evaluate", flags)
         watching = settings.valid_type == "loop"
-        return list((module.score_all if watching else module.score_one)(settings, data_set))
+        score = module.score_all if watching else module.score_once
+        return [result for _, result in score(settings, [data_set])]
 
     return results_of
 

@@ -193,10 +193,13 @@ def _flags_of(network):
 def convert(field, value, where):
     """A value of the field's type.
 
-    Everything goes through text: YAML 1.1 takes 1e-4 for a string anyway.
+    Everything goes through text: YAML 1.1 takes 1e-4 for a string anyway. One value will do for a
+    list.
     """
     kind, count = field.metadata["kind"], field.metadata["count"]
     many = isinstance(value, (list, tuple))
+    if count in ("+", "*") and not many:
+        many, value = True, [value]
     if many != (count is not None) or (isinstance(count, int) and len(value) != count):
         expected = "%s values" % count if isinstance(count, int) else "a list"
         raise ValueError(

@@ -458,6 +458,9 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
     Both are measured at the network's size and at the target shape.
     """
 
+    dataset_path: Tuple[str, ...] = setting(
+        NEEDED, data_set_folder, "folders that hold SPLIT/image and SPLIT/mask", "+"
+    )
     # Looked at in check: a loop may watch a folder before its first checkpoint is there.
     checkpoint_path: str = setting(DEFAULT, text, SOURCE, alias="model")
     valid_type: str = setting(
@@ -497,6 +500,15 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         "exponential (smoothing), motion (smoothing along the motion, as mmnet predict does it)",
     )
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
+    compare: Optional[Tuple[str, ...]] = setting(
+        None, source, "score these sources, too, and compare them picture by picture", "+"
+    )
+    report: Optional[str] = setting(
+        None,
+        text,
+        "also write this page (.html): scores, histograms, comparisons, the worst and the best "
+        "pictures; it needs no network",
+    )
     output: Optional[str] = setting(
         None,
         text,
@@ -511,12 +523,19 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         if self.temporal_filter != "none" and not self.as_clips:
             raise ValueError("--temporal_filter goes with --as_clips")
         if self.as_clips and (
-            self.as_photos or self.all_metrics or self.output or self.valid_type == "loop"
+            self.as_photos
+            or self.all_metrics
+            or self.output
+            or self.valid_type == "loop"
+            or self.compare
+            or self.report
         ):
             raise ValueError(
-                "--as_clips prints MAD and dtSSD: it takes no --as_photos, --all_metrics, --output "
-                "or --valid_type loop"
+                "--as_clips prints MAD and dtSSD: it takes no --as_photos, --all_metrics, "
+                "--output, --compare, --report or --valid_type loop"
             )
+        if self.valid_type == "loop" and self.compare:
+            raise ValueError("--compare goes with --valid_type once")
         height, width = self.target_eval_shape
         what = "scoring %d pictures at %s" % (self.batch_size, shape_text((height, width)))
         need_memory(what, 2 * self.batch_size * height * width * SCORING_BYTES)

@@ -96,10 +96,16 @@ def encode_png(picture):
     return cv2.imencode(".png", picture)[1].tobytes()
 
 
+def encode_jpeg(picture, quality=95):
+    """The bytes of a JPEG of uint8 [H,W] or RGB [H,W,3]; quality 0 to 100."""
+    if picture.ndim == 3:
+        picture = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
 def save_jpeg(path, image):
     """Write RGB uint8 [H,W,3] as JPEG of quality 95, whole or not at all."""
-    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    write_bytes(path, cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
+    write_bytes(path, encode_jpeg(image))
 
 
 def resize_bilinear(array, shape, align_corners):

@@ -1,7 +1,8 @@
 """What is kept of scores, below an output folder (by default the checkpoint's own).
 
 eval/                              TensorBoard events
-eval/<data set>-<split>-<H>x<W>/   <source>.csv: a line a picture; <source>.json: means, origin
+eval/<data set>-<split>-<H>x<W>/   <source>.csv: a line a picture; <source>.json: means, origin;
+                                   of a second data set in one call its TensorBoard events
 best/<metric>/                     the best checkpoint for that metric, and score.json
 """
 
@@ -81,11 +82,12 @@ def read_scores(path, source, identity):
     return Result(source, record.scores.get("global_step"), stems, scores, shapes)
 
 
-def write_records(result, evaluation, data_set, output, identity, copy=None):
+def write_records(result, evaluation, data_set, output, identity, copy=None, alone=True):
     """Write all that is kept of an evaluation; the record comes last: it says that all is there.
 
     Args:
         identity: Identity. copy: prefix of a copy of the checkpoint, for best/; None keeps no best.
+        alone: whether this data set's events are those of ``output`` itself, or of its own folder.
     """
     split = data_set.split
     scalars = {name: value for name, value in published(result, split).items() if "/" in name}
@@ -97,7 +99,7 @@ def write_records(result, evaluation, data_set, output, identity, copy=None):
         "example/%s/%d" % (split, index): strip(example.image, example.truth, example.alpha)
         for index, example in enumerate(evaluation.examples)
     }
-    writer = open_events(os.path.join(output, "eval"))
+    writer = open_events(os.path.join(output, "eval") if alone else os.path.dirname(path))
     write_events(writer, result.global_step, scalars, pictures)
     close_events(writer)
     for key, values in result.scores.items() if copy else ():

@@ -35,6 +35,25 @@ class Result(NamedTuple):
     shapes: Dict[str, Tuple[int, int]]  # "network" and "target" -> (height, width)
 
 
+class Scored(NamedTuple):
+    """A Result and what it was scored on."""
+
+    data_set: str  # name and split
+    result: Result
+
+
+class Comparison(NamedTuple):
+    """A Result against another one, picture by picture."""
+
+    data_set: str
+    result: Result
+    against: Result
+    metric: str  # at the target shape
+    difference: float  # of the means, ``result``'s minus that of ``against``
+    interval: Tuple[float, float]  # 95 %, of the mean difference
+    verdict: str  # "better", "worse", or "" where the interval holds 0: within the noise
+
+
 def result_of(predictor, evaluation):
     """The Result of an Evaluation, its scores rounded to DIGITS."""
     scores = {key: np.round(values, DIGITS) for key, values in evaluation.scores.items()}
@@ -71,6 +90,41 @@ def bootstrap_interval(scores):
     random = np.random.RandomState(SEED)
     means = [scores[random.randint(0, len(scores), len(scores))].mean() for _ in range(RESAMPLES)]
     return tuple(np.percentile(means, [2.5, 97.5]))
+
+
+def compared(scored):
+    """The Comparisons of every Scored with the first of its data set, of MAD and gradient error."""
+    firsts, comparisons = {}, []
+    for data_set, result in scored:
+        against = firsts.setdefault(data_set, result)
+        if against is result or against.stems != result.stems:
+            continue
+        for metric in ("mad", "gauss_grad"):
+            difference = result.scores[metric, "target"] - against.scores[metric, "target"]
+            low, high = bootstrap_interval(difference)
+            verdict = "better" if high < 0 else "worse" if low > 0 else ""
+            mean = float(difference.mean())
+            comparisons.append(
+                Comparison(data_set, result, against, metric, mean, (low, high), verdict)
+            )
+    return comparisons
+
+
+def comparisons_text(comparisons):
+    """A line a Comparison."""
+    rows = [("against %s" % source_name(comparisons[0].against), "difference", "95 % interval", "")]
+    for one in comparisons:
+        what = "%s, %s, %s" % (source_name(one.result), one.data_set, NAMES[one.metric][1])
+        interval = "%+.6f .. %+.6f" % one.interval
+        rows.append((what, "%+.6f" % one.difference, interval, one.verdict or "within the noise"))
+    return aligned(rows)
+
+
+def source_name(result):
+    """``run/MMNetModel-6`` of any path that ends so."""
+    if result.source is None:
+        return "untrained weights"
+    return "/".join(result.source.rstrip("/").split("/")[-2:])
 
 
 def report_text(result, worst=5):
