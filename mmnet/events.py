@@ -17,10 +17,13 @@ try:
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
     from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
     from tensorboard.summary.writer.record_writer import RecordWriter
 except ImportError:  # the light installation, which cuts out and scores but keeps no events
     RecordWriter = None
+
+GREEN = np.array([0, 177, 64], np.float32)  # behind the persons of a panel
 
 _numbers = itertools.count()  # of the files that this process writes
 
@@ -58,7 +61,7 @@ def close_events(events):
         events.records.close()
 
 
-def write_events(events, step, scalars, pictures=None, texts=None):
+def write_events(events, step, scalars, pictures=None, texts=None, *, histograms=None):
     """Append the values of one step; OSError where they cannot be written.
 
     Args:
@@ -67,6 +70,7 @@ def write_events(events, step, scalars, pictures=None, texts=None):
         scalars: tag -> number.
         pictures: tag -> uint8 [H,W,3] RGB.
         texts: tag -> Markdown.
+        histograms: tag -> numbers, whose distribution is shown.
     """
     values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
     for tag, picture in (pictures or {}).items():
@@ -83,7 +87,45 @@ def write_events(events, step, scalars, pictures=None, texts=None):
         )
         metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         values.append(Summary.Value(tag=tag, metadata=metadata, tensor=tensor))
+    for tag, numbers in (histograms or {}).items():
+        values.append(_histogram(tag, np.asarray(numbers, float)))
     _append(events, Event(wall_time=time.time(), step=step or 0, summary=Summary(value=values)))
+
+
+def write_settings(events, settings):
+    """Append what a run was asked for, for TensorBoard's page of hyperparameters.
+
+    Args:
+        settings: name -> bool, number, text, or None for nothing.
+    """
+    start = SessionStartInfo(start_time_secs=time.time())
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            start.hparams[name].bool_value = value
+        elif isinstance(value, (int, float)):
+            start.hparams[name].number_value = value
+        elif value is not None:
+            start.hparams[name].string_value = str(value)
+    content = HParamsPluginData(session_start_info=start).SerializeToString()
+    data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
+    nothing = TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[0.0])
+    value = Summary.Value(
+        tag="_hparams_/session_start_info",
+        metadata=SummaryMetadata(plugin_data=data),
+        tensor=nothing,
+    )
+    _append(events, Event(wall_time=time.time(), summary=Summary(value=[value])))
+
+
+def _histogram(tag, numbers, buckets=30):
+    counts, edges = np.histogram(numbers, buckets)
+    value = Summary.Value(tag=tag)
+    histogram = value.histo
+    histogram.min, histogram.max, histogram.num = numbers.min(), numbers.max(), numbers.size
+    histogram.sum, histogram.sum_squares = numbers.sum(), np.square(numbers).sum()
+    histogram.bucket_limit.extend(edges[1:])
+    histogram.bucket.extend(counts)
+    return value
 
 
 def _append(events, event):
@@ -96,15 +138,17 @@ def _append(events, event):
         raise
 
 
-def strip(image, truth, alpha):
-    """Put an image, its true alpha and an alpha side by side.
+def panel(image, truth, alpha):
+    """An image, its true alpha, an alpha, and the person before green, side by side.
 
     Args:
         image: [H,W,3] 0..255.
         truth, alpha: [H,W] 0..1.
 
     Returns:
-        uint8 [H,3W,3].
+        uint8 [H,4W,3].
     """
+    alpha = np.asarray(alpha, np.float32)
     greys = [np.repeat(np.asarray(grey)[..., None] * 255, 3, axis=2) for grey in (truth, alpha)]
-    return np.rint(np.concatenate([image] + greys, axis=1)).astype(np.uint8)
+    composition = GREEN + alpha[..., None] * (image - GREEN)
+    return np.rint(np.concatenate([image] + greys + [composition], axis=1)).astype(np.uint8)

@@ -188,9 +188,9 @@ def test_what_a_run_leaves(unbroken, portraits):
                     texts += value.tensor.string_val[0].decode()
     terms = ("alpha", "composition", "gradient", "cross_entropy", "auxiliary")
     assert {"loss/" + name for name in ("total", "model", "regularization") + terms} < tags
-    speed = {"learning_rate", "images_per_second", "waiting_for_input_percent", "epoch"}
-    assert speed | {"mIoU"} < tags
-    assert {"train/0", "train/1"} < tags
+    assert {"schedule/learning_rate", "schedule/epoch", "speed/images_per_second"} < tags
+    assert {"speed/waiting_for_input_percent", "batch/mIoU", "errors/batch/MAD"} < tags
+    assert {"batch/0", "batch/1", "_hparams_/session_start_info"} < tags
     assert "width_multiplier: 0.25" in texts
 
 

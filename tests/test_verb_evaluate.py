@@ -118,7 +118,8 @@ def test_once_scores_the_latest_and_writes_it_all(results_of, portrait_set, writ
     with open(record.replace(".json", ".csv")) as file:
         assert len(file.readlines()) == 1 + len(portrait_set)
     scalars, pictures = scalars_in(os.path.join(run, "eval"))
-    assert set(scalars) == set(MEANS) | {"inference_time_ms/test"}
+    errors = {"errors/" + name for name in MEANS}
+    assert set(scalars) == set(MEANS) | {"inference_time_ms/test"} | errors
     assert scalars["MAD/test"] == [(20, pytest.approx(means["MAD/test"]))]
     assert pictures == {"example/test/%d" % index for index in range(4)}
     assert best_steps(run) == {name.replace("/", "_"): [20] for name in MEANS}

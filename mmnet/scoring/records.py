@@ -15,7 +15,7 @@ import numpy as np
 
 from mmnet import checkpoint, checkpoint_files
 from mmnet.config.resolve import RUN_FILE
-from mmnet.events import close_events, open_events, strip, write_events
+from mmnet.events import close_events, open_events, panel, write_events
 from mmnet.files import read_bytes, read_text, remove_abandoned, write_bytes, write_json, write_text
 from mmnet.network import shape_text
 from mmnet.records import read_record
@@ -96,11 +96,14 @@ def write_records(result, evaluation, data_set, output, identity, copy=None, alo
     remove_abandoned(os.path.dirname(path))
     scalars["inference_time_ms/%s" % split] = evaluation.predict_ms
     pictures = {
-        "example/%s/%d" % (split, index): strip(example.image, example.truth, example.alpha)
+        "example/%s/%d" % (split, index): panel(example.image, example.truth, example.alpha)
         for index, example in enumerate(evaluation.examples)
     }
     writer = open_events(os.path.join(output, "eval") if alone else os.path.dirname(path))
-    write_events(writer, result.global_step, scalars, pictures)
+    errors = {
+        "errors/" + tag(key, split, result.shapes): values for key, values in result.scores.items()
+    }
+    write_events(writer, result.global_step, scalars, pictures, histograms=errors)
     close_events(writer)
     for key, values in result.scores.items() if copy else ():
         score = Best(float(np.mean(values)), result.source, identity.pictures)

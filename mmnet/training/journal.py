@@ -8,10 +8,16 @@ import numpy as np
 from humanfriendly import format_timespan
 
 from mmnet.config.resolve import to_yaml
-from mmnet.events import close_events, open_events, strip, write_events
-from mmnet.scoring.metrics import miou
+from mmnet.events import close_events, open_events, panel, write_events, write_settings
+from mmnet.scoring.metrics import mad, miou
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
+TAGS = {  # what is told -> where TensorBoard shows it
+    "learning_rate": "schedule/learning_rate",
+    "epoch": "schedule/epoch",
+    "images_per_second": "speed/images_per_second",
+    "waiting_for_input_percent": "speed/waiting_for_input_percent",
+}
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +36,7 @@ class Journal:
         """Write the settings into TensorBoard."""
         configuration = textwrap.indent(to_yaml(self._settings), "    ")
         write_events(self._writer, global_step, {}, texts={"configuration": configuration})
+        write_settings(self._writer, vars(self._settings))
 
     def next_batch(self, batches):
         """The next batch, with the time counted that it took to come."""
@@ -59,13 +66,14 @@ class Journal:
         }
         self._log(global_step, step, fetched["losses"], speed)
         scalars = {"loss/" + name: float(value) for name, value in fetched["losses"].items()}
-        masks = batch.masks / np.float32(255)
+        scalars.update((TAGS[name], value) for name, value in speed.items())
+        alphas, masks, histograms = fetched["alphas"][..., 0], batch.masks / np.float32(255), {}
         if not self._settings.adapt:
-            pairs = zip(fetched["alphas"][..., 0], masks)
-            scalars["mIoU"] = np.mean([miou(*pair) for pair in pairs])
-        shown = zip(batch.images[:EXAMPLES, ..., :3], masks, fetched["alphas"][..., 0])
-        pictures = {"train/%d" % index: strip(*example) for index, example in enumerate(shown)}
-        write_events(self._writer, global_step, dict(speed, **scalars), pictures)
+            scalars["batch/mIoU"] = np.mean([miou(*pair) for pair in zip(alphas, masks)])
+            histograms["errors/batch/MAD"] = [mad(*pair) for pair in zip(alphas, masks)]
+        shown = zip(batch.images[:EXAMPLES, ..., :3], masks, alphas)
+        pictures = {"batch/%d" % index: panel(*example) for index, example in enumerate(shown)}
+        write_events(self._writer, global_step, scalars, pictures, histograms=histograms)
         self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0
 
     def _log(self, global_step, step, losses, speed):
