@@ -101,7 +101,7 @@ def test_the_command_says_what_differs(lively_weights, tmp_path, monkeypatch, ca
             "--calibration_dataset goes with --precision int8",
         ),
         (["--format", "tflite", "--io", "uint8"], "--io uint8 goes with --precision int8"),
-        (["--format", "coreml"], "one of savedmodel, tflite, onnx, pb, not 'coreml'"),
+        (["--format", "coreml"], "one of savedmodel, tflite, onnx, pb, web, not 'coreml'"),
         (["--format", "tflite", "--calibration_dataset", "x"], "no data set folder x"),
         ([], "--format is needed"),
     ],
@@ -129,3 +129,23 @@ def test_255_of_an_int8_model_is_opaque(whole, test_data, tmp_path, capfd):
     (scale_in, zero_in), (scale, zero) = taken["quantization"], given["quantization"]
     assert (zero_in, zero) == (0, 0)
     assert scale_in == pytest.approx(1) and scale == pytest.approx(1 / 255, rel=1e-4)
+
+
+def test_a_page_for_the_browser(lively_weights, tmp_path, capfd):
+    output = tmp_path / "models"
+    command = ["export", "--checkpoint_path", lively_weights.source, "--output", str(output)]
+    command += ["--format", "web"] + SMALL_FLAGS
+    assert cli.main(command) == 0
+    names = ["index.html", "mmnet.js", "network.onnx", "network.onnx.json", "package.json"]
+    assert sorted(os.listdir(str(output / "web"))) == names + ["serve.js"]
+    card = json.loads((output / "web" / "network.onnx.json").read_text())
+    assert card["network"]["shape"] == [64, 64] and card["output_type"] == "alpha"
+    page = (output / "web" / "index.html").read_text()
+    assert "./mmnet.js" in page and "https:" not in page
+    assert (
+        "onnxruntime-web"
+        in json.loads((output / "web" / "package.json").read_text())["dependencies"]
+    )
+    capfd.readouterr()
+    assert cli.main(command + ["--output_type", "logits"]) == 2
+    assert "--format web takes pictures of three channels" in capfd.readouterr().err

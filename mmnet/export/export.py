@@ -104,6 +104,7 @@ def export(weights, forms, images, calibration=None):
             )
             built.append((path, card))
         for path, card in built:
+            os.makedirs(os.path.dirname(card.path) or ".", exist_ok=True)
             hand_over(path, card)
     return [card for _, card in built]
 

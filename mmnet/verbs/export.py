@@ -14,7 +14,7 @@ from mmnet.export.export import (
     need_together,
     pictures_to_compare,
 )
-from mmnet.files import need_writable
+from mmnet.files import need_writable, read_bytes, write_bytes
 from mmnet.inference.card import to_dict
 from mmnet.inference.open import load_weights
 
@@ -23,6 +23,7 @@ NAMES = {
     "tflite": "%(network)s_%(precision)s.tflite",
     "onnx": "%(network)s.onnx",
     "pb": "%(network)s.pb",
+    "web": os.path.join("web", "network.onnx"),  # beside the page that runs it
 }
 
 
@@ -30,6 +31,8 @@ def run(settings):
     need_writable("--output", settings.output)
     data_set = find_pictures(settings)
     weights = load_weights(settings.checkpoint_path, settings.wanted(), settings.reading())
+    if "web" in settings.format:
+        need_for_the_page(settings, weights.network)
     forms = [form_of(settings, weights.network, name) for name in dict.fromkeys(settings.format)]
     for form in forms:  # before pictures are read
         need_together(form, weights, settings.calibration_dataset)
@@ -46,7 +49,26 @@ def run(settings):
             settings.calibration_pictures,
             settings.calibration_method,
         )
-    return deliver(weights, forms, data_set, calibration, settings.json)
+    code = deliver(weights, forms, data_set, calibration, settings.json)
+    if code == 0 and "web" in settings.format:
+        write_page(os.path.join(settings.output, "web"))
+    return code
+
+
+def need_for_the_page(settings, network):
+    """Raise ValueError for a model that the page of --format web does not run."""
+    if settings.output_type != "alpha" or settings.preprocess != "inside" or network.channels != 3:
+        raise ValueError(
+            "--format web takes pictures of three channels and shows alpha: it goes with "
+            "--output_type alpha and --preprocess inside"
+        )
+
+
+def write_page(folder):
+    """Put the files of the page beside its network.onnx."""
+    source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "export/web")
+    for name in sorted(os.listdir(source)):
+        write_bytes(os.path.join(folder, name), read_bytes(os.path.join(source, name)))
 
 
 def deliver(weights, forms, data_set, calibration=None, as_json=False):
@@ -73,7 +95,7 @@ def form_of(settings, network, name):
     """The Form of one of the settings' formats."""
     words = {"network": network.name, "precision": settings.precision}
     return Form(
-        name,
+        "onnx" if name == "web" else name,
         os.path.join(settings.output, NAMES[name] % words),
         settings.precision,
         settings.preprocess,

@@ -1,0 +1,25 @@
+// Serves this folder on http://127.0.0.1:8080 (npm start; PORT chooses another one). Any server will do that sends the two headers
+// below: without them a browser gives WebAssembly one thread.
+import { createReadStream, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { dirname, extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
+const port = Number(process.env.PORT || 8080);
+
+createServer((request, response) => {
+  const name = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
+  const path = join(here, name === "/" ? "index.html" : name);
+  if (!path.startsWith(here) || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
+    response.writeHead(404).end("not found");
+    return;
+  }
+  response.writeHead(200, {
+    "Content-Type": types[extname(path)] || "application/octet-stream",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+  });
+  createReadStream(path).pipe(response);
+}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${port}`));
