@@ -47,8 +47,9 @@ setup(
     package_dir={"mmnet.configs": "configs"},
     package_data={
         "mmnet.configs": ["*.yaml"],
+        "mmnet.export": ["web/*"],
         "mmnet.scoring": ["report.html"],
-        "mmnet.weights": ["registry.json", "persons/*"],
+        "mmnet.weights": ["registry.json", "persons/*", "video/*"],
     },
     # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.
     python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",

@@ -18,7 +18,8 @@ Rooms, and the direction of imports (each may use those above it):
     config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
                     presets)
     weights/        registry (names) · download · find (what a source names) · values (the value
-                    Weights) · write · convert (of others) · torch_file · persons/ (in the box)
+                    Weights) · write · convert (of others) · torch_file · persons/, video/ (in the
+                    box)
     data/           images · pairs (the value DataSet) · samples (decoded once, cached) ·
                     foreground (a person's own colours) · augment · batches (what a training step
                     gets) · synthetic (made-up portraits)
@@ -32,7 +33,8 @@ Rooms, and the direction of imports (each may use those above it):
                     replay · card · complexity
     photos/         load · matte (geometry, two looks) · refine (the photo's edges) · compose ·
                     clips (a clip cut out) · temporal (steady alphas) · video (frames in and out)
-    export/         export (build, compare, hand over) · formats · graphs · calibration
+    export/         export (build, compare, hand over) · formats · graphs · calibration · web/ (the
+                    page of --format web)
     benchmark/      models · training · phone
     verbs/          one file for each thing that a user types
     cli.py          parser, dispatch, exit codes           api.py         load, matte, cutout

@@ -13,6 +13,8 @@ from mmnet.data.images import load_mask
 from mmnet.photos.clips import cut_clip
 from mmnet.photos.compose import Wanted
 from mmnet.photos.matte import Care, matte_of
+from mmnet.verbs import predict
+from mmnet.weights.registry import DEFAULT, VIDEO
 from test_matte import brightness
 from test_video import STAMPS, alpha_of, read, turn, write_clip
 
@@ -76,6 +78,20 @@ def test_over_a_colour_and_over_another_clip(clip, flags, tmp_path, capfd):
         assert read(path)[1][0].shape == (98, 64, 3)
     text = capfd.readouterr().out
     assert "o.mp4 (person: " in text and "12 frames, " in text and " frames/s)" in text
+
+
+def test_the_weights_in_the_box_for_clips(clip, tmp_path, monkeypatch):
+    """Where no source is named a clip's network is the one that sees the frame before."""
+    opened = []
+
+    def noted(source, *arguments, **more):
+        opened.append(source)
+        return brightness((64, 64))
+
+    monkeypatch.setattr(predict, "open_predictor", noted)
+    for flags in ([], ["--size", "64"], ["--checkpoint_path", DEFAULT]):
+        assert main(["predict", clip, "--output", str(tmp_path / "o.webm")] + flags) == 0
+    assert opened == [VIDEO, DEFAULT, DEFAULT]
 
 
 def test_a_clip_in_part(tmp_path, flags, caplog):

@@ -20,11 +20,15 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def test_the_weights_in_the_box_are_what_the_registry_says():
-    entry = registry.need_name(registry.DEFAULT)
-    registry.check(registry.DEFAULT)
-    folder = registry.folder_of(registry.DEFAULT)
-    assert registry.is_here(registry.DEFAULT) and not entry.addresses
+IN_THE_BOX = {registry.DEFAULT: Network(), registry.VIDEO: Network(channels=4)}
+
+
+@pytest.mark.parametrize("name", IN_THE_BOX)
+def test_the_weights_in_the_box_are_what_the_registry_says(name):
+    entry = registry.need_name(name)
+    registry.check(name)
+    folder = registry.folder_of(name)
+    assert registry.is_here(name) and not entry.addresses
     listed = {file.name for file in entry.files}
     assert {name for name in os.listdir(folder) if name != "README.md"} == listed | {
         model + ".json" for model in entry.models
@@ -94,10 +98,11 @@ def test_a_registry_that_is_not_one(tmp_path):
         registry.read_registry(str(path))
 
 
-def test_the_models_in_the_box_are_the_default_network_of_its_checkpoint():
-    entry, folder = registry.need_name(registry.DEFAULT), registry.folder_of(registry.DEFAULT)
+@pytest.mark.parametrize("name, network", IN_THE_BOX.items())
+def test_the_models_in_the_box_are_the_network_of_its_checkpoint(name, network):
+    entry, folder = registry.need_name(name), registry.folder_of(name)
     assert len(entry.models) == 2
     for model in entry.models:
         card = read_card(os.path.join(folder, model))
-        assert (card.network, card.checkpoint) == (Network(), entry.checkpoint)
-        assert card.index_sha256 == index_sha256(registry.prefix_of(registry.DEFAULT))
+        assert (card.network, card.checkpoint) == (network, entry.checkpoint)
+        assert card.index_sha256 == index_sha256(registry.prefix_of(name))

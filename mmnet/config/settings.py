@@ -29,7 +29,7 @@ from mmnet.config.kinds import (
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import CLASSIFIERS, decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
-from mmnet.weights.registry import DEFAULT, UNTRAINED, need_name
+from mmnet.weights.registry import DEFAULT, UNTRAINED, VIDEO, need_name
 from mmnet.weights.values import Reading
 
 NEEDED = object()  # the default of a setting that the user must give
@@ -149,7 +149,8 @@ class SourceSettings(NetworkSettings):
     def check(self):
         super().check()
         for name in ("use_ema", "temperature"):
-            if getattr(self, name) != getattr(Reading(), name) and is_model(self.checkpoint_path):
+            given = getattr(self, name) != getattr(Reading(), name)
+            if given and self.checkpoint_path and is_model(self.checkpoint_path):
                 message = "--%s is for a checkpoint, not for %s"
                 raise ValueError(message % (name, self.checkpoint_path))
 
@@ -568,6 +569,9 @@ class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
         "+",
         positional=True,
     )
+    checkpoint_path: Optional[str] = setting(
+        None, source, "%s (default: %s; of clips %s)" % (SOURCE, DEFAULT, VIDEO), alias="model"
+    )
     output: str = setting(
         NEEDED,
         text,
@@ -635,14 +639,14 @@ class Export(CheckpointSettings, FormSettings, OptionalDataSetSettings, JsonSett
 
     format: Tuple[str, ...] = setting(
         NEEDED,
-        one_of("savedmodel", "tflite", "onnx", "pb"),
-        "savedmodel, tflite, onnx, pb: one or several",
+        one_of("savedmodel", "tflite", "onnx", "pb", "web"),
+        "savedmodel, tflite, onnx, pb, web (a page that runs it in the browser): one or several",
         "+",
     )
     output: str = setting(
         NEEDED,
         text,
-        "folder to write savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx and NETWORK.pb to",
+        "folder to write savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb, web/ to",
     )
     precision: str = setting(
         "float32",

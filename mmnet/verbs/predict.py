@@ -24,6 +24,7 @@ from mmnet.photos.load import load_photo
 from mmnet.photos.matte import Care, matte_of
 from mmnet.photos.video import is_clip
 from mmnet.progress import progress
+from mmnet.weights.registry import DEFAULT, VIDEO
 
 STANDARD = "-"  # stands for standard input among the photos, and for standard output
 PHOTOS = EXTENSIONS + HEIF_EXTENSIONS
@@ -88,18 +89,15 @@ def run(settings):
             video.need_form(settings.output, wanted.kinds == ("cutout",))
         elif not settings.output.lower().endswith(".png"):
             raise ValueError("--output %s: photos are written as .png" % settings.output)
-    device = Device(settings.device)
-    need_device(device)
-    predictor = open_predictor(
-        settings.checkpoint_path, settings.wanted(), reading=settings.reading(), device=device
-    )
+    need_device(Device(settings.device))
     if settings.output == STANDARD:
+        predictor = open_source(settings, DEFAULT)
         (picture,) = pictures_of(load(photos[0]), predictor, wanted)[1].values()
         sys.stdout.buffer.write(picture)
         sys.stdout.buffer.flush()
         return 0
     failed = partly = 0
-    for result in predict_all(predictor, photos, clips, wanted, settings):
+    for result in predict_all(photos, clips, wanted, settings):
         failed += result.error is not None
         if settings.json:
             print(json.dumps(result._asdict()), flush=True)
@@ -114,12 +112,27 @@ def run(settings):
     return 2 if failed == len(found) else 1 if failed or partly else 0
 
 
-def predict_all(predictor, photos, clips, wanted, settings):
+def open_source(settings, default):
+    """The Predictor that the settings name, or the weights named ``default``."""
+    if settings.wanted():  # another network than those in the box, which the settings describe
+        default = DEFAULT
+    return open_predictor(
+        settings.checkpoint_path or default,
+        settings.wanted(),
+        reading=settings.reading(),
+        device=Device(settings.device),
+    )
+
+
+def predict_all(photos, clips, wanted, settings):
     """Yield a Prediction for each photo, then a ClipPrediction for each clip."""
     jobs = settings.jobs or min(4, os.cpu_count() or 1)
     if photos:
+        predictor = open_source(settings, DEFAULT)
         yield from predict_photos(predictor, photos, settings.output, wanted, jobs=jobs)
-    wanted = wanted._replace(kinds=kinds_of(settings, True))
+    if clips:
+        predictor = open_source(settings, VIDEO)
+        wanted = wanted._replace(kinds=kinds_of(settings, True))
     for clip in clips:
         outputs = {kind: result_path(settings.output, clip, kind) for kind in wanted.kinds}
         yield predict_clip(predictor, clip, outputs, wanted, settings.temporal_filter)
