@@ -1,6 +1,6 @@
 """Draws FOLDER/cutout.png: made-up portraits, the alpha MMNet gives, and the composition.
 
-python figure/cutout.py CHECKPOINT FOLDER
+python figure/cutout.py FOLDER
 """
 
 import os
@@ -29,6 +29,6 @@ def draw(predictor, path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    draw(mmnet.load(sys.argv[1]), os.path.join(sys.argv[2], "cutout.png"))
+    draw(mmnet.load(), os.path.join(sys.argv[1], "cutout.png"))

@@ -24,5 +24,6 @@ python "$root/figure/gradient_error_vs_latency.py" figures "$dataset" "$models/m
     "$models/mmnet.pb"
 python "$root/figure/networks.py" figures "$dataset"
 python "$root/figure/network.py" figures
-python "$root/figure/cutout.py" "$checkpoint" figures
+python "$root/figure/cutout.py" figures
+python "$root/figure/clip.py" figures
 echo "figures: $PWD/figures"

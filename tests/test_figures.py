@@ -6,6 +6,7 @@ import os
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from brief import WHOLE, brief_encoder
 from conftest import ROOT, SMALL
@@ -94,3 +95,15 @@ def test_the_cut_out_is_drawn(tmp_path):
     np.testing.assert_array_equal(alpha[..., 0], alpha[..., 2])  # grey
     # Before white, nothing is darker than in the photo.
     assert (composition >= photo.astype(int) - 1).all() and composition.mean() > photo.mean()
+
+
+def test_the_clip_is_drawn(tmp_path):
+    figure = load("clip")
+
+    def run(images):
+        return images.mean(axis=3, keepdims=True) / 255
+
+    figure.draw(Predictor(run, Card(SMALL)), str(tmp_path / "clip.webp"), frames=3)
+    with Image.open(str(tmp_path / "clip.webp")) as drawn:
+        height, width = figure.SHAPE
+        assert (drawn.n_frames, drawn.size) == (4, (3 * width, height))  # there and back
