@@ -16,7 +16,7 @@ def progress(items, total, what, unit="pictures", count=None):
     """Yield from ``items`` and show how far the work is. Work of a second or so shows nothing.
 
     Args:
-        total: how many of ``unit`` there are in all.
+        total: how many of ``unit`` there are in all; None where nobody knows.
         what: the name of the work, at the start of the line.
         unit: what is counted, in the plural.
         count: function item -> how many of ``unit`` it holds. None counts 1 for each item.
@@ -34,8 +34,18 @@ def progress(items, total, what, unit="pictures", count=None):
             continue
         shown_at = now
         rate = done / (now - start)
-        left = datetime.timedelta(seconds=round((total - done) / rate))
-        line = "%s: %d / %d %s, %.1f %s/s, %s left" % (what, done, total, unit, rate, unit, left)
+        line = "%s: %d %s, %.1f %s/s" % (what, done, unit, rate, unit)
+        if total is not None:
+            left = datetime.timedelta(seconds=round(max(0, total - done) / rate))
+            line = "%s: %d / %d %s, %.1f %s/s, %s left" % (
+                what,
+                done,
+                total,
+                unit,
+                rate,
+                unit,
+                left,
+            )
         _show("\r\033[K" + line if terminal else line + "\n")
         has_shown = True
     if terminal and has_shown:

@@ -130,3 +130,5 @@ def test_a_run_over_its_steps(portraits, write_checkpoints, tmp_path):
     assert main(command + ["--report", str(page), "--worst", "1"] + SMALL_FLAGS) == 0
     text = page.read_text()
     assert "MAD (0..1) over the steps" in text and text.count("<circle") == 4
+    assert re.search(r"Against [^<]*MMNetModel-2<", text)  # the latest, whose pictures are shown
+    assert re.search(r"<h2>[^<]*: [^<]*MMNetModel-2</h2>", text)

@@ -68,6 +68,18 @@ def test_photos_and_clips_in_one_call(clip, portraits, flags, tmp_path, capfd):
     assert read(last["cutout"])[0][-1] * 1000 == STAMPS[-1]
 
 
+def test_photos_over_a_clip(clip, portraits, flags, tmp_path):
+    """They stand before its first picture, while clips stand before all of it."""
+    photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
+    path = str(tmp_path / "o.png")
+    assert main(["predict", photo, "--output", path, "--background", clip] + flags) == 0
+    command = ["predict", photo, clip, "--output", str(tmp_path / "out"), "--background", clip]
+    assert main(command + flags) == 0
+    assert {"walk_composition.mp4", "portrait0_0001_composition.png"} <= set(
+        os.listdir(str(tmp_path / "out"))
+    )
+
+
 def test_over_a_colour_and_over_another_clip(clip, flags, tmp_path, capfd):
     """The person is before what was asked for, upright."""
     turned = turn(write_clip(str(tmp_path / "turned.mp4"), sound=None))

@@ -26,3 +26,10 @@ def test_one_line_on_a_terminal_that_is_cleared_at_the_end(capsys, monkeypatch):
 def test_short_work_is_silent(capsys):
     assert list(progress(range(3), 3, "checking")) == [0, 1, 2]
     assert capsys.readouterr().err == ""
+
+
+def test_nobody_knows_how_many(capfd, monkeypatch):
+    monkeypatch.setattr("mmnet.progress.PLAIN_SECONDS", 0.0)
+    assert list(progress(iter("ab"), None, "reading", "frames")) == ["a", "b"]
+    err = capfd.readouterr().err
+    assert "reading: 2 frames, " in err and "left" not in err

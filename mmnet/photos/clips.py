@@ -78,6 +78,9 @@ def look_at(frames, predictor, wanted, clip, temporal_filter):
     """Yield Seen for every Frame, in their order: each alpha follows from the one before."""
     steady = FILTERS[temporal_filter]
     before = given = first = None
+    background, moving = wanted.background, None
+    if isinstance(background, Backdrop):
+        moving = background.play()
     with contextlib.closing(frames):
         for frame in frames:
             small = shrink(frame.image, GRAIN)
@@ -85,10 +88,9 @@ def look_at(frames, predictor, wanted, clip, temporal_filter):
             if steady and before is not None:
                 alpha = steady(alpha, small, before)
             before = Before(small, alpha)
-            background = wanted.background
-            if isinstance(background, Backdrop):
+            if moving:
                 first = frame.pts if first is None else first
-                background = background.at((frame.pts - first) * clip.time_base)
+                background = moving((frame.pts - first) * clip.time_base)
             yield Seen(frame, small, alpha, background)
 
 

@@ -10,7 +10,7 @@ from mmnet.data.foreground import LONGEST, foreground_of
 from mmnet.data.images import shrink
 from mmnet.photos.load import load_photo
 from mmnet.photos.matte import Care
-from mmnet.photos.video import Backdrop, is_clip
+from mmnet.photos.video import Backdrop, is_clip, load_backdrop
 
 COLOURS = {
     "black": "#000000",
@@ -69,8 +69,10 @@ def compose(image, alpha, background, foreground=None):
 
     Args:
         background: uint8 [3] (a colour), [h,w,3] (a picture, scaled to cover the photo and
-            cropped at the centre), or BLUR. foreground: as cut_out.
+            cropped at the centre), a Backdrop (its first picture), or BLUR. foreground: as cut_out.
     """
+    if isinstance(background, Backdrop):
+        background = background.first
     if isinstance(background, str):
         background = blurred_background(image, alpha)
     elif background.ndim == 3:
@@ -121,12 +123,12 @@ def covering(picture, shape):
 def load_background(value):
     """A background for compose: a picture's path, ``#rrggbb``, one of COLOURS, or BLUR.
 
-    A clip's path gives a Backdrop, which has a picture for every time.
+    A clip's path gives a Backdrop.
     """
     if value == BLUR:
         return BLUR
     if is_clip(value) and os.path.exists(value):
-        return Backdrop(value)
+        return load_backdrop(value)
     if os.path.exists(value):
         return load_photo(value)
     code = COLOURS.get(value.lower(), value)

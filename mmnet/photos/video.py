@@ -41,8 +41,8 @@ class Clip(NamedTuple):
 
     @property
     def expected(self):
-        """About how many frames it holds."""
-        return self.stream.frames or int(round((self.seconds or 0) * self.rate))
+        """About how many frames it holds; None where it does not say."""
+        return self.stream.frames or int(round((self.seconds or 0) * self.rate)) or None
 
 
 def is_clip(path):
@@ -124,37 +124,42 @@ def frames_of(clip):
         )
 
 
-class Backdrop:
-    """A clip as a background, over and over again."""
+class Backdrop(NamedTuple):
+    """A clip as a background."""
 
-    def __init__(self, path):
-        self._path = path
-        with open_clip(path) as clip:  # whether it can be read is known at once
-            next(frames_of(clip))
-        self._frames = self._turns()
-        self._turn, self._next, self._image = Fraction(0), next(self._frames), None
+    path: str
+    first: np.ndarray  # its first picture, uint8 [H,W,3], which stands behind photos
 
-    def at(self, seconds):
-        """The picture uint8 [H,W,3] at a time, which never goes back."""
-        while self._next[0] <= seconds:
-            self._image = self._next[1]
-            self._next = next(self._frames)
-        return self._next[1] if self._image is None else self._image
+    def play(self):
+        """Begin it: a function seconds (which never go back) -> its picture then, in circles."""
+        frames = self._turns()
+        now = following = next(frames)
 
-    def close(self):
-        self._frames.close()
+        def at(seconds):
+            nonlocal now, following
+            while following[0] <= seconds:
+                now, following = following, next(frames)
+            return now[1]
+
+        return at
 
     def _turns(self):
         """Yield (seconds, image), without end."""
         begin = Fraction(0)
         while True:
-            with open_clip(self._path) as clip:
+            with open_clip(self.path) as clip:
                 first = None
                 for frame in frames_of(clip):
                     first = frame.pts if first is None else first
                     at = begin + (frame.pts - first) * clip.time_base
                     yield at, frame.image
                 begin = at + 1 / clip.rate
+
+
+def load_backdrop(path):
+    """The Backdrop in a file; errors as open_clip's and frames_of's."""
+    with open_clip(path) as clip, contextlib.closing(frames_of(clip)) as frames:
+        return Backdrop(path, next(frames).image)
 
 
 class Form(NamedTuple):
@@ -227,7 +232,7 @@ def writing(path, clip):
         except _pyav().FFmpegError as error:
             if isinstance(error, OSError):  # PyAV's cannot be given a name
                 raise OSError(error.errno, error.strerror, path) from None
-            raise
+            raise ValueError("%s cannot be encoded (%s)" % (path, error.strerror)) from None
 
 
 class _File:

@@ -62,6 +62,8 @@ def run(settings):
                 print("%s/%s:" % (data_set.path, data_set.split))
             print(report_text(result, settings.worst), flush=True)
         scored.append(Scored("%s/%s" % (data_set.name, data_set.split), result))
+    if watching:
+        scored.reverse()  # the latest first: the others are compared with it
     comparisons = compared(scored)
     if comparisons and not settings.json:
         print(comparisons_text(comparisons))
