@@ -64,11 +64,14 @@ setup(
             "hypothesis>=6,<7",
             "matplotlib>=3.5,<4",  # the figures
             "pillow-heif>=0.10",  # tests of the extra "heif"
-            'av>=14,<20; python_version >= "3.10"',  # tests of the extra "video"
+            'av>=17,<20; python_version >= "3.10"',  # tests of the extra "video"
+            'gradio>=6,<7; python_version >= "3.10"',  # tests of the extra "demo"
+            'playwright>=1.40; python_version >= "3.10"',  # ... in a browser that is there already
             'ruff==0.17.6; python_version >= "3.10"',
         ],
+        "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # the page of mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
-        "video": ['av>=14,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7
+        "video": ['av>=17,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

@@ -27,6 +27,7 @@ METAVARS = {
     kinds.positive_ints: "N,N",
     kinds.whole_number: "N",
     kinds.seed_number: "N",
+    kinds.port_number: "N",
     kinds.network_side: "PIXELS",
     kinds.positive_float: "X",
     kinds.not_negative: "X",

@@ -195,3 +195,29 @@ def pytest_terminal_summary(terminalreporter):
     failed = len(stats.get("failed", [])) + len(stats.get("error", []))
     counts = (len(stats.get("passed", [])), failed, len(stats.get("skipped", [])))
     terminalreporter.write_line("%d passed, %d failed, %d skipped" % counts)
+
+
+@pytest.fixture(scope="module")
+def browser(portrait_set, tmp_path_factory):
+    """Chromium whose camera sees a portrait."""
+    import cv2
+
+    from mmnet.photos.load import load_photo
+
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium here: apt-get install chromium")
+    portrait = load_photo(portrait_set.pairs[0].image)
+    clip = tmp_path_factory.mktemp("camera") / "portrait.y4m"
+    planes = cv2.cvtColor(cv2.resize(portrait, (160, 120)), cv2.COLOR_RGB2YUV_I420).tobytes()
+    clip.write_bytes(b"YUV4MPEG2 W160 H120 F10:1 Ip A1:1 C420jpeg\n")
+    with clip.open("ab") as file:
+        file.write((b"FRAME\n" + planes) * 10)
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
+    flags += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    flags += ["--use-file-for-fake-video-capture=%s" % clip]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()

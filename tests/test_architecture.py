@@ -30,7 +30,7 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Imported where they are needed: what is not always installed ...
 OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
-OPTIONAL |= {"h5py", "pillow_heif", "av"}
+OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio"}
 # ... and, in these modules, what of ours would bring TensorFlow in for nothing.
 LAZY = {"mmnet": {"mmnet.api"}}
 
@@ -200,6 +200,7 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
         "train": data + ["--train_dir", out],
         "evaluate": data + source,
         "predict": [photo, "--output", out] + source,
+        "demo": source,
         "freeze": source + ["--output", out],
         "export": source + ["--format", "pb", "--output", out] + data,
         "parity": ["x.pb"] + source + data,

@@ -40,6 +40,12 @@ def seed_number(value):
     return int(value)
 
 
+def port_number(value):
+    if not is_number(value) or int(value) >= 1 << 16:
+        raise ValueError("a port from 0 to 65535, not %s" % shown(value))
+    return int(value)
+
+
 def positive_float(value):
     number = not_negative_or(value, 0.0)
     if number == 0:

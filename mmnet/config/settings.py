@@ -14,6 +14,7 @@ from mmnet.config.kinds import (
     not_negative,
     one_of,
     pictures_folder,
+    port_number,
     positive_float,
     positive_int,
     positive_ints,
@@ -204,6 +205,17 @@ class CareSettings(Settings):
     )
     no_refinement: bool = setting(
         False, switch, "leave out what brings the alpha to the photo's own edges"
+    )
+
+
+@dataclass(frozen=True)
+class PhotoSettings(CareSettings):
+    """The same, of what is cut out."""
+
+    no_foreground_colours: bool = setting(
+        False,
+        switch,
+        "keep the photo's colours at soft edges, in which the old background shines through",
     )
 
 
@@ -550,7 +562,7 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
 
 
 @dataclass(frozen=True)
-class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
+class Predict(SourceSettings, PhotoSettings, DeviceSettings, JsonSettings):
     """Cut the person out of photos and clips: alpha, RGBA cut-out, composition, at full size.
 
     A photo whose sides differ by no more than a factor of two is squeezed into the network's input,
@@ -588,11 +600,6 @@ class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
         "--background, composition; of a clip cutout or, with --background, composition)",
         "+",
     )
-    no_foreground_colours: bool = setting(
-        False,
-        switch,
-        "keep the photo's colours at soft edges, in which the old background shines through",
-    )
     temporal_filter: str = setting(
         "motion",
         one_of("none", "exponential", "motion"),
@@ -603,6 +610,30 @@ class Predict(SourceSettings, CareSettings, DeviceSettings, JsonSettings):
         None,
         positive_int,
         "photos at a time, whose network runs take turns (default: one a processor, at most 4)",
+    )
+
+
+@dataclass(frozen=True)
+class Demo(SourceSettings, PhotoSettings, DeviceSettings):
+    """Open a page in the browser: a photo, or what the camera sees, cut out on this machine.
+
+    Nothing is fetched for the page, and nothing leaves the machine; others reach it only where
+    --host says so. What is uploaded lies in a temporary folder for an hour at most. Ctrl-C ends it.
+    """
+
+    checkpoint_path: Optional[str] = setting(
+        None,
+        source,
+        "%s (default: %s; of the camera %s); the page offers all weights by name that lie here"
+        % (SOURCE, DEFAULT, VIDEO),
+        alias="model",
+    )
+    host: str = setting(
+        "127.0.0.1", text, "address to listen at; 0.0.0.0 lets others reach the page, by any way"
+    )
+    port: int = setting(7860, port_number, "to listen at; 0: one that is free")
+    upload_limit: int = setting(
+        50 << 20, size_in_bytes, "the largest picture that is taken; a larger one is refused"
     )
 
 
@@ -908,6 +939,7 @@ VERBS = {
     "train": Train,
     "evaluate": Evaluate,
     "predict": Predict,
+    "demo": Demo,
     "freeze": Freeze,
     "export": Export,
     "parity": Parity,

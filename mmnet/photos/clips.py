@@ -76,22 +76,32 @@ def cut_clip(predictor, path, outputs, wanted=Wanted(), temporal_filter="motion"
 
 def look_at(frames, predictor, wanted, clip, temporal_filter):
     """Yield Seen for every Frame, in their order: each alpha follows from the one before."""
-    steady = FILTERS[temporal_filter]
-    before = given = first = None
+    before = first = None
     background, moving = wanted.background, None
     if isinstance(background, Backdrop):
         moving = background.play()
     with contextlib.closing(frames):
         for frame in frames:
             small = shrink(frame.image, GRAIN)
-            given = alpha = small_matte(small, predictor, wanted.care, given)
-            if steady and before is not None:
-                alpha = steady(alpha, small, before)
-            before = Before(small, alpha)
+            before = next_frame(small, predictor, wanted.care, temporal_filter, before)
             if moving:
                 first = frame.pts if first is None else first
                 background = moving((frame.pts - first) * clip.time_base)
-            yield Seen(frame, small, alpha, background)
+            yield Seen(frame, small, before.alpha, background)
+
+
+def next_frame(small, predictor, care, temporal_filter, before):
+    """The Before that a frame leaves: its picture and its alpha, made steady.
+
+    Args:
+        small: uint8 [h,w,3], the frame, of at most GRAIN pixels. before: Before, of the frame
+            before, of the same size; None: there was none.
+    """
+    alpha = unfiltered = small_matte(small, predictor, care, before and before.unfiltered)
+    steady = FILTERS[temporal_filter]
+    if steady and before is not None:
+        alpha = steady(alpha, small, before)
+    return Before(small, alpha, unfiltered)
 
 
 def finished(seen, wanted):

@@ -4,7 +4,7 @@ Over eight made-up clips at 256x256, with the weights in the box (MAD, dtSSD): e
 .0246, .0953; exponential .0284, .0916; motion .0246, .0861.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ class Before(NamedTuple):
 
     image: np.ndarray  # [h,w,3] RGB 0..255
     alpha: np.ndarray  # float32 [h,w] 0..1, after the filter
+    unfiltered: Optional[np.ndarray] = None  # the network's, for one that sees it
 
 
 def exponential(alpha, image, before):

@@ -36,6 +36,7 @@ PARTS = (
     Part("ONNX Runtime", "onnxruntime", "running .onnx files", EXTRA % "export"),
     Part("tf2onnx", "tf2onnx", "writing .onnx files", EXTRA % "export"),
     Part("PyAV", "av", "clips", EXTRA % "video" + ", Python 3.10 or newer"),
+    Part("Gradio", "gradio", "mmnet demo", EXTRA % "demo" + ", Python 3.10 or newer"),
     Part("pillow-heif", "pillow_heif", "HEIC and AVIF photos", EXTRA % "heif"),
     Part("atc", None, "run_pb2om.sh: .pb to .om", CANN),
     Part("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),

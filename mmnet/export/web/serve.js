@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
-const port = Number(process.env.PORT || 8080);
+const port = Number(process.env.PORT || 8080); // 0: one that is free
 
-createServer((request, response) => {
+const server = createServer((request, response) => {
   const name = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
   const path = join(here, name === "/" ? "index.html" : name);
   if (!path.startsWith(here) || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
@@ -22,4 +22,4 @@ createServer((request, response) => {
     "Cross-Origin-Embedder-Policy": "require-corp",
   });
   createReadStream(path).pipe(response);
-}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${port}`));
+}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
