@@ -47,6 +47,7 @@ setup(
     package_dir={"mmnet.configs": "configs"},
     package_data={
         "mmnet.configs": ["*.yaml"],
+        "mmnet.data": ["sheet.html"],
         "mmnet.export": ["web/*"],
         "mmnet.scoring": ["report.html"],
         "mmnet.weights": ["registry.json", "persons/*", "video/*"],
@@ -63,12 +64,14 @@ setup(
             "pytest-xdist>=3",
             "hypothesis>=6,<7",
             "matplotlib>=3.5,<4",  # the figures
+            "scipy",  # tests of .mat files
             "pillow-heif>=0.10",  # tests of the extra "heif"
             'av>=17,<20; python_version >= "3.10"',  # tests of the extra "video"
             'gradio>=6,<7; python_version >= "3.10"',  # tests of the extra "demo"
             'playwright>=1.40; python_version >= "3.10"',  # ... in a browser that is there already
             'ruff==0.17.6; python_version >= "3.10"',
         ],
+        "data": ["pillow", "scipy"],  # part labels in a palette's PNG and in .mat files
         "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # the page of mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
         "video": ['av>=17,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7

@@ -30,7 +30,7 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Imported where they are needed: what is not always installed ...
 OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
-OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio"}
+OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio", "scipy"}
 # ... and, in these modules, what of ours would bring TensorFlow in for nothing.
 LAZY = {"mmnet": {"mmnet.api"}}
 
@@ -210,6 +210,7 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
         "temperature": source + data,
         "weights": ["list"],
         "synthesize": ["--dataset_path", out],
+        "data": ["check", portraits],
         "doctor": [],
         "completion": ["bash"],
     }

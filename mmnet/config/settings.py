@@ -27,6 +27,7 @@ from mmnet.config.kinds import (
     timespan,
     whole_number,
 )
+from mmnet.data.layouts import LAYOUTS
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import CLASSIFIERS, decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
@@ -915,6 +916,68 @@ class Synthesize(Settings):
 
 
 @dataclass(frozen=True)
+class Data(JsonSettings):
+    """Data sets of others made into ours; what a data set holds; its split anew.
+
+    convert --from LAYOUT SOURCE TARGET writes TARGET/SPLIT/{image,mask} and a manifest with hashes
+    and the note on the licence. Files are hard links where that can be; the source is never
+    changed. What was interrupted goes on. A data set without splits becomes train; with
+    --split_ratio, near-duplicates stay on one side.
+
+    check ROOT ... reads every pair of every split: sizes, shares of person and of soft pixels,
+    masks that look wrong, files that cannot be read, and photos that lie in two places. The exit
+    code is 1 where files cannot be used, or a photo lies in two splits or data sets.
+
+    split SOURCE TARGET splits a data set of ours anew, into train and test.
+    """
+
+    action: str = setting(
+        NEEDED,
+        one_of("convert", "check", "split"),
+        "convert --from LAYOUT SOURCE TARGET; check ROOT ...; split SOURCE TARGET",
+        positional=True,
+    )
+    paths: Tuple[str, ...] = setting(
+        NEEDED, text, "SOURCE TARGET, or the ROOTs to check", "+", positional=True
+    )
+    layout: Optional[str] = setting(
+        None,
+        one_of(*LAYOUTS),
+        "convert: how the source lies: %s" % ", ".join(LAYOUTS),
+        alias="from",
+    )
+    images: Optional[str] = setting(
+        None, text, "convert labels, pairs, eg1800, rgba: folder of the images, below SOURCE"
+    )
+    masks: Optional[str] = setting(
+        None, text, "convert labels, pairs, eg1800: folder of the masks, below SOURCE"
+    )
+    ids: Optional[Tuple[int, ...]] = setting(
+        None, positive_ints, "convert labels: those that are the person, such as 1,2 (default: all)"
+    )
+    backgrounds_path: Optional[str] = setting(
+        None, pictures_folder, "convert rgba: folder of pictures that the cut-outs are put before"
+    )
+    split_ratio: Optional[float] = setting(
+        None, share, "convert, split: share of the pictures that are for testing (split: 0.1)"
+    )
+    seed: int = setting(0, seed_number, "convert, split: another one splits otherwise")
+    copies: bool = setting(False, switch, "convert, split: copies in place of hard links")
+    report: Optional[str] = setting(
+        None, text, "check: also write this page (HTML), with the pictures it is about"
+    )
+
+    def check(self):
+        super().check()
+        if self.action != "check" and len(self.paths) != 2:
+            raise ValueError("mmnet data %s takes SOURCE TARGET" % self.action)
+        if (self.action == "convert") != (self.layout is not None):
+            raise ValueError("mmnet data convert --from LAYOUT SOURCE TARGET; nothing else has it")
+        if self.report is not None and self.action != "check":
+            raise ValueError("--report goes with mmnet data check")
+
+
+@dataclass(frozen=True)
 class Doctor(JsonSettings):
     """What of all that mmnet can use is here, and what the rest would take.
 
@@ -949,6 +1012,7 @@ VERBS = {
     "temperature": Temperature,
     "weights": Weights,
     "synthesize": Synthesize,
+    "data": Data,
     "doctor": Doctor,
     "completion": Completion,
 }

@@ -158,6 +158,11 @@ class Check:
         """Whether something is wrong: the results will not be asked for."""
         return bool(self._problems)
 
+    @property
+    def problems(self):
+        """What is wrong so far -> names of files."""
+        return {problem: sorted(names) for problem, names in self._problems.items()}
+
     def read(self, pair):
         """read_pair, or None where the pair cannot be used."""
         try:

@@ -15,8 +15,9 @@ from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to
 from mmnet.data.augment import Changes, sample_shape
 from mmnet.data.batches import batches
 from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import DataSet, evenly, find_data_set, find_pictures
+from mmnet.data.pairs import DataSet, count, evenly, find_data_set, find_pictures
 from mmnet.data.samples import open_samples, read_backgrounds
+from mmnet.data.survey import leaks_of
 from mmnet.device import Device, loss_scaling, need_device, training_session_config
 from mmnet.files import locked, write_text
 from mmnet.inference.open import open_predictor
@@ -171,6 +172,12 @@ def prepare(settings, stack):
         )
         for data_set in data_sets
     ]
+    for split, pictures, stems in leaks_of(samples):
+        log.warning(
+            "%s is not unseen: %s",
+            split,
+            count("of %d pictures looked at are trained on, too" % pictures, stems),
+        )
     changes = Changes(
         settings.augmentation_strength,
         swapped=settings.swapped_backgrounds,
