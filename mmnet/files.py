@@ -11,14 +11,30 @@ import shutil
 import stat
 import tempfile
 import time
+from dataclasses import dataclass
 
 BEFORE = ".before"  # behind the name of a folder that is being replaced
 ABANDONED_SECONDS = 3600  # nobody has written to a file under construction for so long
 LOCK = ".lock"  # in a folder that one process at a time may write to
 
 
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a file, which is read as a file is."""
+
+    path: str
+    offset: int  # bytes
+    length: int  # bytes
+
+    def __fspath__(self):
+        return self.path
+
+    def __str__(self):
+        return "%s, bytes %d to %d" % (self.path, self.offset, self.offset + self.length)
+
+
 def read_bytes(path):
-    """The contents of a regular file.
+    """The contents of a regular file, or of a Part of one.
 
     Raises:
         FileNotFoundError: no such file. ValueError: a folder, a pipe or a device.
@@ -28,6 +44,9 @@ def read_bytes(path):
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("%s is not a regular file" % path)
         with os.fdopen(descriptor, "rb", closefd=False) as file:
+            if isinstance(path, Part):
+                file.seek(path.offset)
+                return file.read(path.length)
             return file.read()
     finally:
         os.close(descriptor)

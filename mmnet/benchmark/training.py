@@ -19,12 +19,14 @@ from mmnet.data.augment import augment, sample_shape
 from mmnet.data.batches import AHEAD, batches
 from mmnet.data.samples import open_samples
 from mmnet.device import Device, session_config, training_session_config
+from mmnet.files import short_names
 from mmnet.networks.layers import BATCH_STATISTICS, TRAINING, Mode
 from mmnet.progress import progress
 from mmnet.training.graph import Recipe, build_training_graph
 from mmnet.training.losses import recipe_of
 
 WARM_UP_STEPS = 2
+OURS, BASELINE = "mmnet", "baseline"
 INPUT_BATCHES = 5 * AHEAD  # of ours in a turn; the baseline's turn is one batch
 
 log = logging.getLogger(__name__)
@@ -33,7 +35,7 @@ log = logging.getLogger(__name__)
 class Rate(NamedTuple):
     """How fast pictures go through."""
 
-    name: str  # "mmnet" or "baseline"
+    name: str  # OURS, BASELINE, or a data set and how it is read
     batch: int
     median_ms: float  # of a batch
     p90_ms: float
@@ -65,7 +67,8 @@ def benchmark_steps(data_set, network, *, batch=32, turns=10, device=Device()):
         ]
     seconds, waited = np.moveaxis(np.array(taken), 2, 0)  # each [turns, 2]
     waiting = 100 * waited.sum(axis=0) / seconds.sum(axis=0)
-    return rates(seconds[:, 0], seconds[:, 1], batch, waiting)
+    names = (OURS, BASELINE)
+    return rates(dict(zip(names, seconds.T)), batch, dict(zip(names, waiting)))
 
 
 class Stepper:
@@ -103,37 +106,44 @@ class Stepper:
         self._session.close()
 
 
-def benchmark_input(data_set, network, *, batch=32, turns=10):
-    """A Rate each for the input of training alone, of ours and of the baseline, in turns.
+def benchmark_input(data_sets, network, *, batch=32, turns=10):
+    """Rates of the input of training alone, in turns.
 
-    Ours has its samples in memory.
+    Of each DataSet, with its samples in memory and decoded each time; the baseline reads the first.
     """
     policy, shape = Train.augmentation_method, network.shape
-    kept, plain = (
-        open_samples(data_set, sample_shape(shape, policy), cache) for cache in ("memory", "none")
-    )
-    ours, baseline = [], []
+    ways, names = {}, short_names([data_set.path for data_set in data_sets])
+    for data_set, name in zip(data_sets, names):
+        for cache, how in (("memory", "from memory"), ("none", "decoded each time")):
+            ways["%s, %s" % (name, how)] = open_samples(
+                data_set, sample_shape(shape, policy), cache
+            )
+    plain = ways["%s, decoded each time" % names[0]]
+    taken = {name: [] for name in (*ways, BASELINE)}
     for turn in progress(range(turns), turns, "batches", "turns"):
-        start, first = time.perf_counter(), turn * INPUT_BATCHES
-        with closing(batches([kept], shape, policy, batch, seed=0, start=first)) as prepared:
-            for _ in range(INPUT_BATCHES):
-                next(prepared)
-            ours.append((time.perf_counter() - start) / INPUT_BATCHES)
+        for name, samples in ways.items():
+            start, first = time.perf_counter(), turn * INPUT_BATCHES
+            with closing(batches([samples], shape, policy, batch, seed=0, start=first)) as prepared:
+                for _ in range(INPUT_BATCHES):
+                    next(prepared)
+                taken[name].append((time.perf_counter() - start) / INPUT_BATCHES)
         random, start = np.random.RandomState(turn), time.perf_counter()
         for picture in range(turn * batch, (turn + 1) * batch):
             augment(*plain[picture % len(plain)], random, shape, policy)
-        baseline.append(time.perf_counter() - start)
-    return rates(np.array(ours), np.array(baseline), batch, (100.0, 100.0))
+        taken[BASELINE].append(time.perf_counter() - start)
+    return rates({name: np.array(seconds) for name, seconds in taken.items()}, batch)
 
 
-def rates(ours, baseline, batch, waiting_percent):
-    """The two Rates of turns taken in pairs; ours, baseline: [turns] seconds of a batch."""
+def rates(taken, batch, waiting=None):
+    """The Rates of turns taken together.
+
+    Args:
+        taken: name -> [turns] seconds of a batch, BASELINE's among them. waiting: name -> percent
+            of that time spent waiting for input; None: it is all input.
+    """
     rows = []
-    for name, seconds, waiting in (
-        ("mmnet", ours, waiting_percent[0]),
-        ("baseline", baseline, waiting_percent[1]),
-    ):
-        speed_ups = baseline / seconds
+    for name, seconds in taken.items():
+        speed_ups = taken[BASELINE] / seconds
         median = float(np.median(seconds))
         rows.append(
             Rate(
@@ -142,7 +152,7 @@ def rates(ours, baseline, batch, waiting_percent):
                 median_ms=1e3 * median,
                 p90_ms=1e3 * float(np.percentile(seconds, 90)),
                 images_per_second=batch / median,
-                waiting_percent=float(waiting),
+                waiting_percent=100.0 if waiting is None else float(waiting[name]),
                 speed_up=float(np.median(speed_ups)),
                 speed_up_low=float(np.percentile(speed_ups, 10)),
                 speed_up_high=float(np.percentile(speed_ups, 90)),
@@ -171,12 +181,14 @@ PLAIN = Mode(unfused, through_batch)
 def rates_text(rows, what):
     """A table; ``what`` is measured, in words."""
     lines = ["%s, batch %d, %s" % (what, rows[0].batch, machine())]
+    width = max(len(row.name) for row in rows)
     for row in rows:
         waiting = ", %.2f %% waiting for input" % row.waiting_percent
         lines.append(
-            "%-8s  %8.1f ms a batch (90 %%: %.1f ms)  %7.1f images/s  %5.2f x the baseline "
+            "%-*s  %8.1f ms a batch (90 %%: %.1f ms)  %7.1f images/s  %5.2f x the baseline "
             "(%.2f .. %.2f)%s"
             % (
+                width,
                 row.name,
                 row.median_ms,
                 row.p90_ms,

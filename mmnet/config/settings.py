@@ -762,8 +762,11 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
     turns: int = setting(
         10, positive_int, "--train, --input: how often ours and the baseline take turns"
     )
-    dataset_path: Optional[str] = setting(
-        None, data_set_folder, "--train, --input: folder that holds SPLIT/image and SPLIT/mask"
+    dataset_path: Optional[Tuple[str, ...]] = setting(
+        None,
+        data_set_folder,
+        "--train, --input: folder that holds SPLIT/image and SPLIT/mask; --input: one or several",
+        "+",
     )
     dataset_split_name: str = setting("train", text, "SPLIT, the folder below it")
     adb: Optional[str] = setting(
@@ -796,6 +799,8 @@ class Benchmark(NetworkSettings, DeviceSettings, JsonSettings):
                 "--dataset_path is needed: pictures to %s"
                 % ("train on" if self.train else "prepare")
             )
+        if self.train and len(self.dataset_path) > 1:
+            raise ValueError("--train takes one --dataset_path; --input takes several")
         if len(self.batch or (32,)) != 1:
             raise ValueError("--batch: one number with --train and --input")
 
@@ -929,12 +934,15 @@ class Data(JsonSettings):
     code is 1 where files cannot be used, or a photo lies in two splits or data sets.
 
     split SOURCE TARGET splits a data set of ours anew, into train and test.
+
+    pack SOURCE TARGET writes the splits of a data set of ours as TFRecord shards, for storage that
+    dislikes small files; every verb takes TARGET as a data set.
     """
 
     action: str = setting(
         NEEDED,
-        one_of("convert", "check", "split"),
-        "convert --from LAYOUT SOURCE TARGET; check ROOT ...; split SOURCE TARGET",
+        one_of("convert", "check", "split", "pack"),
+        "convert --from LAYOUT SOURCE TARGET; check ROOT ...; split or pack SOURCE TARGET",
         positional=True,
     )
     paths: Tuple[str, ...] = setting(
@@ -963,6 +971,7 @@ class Data(JsonSettings):
     )
     seed: int = setting(0, seed_number, "convert, split: another one splits otherwise")
     copies: bool = setting(False, switch, "convert, split: copies in place of hard links")
+    shards: int = setting(8, positive_int, "pack: files of each split")
     report: Optional[str] = setting(
         None, text, "check: also write this page (HTML), with the pictures it is about"
     )

@@ -1,6 +1,6 @@
 """The data set layout ``<root>/<split>/{image,mask}/<stem>.<ext>``: find, read and check pairs.
 
-No TensorFlow.
+A split may be packed into TFRecord shards, too. No TensorFlow.
 """
 
 import hashlib
@@ -13,6 +13,8 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 
 from mmnet.data.images import EXTENSIONS, load_mask, read_image
+from mmnet.data.tfrecords import read_shard, shards_in
+from mmnet.files import Part
 
 NAMES_SHOWN = 3  # of the files behind each problem
 
@@ -53,9 +55,20 @@ class DataSet:
         digest = hashlib.sha256()
         for pair in self.pairs:
             for path in pair.files:
-                line = "%s %d\n" % (os.path.basename(path), os.path.getsize(path))
+                size = path.length if isinstance(path, Part) else os.path.getsize(path)
+                line = "%s %d\n" % (os.path.basename(path), size)
                 digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
+
+
+def splits_in(folder):
+    """Names of a data set's splits, sorted."""
+    return [
+        name
+        for name in sorted(os.listdir(folder))
+        if os.path.isdir(os.path.join(folder, name, "image"))
+        or shards_in(os.path.join(folder, name))
+    ]
 
 
 def find_data_set(path, split):
@@ -68,15 +81,14 @@ def find_data_set(path, split):
         raise FileNotFoundError("no data set folder %s" % path)
     split_path = os.path.join(path, split)
     if not os.path.isdir(split_path):
-        splits = [
-            name
-            for name in sorted(os.listdir(path))
-            if os.path.isdir(os.path.join(path, name, "image"))
-        ]
+        splits = splits_in(path)
         raise FileNotFoundError(
             "no split %r in %s: it has %s"
             % (split, path, ", ".join(splits) or "no folder with image/ and mask/ in it")
         )
+    shards = shards_in(split_path)
+    if shards:
+        return packed_data_set(path, split, shards)
     problems = {}
     images = _files_by_stem(os.path.join(split_path, "image"), problems)
     masks = _files_by_stem(os.path.join(split_path, "mask"), problems)
@@ -93,6 +105,20 @@ def find_data_set(path, split):
     stems = sorted(images.keys() & masks.keys())
     pairs = [Pair(stem, images[stem], masks[stem]) for stem in stems]
     return DataSet(path, split, pairs, problems)
+
+
+def packed_data_set(path, split, shards):
+    """The DataSet of TFRecord shards."""
+    pairs, problems, taken = [], {}, set()
+    for shard in shards:
+        for stem, image, mask in read_shard(shard):
+            if stem in taken:
+                problems.setdefault("stems that another pair has", []).append(stem)
+            taken.add(stem)
+            pairs.append(Pair(stem, image, mask))
+    if not pairs:
+        raise ValueError("%s holds no pairs in its shards" % os.path.join(path, split))
+    return DataSet(path, split, sorted(pairs, key=lambda pair: pair.stem), problems)
 
 
 def find_pictures(folder):

@@ -22,7 +22,7 @@ from humanfriendly import format_size
 
 from mmnet.data.images import read_image, resize_bilinear
 from mmnet.data.pairs import Check, list_pictures, read_pair
-from mmnet.files import remove_abandoned
+from mmnet.files import Part, remove_abandoned
 from mmnet.progress import progress
 
 CACHES = ("none", "memory", "disk")
@@ -213,6 +213,8 @@ def _key(data_set, shape):
         for path in pair.files:
             status = os.stat(path)
             entry = (os.path.abspath(path), status.st_mtime_ns, status.st_size)
+            if isinstance(path, Part):
+                entry += (path.offset,)
             digest.update(repr(entry).encode())
     return digest.hexdigest()[:32]
 

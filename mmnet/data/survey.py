@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mmnet.data.images import read_image
-from mmnet.data.pairs import Check, DataSet, evenly, find_data_set
+from mmnet.data.pairs import Check, DataSet, evenly, find_data_set, splits_in
 from mmnet.data.samples import map_ahead
 from mmnet.data.similar import Signature, find_matches, signature_of
 from mmnet.progress import progress
@@ -140,15 +140,6 @@ def leaks_of(samples):
         if stems:
             leaks.append(("%s/%s" % (data_set.name, split), len(looked_at), stems))
     return leaks
-
-
-def splits_in(folder):
-    """Names of a data set's splits, sorted."""
-    return [
-        name
-        for name in sorted(os.listdir(folder))
-        if all(os.path.isdir(os.path.join(folder, name, kind)) for kind in ("image", "mask"))
-    ]
 
 
 def _stem_and_signature(pair):

@@ -48,16 +48,18 @@ def need_threads(models, threads):
 
 
 def run_training(settings):
-    data_set = find_data_set(settings.dataset_path, settings.dataset_split_name)
+    split = settings.dataset_split_name
+    data_sets = [find_data_set(path, split) for path in settings.dataset_path]
     network, device = decide(settings.wanted()), Device(settings.device)
     need_device(device)
     (batch,) = settings.batch or (32,)
     if settings.train:
         what = "whole training steps"
-        rows = benchmark_steps(data_set, network, batch=batch, turns=settings.turns, device=device)
+        turns = settings.turns
+        rows = benchmark_steps(data_sets[0], network, batch=batch, turns=turns, device=device)
     else:
         what = "input alone"
-        rows = benchmark_input(data_set, network, batch=batch, turns=settings.turns)
+        rows = benchmark_input(data_sets, network, batch=batch, turns=settings.turns)
     if settings.json:
         for row in rows:
             print(to_json(row))

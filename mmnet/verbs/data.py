@@ -7,12 +7,15 @@ import os
 import numpy as np
 from humanfriendly.tables import format_pretty_table
 
+from mmnet.compat import tf
 from mmnet.data.convert import RESIZED, Plan, convert
 from mmnet.data.layouts import LAYOUTS, Options, find_items
-from mmnet.data.pairs import count, find_data_set
+from mmnet.data.pairs import Check, count, find_data_set, splits_in
 from mmnet.data.sheet import is_sheet, sheet_of
-from mmnet.data.survey import FLAT, INVERTED, find_shared, splits_in, summary_of, survey
-from mmnet.files import need_replaceable, need_writable, write_text
+from mmnet.data.survey import FLAT, INVERTED, find_shared, summary_of, survey
+from mmnet.data.tfrecords import IMAGE, MASK, STEM, shard_name
+from mmnet.files import need_replaceable, need_writable, read_bytes, replacing, write_text
+from mmnet.progress import progress
 
 SPLIT_RATIO = 0.1  # of the action split, where none is given
 SHOWN = 10  # photos in two places that the text names
@@ -28,6 +31,8 @@ def run(settings):
     need_writable("TARGET", target)
     if os.path.realpath(source) == os.path.realpath(target):
         raise ValueError("%s is the source and the target: give a new folder" % target)
+    if settings.action == "pack":
+        return pack(settings, source, target)
     layout = settings.layout or "dapm"  # split reads ours
     options = options_of(settings)
     found = find_items(layout, source, options)
@@ -54,6 +59,49 @@ def run(settings):
     if not converted.pairs:
         raise ValueError("nothing of %s could be used" % source)
     return 1 if set(converted.problems) - {RESIZED} else 0
+
+
+def pack(settings, source, target):
+    """Write every split of a data set of ours as TFRecord shards; the exit code."""
+    counts = {}
+    for split in splits_of(source):
+        data_set = find_data_set(source, split)
+        if data_set.problems:
+            Check(data_set).finish()  # says them
+        folder = os.path.join(target, split)
+        os.makedirs(folder, exist_ok=True)
+        shards = max(1, min(settings.shards, len(data_set)))
+        names = [shard_name(number, shards) for number in range(shards)]
+        others = sorted(set(os.listdir(folder)) - set(names))
+        if others:
+            raise ValueError(
+                "%s holds something else (%s): give a new folder" % (folder, others[0])
+            )
+        numbers = progress(range(shards), shards, "packing %s" % split, "shards")
+        for number in numbers:
+            with replacing(os.path.join(folder, names[number])) as temporary:
+                write_shard(temporary, data_set.pairs[number::shards])
+        counts[split] = len(data_set)
+    if settings.json:
+        print(json.dumps({"target": target, "pairs": counts}))
+    else:
+        pairs = ", ".join("%d in %s" % (number, split) for split, number in counts.items())
+        print("%s: pairs: %s" % (target, pairs))
+    return 0
+
+
+def write_shard(path, pairs):
+    """Write Pairs, their files as they are, as the records of one shard."""
+    with tf.io.TFRecordWriter(path) as writer:
+        for pair in pairs:
+            values = {STEM: pair.stem.encode(), IMAGE: read_bytes(pair.image)}
+            values[MASK] = read_bytes(pair.mask)
+            features = {
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+                for name, value in values.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
 
 
 def options_of(settings):
