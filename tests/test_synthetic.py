@@ -1,7 +1,10 @@
+import cv2
 import numpy as np
 
+from mmnet.cli import main
+from mmnet.data.images import save_png
 from mmnet.data.pairs import find_data_set, read_pair
-from mmnet.data.synthetic import draw_portrait, synthesize
+from mmnet.data.synthetic import draw_portrait, draw_scene, synthesize
 
 
 def test_seeded():
@@ -33,3 +36,47 @@ def test_written_as_a_data_set(tmp_path):
     drawn, true_alpha = draw_portrait(np.random.RandomState([5, 1]), (80, 60))
     np.testing.assert_allclose(alpha, true_alpha, atol=0.5 / 255 + 1e-6)
     assert np.abs(image.astype(float) - drawn).mean() < 6  # JPEG of quality 95
+
+
+def test_a_varied_scene_is_what_its_parts_compose():
+    backgrounds = [np.full((90, 70, 3), 200, np.uint8)]
+    shares, borders = [], []
+    for number in range(24):
+        random = np.random.RandomState([9, number])
+        image, alpha, foreground = draw_scene(random, (96, 72), backgrounds)
+        assert image.shape == foreground.shape == (96, 72, 3) and image.dtype == np.uint8
+        assert alpha.shape == (96, 72) and alpha.min() >= 0 and alpha.max() <= 1
+        assert not foreground[alpha == 0].any()
+        inside = alpha == 1
+        assert np.abs(image.astype(int) - foreground)[inside].mean() < 6  # noise
+        shares.append(alpha.mean())
+        borders.append(alpha[-1].max())
+    assert max(shares) - min(shares) > 0.3  # of many sizes
+    assert np.mean(np.array(borders) > 0.99) > 0.6  # few float above the ground
+    again = draw_scene(np.random.RandomState([9, 3]), (96, 72), backgrounds)
+    assert np.array_equal(
+        again[0], draw_scene(np.random.RandomState([9, 3]), (96, 72), backgrounds)[0]
+    )
+
+
+def test_varied_scenes_as_a_data_set(tmp_path, capfd):
+    backgrounds = tmp_path / "rooms"
+    backgrounds.mkdir()
+    save_png(str(backgrounds / "a.png"), np.full((60, 60, 3), (0, 250, 0), np.uint8))
+    command = ["synthesize", "--dataset_path", str(tmp_path / "set"), "--pictures", "4"]
+    command += ["--shape", "64", "48", "--backgrounds_path", str(backgrounds)]
+    assert main([*command, "--looks", "varied"]) == 0
+    pairs = find_data_set(str(tmp_path / "set"), "test").pairs
+    greens = 0
+    for pair in pairs:
+        image, alpha = read_pair(pair)
+        cutout = tmp_path / "set" / "test" / "foreground" / (pair.stem + ".png")
+        drawn = cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED)
+        assert np.abs(drawn[..., 3] / 255 - alpha).max() < 0.003
+        greens += image[alpha == 0].mean(axis=0)[1] > 2 * image[alpha == 0].mean(axis=0)[0]
+    assert len(pairs) == 4 and greens >= 2
+    capfd.readouterr()
+    assert main(command) == 2
+    assert "--backgrounds_path goes with --looks varied" in capfd.readouterr().err
+    assert main([*command[:5], "--looks", "varied", "--frames", "2"]) == 2
+    assert "clips (--frames) are plain" in capfd.readouterr().err

@@ -28,6 +28,7 @@ from mmnet.config.kinds import (
     whole_number,
 )
 from mmnet.data.layouts import LAYOUTS
+from mmnet.data.synthetic import LOOKS, PLAIN, VARIED
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import CLASSIFIERS, decide, said_in, shape_text
 from mmnet.weights.find import find_source, is_model
@@ -912,10 +913,23 @@ class Synthesize(Settings):
     frames: int = setting(
         1, positive_int, "draw clips of so many frames, in which person and camera move"
     )
+    looks: str = setting(
+        PLAIN,
+        one_of(*LOOKS),
+        "plain: one upright person; varied: one or two of any size, with glasses, hats, beards, "
+        "things in their hands, in any light",
+    )
+    backgrounds_path: Optional[str] = setting(
+        None, pictures_folder, "varied: folder of pictures without people to put them before"
+    )
 
     def check(self):
         super().check()
         threads, (height, width) = os.cpu_count() or 1, self.shape
+        if self.backgrounds_path and self.looks == PLAIN:
+            raise ValueError("--backgrounds_path goes with --looks varied")
+        if self.looks == VARIED and self.frames > 1:
+            raise ValueError("--looks varied draws pictures; clips (--frames) are plain")
         what = "drawing portraits of %s" % shape_text(self.shape)
         need_memory(what, threads * height * width * DRAWING_BYTES)
 
