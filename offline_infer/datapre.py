@@ -29,6 +29,7 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
 from mmnet.data.pairs import Check, find_data_set  # noqa: E402
 from mmnet.files import (  # noqa: E402
+    Part,
     naming,
     need_writable,
     remove_abandoned,
@@ -121,6 +122,11 @@ def need_folder_name(split):
         raise ValueError("--dataset_split_name is the name of one folder, not %r" % split)
 
 
+def name_of(pair, path):
+    """A file's name; of a packed pair, which has no files of its own, its stem."""
+    return pair.stem if isinstance(path, Part) else os.path.basename(path)
+
+
 def write_pictures(data_set, folder, form):
     """Write images/ and masks/ of a data set into a new folder, and check it on the way.
 
@@ -144,8 +150,8 @@ def write_pictures(data_set, folder, form):
                 file.write(values)
         return {
             "stem": stem,
-            "image": os.path.basename(pair.image),
-            "mask": os.path.basename(pair.mask),
+            "image": name_of(pair, pair.image),
+            "mask": name_of(pair, pair.mask),
             "height": mask.shape[0],
             "width": mask.shape[1],
             "sha256": hashlib.sha256(data).hexdigest(),

@@ -17,7 +17,8 @@ from typing import List, NamedTuple, Optional
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
-from mmnet.data.pairs import DataSet, Pair, count  # noqa: E402
+from mmnet.data.pairs import DataSet, Pair, count, find_data_set  # noqa: E402
+from mmnet.data.tfrecords import shards_in  # noqa: E402
 from mmnet.files import read_bytes  # noqa: E402
 from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
 from mmnet.progress import progress  # noqa: E402
@@ -110,6 +111,13 @@ def data_set_of(manifest, dataset_path):
         FileNotFoundError: pictures that are not there.
     """
     folder = os.path.join(dataset_path, manifest.split)
+    if shards_in(folder):  # a packed data set: no files of their own
+        packed = {pair.stem: pair for pair in find_data_set(dataset_path, manifest.split).pairs}
+        missing = [picture.image for picture in manifest.pictures if picture.image not in packed]
+        if missing:
+            raise FileNotFoundError(count("original pictures not found in " + folder, missing))
+        pairs = [packed[picture.image] for picture in manifest.pictures]
+        return DataSet(dataset_path, manifest.split, pairs)
     pairs = [
         Pair(
             os.path.splitext(picture.image)[0],

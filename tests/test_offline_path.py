@@ -16,6 +16,7 @@ import pytest
 
 from brief import WHOLE, using
 from conftest import ROOT, SMALL, SMALL_FLAGS
+from mmnet.cli import main
 from mmnet.data.pairs import find_data_set
 from mmnet.export.export import Form, export, pictures_to_compare
 from mmnet.network import Network
@@ -95,6 +96,28 @@ def test_the_commands_in_their_order(
     assert offline["pictures"] == online["pictures"] == 6
     for tag in COLUMNS:
         assert offline[tag] == pytest.approx(online[tag], abs=tolerance)
+
+
+def test_a_packed_data_set(portraits, lively_weights, tmp_path, capfd):
+    packed, bins, output = (str(tmp_path / name) for name in ("packed", "Bin", "output"))
+    model, scores = str(tmp_path / "m.pb"), []
+    assert main(["data", "pack", portraits, packed]) == 0
+    source = ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
+    assert main(["freeze", *source, "--output", model]) == 0
+    offline = os.path.join(ROOT, "offline_infer")
+    for data_set, out in ((portraits, "a"), (packed, "b")):
+        commands = (
+            ["datapre.py", "--dataset_path", data_set, "--output", bins + out, "--size", SIDE],
+            ["verify_pbmodel.py", "--model", model, "--input", bins + out + "/test/images"]
+            + ["--output", output + out],
+            ["evaluate.py", "--manifest", bins + out + "/test/manifest.json", "--json"]
+            + ["--output_dir", output + out],
+        )
+        for command in commands:
+            result = run(sys.executable, os.path.join(offline, command[0]), *command[1:])
+            assert result.returncode == 0, result.stderr
+        scores.append([json.loads(result.stdout)[tag] for tag in COLUMNS])
+    assert scores[0] == scores[1]
 
 
 @pytest.fixture(scope="module")
