@@ -60,7 +60,7 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="mmnet: %(message)s")
     verb = "mmnet"
     try:
-        flags = vars(make_parser().parse_args(argv))
+        flags = vars(make_parser().parse_args(underscored(argv)))
         verb = flags.pop("verb")
         settings = resolve(verb, flags, flags.pop("config", None))
         code = importlib.import_module("mmnet.verbs." + verb).run(settings)
@@ -81,6 +81,18 @@ def main(argv=None):
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             return fail(verb, "not enough memory or disk (%s)" % (str(error)[:200] or "no details"))
         raise
+
+
+def underscored(argv):
+    """Words with --split-ratio as --split_ratio, for who writes flags so; none after a bare --."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    words = []
+    for word in argv[:end]:
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            flag = "--" + flag[2:].replace("-", "_")
+        words.append(flag + equals + value)
+    return words + argv[end:]
 
 
 def prepare_streams():

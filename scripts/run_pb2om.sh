@@ -2,29 +2,35 @@
 # Converts a frozen graph with atc: offline_infer/mmnet.pb -> offline_infer/mmnet.om, unless told otherwise.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
-pb=$root/offline_infer/mmnet.pb soc=Ascend310P3 size=256 aipp='' precision=allow_fp32_to_fp16
-usage="usage: sh scripts/run_pb2om.sh [--pb FILE] [--soc_version $soc] [--size 256] [--precision_mode $precision] [--aipp]"
+pb=$root/offline_infer/mmnet.pb soc=Ascend310P3 height=256 width=256 aipp='' precision=allow_fp32_to_fp16
+usage="usage: sh scripts/run_pb2om.sh [--pb FILE] [--soc_version $soc] [--size 256 | --shape HEIGHT WIDTH] [--precision_mode $precision] [--aipp]"
 while [ $# -gt 0 ]; do
     case $1 in
         --aipp) aipp=yes; shift; continue ;; # uint8 pictures
+        --shape)
+            [ $# -ge 3 ] || { echo "$usage" >&2; exit 2; }
+            height=$2 width=$3
+            shift 3
+            continue
+            ;;
         --pb | --soc_version | --size | --precision_mode) [ $# -ge 2 ] || { echo "$usage" >&2; exit 2; } ;;
         *) echo "run_pb2om: unknown option $1; $usage" >&2; exit 2 ;;
     esac
     case $1 in
         --pb) pb=$2 ;;
         --soc_version) soc=$2 ;;
-        --size) size=$2 ;;
+        --size) height=$2 width=$2 ;;
         --precision_mode) precision=$2 ;;
     esac
     shift 2
 done
 [ -f "$pb" ] || { echo "run_pb2om: no frozen graph $pb: sh scripts/run_convert_ckpt2pb.sh DATASET CKPT writes it" >&2; exit 2; }
-set -- --model="$pb" --framework=3 --output="${pb%.pb}" --input_format=NHWC --input_shape="input_x:1,$size,$size,3" \
+set -- --model="$pb" --framework=3 --output="${pb%.pb}" --input_format=NHWC --input_shape="input_x:1,$height,$width,3" \
     --out_nodes=output:0 --soc_version="$soc" --output_type=FP32 --precision_mode="$precision" --log=error
 if [ -n "$aipp" ]; then # the graph tells whether it divides by 255 itself; dividing twice would go unnoticed
     if LC_ALL=C grep -q preprocess "$pb"; then divides=inside; else divides=outside; fi
     config=${pb%.pb}.aipp.cfg
-    sed "s/\(src_image_size_[wh]\): .*/\1: $size/" "$root/offline_infer/aipp_$divides.cfg" > "$config"
+    sed -e "s/\(src_image_size_w\): .*/\1: $width/" -e "s/\(src_image_size_h\): .*/\1: $height/" "$root/offline_infer/aipp_$divides.cfg" > "$config"
     set -- "$@" --insert_op_conf="$config"
 fi
 echo "atc $*"

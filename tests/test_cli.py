@@ -11,7 +11,7 @@ import pytest
 
 from conftest import SMALL_FLAGS
 from mmnet import checkpoint_files
-from mmnet.cli import main
+from mmnet.cli import main, underscored
 from mmnet.config.settings import VERBS
 
 SCORING_FLAGS = SMALL_FLAGS + ["--target_eval_shape", "40", "30"]
@@ -80,6 +80,18 @@ def test_predict_and_its_exit_codes(capfd, caplog, portraits, tmp_path, write_ch
     assert code == 2 and "skipped: %s is not a JPEG or PNG" % broken in caplog.text
 
 
+def test_flags_with_hyphens():
+    words = ["predict", "a-b.jpg", "--no-second-look", "--output=a-b", "--", "--a-b.jpg"]
+    assert underscored(words) == [
+        "predict",
+        "a-b.jpg",
+        "--no_second_look",
+        "--output=a-b",
+        "--",
+        "--a-b.jpg",
+    ]
+
+
 def test_synthesize(capfd, tmp_path):
     flags = ["--dataset_path", tmp_path, "--pictures", 2, "--shape", 80, 60]
     code, out, err = run(capfd, "synthesize", *flags)
@@ -109,7 +121,7 @@ def test_every_verb_has_help_and_presets(capfd, verb):
     code, out, err = run(capfd, verb, "--help")
     assert (code, err) == (0, "") and "--config PRESET" in out
     positional = ["x"] * (verb in ("predict", "parity", "info")) + ["list"] * (verb == "weights")
-    positional += ["bash"] * (verb == "completion")
+    positional += ["bash"] * (verb == "completion") + ["check", "x"] * (verb == "data")
     result = run(capfd, verb, *(positional + ["--config", "paritty"]))
     assert_refused(result, "no preset paritty; did you mean 'parity'?")
     result = run(capfd, verb, *(positional + ["--config", ""]))

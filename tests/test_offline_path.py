@@ -206,7 +206,13 @@ def test_atc_gets_the_documented_flags(project, fake_tool, lively_weights, prepr
     assert "src_image_size_w: 64" in config and "src_image_size_h: 64" in config
     # Divided once, and only once:
     assert ("var_reci_chn_0: 0.003921568627451" in config) == (preprocess == "outside")
-    assert run("sh", script, "--size").returncode == run("sh", script, "--fast").returncode == 2
+    result = run("sh", script, "--shape", 96, SIDE, "--aipp")
+    assert "--input_shape=input_x:1,96,64,3" in result.stdout.splitlines()
+    with open(pb[:-3] + ".aipp.cfg") as file:
+        config = file.read()
+    assert "src_image_size_w: 64" in config and "src_image_size_h: 96" in config
+    for wrong in (["--size"], ["--shape", 96], ["--fast"]):
+        assert run("sh", script, *wrong).returncode == 2
 
 
 def test_msame_or_ais_bench(project, fake_tool):

@@ -282,11 +282,16 @@ class Brush:
         """Let ``draw`` fill an empty layer, and lay it over the canvas in ``colour``."""
         layer = np.zeros(self.canvas.shape[:2], np.uint8)
         draw(layer)
+        left, top, wide, high = cv2.boundingRect(layer)
+        if not wide:
+            return
+        room = int(4 * soft * self.head) + 2 if soft else 0  # a blur reaches three sigmas
+        bottom, right = top + high + room, left + wide + room
+        inside = (slice(max(0, top - room), bottom), slice(max(0, left - room), right))
+        layer = layer[inside]
         if soft:
             layer = cv2.GaussianBlur(layer, (0, 0), soft * self.head)
-        left, top, wide, high = cv2.boundingRect(layer)
-        inside = (slice(top, top + high), slice(left, left + wide))
-        opacity = layer[inside][..., None] / np.float32(255)
+        opacity = layer[..., None] / np.float32(255)
         opaque = np.append(colour, 1).astype(np.float32)
         self.canvas[inside] += (opaque - self.canvas[inside]) * opacity
 
@@ -500,13 +505,17 @@ def _strands(random, round_face, long_hair):
 
 def _stripe(random, canvas, cloth, top, head):
     """Draw stripes on the clothes, in place. Only colours change, and only below ``top``."""
-    y, x = np.mgrid[0 : canvas.shape[0], 0 : canvas.shape[1]].astype(np.float32)
     angle, period = random.uniform(0, np.pi), random.uniform(0.1, 0.6) * head
+    strength = random.uniform(0, 0.3)
+    first = min(canvas.shape[0], max(0, int(np.floor(top)) + 1))  # row
+    below = canvas[first:]
+    y = np.arange(first, canvas.shape[0], dtype=np.float32)[:, None]
+    x = np.arange(canvas.shape[1], dtype=np.float32)
     phase = (np.cos(angle) * x + np.sin(angle) * y) * 2 * np.pi / period
-    wave = np.sin(phase) * random.uniform(0, 0.3)
-    difference = np.abs(canvas[..., :3] - np.asarray(cloth, np.float32) * canvas[..., 3:])
-    wave *= (y > top) & (difference.max(axis=2) < 1)  # only the pixels of the clothes
-    canvas[..., :3] *= 1 + wave[..., None]
+    wave = np.sin(phase) * strength
+    difference = np.abs(below[..., :3] - np.asarray(cloth, np.float32) * below[..., 3:])
+    wave *= difference.max(axis=2) < 1  # only the pixels of the clothes
+    below[..., :3] *= 1 + wave[..., None]
 
 
 def _fixed_point(points, fraction_bits=0):
