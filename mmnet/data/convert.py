@@ -26,7 +26,7 @@ from mmnet.progress import progress
 MANIFEST = "manifest.jsonl"  # a line on the whole, then one for each pair
 ASPECT = 0.01  # share by which a mask's height / width may differ from its image's, for rounding
 RESIZED = "masks of another size, resized"
-FULL_NAMES = 3
+NAMES_SHOWN = 3
 
 
 class Plan(NamedTuple):
@@ -104,7 +104,7 @@ def need_own(target):
     if others:
         raise ValueError(
             "%s holds something else (%s): give a new folder"
-            % (target, ", ".join(others[:FULL_NAMES]))
+            % (target, ", ".join(others[:NAMES_SHOWN]))
         )
 
 
