@@ -17,7 +17,6 @@ from mmnet.progress import progress
 FRACTION_BITS = 4  # strands have fixed-point coordinates with this many fraction bits
 # A person is drawn at twice the size and then averaged. This makes the alpha of the edges true.
 SUPERSAMPLING = 2
-TALLER, WIDER = 2.2, 1.6  # sides of what a varied person is drawn on, in the picture's
 LARGER = 1.3  # sides of what a clip's frames show a part of, in theirs
 FOREGROUND = "foreground"  # folder beside image and mask
 PLAIN, VARIED = LOOKS = ("plain", "varied")  # of the persons and what is around them
@@ -121,7 +120,6 @@ def draw_scene(random, shape=(800, 600), backgrounds=()):
     persons = np.zeros((height, width, 4), np.float32)
     for _ in range(2 if random.rand() < 0.15 else 1):
         person = _draw_person(random, height, width, varied=True)
-        person = cv2.warpAffine(person, _pose(random, shape), (width, height), flags=cv2.INTER_AREA)
         person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * max(shape) / 800)
         person = _lit(random, person)
         persons = person + (1 - np.clip(person[..., 3:], 0, 1)) * persons
@@ -134,16 +132,6 @@ def draw_scene(random, shape=(800, 600), backgrounds=()):
     image = alpha * foreground + (1 - alpha) * background
     image += random.normal(0, random.uniform(0.5, 6), (height, width, 1)).astype(np.float32)
     return _as_bytes(image), alpha[..., 0], _as_bytes(foreground)
-
-
-def _pose(random, shape):
-    """The matrix that leans, scales and moves a person within a picture."""
-    height, width = shape
-    turn, scale = random.normal(0, 6), np.exp(random.uniform(np.log(0.45), np.log(1.6)))
-    matrix = cv2.getRotationMatrix2D((WIDER * width / 2, 0.38 * height), turn, float(scale))
-    matrix[0, 2] += random.normal(0, 0.15) * width - (WIDER - 1) * width / 2
-    matrix[1, 2] += random.uniform(-0.2, 0.1) * height
-    return matrix
 
 
 def _lit(random, person):
@@ -270,12 +258,18 @@ def _muted(random):
 class Brush:
     """Paints on a canvas in half head heights from the centre of a face."""
 
-    def __init__(self, canvas, centre, head):
-        """canvas: float32 [H,W,4]. centre: [x, y]. head: half its height, in pixels."""
-        self.canvas, self.centre, self.head = canvas, centre, head
+    def __init__(self, canvas, centre, head, turn=0.0):
+        """canvas: float32 [H,W,4]. centre: [x, y]. head: half its height, in pixels.
+
+        turn: of all that is painted around the centre, in radians, clockwise.
+        """
+        self.canvas, self.centre, self.head, self.turn = canvas, centre, head, turn
 
     def at(self, x, y):
         """The pixel of a point."""
+        if self.turn:
+            sine, cosine = np.sin(self.turn), np.cos(self.turn)
+            x, y = x * cosine - y * sine, x * sine + y * cosine
         return self.centre + np.array([x, y]) * self.head
 
     def paint(self, colour, draw, soft=0.0):
@@ -299,9 +293,10 @@ class Brush:
         centre_pixel = _fixed_point(self.at(*point))
         axes = (int(axes[0] * self.head), int(axes[1] * self.head))
         start, end = arc
+        degrees = np.degrees(self.turn)
 
         def draw_ellipse(layer):
-            cv2.ellipse(layer, centre_pixel, axes, 0, start, end, 255, -1, cv2.LINE_AA)
+            cv2.ellipse(layer, centre_pixel, axes, degrees, start, end, 255, -1, cv2.LINE_AA)
 
         self.paint(colour, draw_ellipse, soft)
 
@@ -326,10 +321,7 @@ def _draw_person(random, height, width, varied=False):
     Returns:
         float32 [H,W,4]: colour 0..255, already multiplied by alpha, and alpha 0..1.
     """
-    rows, columns = (height, width)
-    if varied:
-        rows, columns = int(height * TALLER), int(width * WIDER)
-    canvas = np.zeros((rows, columns, 4), np.float32)
+    canvas = np.zeros((height, width, 4), np.float32)
     head = height * random.uniform(0.13, 0.18)  # half the height of the head; it scales all else
     face = head * random.uniform(0.72, 0.82)
     centre = np.array([width * random.uniform(0.42, 0.58), height * random.uniform(0.33, 0.42)])
@@ -342,7 +334,10 @@ def _draw_person(random, height, width, varied=False):
     thickness = max(1, int(height / 1000))
     style = "hair"
     if varied:
-        centre[0] += (columns - width) / 2
+        scale = np.exp(random.uniform(np.log(0.45), np.log(1.6)))
+        place = random.normal(0.5, 0.15) * width, (0.38 + random.uniform(-0.2, 0.1)) * height
+        turn = np.radians(random.normal(0, 6))
+        brush = Brush(canvas, np.array(place), head * scale, turn)
         skin = lightest_skin * random.uniform(0.2, 1) * random.uniform(0.9, 1.0, 3)
         style = ("hair", "bald", "afro", "bun")[random.choice(4, p=(0.6, 0.15, 0.15, 0.1))]
         long_hair = long_hair and style == "hair"
@@ -374,7 +369,7 @@ def _draw_person(random, height, width, varied=False):
         _draw_legs(random, brush, shoulders * waist[0], waist[1])
     outline += [(shoulders * waist[0], waist[1]), (-shoulders * waist[0], waist[1])]
     brush.polygon(outline, cloth)
-    _stripe(random, canvas, cloth, brush.at(0, 1.4)[1], head)
+    _stripe(random, canvas, cloth, brush.at(0, 1.4)[1], brush.head)
     if varied:
         _dress(random, brush, shoulders, cloth)
     brush.ellipse((0, 1.42), (0.62, 0.34), skin * 0.85)
@@ -401,7 +396,7 @@ def _draw_person(random, height, width, varied=False):
     if varied:
         _add_things(random, brush, round_face, shoulders, skin=skin, cloth=cloth)
     ends = random.uniform(0.7, 1.1), random.uniform(0.7, 1.1)
-    light = np.linspace(*ends, columns, dtype=np.float32)
+    light = np.linspace(*ends, width, dtype=np.float32)
     canvas[..., :3] *= light[:, None]
     return canvas
 
