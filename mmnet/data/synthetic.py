@@ -265,12 +265,13 @@ class Brush:
         """
         self.canvas, self.centre, self.head, self.turn = canvas, centre, head, turn
 
-    def at(self, x, y):
-        """The pixel of a point."""
+    def at(self, points):
+        """The pixels of points [...,2]."""
+        points = np.asarray(points, np.float64)
         if self.turn:
             sine, cosine = np.sin(self.turn), np.cos(self.turn)
-            x, y = x * cosine - y * sine, x * sine + y * cosine
-        return self.centre + np.array([x, y]) * self.head
+            points = points @ np.array([[cosine, sine], [-sine, cosine]])
+        return self.centre + points * self.head
 
     def paint(self, colour, draw, soft=0.0):
         """Let ``draw`` fill an empty layer, and lay it over the canvas in ``colour``."""
@@ -290,7 +291,7 @@ class Brush:
         self.canvas[inside] += (opaque - self.canvas[inside]) * opacity
 
     def ellipse(self, point, axes, colour, soft=0.0, arc=(0, 360)):
-        centre_pixel = _fixed_point(self.at(*point))
+        centre_pixel = _fixed_point(self.at(point))
         axes = (int(axes[0] * self.head), int(axes[1] * self.head))
         start, end = arc
         degrees = np.degrees(self.turn)
@@ -301,12 +302,12 @@ class Brush:
         self.paint(colour, draw_ellipse, soft)
 
     def polygon(self, points, colour, soft=0.0):
-        corners = _fixed_point([self.at(*point) for point in points])
+        corners = _fixed_point(self.at(points))
         self.paint(colour, lambda layer: cv2.fillPoly(layer, [corners], 255, cv2.LINE_AA), soft)
 
     def line(self, points, width, colour):
         """A line through points, ``width`` half head heights wide, with round ends."""
-        corners = _fixed_point([self.at(*point) for point in points])
+        corners = _fixed_point(self.at(points))
         width = max(1, int(width * self.head))
 
         def draw_line(layer):
@@ -344,7 +345,7 @@ def _draw_person(random, height, width, varied=False):
 
     def draw_strands(layer):
         for strand in _strands(random, round_face, long_hair):
-            points = [_fixed_point([brush.at(*point) for point in strand], FRACTION_BITS)]
+            points = [_fixed_point(brush.at(strand), FRACTION_BITS)]
             grey = random.randint(100, 256)
             cv2.polylines(layer, points, False, grey, thickness, cv2.LINE_AA, FRACTION_BITS)
 
@@ -369,7 +370,7 @@ def _draw_person(random, height, width, varied=False):
         _draw_legs(random, brush, shoulders * waist[0], waist[1])
     outline += [(shoulders * waist[0], waist[1]), (-shoulders * waist[0], waist[1])]
     brush.polygon(outline, cloth)
-    _stripe(random, canvas, cloth, brush.at(0, 1.4)[1], brush.head)
+    _stripe(random, canvas, cloth, brush.at((0, 1.4))[1], brush.head)
     if varied:
         _dress(random, brush, shoulders, cloth)
     brush.ellipse((0, 1.42), (0.62, 0.34), skin * 0.85)
