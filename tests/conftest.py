@@ -18,6 +18,7 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 # of a graph take longer than what small networks compute.
 Device.__new__.__defaults__ = tuple(Device()._replace(exact=True))
 
+PATIENCE = 120000  # milliseconds that a page may take on a machine that does much else
 SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a moment
 SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 from mmnet.cli import main
 from mmnet.data.images import read_image
 from mmnet.photos.load import load_photo
@@ -110,7 +110,7 @@ def address(tmp_path_factory):
             yield address
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(30) == 0
+            assert server.wait(60) == 0
     assert list(temporary.iterdir()) == []
 
 
@@ -118,6 +118,7 @@ def address(tmp_path_factory):
 def tab(browser, address):
     """The page, opened; nothing comes from anywhere else."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
+    tab.set_default_timeout(PATIENCE)
     asked = []
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(address)
