@@ -24,7 +24,7 @@ Rooms, and the direction of imports (each may use those above it):
                     foreground (a person's own colours) · augment · batches (what a training step
                     gets) · synthetic (made-up portraits) · layouts (of others' data sets) · convert
                     · similar (near-duplicates) · survey (what a data set holds) · sheet (the same
-                    as HTML) · tfrecords (packed pairs)
+                    as HTML) · pages (what pages share) · tfrecords (packed pairs)
     networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
                     alphas) · quantization (8 bits) · frozen (inference graphs)
     scoring/        metrics · evaluate (any Predictor over a DataSet) · clips (frame after frame) ·

@@ -10,18 +10,16 @@ import json
 import os
 import random
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
 
-from mmnet.data.images import encode_jpeg, encode_png, read_image
-from mmnet.data.layouts import IMAGE_FOLDERS, TEST, TRAIN, mask_of
-from mmnet.data.samples import map_ahead
+from mmnet.data.images import encode_jpeg, encode_png
+from mmnet.data.layouts import IMAGE_FOLDERS, TEST, TRAIN, image_of, mask_of
+from mmnet.data.samples import in_order
 from mmnet.data.similar import find_matches, groups_of, signature_of
-from mmnet.files import locked, read_text, replacing, sha256_of_file, write_bytes
-from mmnet.progress import progress
+from mmnet.files import locked, read_text, replacing, sha256_of_file, write_bytes, write_text
 
 MANIFEST = "manifest.jsonl"  # a line on the whole, then one for each pair
 ASPECT = 0.01  # share by which a mask's height / width may differ from its image's, for rounding
@@ -82,7 +80,8 @@ def convert(found, target, plan):
                 os.makedirs(os.path.join(target, folder, kind), exist_ok=True)
         linked = 0
         with open(os.path.join(target, MANIFEST), "a", encoding="utf-8") as manifest:
-            for one, links, problem, name in made_of(missing, target, plan):
+            results = in_order(lambda item: make(item, target, plan), missing, "converting")
+            for one, links, problem, name in results:
                 if problem:
                     problems.setdefault(problem, []).append(name)
                 if one is not None:
@@ -115,19 +114,17 @@ def begun(target, plan):
         ValueError: the target holds something else.
     """
     path = os.path.join(target, MANIFEST)
-    header = json.loads(json.dumps(plan._asdict()))
+    header = json.dumps(plan._asdict())
     if not os.path.exists(path):
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write(json.dumps(header) + "\n")
+        write_text(path, header + "\n")
         return {}
     lines = read_text(path).split("\n")
-    if lines[0] != json.dumps(header):
+    if lines[0] != header:
         raise ValueError(
             "%s was made of something else, or otherwise (%s): give a new folder" % (target, path)
         )
     if lines[-1]:  # the line that was being written
-        with replacing(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines[:-1] + [""]))
+        write_text(path, "\n".join(lines[:-1] + [""]))
     made = [Made(**json.loads(line)) for line in lines[1:-1]]
     return {
         (one.split, one.stem): one
@@ -154,16 +151,11 @@ def split_sides(items, ratio, seed):
 
     def signature(item):
         try:
-            return signature_of(
-                item.image_of(item.image) if item.image_of else read_image(item.image)
-            )
+            return signature_of(image_of(item))
         except (ValueError, OSError):  # the conversion says so
             return signature_of(np.zeros((1, 1, 3), np.uint8))
 
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        signatures = map_ahead(pool, signature, items, ahead=4 * threads)
-        signatures = list(progress(signatures, len(items), "looking for near-duplicates"))
+    signatures = list(in_order(signature, items, "looking for near-duplicates"))
     groups = groups_of(len(items), find_matches(signatures))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)
@@ -190,19 +182,11 @@ def with_stems(items):
     return result
 
 
-def made_of(items, target, plan):
-    """Yield (Made or None, files that are links, problem or None, whose) of each Item, in order."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        made = map_ahead(pool, lambda item: make(item, target, plan), items, ahead=4 * threads)
-        yield from progress(made, len(items), "converting")
-
-
 def make(item, target, plan):
     """(Made or None, files that are links, problem or None, whose) of one Item, written."""
     name = os.path.basename(item.image)
     try:
-        image = item.image_of(item.image) if item.image_of else read_image(item.image)
+        image = image_of(item)
         alpha = mask_of(item, image.shape[:2])
     except (ValueError, FileNotFoundError) as error:
         return None, 0, "unreadable files", str(error)

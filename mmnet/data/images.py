@@ -49,7 +49,7 @@ def decode_image(data, source, upright=False):
     if data[4:8] == b"ftyp":
         return _decode_heif(data, source)
     flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.cvtColor(_decode(data, source, flags), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(decode(data, source, flags), cv2.COLOR_BGR2RGB)
 
 
 def check_image(array):
@@ -72,7 +72,7 @@ def load_mask(path):
         FileNotFoundError: there is no such file.
         ValueError: the file is not a whole JPEG or PNG.
     """
-    mask = _decode(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
+    mask = decode(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if mask.ndim == 3 and mask.shape[2] == 4:
         transparency = mask[..., 3]
         mask = transparency if transparency.min() != transparency.max() else mask[..., :3]
@@ -149,6 +149,18 @@ def shrink(picture, longest):
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
+def covering(picture, shape):
+    """A picture scaled to cover ``shape`` (height, width), cropped at the centre."""
+    height, width = shape
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    rows = max(height, round(picture.shape[0] * scale))
+    columns = max(width, round(picture.shape[1] * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    picture = cv2.resize(picture, (columns, rows), interpolation=interpolation)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return picture[top : top + height, left : left + width]
+
+
 def with_channels(images, channels):
     """Images [N,H,W,3] as a network takes them: a fourth channel is 0, for no frame was before."""
     if channels <= images.shape[3]:
@@ -204,7 +216,8 @@ def _decode_heif(data, source):
         raise ValueError("%s is damaged or cut off (%s)" % (source, reason)) from None
 
 
-def _decode(data, source, flags):
+def decode(data, source, flags):
+    """The whole picture in the bytes of a file, as ``flags`` of OpenCV ask."""
     # Decoders silently fill the missing part of a file with grey, so this looks for the end marker.
     # In a whole JPEG, no scan starts behind the last end marker. An embedded preview has its own
     # end marker, but earlier in the file.

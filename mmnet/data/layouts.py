@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.data.images import EXTENSIONS, load_mask, read_image
+from mmnet.data.images import EXTENSIONS, covering, decode, load_mask, read_image
 from mmnet.data.pairs import list_pictures
 from mmnet.files import read_bytes, read_json, read_text
 
@@ -244,24 +244,14 @@ def find_rgba(source, options, problems):
         chosen = random.Random("%d %s" % (options.seed, os.path.basename(path))).choice(names)
         background = read_image(os.path.join(options.backgrounds, chosen))
         colours, alpha = read_cutout(path)
-        height, width = alpha.shape
-        scale = max(height / background.shape[0], width / background.shape[1])
-        size = [
-            max(own, round(side * scale))
-            for own, side in zip((width, height), background.shape[1::-1])
-        ]
-        background = cv2.resize(background, tuple(size), interpolation=cv2.INTER_AREA)
-        top, left = (size[1] - height) // 2, (size[0] - width) // 2
-        background = background[top : top + height, left : left + width]
+        background = covering(background, alpha.shape)
         return cv2.blendLinear(colours, background, alpha, 1 - alpha)
 
     items = []
     for name in list_pictures(folder, (".png", ".webp")) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
         stem = os.path.splitext(name)[0]
-        items.append(
-            Item(None, stem, path, path, lambda path, shape: read_cutout(path)[1], composed)
-        )
+        items.append(Item(None, stem, path, path, transparency, composed))
     return items
 
 
@@ -307,9 +297,7 @@ def transparency(path, shape):
 
 def read_cutout(path):
     """(colours uint8 [H,W,3], alpha float32 [H,W]) of a picture of four channels."""
-    picture = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise ValueError("%s is damaged or no picture" % path)
+    picture = decode(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if picture.ndim != 3 or picture.shape[2] != 4:
         raise ValueError("%s has no alpha channel" % path)
     if picture.dtype == np.uint16:
@@ -341,9 +329,7 @@ def drawn_objects(path, shape):
 
 def _draw_bitmap(mask, bitmap):
     png = zlib.decompress(base64.b64decode(bitmap["data"]))
-    drawn = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    if drawn is None:
-        raise ValueError("a bitmap that is no picture")
+    drawn = decode(png, "a bitmap", cv2.IMREAD_UNCHANGED)
     inside = drawn[..., -1] if drawn.ndim == 3 else drawn
     left, top = bitmap["origin"]
     part = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
@@ -357,9 +343,7 @@ def read_labels(path):
     data = read_bytes(path)
     if data[25:26] == PALETTE:  # OpenCV gives its colours
         return _palette_numbers(path)
-    labels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if labels is None:
-        raise ValueError("%s is damaged or no picture" % path)
+    labels = decode(data, path, cv2.IMREAD_UNCHANGED)
     if labels.ndim == 3:
         raise ValueError("%s has colours: labels are numbers, grey or of a palette" % path)
     return labels
@@ -393,6 +377,11 @@ def _read_mat(path):
     if not pictures:
         raise ValueError("%s holds no array [H,W]: %s" % (path, ", ".join(arrays) or "nothing"))
     return pictures[0]
+
+
+def image_of(item):
+    """The image of an Item: uint8 [H,W,3]."""
+    return item.image_of(item.image) if item.image_of else read_image(item.image)
 
 
 def mask_of(item, shape):

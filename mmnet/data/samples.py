@@ -143,6 +143,14 @@ def map_ahead(pool, function, items, ahead):
             future.cancel()
 
 
+def in_order(function, items, what):
+    """Yield ``function(item)`` of a list's items, in order, with all processors and progress."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads) as pool:
+        results = map_ahead(pool, function, items, ahead=4 * threads)
+        yield from progress(results, len(items), what)
+
+
 def _checked_rows(data_set, shape, what):
     """Yield the row of every pair while they are checked, with all processors.
 
@@ -155,10 +163,7 @@ def _checked_rows(data_set, shape, what):
         pictures = check.read(pair)
         return nothing if pictures is None or check.failed else _row(*pictures, shape)
 
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        rows = map_ahead(pool, row_of, data_set.pairs, ahead=4 * threads)
-        yield from progress(rows, len(data_set), what)
+    yield from in_order(row_of, data_set.pairs, what)
     check.finish()
 
 

@@ -1,14 +1,11 @@
 """What a check of data sets found, as one page of HTML with thumbnails. No TensorFlow."""
 
-import base64
 import os
 
 import cv2
-import jinja2
 import numpy as np
 
-from mmnet import __version__
-from mmnet.data.images import encode_jpeg
+from mmnet.data.pages import picture_uri, render
 from mmnet.data.pairs import count, evenly, read_pair
 from mmnet.data.survey import FLAT, INVERTED, summary_of
 
@@ -16,7 +13,6 @@ SAMPLES = 24  # pictures of each data set
 SUSPECTS = 24  # pictures of each kind of mask that looks wrong
 SHARED = 100  # photos that lie in two places
 SIDE = 160  # pixels of a thumbnail's longer side
-GENERATOR = b'content="mmnet'  # in every page: one that holds it is ours to replace
 TINT = np.array([0, 177, 64], np.float32)  # where the background is
 
 
@@ -47,19 +43,8 @@ def sheet_of(surveys, shared):
         {"one": one, "panels": [thumbnail(pairs[one.first]), thumbnail(pairs[one.second])]}
         for one in shared[:SHARED]
     ]
-    folder = os.path.dirname(os.path.abspath(__file__))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True
-    )
-    template = environment.get_template("sheet.html")
-    return template.render(
-        version=__version__, found=found, doubles=doubles, hidden=len(shared) - len(doubles)
-    )
-
-
-def is_sheet(data):
-    """Whether the bytes of a file are a page that mmnet wrote."""
-    return GENERATOR in data
+    template = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sheet.html")
+    return render(template, found=found, doubles=doubles, hidden=len(shared) - len(doubles))
 
 
 def thumbnail(pair):
@@ -70,5 +55,5 @@ def thumbnail(pair):
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
     shown = alpha * image + (1 - alpha) * (0.35 * image + 0.65 * TINT)
-    data = base64.b64encode(encode_jpeg(np.rint(shown).astype(np.uint8), 80)).decode()
-    return {"stem": pair.stem, "data": "data:image/jpeg;base64," + data}
+    data = picture_uri(np.rint(shown).astype(np.uint8), 80)
+    return {"stem": pair.stem, "data": data}

@@ -1,7 +1,6 @@
 """What a data set holds: sizes, how much of it is person, masks that look wrong. No TensorFlow."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Dict, List, NamedTuple
 
 import cv2
@@ -9,9 +8,8 @@ import numpy as np
 
 from mmnet.data.images import read_image
 from mmnet.data.pairs import Check, DataSet, evenly, find_data_set, splits_in
-from mmnet.data.samples import map_ahead
+from mmnet.data.samples import in_order
 from mmnet.data.similar import Signature, find_matches, signature_of
-from mmnet.progress import progress
 
 SOFT = (0.02, 0.98)  # between them a pixel is neither person nor background
 CORNER = 0.1  # of the sides: the part of a picture at its upper corners
@@ -63,10 +61,7 @@ def survey(data_set):
         pictures = check.read(pair)
         return None if pictures is None else facts_of(pair.stem, *pictures)
 
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        found = map_ahead(pool, facts, data_set.pairs, ahead=4 * threads)
-        found = list(progress(found, len(data_set), "checking %s" % data_set.name))
+    found = in_order(facts, data_set.pairs, "checking %s" % data_set.name)
     found = [one for one in found if one is not None]
     problems = check.problems
     for problem, names in (
@@ -128,13 +123,14 @@ def leaks_of(samples):
             others += [(folder, split) for split in splits_in(folder) if split not in own]
     if not others:
         return []
-    trained = [signature_of(each[index][0]) for each in samples for index in range(len(each))]
+    places = [(each, index) for each in samples for index in range(len(each))]
+    what = "looking for splits that are not unseen"
+    trained = list(in_order(lambda place: signature_of(place[0][place[1]][0]), places, what))
     leaks = []
     for folder, split in sorted(others):
         data_set = find_data_set(folder, split)
         pairs = evenly(data_set.pairs, min(LOOKED_AT, len(data_set)))
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            looked_at = [one for one in pool.map(_stem_and_signature, pairs) if one]
+        looked_at = [one for one in in_order(_stem_and_signature, pairs, what) if one]
         matches = find_matches([signature for _, signature in looked_at], trained)
         stems = sorted({looked_at[match.first][0] for match in matches})
         if stems:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mmnet.data.foreground import LONGEST, foreground_of
-from mmnet.data.images import shrink
+from mmnet.data.images import covering, shrink
 from mmnet.photos.load import load_photo
 from mmnet.photos.matte import Care
 from mmnet.photos.video import Backdrop, is_clip, load_backdrop
@@ -106,18 +106,6 @@ def side_by_side(image, alpha, composition):
     """The photo, its alpha and the person before a background: uint8 [H,3W,3]."""
     grey = cv2.cvtColor(np.rint(alpha * 255).astype(np.uint8), cv2.COLOR_GRAY2RGB)
     return np.hstack([image, grey, composition])
-
-
-def covering(picture, shape):
-    """A picture scaled to cover ``shape`` (height, width), cropped at the centre."""
-    height, width = shape
-    scale = max(height / picture.shape[0], width / picture.shape[1])
-    rows = max(height, round(picture.shape[0] * scale))
-    columns = max(width, round(picture.shape[1] * scale))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(picture, (columns, rows), interpolation=interpolation)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    return picture[top : top + height, left : left + width]
 
 
 def load_background(value):

@@ -1,15 +1,13 @@
 """An evaluation as one page of HTML that needs no network. No TensorFlow."""
 
-import base64
 import os
 from typing import NamedTuple
 
 import cv2
-import jinja2
 import numpy as np
 
-from mmnet import __version__
-from mmnet.data.images import encode_jpeg, shrink
+from mmnet.data.images import shrink
+from mmnet.data.pages import picture_uri, render
 from mmnet.network import shape_text
 from mmnet.scoring.report import NAMES, bootstrap_interval, compared, source_name
 
@@ -17,7 +15,7 @@ LONGEST = 480  # pixels of a panel's longer side
 QUALITY = 85  # of its JPEG
 BARS = 30  # of a histogram
 COLOURS = ("var(--mark)", "var(--other)", "var(--good)", "var(--bad)")
-GENERATOR = b'content="mmnet'  # in every page: one that holds it is ours to replace
+TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
 
 # Seo et al., arXiv 1904.03816, table 3: gradient error x 1000, MAD x 100.
 PAPER = (
@@ -54,16 +52,13 @@ def page_of(scored, pictures, title, about=""):
         scored: list of Scored, those of the weights to look at first. pictures: data set -> (worst
             Pictures, best Pictures). about: a sentence on how it was scored.
     """
-    folder = os.path.dirname(os.path.abspath(__file__))
-    loader = jinja2.FileSystemLoader(folder)
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True)
     keys = list(scored[0].result.scores)
     shapes = scored[0].result.shapes
     firsts = {}  # the first result of each data set is the one whose pictures are shown
     for one in scored:
         firsts.setdefault(one.data_set, one.result)
-    return environment.get_template("report.html").render(
-        version=__version__,
+    return render(
+        TEMPLATE,
         title=title,
         about=about,
         shape=shape_text(shapes["target"]),
@@ -214,5 +209,4 @@ def _bytes(alpha):
 
 
 def _uri(picture):
-    jpeg = encode_jpeg(shrink(np.ascontiguousarray(picture), LONGEST), QUALITY)
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+    return picture_uri(shrink(np.ascontiguousarray(picture), LONGEST), QUALITY)

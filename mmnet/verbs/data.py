@@ -10,8 +10,9 @@ from humanfriendly.tables import format_pretty_table
 from mmnet.compat import tf
 from mmnet.data.convert import RESIZED, Plan, convert
 from mmnet.data.layouts import LAYOUTS, Options, find_items
+from mmnet.data.pages import is_page
 from mmnet.data.pairs import Check, count, find_data_set, splits_in
-from mmnet.data.sheet import is_sheet, sheet_of
+from mmnet.data.sheet import sheet_of
 from mmnet.data.survey import FLAT, INVERTED, find_shared, summary_of, survey
 from mmnet.data.tfrecords import IMAGE, MASK, STEM, shard_name
 from mmnet.files import need_replaceable, need_writable, read_bytes, replacing, write_text
@@ -121,7 +122,7 @@ def converted_text(converted, target, plan):
 def check(settings):
     """Print what the data sets hold; the exit code."""
     if settings.report:
-        need_replaceable("--report", settings.report, is_sheet)
+        need_replaceable("--report", settings.report, is_page)
     data_sets = [find_data_set(root, split) for root in settings.paths for split in splits_of(root)]
     surveys = [survey(data_set) for data_set in data_sets]
     shared = find_shared(surveys)

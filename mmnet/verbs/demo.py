@@ -4,7 +4,6 @@ A photo's way: load_photo -> matte_of -> results_of -> shown and saved. A camera
 way of a clip's: next_frame -> at_full_size -> results_of.
 """
 
-import base64
 import contextlib
 import logging
 import os
@@ -18,10 +17,10 @@ import uuid
 from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
 
-import cv2
 import numpy as np
 
 from mmnet.data.images import encode_png, shrink
+from mmnet.data.pages import picture_uri
 from mmnet.device import Device, need_device
 from mmnet.files import write_bytes
 from mmnet.inference.open import open_predictor
@@ -192,11 +191,9 @@ def cut_frame(page, frame, name, background, live):
 def as_html(image):
     """A picture with its bytes, for Gradio would leave a file of every frame on the disk."""
     height, width = image.shape[:2]
-    jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
     return (
         '<img alt="the person cut out" decoding="sync" width="%d" height="%d" '
-        'style="height: auto; width: 100%%" src="data:image/jpeg;base64,%s">'
-        % (width, height, base64.b64encode(jpeg).decode())
+        'style="height: auto; width: 100%%" src="%s">' % (width, height, picture_uri(image, 95))
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from mmnet import checkpoint
 from mmnet.data.foreground import foreground_of
 from mmnet.data.images import resize_bilinear
+from mmnet.data.pages import is_page
 from mmnet.data.pairs import find_data_set, read_pair
 from mmnet.device import Device
 from mmnet.files import is_writable, need_replaceable, write_text
@@ -22,7 +23,7 @@ from mmnet.photos.matte import Care, matte_of
 from mmnet.photos.temporal import FILTERS
 from mmnet.scoring.clips import score_clips
 from mmnet.scoring.evaluate import evaluate
-from mmnet.scoring.page import GENERATOR, Picture, extremes, page_of
+from mmnet.scoring.page import Picture, extremes, page_of
 from mmnet.scoring.records import Identity, copy_checkpoint, read_scores, record_path, write_records
 from mmnet.scoring.report import (
     Scored,
@@ -46,7 +47,7 @@ def run(settings):
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path]
     if settings.report:
-        need_replaceable("--report", settings.report, lambda data: GENERATOR in data)
+        need_replaceable("--report", settings.report, is_page)
     if settings.as_clips:
         for data_set in data_sets:
             score_as_clips(settings, data_set)
