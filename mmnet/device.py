@@ -2,10 +2,10 @@
 
 The npu comes with TF Adapter, whose Python package is npu_bridge: it is imported only here, and
 only where the npu is asked for. None of this has run on an npu yet; it is built to TF Adapter's
-documents and sources. One device, no distribution.
+documents and sources.
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from mmnet.compat import tf
 
@@ -17,6 +17,10 @@ class Device(NamedTuple):
     precision: str = "allow_mix_precision"  # what the npu computes in float16
     threads: Optional[int] = None  # of the processor; None is one a core; the first session decides
     exact: bool = False  # run graphs without TensorFlow's own optimizers, which move alphas by 1e-5
+    rank: int = 0  # of this process among those that train together
+    processes: int = 1
+    addresses: Tuple[str, ...] = ()  # host:port of each process; () where another program knows
+    engine: str = "tensorflow"  # what adds up their gradients: a key of cluster.engines.ENGINES
 
 
 def need_device(device):
@@ -36,6 +40,9 @@ def session_config(device=Device()):
     config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
     config.intra_op_parallelism_threads = device.threads or 0
     config.inter_op_parallelism_threads = device.threads or 0
+    if device.processes > 1 and device.engine == "tensorflow":
+        config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
+        config.device_filters.append("/job:worker/replica:0/task:%d" % device.rank)
     if device.kind == "cpu":
         config.device_count["GPU"] = 0
     elif device.kind == "gpu":
@@ -83,9 +90,22 @@ def loss_scaling(device):
             decr_every_n_nan_or_inf=2,
             decr_ratio=0.5,
         )
-        return npu.NPULossScaleOptimizer(optimizer, manager)
+        more = {"is_distributed": True} if device.processes > 1 else {}
+        return npu.NPULossScaleOptimizer(optimizer, manager, **more)
 
     return wrap
+
+
+def hccl_all_reduce():
+    """HCCL's function: tensor -> its sum over the processes; it finds them in RANK_TABLE_FILE.
+
+    Raises:
+        ValueError: no npu_bridge.
+    """
+    _npu()
+    from npu_bridge.hccl import hccl_ops
+
+    return lambda tensor: hccl_ops.allreduce(tensor, "sum")
 
 
 def _npu():

@@ -11,6 +11,13 @@ import time
 TERMINAL_SECONDS = 0.2  # the least time between two renewals of the line on a terminal
 PLAIN_SECONDS = 10.0  # the least time between two plain lines
 
+_state = {"shows": True}
+
+
+def show_no_progress():
+    """Be silent in this process from now on: of several that do the same, one tells."""
+    _state["shows"] = False
+
 
 def progress(items, total, what, unit="pictures", count=None):
     """Yield from ``items`` and show how far the work is. Work of a second or so shows nothing.
@@ -54,6 +61,8 @@ def progress(items, total, what, unit="pictures", count=None):
 
 def _show(text):
     """Write to stderr; one that is full or closed does not end the work."""
+    if not _state["shows"]:
+        return
     with contextlib.suppress(OSError):
         sys.stderr.write(text)
         sys.stderr.flush()

@@ -16,10 +16,10 @@ from mmnet.config.settings import NETWORK_FLAGS, VERBS
 
 FILES = sorted(glob.glob(os.path.join(ROOT, "mmnet", "**", "*.py"), recursive=True))
 FOUNDATIONS = ("", "network", "compat", "device", "files", "progress")
-FOUNDATIONS += ("checkpoint", "checkpoint_files", "events", "memory", "records")
+FOUNDATIONS += ("checkpoint", "checkpoint_files", "events", "memory", "records", "shards")
 LEVELS = (  # each may import those before it, and its neighbours
     FOUNDATIONS,
-    ("config", "data", "weights"),
+    ("config", "data", "weights", "cluster"),
     ("networks", "scoring"),
     ("training", "inference", "photos"),
     ("export", "benchmark"),
@@ -30,7 +30,7 @@ LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 # Imported where they are needed: what is not always installed ...
 OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
-OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio", "scipy"}
+OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio", "scipy", "horovod", "psutil"}
 # ... and, in these modules, what of ours would bring TensorFlow in for nothing.
 LAZY = {"mmnet": {"mmnet.api"}}
 

@@ -6,6 +6,7 @@ from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timesp
 
 from mmnet.network import STRIDE
 from mmnet.records import shown
+from mmnet.shards import Shard
 from mmnet.weights.find import find_source
 
 
@@ -38,6 +39,13 @@ def seed_number(value):
     if not is_number(value) or int(value) >= 1 << 32:
         raise ValueError("a whole number from 0 to 4294967295, not %s" % shown(value))
     return int(value)
+
+
+def shard(value):
+    index, slash, count = str(value).partition("/")
+    if not (slash and is_number(index) and is_number(count) and int(index) < int(count)):
+        raise ValueError("I/N, such as 0/8 to 7/8, not %s" % shown(value))
+    return Shard(int(index), int(count))
 
 
 def port_number(value):

@@ -19,6 +19,7 @@ from mmnet.config.kinds import (
     positive_int,
     positive_ints,
     seed_number,
+    shard,
     share,
     size_in_bytes,
     source,
@@ -31,6 +32,7 @@ from mmnet.data.layouts import LAYOUTS
 from mmnet.data.synthetic import LOOKS, PLAIN, VARIED
 from mmnet.memory import DRAWING_BYTES, SCORING_BYTES, need_memory, network_bytes
 from mmnet.network import CLASSIFIERS, decide, said_in, shape_text
+from mmnet.shards import Shard
 from mmnet.weights.find import find_source, is_model
 from mmnet.weights.registry import DEFAULT, UNTRAINED, VIDEO, need_name
 from mmnet.weights.values import Reading
@@ -300,7 +302,23 @@ class Train(NetworkSettings, DeviceSettings):
     cache_budget: int = setting(
         4 << 30, size_in_bytes, "most memory for decoded pictures (500MB, 4GB, ...)"
     )
-    batch_size: int = setting(32, positive_int, "pictures a step")
+    batch_size: int = setting(
+        32, positive_int, "pictures a step; of several processes, of all of them together"
+    )
+    engine: str = setting(
+        "tensorflow",
+        one_of("tensorflow", "horovod", "hccl"),
+        "what adds up the gradients of several processes (mmnet launch): tensorflow's collectives, "
+        "horovod where it is installed, or hccl on Ascend",
+    )
+    sync_batch_norm: bool = setting(
+        False,
+        switch,
+        "of several processes: batch norm by the pictures of all, not by each one's own",
+    )
+    peer_timeout: float = setting(
+        20.0, timespan, "how long a process may be silent, or behind the others, before all end"
+    )
     seed: int = setting(
         0, seed_number, "of the weights, the order of the pictures and their augmentation"
     )
@@ -467,6 +485,48 @@ class Train(NetworkSettings, DeviceSettings):
 
 
 @dataclass(frozen=True)
+class Launch(Settings):
+    """Train with several processes: mmnet launch --processes 2 -- train ...
+
+    Each computes gradients of its part of every batch, and all move by their mean: as one process
+    would with the whole batch. On one machine; or on several, where the same command runs on each
+    and --hosts, TF_CONFIG or Slurm says which there are. Where a process dies or stands still, all
+    end within half a minute, with a line that names it.
+    """
+
+    command: Tuple[str, ...] = setting(
+        NEEDED, text, "what each process runs, after --: train and its flags", "+", positional=True
+    )
+    processes: int = setting(1, positive_int, "on each machine: one a GPU or chip, usually")
+    hosts: Optional[Tuple[str, ...]] = setting(
+        None,
+        text,
+        "the machines, HOST or HOST:PORT, the same list on each (default: TF_CONFIG's or Slurm's, "
+        "or this one alone)",
+        "+",
+    )
+    host_index: Optional[int] = setting(
+        None,
+        whole_number,
+        "which of them this is, from 0 (default: Slurm's, Kubernetes's, or by its name)",
+    )
+    port: int = setting(
+        29400, port_number, "of several machines: the first that each listens on; two a process"
+    )
+    restarts: int = setting(
+        0, whole_number, "after a failure, start again from the last checkpoint, so many times"
+    )
+
+    def check(self):
+        super().check()
+        if self.command[0] != "train":
+            raise ValueError(
+                "launch runs train, not %r (predict and evaluate take --shard I/N instead)"
+                % self.command[0]
+            )
+
+
+@dataclass(frozen=True)
 class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, JsonSettings):
     """Score a checkpoint or a model on a data set: MAD and gradient error.
 
@@ -515,6 +575,15 @@ class Evaluate(DataSetSettings, SourceSettings, CareSettings, DeviceSettings, Js
         "exponential (smoothing), motion (smoothing along the motion, as mmnet predict does it)",
     )
     worst: int = setting(5, whole_number, "how many of the worst pictures to name")
+    shard: Optional[Shard] = setting(
+        None,
+        shard,
+        "score one of N parts of the pictures, I/N: 0/8 to 7/8, each elsewhere; scores that lie in "
+        "--output already are not computed again",
+    )
+    merge_shards: Optional[int] = setting(
+        None, positive_int, "put the scores of all N parts together, from --output"
+    )
     compare: Optional[Tuple[str, ...]] = setting(
         None, source, "score these sources, too, and compare them picture by picture", "+"
     )
@@ -579,7 +648,8 @@ class Predict(SourceSettings, PhotoSettings, DeviceSettings, JsonSettings):
         NEEDED,
         text,
         "photos, clips and folders of them (jpg, png, webp; heic and avif with pillow-heif; mp4, "
-        "mov, webm, mkv, avi with PyAV); - reads one photo from standard input",
+        "mov, webm, mkv, avi with PyAV), or .txt files that list them, one a line; - reads one "
+        "photo from standard input",
         "+",
         positional=True,
     )
@@ -612,6 +682,15 @@ class Predict(SourceSettings, PhotoSettings, DeviceSettings, JsonSettings):
         None,
         positive_int,
         "photos at a time, whose network runs take turns (default: one a processor, at most 4)",
+    )
+    shard: Optional[Shard] = setting(
+        None, shard, "of very many photos take one of N parts, I/N: 0/8 to 7/8, each elsewhere"
+    )
+    resume: bool = setting(
+        False, switch, "pass over photos whose results are there already, and no older than they"
+    )
+    tar: Optional[int] = setting(
+        None, positive_int, "write tar files of the results of so many photos each, in --output"
     )
 
 
@@ -1023,6 +1102,7 @@ class Completion(Settings):
 
 VERBS = {
     "train": Train,
+    "launch": Launch,
     "evaluate": Evaluate,
     "predict": Predict,
     "demo": Demo,

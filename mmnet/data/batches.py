@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     images: np.ndarray  # uint8 [N,H,W,3]; [N,H,W,4] with changes.previous
     masks: np.ndarray  # uint8 [N,H,W]
     indices: List[Tuple[int, int]]  # (data set, sample) of each picture
-    epoch: float  # pictures yielded so far (with this batch) / pictures in all data sets
+    epoch: float  # pictures drawn so far (with this batch) / pictures in all data sets
 
 
 def batches(
@@ -43,6 +43,7 @@ def batches(
     weights=None,
     changes=Changes(),
     workers=None,
+    part=(0, 1),
 ):
     """Yield training batches without end, from batch number ``start`` on.
 
@@ -60,6 +61,7 @@ def batches(
             shuffled together, and each comes exactly once an epoch.
         changes: as augment.
         workers: number of threads; None means one per processor.
+        part: (k, n): give the k-th of n equal parts of each batch, for one of n processes.
 
     Returns:
         generator of Batch. It raises the errors of single pictures, with the file's name.
@@ -88,22 +90,30 @@ def batches(
         locate = _joined(lengths, seed)
     else:
         locate = _mixed(lengths, _shares(weights, len(samples)), seed)
-    sizes = (batch_size,) + tuple(shape) + (4 if changes.previous else 3,)
-    tasks = _tasks(sizes, start=start, total=sum(lengths), locate=locate)
+    if batch_size % part[1] or not 0 <= part[0] < part[1]:
+        raise ValueError("a batch of %d pictures has no %d equal parts" % (batch_size, part[1]))
+    share = batch_size // part[1]
+    sizes = (share,) + tuple(shape) + (4 if changes.previous else 3,)
+    slots = range(share * part[0], share * (part[0] + 1))
+    tasks = _tasks(
+        sizes, slots, batch_size=batch_size, start=start, total=sum(lengths), locate=locate
+    )
     make = partial(augment, policy=policy, changes=changes)
     return _generate(samples, tasks, make, seed=seed, workers=workers or os.cpu_count() or 1)
 
 
-def _tasks(sizes, start, total, locate):
-    """Yield (Batch to fill, slot in that Batch, position) without end."""
-    batch_size = sizes[0]
+def _tasks(sizes, slots, *, batch_size, start, total, locate):
+    """Yield (Batch to fill, slot in that Batch, position) without end.
+
+    slots: of a batch of ``batch_size``, those that are filled here.
+    """
     for number in itertools.count(start):
-        positions = range(number * batch_size, (number + 1) * batch_size)
+        positions = [number * batch_size + slot for slot in slots]
         batch = Batch(
             np.empty(sizes, np.uint8),
             np.empty(sizes[:3], np.uint8),
             [locate(position) for position in positions],
-            positions.stop / total,
+            (number + 1) * batch_size / total,
         )
         for slot, position in enumerate(positions):
             yield batch, slot, position

@@ -3,6 +3,7 @@
 A split may be packed into TFRecord shards, too. No TensorFlow.
 """
 
+import dataclasses
 import hashlib
 import logging
 import os
@@ -15,6 +16,7 @@ import numpy as np
 from mmnet.data.images import EXTENSIONS, load_mask, read_image
 from mmnet.data.tfrecords import read_shard, shards_in
 from mmnet.files import Part
+from mmnet.shards import Shard
 
 NAMES_SHOWN = 3  # of the files behind each problem
 
@@ -41,13 +43,21 @@ class DataSet:
     problems: Dict[str, List[str]] = field(default_factory=dict)  # seen without opening a file:
     # what is wrong -> names of files
 
+    shard: Optional[Shard] = None  # which part of the split this is
+
     def __len__(self):
         return len(self.pairs)
 
     @property
     def name(self):
-        """The data set's folder without its path."""
-        return os.path.basename(os.path.abspath(self.path))
+        """The data set's folder without its path, and the part of it."""
+        name = os.path.basename(os.path.abspath(self.path))
+        return name if self.shard is None else "%s-%s" % (name, self.shard)
+
+    def part(self, shard):
+        """The pairs of one Shard, as a DataSet."""
+        pairs = [pair for pair in self.pairs if shard.holds(pair.stem)]
+        return dataclasses.replace(self, pairs=pairs, shard=shard)
 
     @property
     def sha256(self):

@@ -6,8 +6,12 @@ Every tensor is NHWC float32. A layer opens the scope it is given and creates it
 """
 
 import zlib
+from functools import partial
 from typing import Callable, Dict, NamedTuple, Optional
 
+import numpy as np
+
+from mmnet.cluster.engines import ALONE, mean_in_backward_too
 from mmnet.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
@@ -78,16 +82,39 @@ def through_channels(x, weights, stride, dilation, padding="SAME"):
     return x[:, :height, :width] if any(beyond) else x
 
 
-def drop_by_step(x, keep):
+def by_group(group):
+    """by_batch with the statistics of all the batches of a cluster.engines.Group."""
+
+    def by_all_batches(x, gamma, beta, moving_mean, moving_variance, epsilon):
+        mean, variance = tf.nn.moments(x, [0, 1, 2])
+        # The difference of two squares is exact where the mean is near 0: it is taken from the
+        # moving one, which all have in common.
+        off = mean - moving_mean
+        both = mean_in_backward_too(tf.concat([off, variance + off**2], 0), group)
+        off, square = tf.split(both, 2)
+        mean, variance = off + moving_mean, square - off**2
+        count = group.size * int(np.prod(x.shape.as_list()[:3]))
+        tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
+        # As fused_batch_norm has it: what is kept is divided by count - 1.
+        kept = variance * count / (count - 1)
+        tf.add_to_collection(BATCH_STATISTICS, (moving_variance, kept))
+        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+
+    return by_all_batches
+
+
+def drop_by_step(x, keep, group=ALONE):
     """Drop values and enlarge the others, as dropout does.
 
     Which ones follows from graph seed, scope and global step: a run that goes on drops what it
-    would have dropped.
+    would have dropped, and each process of a group what one alone would have dropped of its part.
     """
     step = tf.train.get_global_step()
     place = zlib.crc32(tf.get_variable_scope().name.encode()) % 2**31
     seed = [(tf.get_default_graph().seed or 0) ^ place, 0 if step is None else step]
-    kept = tf.random.stateless_uniform(tf.shape(x), tf.stack(seed)) < keep
+    pictures, *sides = x.shape.as_list()
+    drawn = tf.random.stateless_uniform([group.size * pictures] + sides, tf.stack(seed))
+    kept = drawn[group.rank * pictures : (group.rank + 1) * pictures] < keep
     return tf.where(kept, x / keep, tf.zeros_like(x))
 
 
@@ -119,6 +146,20 @@ class Mode(NamedTuple):
 
 PLAIN = Style()
 TRAINING, INFERENCE = Mode(by_batch, dropout=drop_by_step), Mode(by_moving)
+
+
+def mode_in(group, mode, synchronised=False):
+    """The Mode of one process of a group.
+
+    synchronised: batch norm takes the statistics of all their batches, where it takes a batch's.
+    """
+    if group.size == 1:
+        return mode
+    if mode.dropout is drop_by_step:
+        mode = mode._replace(dropout=partial(drop_by_step, group=group))
+    if synchronised and mode.batch_norm is by_batch:
+        mode = mode._replace(batch_norm=by_group(group))
+    return mode
 
 
 def batch_norm(x, mode, style=PLAIN):

@@ -3,9 +3,10 @@
 from typing import Dict, List, NamedTuple, Optional
 
 from mmnet.checkpoint import AVERAGE
+from mmnet.cluster.engines import ALONE, means
 from mmnet.compat import tf
 from mmnet.networks.build import alpha_of, build, input_shape
-from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode
+from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_in
 from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
 
 COPY = "/copy"  # ends the names of what a run adapts away from
@@ -29,6 +30,7 @@ class Recipe(NamedTuple):
     trainable_scopes: Optional[tuple] = None  # prefixes of variables' names; None trains all
     ema_decay: Optional[float] = None  # of the weights' moving average; None keeps none
     mode: Mode = TRAINING  # or quantization.QUANTIZED_TRAINING, whose ranges are measured first
+    sync_batch_norm: bool = False  # batch norm by the batches of all processes
 
 
 class TrainingGraph(NamedTuple):
@@ -37,6 +39,8 @@ class TrainingGraph(NamedTuple):
     taught: Optional["tf.Tensor"]  # the same, of a teacher's alphas; None without that term
     learning_rate: "tf.Tensor"  # placeholder, scalar
     batch_norm_decay: "tf.Tensor"  # placeholder, scalar: of the moving statistics
+    stop_here: "tf.Tensor"  # placeholder, scalar: above 0 where this process wants no more steps
+    stop: "tf.Tensor"  # scalar, after the step: above 0 where one of the processes wants none
     step: "tf.Operation"  # updates every variable, or stops: build_training_graph's wrap_optimizer
     losses: Dict[str, "tf.Tensor"]  # total, model, regularization and the terms, before the update
     alphas: "tf.Tensor"  # [N,H,W,1]
@@ -49,11 +53,13 @@ class TrainingGraph(NamedTuple):
     initializer: "tf.Operation"
 
 
-def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
+def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group=ALONE):
     """Build into the default graph.
 
     Args:
-        network: Network. recipe: Recipe. batch_size: N.
+        network: Network. recipe: Recipe. batch_size: N, of this process.
+        group: the processes that take each step together: each computes gradients of its own
+            pictures, all move by the mean of them. Losses are means over the group, too.
         wrap_optimizer: optimizer -> the loss-scaling one around it (device.loss_scaling), which
             updates nothing in a step that is not finite. Without it, a loss that is not finite
             stops the step before it touches anything.
@@ -65,30 +71,33 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
     truths = tf.placeholder(tf.float32, (batch_size,) + tuple(network.shape), name="truths")
     learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
     decay = tf.placeholder(tf.float32, [], name="batch_norm_decay")
+    stop_here = tf.placeholder_with_default(tf.constant(0.0), [], name="stop_here")
     taught = None
     if "teacher" in recipe.terms:
         taught = tf.placeholder(tf.float32, truths.shape, name="taught")
     global_step = tf.get_variable(  # dropout looks for it
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    outputs = build(network, images, recipe.mode)
+    outputs = build(network, images, mode_in(group, recipe.mode, recipe.sync_batch_norm))
     copies = {}
     if ADAPTATION.keys() & recipe.terms.keys():
         outputs, copies = _beside_its_copy(outputs, network, images)
     losses = _losses(outputs, truths[..., tf.newaxis], taught, recipe)
-    if wrap_optimizer is None:
-        losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
     network_variables = set(tf.global_variables())
     trained = _trained_variables(recipe.trainable_scopes)
     rule = OPTIMIZERS[recipe.optimizer](learning_rate)
-    step = _step(
-        losses["total"],
-        trained,
-        rule,
-        decay=decay,
-        global_step=global_step,
-        wrap_optimizer=wrap_optimizer,
+    if wrap_optimizer is not None:
+        rule = wrap_optimizer(rule)
+    # Gradients are summed in pairs, in a fixed order: the same bits every time.
+    gradients = rule.compute_gradients(
+        losses["total"], trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
     )
+    found = Found(losses, gradients, tf.get_collection(BATCH_STATISTICS), stop_here)
+    found = _of_all(found, group)
+    losses = found.losses
+    if wrap_optimizer is None:
+        losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
+    step = _step(found, rule, decay, global_step, scales=wrap_optimizer is not None)
     slots = [
         variable.op.name for variable in tf.global_variables() if variable not in network_variables
     ]
@@ -101,6 +110,8 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None):
         taught=taught,
         learning_rate=learning_rate,
         batch_norm_decay=decay,
+        stop_here=stop_here,
+        stop=found.stop,
         step=step,
         losses=losses,
         alphas=alpha_of(outputs.logits),
@@ -158,31 +169,49 @@ def _trained_variables(scopes):
     return trained
 
 
-def _step(total, trained, rule, *, decay, global_step, wrap_optimizer):
+class Found(NamedTuple):
+    """What a process finds of its pictures in a step; then the mean of what all have found."""
+
+    losses: Dict[str, "tf.Tensor"]
+    gradients: list  # (gradient or None, variable)
+    statistics: list  # (moving statistic, the batch's)
+    stop: "tf.Tensor"
+
+
+def _of_all(found, group):
+    """The means over a group: one buffer holds all."""
+    known = [(gradient, variable) for gradient, variable in found.gradients if gradient is not None]
+    tensors = list(found.losses.values()) + [gradient for gradient, _ in known]
+    tensors += [batch for _, batch in found.statistics] + [found.stop]
+    shared = iter(means(tensors, group))
+    return Found(
+        {name: next(shared) for name in found.losses},
+        [(next(shared), variable) for _, variable in known],
+        [(moving, next(shared)) for moving, _ in found.statistics],
+        next(shared),
+    )
+
+
+def _step(found, rule, decay, global_step, *, scales):
     """The operation that moves the weights, the moving statistics and the global step.
 
-    rule: tf.train.Optimizer. decay: of the moving statistics.
+    rule: tf.train.Optimizer; scales: whether it scales the loss. decay: of the moving statistics.
     """
-    statistics = tf.get_collection(BATCH_STATISTICS)
-    scales = wrap_optimizer is not None
+    statistics = found.statistics
     if scales:
-        rule = wrap_optimizer(rule)
         # One statistic that is not finite would stay in the moving one for ever: where it is not,
         # nothing moves.
         statistics = [
             (moving, tf.where(tf.is_finite(batch), batch, moving)) for moving, batch in statistics
         ]
-    # Gradients are summed in pairs, in a fixed order: the same bits every time.
-    gradients = rule.compute_gradients(
-        total, trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
-    )
     # A loss-scaling optimizer decides by the state of the chip: it may stand under no other control
     # dependencies. It counts only the steps that it lets through; we count all, as the loop does.
-    with tf.control_dependencies([] if scales else [total]):
+    with tf.control_dependencies([] if scales else [found.losses["total"]]):
         moves = [moving.assign_sub((moving - batch) * (1 - decay)) for moving, batch in statistics]
         if scales:
-            return tf.group(rule.apply_gradients(gradients), global_step.assign_add(1), *moves)
-        return tf.group(rule.apply_gradients(gradients, global_step=global_step), *moves)
+            moved = rule.apply_gradients(found.gradients)
+            return tf.group(moved, global_step.assign_add(1), *moves)
+        return tf.group(rule.apply_gradients(found.gradients, global_step=global_step), *moves)
 
 
 def _with_averages(trained, step, decay):

@@ -25,15 +25,20 @@ log = logging.getLogger(__name__)
 class Journal:
     """Keeps the time between two lines, and the time spent waiting for input; close it."""
 
-    def __init__(self, settings, start, last_step):
-        """start: restore.Start. last_step: from restore, or None."""
+    def __init__(self, settings, start, last_step, writes=True):
+        """start: restore.Start. last_step: from restore, or None.
+
+        writes: whether it is this process that tells, of those that train together.
+        """
         self._settings, self._last_step = settings, last_step
-        self._writer = open_events(settings.train_dir)
+        self._writer = open_events(settings.train_dir) if writes else None
         self._told_at, self._told_step = time.monotonic(), start.step_from_restore
         self._waited = 0.0
 
     def begin(self, global_step):
         """Write the settings into TensorBoard."""
+        if self._writer is None:
+            return
         configuration = textwrap.indent(to_yaml(self._settings), "    ")
         write_events(self._writer, global_step, {}, texts={"configuration": configuration})
         write_settings(self._writer, vars(self._settings))
@@ -47,7 +52,8 @@ class Journal:
 
     def is_due(self, step):
         """Whether something is told after a step (from restore)."""
-        return step % self._settings.step_save_summaries == 0 or step == self._last_step
+        is_one = step % self._settings.step_save_summaries == 0 or step == self._last_step
+        return is_one and self._writer is not None
 
     def tell(self, global_step, step, rate, fetched, batch):
         """Write a line and a point.
@@ -95,4 +101,5 @@ class Journal:
         )
 
     def close(self):
-        close_events(self._writer)
+        if self._writer is not None:
+            close_events(self._writer)

@@ -9,7 +9,10 @@ from typing import Any, Callable, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet import checkpoint, checkpoint_files
+from mmnet import __version__, checkpoint, checkpoint_files
+from mmnet.cluster.engines import Group, build_sharing, join_group, share
+from mmnet.cluster.members import members_here, sharing_host
+from mmnet.cluster.peers import Peers
 from mmnet.compat import tf
 from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to_yaml
 from mmnet.data.augment import Changes, sample_shape
@@ -25,6 +28,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.network import decide
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
+from mmnet.progress import show_no_progress
 from mmnet.training import lineage
 from mmnet.training.graph import Recipe, TrainingGraph, build_training_graph
 from mmnet.training.journal import Journal
@@ -69,6 +73,8 @@ class Run(NamedTuple):
     teacher: Optional[Predictor]
     journal: Journal
     save: Callable  # (step from restore, learning rate)
+    group: Group
+    peers: Peers
 
 
 def train(settings):
@@ -97,16 +103,20 @@ def loop(run, stopped_by):
     step = run.start.step_from_restore
     rate, saved_at = settings.learning_rate, step or None
     run.journal.begin(global_step)
-    while not stopped_by and (last_step is None or step < last_step):
+    alone, stop = run.group.size == 1, False
+    while not stop and (last_step is None or step < last_step):
+        run.peers.step = step
         batch = run.journal.next_batch(run.batches)
         taught = {graph.taught: teach(run, batch)} if run.teacher else {}
         rate = rate_of(settings, step, last_step)
         fetches = {"step": graph.step, "losses": graph.losses, "alphas": graph.alphas}
+        fetches["stop"] = graph.stop
         feed = {
             graph.images: batch.images,
             graph.truths: batch.masks / np.float32(255),
             graph.learning_rate: rate,
             graph.batch_norm_decay: batch_norm_decay(global_step, settings.batch_norm_decay),
+            graph.stop_here: float(bool(stopped_by)),
             **taught,
         }
         try:
@@ -116,7 +126,13 @@ def loop(run, stopped_by):
                 run.save(step, rate)
                 raise not_finite(run, global_step + 1, batch) from None
             raise
+        except tf.errors.OpError as error:
+            if alone:
+                raise
+            run.peers.failed(error)
         step, global_step = step + 1, global_step + 1
+        # Several processes stop after the same step: that in which the first one says so.
+        stop = bool(stopped_by) if alone else fetched["stop"] > 0
         if run.journal.is_due(step):
             run.journal.tell(global_step, step, rate, fetched, batch)
         if step % settings.step_save_checkpoint == 0:
@@ -124,9 +140,10 @@ def loop(run, stopped_by):
             saved_at = step
     if saved_at != step:
         run.save(step, rate)
-    if stopped_by:
-        log.info("stopped by %s at step %d", signal.Signals(stopped_by[0]).name, global_step)
-        return 128 + stopped_by[0]
+    if stop:
+        number = stopped_by[0] if stopped_by else signal.SIGTERM  # another process got one
+        log.info("stopped by %s at step %d", signal.Signals(number).name, global_step)
+        return 128 + number
     return 0
 
 
@@ -138,7 +155,7 @@ def prepare(settings, stack):
     """
     network = decide(network_of_training(settings))
     settings = run_settings(settings, network)
-    device = Device(settings.device, settings.precision_mode)
+    device = device_of(settings)
     need_device(device)  # before data is decoded
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
@@ -147,32 +164,40 @@ def prepare(settings, stack):
     pictures = sum(map(len, data_sets))
     last_step = last_step_of(settings, pictures)
     rate_of(settings, 0, last_step)  # a schedule without its end is an error before data is decoded
-    os.makedirs(settings.train_dir, exist_ok=True)
-    stack.enter_context(locked(settings.train_dir))
-    if is_done(settings.train_dir, last_step):
+    writes = device.rank == 0  # the others only compute, and say what goes wrong
+    if not writes:
+        logging.getLogger("mmnet").setLevel(logging.WARNING)
+        show_no_progress()
+    else:
+        os.makedirs(settings.train_dir, exist_ok=True)
+        stack.enter_context(locked(settings.train_dir))
+    if device.processes == 1 and is_done(settings.train_dir, last_step):
         log.info("%s has taken its %d steps: nothing is left to do", settings.train_dir, last_step)
         return None
-    if last_step is None:
+    if last_step is None and writes:
         log.info(
             "without --max_step_from_restore or --max_epoch_from_restore this goes on until "
             "Ctrl-C, which saves"
         )
 
+    group, peers = stack.enter_context(
+        join_group(device, settings.peer_timeout, identity_of(settings))
+    )
     teacher = open_teacher(settings, network, device) if settings.teacher else None
     tf.reset_default_graph()
     tf.set_random_seed(settings.seed)
-    graph = build_training_graph(network, recipe, settings.batch_size, loss_scaling(device))
-    session = stack.enter_context(tf.Session(config=training_session_config(device)))
+    share_size = settings.batch_size // group.size
+    graph = build_training_graph(network, recipe, share_size, loss_scaling(device), group)
+    sharing = build_sharing(graph.variables, group) if group.size > 1 else None
+    session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
     start = restore(session, graph, settings)
-    session.graph.finalize()
     shape = sample_shape(network.shape, settings.augmentation_method)
+    budget = settings.cache_budget // sharing_host(device)
     samples = [
-        open_samples(
-            data_set, shape, settings.cache, settings.cache_budget * len(data_set) // pictures
-        )
+        open_samples(data_set, shape, settings.cache, budget * len(data_set) // pictures)
         for data_set in data_sets
     ]
-    for split, pictures, stems in leaks_of(samples):
+    for split, pictures, stems in leaks_of(samples) if writes else ():
         log.warning(
             "%s is not unseen: %s",
             split,
@@ -185,12 +210,18 @@ def prepare(settings, stack):
     )
     if settings.backgrounds_path:
         changes = changes._replace(backgrounds=read_backgrounds(settings.backgrounds_path, shape))
-    write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
     if settings.quantize:
         _measure_ranges(session, graph, samples, network)
-    saver = Saver(settings.train_dir, settings.max_to_keep)
-    stack.enter_context(contextlib.closing(saver))
-    journal = Journal(settings, start, last_step)
+    if sharing is not None:
+        start = _begin_alike(session, sharing, graph, start)
+    session.graph.finalize()
+    saver = None
+    if writes:
+        write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
+        saver = stack.enter_context(
+            contextlib.closing(Saver(settings.train_dir, settings.max_to_keep))
+        )
+    journal = Journal(settings, start, last_step, writes)
     stack.enter_context(contextlib.closing(journal))
     input_batches = batches(
         samples,
@@ -201,6 +232,7 @@ def prepare(settings, stack):
         start=start.step_from_restore,
         weights=settings.dataset_weights,
         changes=changes,
+        part=(group.rank, group.size),
     )
     stack.enter_context(contextlib.closing(input_batches))
     run = Run(
@@ -213,9 +245,43 @@ def prepare(settings, stack):
         batches=input_batches,
         teacher=teacher,
         journal=journal,
-        save=None,
+        save=lambda step, rate: None,
+        group=group,
+        peers=peers,
     )
-    return run._replace(save=_saving(run, saver))
+    return run._replace(save=_saving(run, saver)) if writes else run
+
+
+def device_of(settings):
+    """The Device that the settings and the environment mean.
+
+    Raises:
+        ValueError: the pictures of a step cannot be divided among the processes.
+    """
+    device = Device(settings.device, settings.precision_mode)
+    device = device._replace(**members_here(settings.engine))
+    if settings.batch_size % device.processes:
+        raise ValueError(
+            "--batch_size %d is no multiple of the %d processes: it counts the pictures of a step "
+            "in all of them" % (settings.batch_size, device.processes)
+        )
+    return device
+
+
+def identity_of(settings):
+    """What processes that train together have in common, as text."""
+    own = ("device", "train_dir", "cache", "cache_budget")  # these may differ from host to host
+    shared = {k: v for k, v in dataclasses.asdict(settings).items() if k not in own}
+    for name in ("dataset_path", "pictures_path", "backgrounds_path", "teacher", "checkpoint_path"):
+        shared[name] = bool(shared[name])  # other mounts
+    return "%s %r" % (__version__, sorted(shared.items()))
+
+
+def _begin_alike(session, sharing, graph, start):
+    """All begin with the variables and at the position of rank 0: the Start of this process."""
+    values, position = share(session, sharing, graph.variables, start.step_from_restore)
+    checkpoint.restore(session, values, graph.variables)
+    return start._replace(step_from_restore=position)
 
 
 def open_teacher(settings, network, device):
@@ -265,6 +331,7 @@ def recipe_in(settings, network):
         trainable_scopes=settings.trainable_scopes,
         ema_decay=settings.ema_decay if settings.use_ema else None,
         mode=mode,
+        sync_batch_norm=settings.sync_batch_norm,
     )
 
 

@@ -36,6 +36,7 @@ from mmnet.scoring.report import (
     result_of,
     source_name,
 )
+from mmnet.shards import Shard
 from mmnet.weights.find import find_source, is_model
 
 GREEN = np.array([0, 177, 64], np.uint8)  # behind the persons of a report
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 def run(settings):
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path]
+    if settings.shard:
+        data_sets = [data_set.part(settings.shard) for data_set in data_sets]
     if settings.report:
         need_replaceable("--report", settings.report, is_page)
     if settings.as_clips:
@@ -92,8 +95,53 @@ def score_once(settings, data_sets):
             output = os.path.dirname(os.path.abspath(source.path))
         output, predictor = writable(output), open_source(settings)
         for data_set in data_sets:
+            if settings.merge_shards:
+                yield data_set, merged(settings, data_set, predictor, output)
+                continue
+            result = None
+            if settings.shard and output:
+                result = scores_there(settings, data_set, predictor, output)
             first = data_set is data_sets[0]
-            yield data_set, score(settings, data_set, predictor, output, first)
+            yield data_set, result or score(settings, data_set, predictor, output, first)
+
+
+def scores_there(settings, data_set, predictor, output):
+    """The Result of a Predictor that lies in ``output`` already, or None."""
+    path = record_path(output, data_set, settings.target_eval_shape, predictor.source)
+    identity = identity_of(settings, data_set, predictor.network, predictor.sha256)
+    return read_scores(path, predictor.source, identity)
+
+
+def merged(settings, data_set, predictor, output):
+    """The Result of a whole data set, from the records of its parts.
+
+    Raises:
+        ValueError: a part has not been scored; says which.
+    """
+    parts = [Shard(index, settings.merge_shards) for index in range(settings.merge_shards)]
+    data_sets = [data_set.part(part) for part in parts]
+    results = [
+        scores_there(settings, part, predictor, output) if output and part.pairs else None
+        for part in data_sets
+    ]
+    missing = [
+        "%d/%d" % part
+        for part, pairs, result in zip(parts, data_sets, results)
+        if pairs.pairs and result is None
+    ]
+    if missing:
+        raise ValueError(
+            "%s holds no scores of these weights, pictures and settings for --shard %s"
+            % (output, ", ".join(missing))
+        )
+    found = [result for result in results if result is not None]
+    stems = sum((result.stems for result in found), [])
+    order = sorted(range(len(stems)), key=stems.__getitem__)
+    scores = {
+        key: np.concatenate([result.scores[key] for result in found])[order]
+        for key in found[0].scores
+    }
+    return found[0]._replace(stems=[stems[index] for index in order], scores=scores)
 
 
 def write_report(settings, data_sets, scored):

@@ -3,6 +3,7 @@
 One photo's way: load_photo -> matte_of -> foreground_of -> cut_out -> encode_png -> write_bytes.
 """
 
+import contextlib
 import errno
 import json
 import logging
@@ -15,7 +16,7 @@ from mmnet.data.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread
 from mmnet.data.pairs import count, list_pictures
 from mmnet.data.samples import map_ahead
 from mmnet.device import Device, need_device
-from mmnet.files import need_writable, remove_abandoned, write_bytes
+from mmnet.files import need_writable, read_text, remove_abandoned, write_bytes
 from mmnet.inference.open import open_predictor
 from mmnet.photos import video
 from mmnet.photos.clips import cut_clip
@@ -24,8 +25,10 @@ from mmnet.photos.load import load_photo
 from mmnet.photos.matte import Care, matte_of
 from mmnet.photos.video import is_clip
 from mmnet.progress import progress
+from mmnet.shards import Shard, Tars
 from mmnet.weights.registry import DEFAULT, VIDEO
 
+LIST = ".txt"  # of photos
 STANDARD = "-"  # stands for standard input among the photos, and for standard output
 PHOTOS = EXTENSIONS + HEIF_EXTENSIONS
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -68,6 +71,8 @@ def run(settings):
     if settings.output != STANDARD:
         need_writable("--output", folder_of(settings.output))
     found = find_photos(settings.photos, settings.output)
+    if settings.shard:
+        found = [photo for photo in found if settings.shard.holds(photo.stem)]
     photos = [photo for photo in found if not is_clip(photo.path)]
     clips = [photo for photo in found if is_clip(photo.path)]
     wanted = Wanted(
@@ -89,6 +94,8 @@ def run(settings):
             video.need_form(settings.output, wanted.kinds == ("cutout",))
         elif not settings.output.lower().endswith(".png"):
             raise ValueError("--output %s: photos are written as .png" % settings.output)
+    if settings.tar and (single or clips):
+        raise ValueError("--tar is for photos, and --output then names a folder")
     need_device(Device(settings.device))
     if settings.output == STANDARD:
         predictor = open_source(settings, DEFAULT)
@@ -97,19 +104,61 @@ def run(settings):
         sys.stdout.buffer.flush()
         return 0
     failed = partly = 0
-    for result in predict_all(photos, clips, wanted, settings):
-        failed += result.error is not None
-        if settings.json:
-            print(json.dumps(result._asdict()), flush=True)
-        if result.error:
-            log.warning("skipped: %s", result.error)
-            continue
-        for problem in getattr(result, "problems", ()):
-            partly += 1
-            log.warning("%s", problem)
-        if not settings.json:
-            print(line_of(result), flush=True)
-    return 2 if failed == len(found) else 1 if failed or partly else 0
+    with tars_of(settings) as tars:
+        if settings.resume:
+            of_clips, output = kinds_of(settings, True), settings.output
+            photos = [one for one in photos if not is_done(one, output, wanted.kinds, tars)]
+            clips = [one for one in clips if not is_done(one, output, of_clips)]
+            left = len(photos) + len(clips)
+            log.info("%d of %d are done, %d are left", len(found) - left, len(found), left)
+        for result in predict_all(photos, clips, wanted, settings, tars):
+            failed += result.error is not None
+            partly += tell(result, settings)
+    return 2 if failed and failed == len(photos) + len(clips) else 1 if failed or partly else 0
+
+
+def tell(result, settings):
+    """Print a result; how much of it could not be read."""
+    if settings.json:
+        print(json.dumps(result._asdict()), flush=True)
+    if result.error:
+        log.warning("skipped: %s", result.error)
+        return 0
+    problems = getattr(result, "problems", ())
+    for problem in problems:
+        log.warning("%s", problem)
+    if not settings.json:
+        print(line_of(result), flush=True)
+    return len(problems)
+
+
+def tars_of(settings):
+    """The Tars that results go to, or a context without any.
+
+    Raises:
+        ValueError: those of an earlier run are there, and this one does not go on with it.
+    """
+    if not settings.tar:
+        return contextlib.nullcontext()
+    tars = Tars(settings.output, settings.shard or Shard(0, 1), settings.tar)
+    if tars.done and not settings.resume:
+        raise ValueError(
+            "--output %s holds tar files of %d photos: --resume goes on with them, or give another "
+            "folder" % (settings.output, len(tars.done))
+        )
+    return tars
+
+
+def is_done(photo, output, kinds, tars=None):
+    """Whether all kinds of results of a photo are there, and no older than the photo."""
+    if tars is not None:
+        return photo.stem in tars.done
+    try:
+        since = os.path.getmtime(photo.path)
+        results = [result_path(output, photo, kind) for kind in kinds]
+        return all(os.path.getmtime(result) >= since for result in results)
+    except OSError:
+        return False
 
 
 def open_source(settings, default):
@@ -124,12 +173,12 @@ def open_source(settings, default):
     )
 
 
-def predict_all(photos, clips, wanted, settings):
+def predict_all(photos, clips, wanted, settings, tars=None):
     """Yield a Prediction for each photo, then a ClipPrediction for each clip."""
     jobs = settings.jobs or min(4, os.cpu_count() or 1)
     if photos:
         predictor = open_source(settings, DEFAULT)
-        yield from predict_photos(predictor, photos, settings.output, wanted, jobs=jobs)
+        yield from predict_photos(predictor, photos, settings.output, wanted, jobs=jobs, tars=tars)
     if clips:
         predictor = open_source(settings, VIDEO)
         wanted = wanted._replace(kinds=kinds_of(settings, True))
@@ -211,7 +260,7 @@ def kinds_of(settings, one):
     return ("alpha", "cutout") + (() if settings.background is None else ("composition",))
 
 
-def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
+def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1, tars=None):
     """Write for each photo what is wanted.
 
     They are ``<stem>_alpha.png``, ``<stem>_cutout.png`` (RGBA), ``<stem>_composition.png`` and
@@ -219,7 +268,8 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
     ``output`` names. A photo that cannot be read is skipped.
 
     Args:
-        photos: list of Photo. wanted: Wanted. jobs: photos at a time.
+        photos: list of Photo. wanted: Wanted. jobs: photos at a time. tars: shards.Tars that the
+            files go into, or None.
 
     Yields:
         a Prediction for each photo, in order; of one that was skipped it carries the error.
@@ -229,7 +279,7 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
 
     def predict(photo):
         try:
-            return predict_photo(predictor, photo, output, wanted)
+            return predict_photo(predictor, photo, output, wanted, tars)
         except OSError as error:
             if error.errno in FULL:  # the next photo would fare no better
                 raise
@@ -242,14 +292,19 @@ def predict_photos(predictor, photos, output, wanted=Wanted(), *, jobs=1):
         yield from progress(results, len(photos), "predicting", "photos")
 
 
-def predict_photo(predictor, photo, output, wanted):
+def predict_photo(predictor, photo, output, wanted, tars=None):
     """The Prediction of one photo, its files written."""
     share, pictures = pictures_of(load(photo), predictor, wanted)
-    written = {}
-    for kind, png in pictures.items():
-        written[kind.replace("-", "_")] = path = result_path(output, photo, kind)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        write_bytes(path, png)
+    paths = {kind: result_path(output, photo, kind) for kind in pictures}
+    if tars is not None:
+        names = {kind: os.path.relpath(path, output) for kind, path in paths.items()}
+        added = tars.add(photo.stem, {names[kind]: png for kind, png in pictures.items()})
+        paths = {kind: added[name] for kind, name in names.items()}
+    else:
+        for kind, png in pictures.items():
+            os.makedirs(os.path.dirname(paths[kind]) or ".", exist_ok=True)
+            write_bytes(paths[kind], png)
+    written = {kind.replace("-", "_"): path for kind, path in paths.items()}
     return Prediction(photo.path, person_share=share, **written)
 
 
@@ -266,7 +321,8 @@ def pictures_of(image, predictor, wanted):
 
 
 def find_photos(paths, output):
-    """The Photos that ``paths`` (files, folders with their sub-folders, STANDARD) mean, in order.
+    """The Photos that ``paths`` mean, in order: files, folders with their sub-folders, lists of
+    files (LIST), STANDARD.
 
     Raises:
         FileNotFoundError: a path that does not exist. ValueError: a folder without photos, two
@@ -279,28 +335,49 @@ def find_photos(paths, output):
             photos.append(Photo(STANDARD, "photo"))
         elif os.path.isdir(path):
             photos.extend(photos_below(path, output))
+        elif path.endswith(LIST):
+            photos.extend(photos_listed(path))
         elif os.path.exists(path):
             photos.append(Photo(path, stem_of(os.path.basename(path))))
         else:
             raise FileNotFoundError("no photo, clip or folder %s" % path)
-    by_result = {}
+    by_stem = {}
     for photo in photos:
-        for result in results_below(output, photo):
-            other = by_result.setdefault(result, photo)
-            if os.path.abspath(other.path) != os.path.abspath(photo.path):
-                raise ValueError(
-                    "%s and %s would be written to the same files: predict them into two folders"
-                    % (other.path, photo.path)
-                )
-    for photo in photos:
-        if os.path.abspath(photo.path) in by_result:
+        other = by_stem.setdefault(photo.stem, photo)
+        if os.path.abspath(other.path) != os.path.abspath(photo.path):
+            raise ValueError(
+                "%s and %s would be written to the same files: predict them into two folders"
+                % (other.path, photo.path)
+            )
+    for photo in by_stem.values():
+        if is_result(photo, output, by_stem):
             raise ValueError("%s is a result of another photo: give another --output" % photo.path)
-    return list(dict.fromkeys(by_result.values()))
+    return list(by_stem.values())
 
 
-def results_below(output, photo):
-    """The absolute paths of all that may be written of a Photo."""
-    return [os.path.abspath(result_path(output, photo, kind)) for kind in KINDS]
+def is_result(photo, output, by_stem):
+    """Whether a photo is what would be written of one of ``by_stem`` (stem -> Photo)."""
+    path = os.path.abspath(photo.path)
+    if is_one_file(output):
+        return path == os.path.abspath(output)
+    folder = os.path.join(os.path.abspath(output), "")
+    if not path.startswith(folder):
+        return False
+    stem, _, kind = stem_of(path[len(folder) :]).rpartition("_")
+    other = by_stem.get(stem) if kind in KINDS else None
+    return other is not None and os.path.abspath(result_path(output, other, kind)) == path
+
+
+def photos_listed(path):
+    """The Photos that a file lists, one a line, from its own folder on; their results' names have
+    the folders that not all of them share.
+    """
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    paths = [os.path.join(os.path.dirname(path), line) for line in lines if line]
+    if not paths:
+        raise ValueError("%s lists no photos" % path)
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(one)) for one in paths])
+    return [Photo(one, stem_of(os.path.relpath(os.path.abspath(one), folder))) for one in paths]
 
 
 def photos_below(folder, output):

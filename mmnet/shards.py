@@ -1,0 +1,92 @@
+"""Very many photos: which of them a process takes, and tar files that hold their results."""
+
+import io
+import os
+import re
+import tarfile
+import tempfile
+import threading
+import zlib
+from typing import NamedTuple
+
+from mmnet.files import naming
+
+
+class Shard(NamedTuple):
+    """One of ``count`` parts of a list of photos."""
+
+    index: int
+    count: int
+
+    def holds(self, name):
+        """Whether a photo is in this part; its name alone decides, whatever else is listed."""
+        return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.index
+
+    def __str__(self):
+        return "%dof%d" % (self.index, self.count)
+
+
+class Tars:
+    """Tar files of results, ``results-<shard>-<number>.tar``, each of so many photos; a context.
+
+    A file has its name once it is whole, so what is there is complete, and readers may take it.
+
+    Attributes:
+        done: stems of the photos whose results are there already.
+    """
+
+    def __init__(self, folder, shard, photos_each):
+        self._folder, self._each = folder, photos_each
+        self._prefix = "results-%s-" % str(shard)
+        self._lock, self._tar, self._photos = threading.Lock(), None, 0
+        os.makedirs(folder, exist_ok=True)
+        own = re.compile(re.escape(self._prefix) + r"(\d+)\.tar")
+        found = sorted(filter(own.fullmatch, os.listdir(folder)))
+        self._number = 1 + max((int(own.fullmatch(name).group(1)) for name in found), default=-1)
+        self.done = set()
+        for name in found:
+            with tarfile.open(os.path.join(folder, name)) as tar:
+                self.done.update(member.pax_headers["mmnet.photo"] for member in tar)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with self._lock:
+            self._finish()
+
+    def add(self, stem, files):
+        """Add the results of a photo (name -> bytes); name -> where it is: ``x.tar:name``."""
+        with self._lock:
+            if self._tar is None:
+                self._begin()
+            with naming(self._path()):
+                for name, data in files.items():
+                    member = tarfile.TarInfo(name)
+                    member.size, member.pax_headers = len(data), {"mmnet.photo": stem}
+                    self._tar.addfile(member, io.BytesIO(data))
+            added = {name: "%s:%s" % (self._path(), name) for name in files}
+            self._photos += 1
+            if self._photos == self._each:
+                self._finish()
+            return added
+
+    def _path(self):
+        return os.path.join(self._folder, "%s%06d.tar" % (self._prefix, self._number))
+
+    def _begin(self):
+        descriptor, self._temporary = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
+        self._file = os.fdopen(descriptor, "wb")
+        self._tar = tarfile.TarFile(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)
+        self._photos = 0
+
+    def _finish(self):
+        """Give the file under construction its name."""
+        if self._tar is None:
+            return
+        with naming(self._path()):
+            self._tar.close()
+            self._file.close()
+            os.chmod(self._temporary, 0o644)
+            os.replace(self._temporary, self._path())
+        self._tar, self._number = None, self._number + 1

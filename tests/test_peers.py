@@ -1,0 +1,100 @@
+"""Processes that watch each other: one that is gone, silent or behind; real processes, no network.
+
+The limits are short here; nothing but a machine that stands still for seconds could break them.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from conftest import ROOT
+from mmnet.cluster.members import free_ports
+from mmnet.cluster.peers import LOST
+
+CODE = """
+import json, logging, sys, time
+from mmnet.cluster.peers import Peers
+from mmnet.device import Device
+logging.basicConfig(format="%(message)s")
+rank, addresses, identity, steps = json.loads(sys.argv[1])
+device = Device(rank=rank, processes=len(addresses), addresses=tuple(addresses))
+with Peers(device, 3.0, identity, {"port": 7} if rank == 0 else {}) as peers:
+    print("told", json.dumps(peers.told), flush=True)
+    for peers.step, seconds in enumerate(steps):
+        time.sleep(seconds)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def start():
+    """Start process ``rank`` of some addresses; all end with the test."""
+    started = []
+
+    def start(rank, addresses, identity="same", steps=()):
+        said = json.dumps([rank, addresses, identity, list(steps)])
+        process = subprocess.Popen(
+            [sys.executable, "-c", CODE, said],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            universal_newlines=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def two_addresses():
+    return ["127.0.0.1:%d" % port for port in free_ports(2)]
+
+
+def test_they_meet_and_part(start):
+    addresses = two_addresses()
+    late = start(1, addresses, steps=[0.2])
+    time.sleep(0.5)  # rank 0 is not there yet
+    first = start(0, addresses, steps=[0.1, 0.1])
+    for process in (first, late):
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+        assert out == 'told {"port": 7}\ndone\n'
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("lost", [0, 1])
+def test_one_that_is_gone_or_stopped(start, number, lost):
+    addresses = two_addresses()
+    processes = [start(rank, addresses, steps=[60]) for rank in range(2)]
+    for process in processes:
+        assert process.stdout.readline().startswith("told")
+    os.kill(processes[lost].pid, number)
+    _, err = processes[1 - lost].communicate(timeout=30)
+    assert processes[1 - lost].returncode == LOST
+    how = "is gone" if number == signal.SIGKILL else "has given no sign for"
+    assert err.count("\n") == 1 and "process %d (%s) %s" % (lost, addresses[lost], how) in err
+
+
+def test_one_that_stays_behind(start):
+    addresses = two_addresses()
+    processes = [start(0, addresses, steps=[0.1] * 5 + [60]), start(1, addresses, steps=[0.1, 60])]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [LOST, LOST]
+    assert "process 1 (%s) is in step 1 and the others wait" % addresses[1] in errors[0]
+    assert errors[1] == ""  # one line in all
+
+
+def test_other_settings(start):
+    addresses = two_addresses()
+    processes = [start(0, addresses, "one"), start(1, addresses, "other")]
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1 and "has other settings than process 0" in err
