@@ -50,7 +50,7 @@ setup(
         "mmnet.data": ["sheet.html"],
         "mmnet.export": ["web/*"],
         "mmnet.scoring": ["report.html"],
-        "mmnet.weights": ["registry.json", "persons/*", "video/*"],
+        "mmnet.weights": ["registry.json", "persons/*", "fast/*", "video/*"],
     },
     # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.
     python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",

@@ -15,16 +15,19 @@ Rooms, and the direction of imports (each may use those above it):
     files.py        regular files in, whole files out      progress.py   progress of long work
     checkpoint.py   read, restore with a report, write, watch
     checkpoint_files.py   their names and files            events.py     TensorBoard
+    shards.py       parts of very many photos; tar files of their results
     config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
                     presets)
     weights/        registry (names) · download · find (what a source names) · values (the value
-                    Weights) · write · convert (of others) · torch_file · persons/, video/ (in the
-                    box)
+                    Weights) · write · convert (of others) · torch_file · persons/, fast/, video/
+                    (in the box)
     data/           images · pairs (the value DataSet) · samples (decoded once, cached) ·
                     foreground (a person's own colours) · augment · batches (what a training step
                     gets) · synthetic (made-up portraits) · layouts (of others' data sets) · convert
                     · similar (near-duplicates) · survey (what a data set holds) · sheet (the same
                     as HTML) · pages (what pages share) · tfrecords (packed pairs)
+    cluster/        members (which processes train together) · engines (what adds up their tensors)
+                    · peers (signs of life) · launch (start, watch, start again)
     networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
                     alphas) · quantization (8 bits) · frozen (inference graphs)
     scoring/        metrics · evaluate (any Predictor over a DataSet) · clips (frame after frame) ·

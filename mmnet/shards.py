@@ -46,7 +46,7 @@ class Tars:
         self.done = set()
         for name in found:
             with tarfile.open(os.path.join(folder, name)) as tar:
-                self.done.update(member.pax_headers["mmnet.photo"] for member in tar)
+                self.done.update(member.pax_headers["comment"] for member in tar)
 
     def __enter__(self):
         return self
@@ -63,7 +63,7 @@ class Tars:
             with naming(self._path()):
                 for name, data in files.items():
                     member = tarfile.TarInfo(name)
-                    member.size, member.pax_headers = len(data), {"mmnet.photo": stem}
+                    member.size, member.pax_headers = len(data), {"comment": stem}
                     self._tar.addfile(member, io.BytesIO(data))
             added = {name: "%s:%s" % (self._path(), name) for name in files}
             self._photos += 1

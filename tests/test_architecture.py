@@ -198,6 +198,7 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
     photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
     whole = {  # a command of each verb in which nothing is wrong so far
         "train": data + ["--train_dir", out],
+        "launch": ["train"],
         "evaluate": data + source,
         "predict": [photo, "--output", out] + source,
         "demo": source,

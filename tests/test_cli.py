@@ -121,7 +121,11 @@ def test_every_verb_has_help_and_presets(capfd, verb):
     code, out, err = run(capfd, verb, "--help")
     assert (code, err) == (0, "") and "--config PRESET" in out
     positional = ["x"] * (verb in ("predict", "parity", "info")) + ["list"] * (verb == "weights")
-    positional += ["bash"] * (verb == "completion") + ["check", "x"] * (verb == "data")
+    positional += (
+        ["train"] * (verb == "launch")
+        + ["bash"] * (verb == "completion")
+        + ["check", "x"] * (verb == "data")
+    )
     result = run(capfd, verb, *(positional + ["--config", "paritty"]))
     assert_refused(result, "no preset paritty; did you mean 'parity'?")
     result = run(capfd, verb, *(positional + ["--config", ""]))

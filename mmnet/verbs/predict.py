@@ -343,7 +343,7 @@ def find_photos(paths, output):
             raise FileNotFoundError("no photo, clip or folder %s" % path)
     by_stem = {}
     for photo in photos:
-        other = by_stem.setdefault(photo.stem, photo)
+        other = by_stem.setdefault("" if is_one_file(output) else photo.stem, photo)
         if os.path.abspath(other.path) != os.path.abspath(photo.path):
             raise ValueError(
                 "%s and %s would be written to the same files: predict them into two folders"
