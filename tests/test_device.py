@@ -218,3 +218,69 @@ def test_bad_settings(capfd, portraits, tmp_path):
     command = train_command(portraits, tmp_path, "cpu")
     assert main(command + ["--precision_mode", "fp8"]) == 2
     assert "--precision_mode: one of allow_fp32_to_fp16" in capfd.readouterr().err
+
+
+def mixed_flags(portraits, folder, **flags):
+    flags = dict(SMALL_RUN, dataset_path=[portraits], train_dir=str(folder), **flags)
+    return resolve("train", dict(flags, precision="mixed_float16", force_precision="true"))
+
+
+def test_mixed_precision_and_its_scale_go_on_with_a_run(portraits, tmp_path, monkeypatch):
+    """On a processor it is forced; the loss's scale and its count are part of the checkpoint."""
+    monkeypatch.setitem(NETWORKS, "tiny", one_convolution)
+    for folder, steps in ((tmp_path / "one", (4,)), (tmp_path / "two", (2, 4))):
+        for last in steps:
+            flags = {"network": "tiny", "max_step_from_restore": str(last)}
+            assert train_module.train(mixed_flags(portraits, folder, **flags)) == 0
+    one, two = (checkpoint.read(str(tmp_path / name / "MMNetModel-4")) for name in ("one", "two"))
+    assert (one["current_loss_scale"], one["good_steps"]) == (2**15, 4)
+    assert set(one) == set(two)
+    for name, value in one.items():
+        np.testing.assert_array_equal(two[name], value, err_msg=name)
+
+
+def test_a_step_that_overflows_halves_the_scale_and_moves_nothing():
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        wrap = loss_scaling(Device(mixed="mixed_float16"))
+        graph = build_training_graph(SMALLEST, RECIPE, 2, wrap)
+        session.run(graph.initializer)
+        before = dict(zip([v.op.name for v in graph.variables], session.run(graph.variables)))
+        feed = {
+            graph.images: np.full((2, 32, 32, 3), np.nan),
+            graph.truths: np.zeros((2, 32, 32)),
+            graph.learning_rate: 1e-3,
+            graph.batch_norm_decay: 0.9,
+        }
+        session.run(graph.step, feed)
+        after = dict(zip([v.op.name for v in graph.variables], session.run(graph.variables)))
+    assert after.pop("current_loss_scale") == before.pop("current_loss_scale") / 2
+    assert after.pop("global_step") == before.pop("global_step") + 1
+    for name, value in before.items():
+        np.testing.assert_array_equal(after[name], value, err_msg=name)
+
+
+def test_what_rewrites_graphs():
+    rewrites = training_session_config(Device(mixed="mixed_float16")).graph_options.rewrite_options
+    assert rewrites.auto_mixed_precision == rewrites.ON
+    rewrites = training_session_config().graph_options.rewrite_options
+    assert rewrites.auto_mixed_precision == rewrites.DEFAULT
+    options = training_session_config(Device(xla=True)).graph_options.optimizer_options
+    assert options.global_jit_level == options.ON_1
+
+
+@pytest.mark.parametrize(
+    "device, precision, says",
+    [
+        ("cpu", "mixed_float16", "there is no GPU"),
+        ("cpu", "bfloat16", "1.6 times as long"),
+        ("npu", "mixed_float16", "on the npu --precision_mode says it"),
+    ],
+)
+def test_mixed_precision_where_it_gains_nothing(
+    npu, capfd, portraits, tmp_path, device, precision, says
+):
+    command = train_command(portraits, tmp_path / "run", device) + ["--precision", precision]
+    assert main(command) == 2
+    err = capfd.readouterr().err
+    assert says in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()

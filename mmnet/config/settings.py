@@ -328,6 +328,20 @@ class Train(NetworkSettings, DeviceSettings):
         "what the npu computes in float16 (other devices keep float32): allow_fp32_to_fp16, "
         "allow_mix_precision, must_keep_origin_dtype or force_fp16",
     )
+    precision: str = setting(
+        "float32",
+        one_of("float32", "mixed_float16", "bfloat16"),
+        "what a GPU computes in: float32; mixed_float16 (convolutions in float16, batch norm's "
+        "statistics and the loss in float32, the loss scaled); bfloat16",
+    )
+    force_precision: bool = setting(
+        False, switch, "use --precision where nothing is gained by it, too"
+    )
+    xla: bool = setting(
+        False,
+        switch,
+        "let XLA compile parts of the graph on a GPU (on processors it was 7 times slower)",
+    )
     checkpoint_path: Optional[str] = setting(None, text, "warm start: " + CHECKPOINT)
     checkpoint_include_scopes: Optional[Tuple[str, ...]] = setting(
         None, text, "warm start: load only variables whose names start so", "+"

@@ -21,7 +21,7 @@ from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, count, evenly, find_data_set, find_pictures
 from mmnet.data.samples import open_samples, read_backgrounds
 from mmnet.data.survey import leaks_of
-from mmnet.device import Device, loss_scaling, need_device, training_session_config
+from mmnet.device import Device, loss_scaling, need_device, need_precision, training_session_config
 from mmnet.files import locked, write_text
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
@@ -157,6 +157,7 @@ def prepare(settings, stack):
     settings = run_settings(settings, network)
     device = device_of(settings)
     need_device(device)  # before data is decoded
+    need_precision(device, settings.force_precision)
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path or ()]
@@ -258,7 +259,9 @@ def device_of(settings):
     Raises:
         ValueError: the pictures of a step cannot be divided among the processes.
     """
-    device = Device(settings.device, settings.precision_mode)
+    device = Device(
+        settings.device, settings.precision_mode, mixed=settings.precision, xla=settings.xla
+    )
     device = device._replace(**members_here(settings.engine))
     if settings.batch_size % device.processes:
         raise ValueError(
