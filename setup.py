@@ -74,6 +74,8 @@ setup(
         "data": ["pillow", "scipy"],  # part labels in a palette's PNG and in .mat files
         "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # the page of mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
+        # Built where it is installed (cmake, g++), for the TensorFlow that is there: 1.15 or 2.15.
+        "horovod": ['horovod==0.28.1; python_version < "3.12"'],
         "video": ['av>=17,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',

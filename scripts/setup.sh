@@ -1,18 +1,20 @@
 #!/bin/sh
 # Makes or reuses .venv with all that mmnet needs; silent and quick where nothing has changed since the last time.
-# --light: .venv-light, which cuts out and scores without TensorFlow. PYTHON=/path/to/python overrides the choice below:
+# --light: .venv-light, which cuts out and scores without TensorFlow. --gpu: TensorFlow for NVIDIA's GPUs, with CUDA's libraries (2.x;
+# TensorFlow 1.15 needs CUDA 10.0 on the host). PYTHON=/path/to/python overrides the choice below:
 # Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x; the newest for --light.
 set -eu
 cd "$(dirname "$0")/.."
-venv=.venv requirements=requirements.txt
+venv=.venv requirements=requirements.txt gpu=
 case ${1:-} in
     "") ;;
+    --gpu) gpu=yes ;;
     --light) venv=.venv-light requirements=requirements-light.txt ;;
-    *) echo "usage: sh scripts/setup.sh [--light]" >&2; exit 2 ;;
+    *) echo "usage: sh scripts/setup.sh [--light | --gpu]" >&2; exit 2 ;;
 esac
 made_of="$(cat "$requirements" setup.py pyproject.toml | cksum) in $PWD"
 stamp=$venv/mmnet-setup
-if [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$made_of" ] &&
+if [ -z "$gpu" ] && [ -f "$stamp" ] && [ "$(head -n 1 "$stamp")" = "$made_of" ] &&
     { [ -z "${PYTHON:-}" ] || [ "$(tail -n 1 "$stamp")" = "$PYTHON" ]; }; then
     exit 0
 fi
@@ -45,6 +47,13 @@ rm -f "$stamp"
 install() { $venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" >&2; }
 if [ $venv = .venv ]; then
     install --use-pep517 -e '.[dev,export]'
+    case $gpu$found in
+        yes3.7) install --force-reinstall --no-deps tensorflow-gpu==1.15.5 ;;
+        yes*)
+            version=$($venv/bin/python -c 'from importlib.metadata import version; print(version("tensorflow"))')
+            install "tensorflow[and-cuda]==$version"
+            ;;
+    esac
 else
     install -r "$requirements"
     install --use-pep517 --no-deps -e .

@@ -20,12 +20,12 @@ from mmnet.cluster.peers import LOST
 FLAGS = {
     "dataset_split_name": "test",
     "width_multiplier": "0.25",
-    "size": "32",
+    "size": "64",
     "batch_size": "8",
     # Plain descent: Adam divides by the gradients' size, and makes much of where they are nothing
-    # but rounding.
+    # but rounding. These steps move weights by 1e-3 and more.
     "optimizer": "gd",
-    "learning_rate": "1e-3",
+    "learning_rate": "1e-4",
     "max_step_from_restore": "20",
     "step_save_checkpoint": "10",
     "step_save_summaries": "5",
@@ -73,13 +73,15 @@ def values_in(folder):
 
 
 def assert_alike(folder, other):
-    """Within what sums in another order amount to in 20 steps."""
+    """Weights within 1e-5, what sums in another order amount to in 20 steps; moving statistics,
+    which are values of the network and not of size 1, within a thousandth.
+    """
     one, two = values_in(folder), values_in(other)
     assert one["global_step"] == two["global_step"]
     assert set(one) == set(two)
     for name in one:
-        if not name.endswith("moving_variance"):  # these are large
-            np.testing.assert_allclose(two[name], one[name], rtol=1e-4, atol=1e-5, err_msg=name)
+        rtol, atol = (1e-3, 1e-3) if "/moving_" in name else (0, 1e-5)
+        np.testing.assert_allclose(two[name], one[name], rtol=rtol, atol=atol, err_msg=name)
 
 
 def test_two_processes_equal_one_and_go_on_as_the_other(finish, tmp_path):
