@@ -69,6 +69,20 @@ def test_they_meet_and_part(start):
         assert out == 'told {"port": 7}\ndone\n'
 
 
+def test_none_is_missed_before_all_are_there(start):
+    """Longer than the time that one may be silent; one of them has been started again."""
+    addresses = ["127.0.0.1:%d" % port for port in free_ports(3)]
+    first, again = start(0, addresses), start(1, addresses)
+    time.sleep(1.5)
+    again.kill()
+    processes = [first, start(1, addresses)]
+    time.sleep(3.5)
+    processes.append(start(2, addresses))
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "") and out.endswith("done\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("lost", [0, 1])
 def test_one_that_is_gone_or_stopped(start, number, lost):

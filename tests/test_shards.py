@@ -132,6 +132,14 @@ def test_scores_of_parts_put_together_are_those_of_the_whole(
     assert main(command + out + ["--shard", "0/2"]) == 0
     capfd.readouterr()
     assert "scores read from" in caplog.text  # not computed again
+    empty = next(
+        shard
+        for shard in range(100)
+        if not any(Shard(shard, 100).holds("portrait0_%04d" % number) for number in range(1, 7))
+    )
+    assert main(command + out + ["--shard", "%d/100" % empty]) == 0
+    assert "holds none of the 6 pictures" in caplog.text
+    capfd.readouterr()
     assert main(command + out + ["--merge_shards", "2"]) == 0
     merged = json.loads(capfd.readouterr().out)
     assert merged["pictures"] == whole["pictures"] == 6

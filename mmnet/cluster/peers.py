@@ -17,7 +17,7 @@ import time
 LOST = 75  # exit code: another process was lost (sysexits.h: try again later)
 LAUNCHED = "MMNET_LAUNCHED"  # set where a launcher watches the processes of this host, and tells
 BEAT_SECONDS = 1.0
-START_SECONDS = 120.0  # within which all processes are there
+START_SECONDS = 300.0  # within which all processes are there; machines may have to start first
 
 log = logging.getLogger(__name__)
 
@@ -80,11 +80,11 @@ class Peers:
         raise ValueError("a step with the other processes failed (%s)" % str(error)[:200])
 
     def _welcome(self, watch, identity):
-        """Rank 0 waits for the others."""
+        """Rank 0 waits for the others, and answers them when all are there."""
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listening.bind(("", watch[1]))
+                listening.bind((watch[0] if watch[0].startswith("127.") else "", watch[1]))
             except OSError as error:
                 raise ValueError("port %d is not free (%s)" % (watch[1], error)) from None
             listening.listen()
@@ -107,14 +107,19 @@ class Peers:
                 except (OSError, ValueError, KeyError, TypeError):
                     continue  # somebody else's knock
                 problem = self._problem(rank, said.get("identity") == identity)
-                _send(connection, {"problem": problem} if problem else {"told": self.told})
                 if problem:
+                    _send(connection, {"problem": problem})
                     connection.close()
                     raise ValueError(problem)
-                self._beats[rank] = [connection, time.monotonic(), None, False]
+                self._beats[rank] = [connection, None, None, False]
+        for beat in self._beats.values():
+            beat[1] = time.monotonic()
+            with contextlib.suppress(OSError):  # _listen sees it
+                _send(beat[0], {"told": self.told})
 
     def _problem(self, rank, fits):
-        if rank in self._beats or not 0 < rank < self._device.processes:
+        is_again = rank in self._beats and not _is_closed(self._beats[rank][0])
+        if is_again or not 0 < rank < self._device.processes:
             return "two processes say that they are number %s" % rank
         return None if fits else "process %s has other settings than process 0" % self._name(rank)
 
@@ -210,6 +215,16 @@ class Peers:
 
     def _name(self, rank):
         return "%d (%s)" % (rank, self._device.addresses[rank])
+
+
+def _is_closed(connection):
+    """Whether the other side is gone: its process was started again, perhaps."""
+    try:
+        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _send(connection, said):

@@ -37,6 +37,7 @@ PARTS = (
     Part("tf2onnx", "tf2onnx", "writing .onnx files", EXTRA % "export"),
     Part("PyAV", "av", "clips", EXTRA % "video" + ", Python 3.10 or newer"),
     Part("Gradio", "gradio", "mmnet demo", EXTRA % "demo" + ", Python 3.10 or newer"),
+    Part("Horovod", "horovod", "train --engine horovod", EXTRA % "horovod" + ", to Python 3.11"),
     Part("pillow-heif", "pillow_heif", "HEIC and AVIF photos", EXTRA % "heif"),
     Part("atc", None, "run_pb2om.sh: .pb to .om", CANN),
     Part("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),

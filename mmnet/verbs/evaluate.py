@@ -48,7 +48,11 @@ def run(settings):
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path]
     if settings.shard:
-        data_sets = [data_set.part(settings.shard) for data_set in data_sets]
+        parts = [data_set.part(settings.shard) for data_set in data_sets]
+        for data_set, part in zip(data_sets, parts):
+            if not part.pairs:
+                log.info("this part holds none of the %d pictures in %s", len(data_set), part.path)
+        data_sets = [part for part in parts if part.pairs]
     if settings.report:
         need_replaceable("--report", settings.report, is_page)
     if settings.as_clips:

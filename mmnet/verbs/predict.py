@@ -344,23 +344,26 @@ def find_photos(paths, output):
     by_stem = {}
     for photo in photos:
         other = by_stem.setdefault("" if is_one_file(output) else photo.stem, photo)
-        if os.path.abspath(other.path) != os.path.abspath(photo.path):
+        if other is not photo and os.path.abspath(other.path) != os.path.abspath(photo.path):
             raise ValueError(
                 "%s and %s would be written to the same files: predict them into two folders"
                 % (other.path, photo.path)
             )
+    folder = os.path.join(os.path.abspath(output), "")
     for photo in by_stem.values():
-        if is_result(photo, output, by_stem):
+        if is_result(photo, output, folder, by_stem):
             raise ValueError("%s is a result of another photo: give another --output" % photo.path)
     return list(by_stem.values())
 
 
-def is_result(photo, output, by_stem):
-    """Whether a photo is what would be written of one of ``by_stem`` (stem -> Photo)."""
+def is_result(photo, output, folder, by_stem):
+    """Whether a photo is what would be written of one of ``by_stem`` (stem -> Photo).
+
+    folder: ``output``'s whole path, with a separator at its end.
+    """
     path = os.path.abspath(photo.path)
     if is_one_file(output):
-        return path == os.path.abspath(output)
-    folder = os.path.join(os.path.abspath(output), "")
+        return path == folder[:-1]
     if not path.startswith(folder):
         return False
     stem, _, kind = stem_of(path[len(folder) :]).rpartition("_")
@@ -373,11 +376,12 @@ def photos_listed(path):
     the folders that not all of them share.
     """
     lines = [line.strip() for line in read_text(path).splitlines()]
-    paths = [os.path.join(os.path.dirname(path), line) for line in lines if line]
+    folder = os.path.dirname(os.path.abspath(path))
+    paths = [os.path.normpath(os.path.join(folder, line)) for line in lines if line]
     if not paths:
         raise ValueError("%s lists no photos" % path)
-    folder = os.path.commonpath([os.path.dirname(os.path.abspath(one)) for one in paths])
-    return [Photo(one, stem_of(os.path.relpath(os.path.abspath(one), folder))) for one in paths]
+    shared = os.path.join(os.path.commonpath(list({os.path.dirname(one) for one in paths})), "")
+    return [Photo(one, stem_of(one[len(shared) :])) for one in paths]
 
 
 def photos_below(folder, output):
