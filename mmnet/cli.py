@@ -1,8 +1,8 @@
 """The command line: flags, dispatch to one verb module, exit codes.
 
 0: done. 1: done in part (predict), a model that differs from its checkpoint (freeze, export,
-parity), a checkpoint that is not well (selfcheck). 2: bad input, one line on stderr. 75: another process of a
-training was lost (launch). 130: Ctrl-C.
+parity), a checkpoint that is not well (selfcheck). 2: bad input, one line on stderr. 75: a process
+of a training by several was lost (launch). 130: Ctrl-C.
 """
 
 import argparse
