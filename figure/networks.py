@@ -13,7 +13,7 @@ import json
 import os
 import sys
 import tempfile
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import matplotlib
 
@@ -28,7 +28,7 @@ from mmnet.files import write_json  # noqa: E402
 from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
 from mmnet.network import Network  # noqa: E402
 from mmnet.scoring.evaluate import evaluate  # noqa: E402
-from mmnet.weights.registry import DEFAULT, UNTRAINED  # noqa: E402
+from mmnet.weights.registry import DEFAULT, FAST, UNTRAINED  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(HERE, "networks.json")
@@ -49,8 +49,9 @@ class Row(NamedTuple):
     bytes: int  # of its .tflite
     median_ms: float  # of its .tflite
     ratio: float  # its time / the first one's
-    mad: float  # 0..1 at the network's shape; None without weights
+    mad: float  # 0..1; None without weights
     gradient_error: float
+    shape: Sequence[int]  # (height, width); scores are at that of the first network
 
 
 def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
@@ -70,9 +71,10 @@ def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
         for path, (network, source) in delivered.items():
             mad = gradient_error = None
             if source:
-                scores = evaluate(open_predictor(path), data_set, None).scores
+                scores = evaluate(open_predictor(path), data_set, networks[0].shape).scores
+                where = "network" if network.shape == networks[0].shape else "target"
                 mad, gradient_error = (
-                    float(scores[name, "network"].mean()) for name in ("mad", "gauss_grad")
+                    float(scores[name, where].mean()) for name in ("mad", "gauss_grad")
                 )
             row = measured[path]
             rows.append(
@@ -87,6 +89,7 @@ def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
                     row.ratio,
                     mad,
                     gradient_error,
+                    list(network.shape),
                 )._asdict()
             )
     return {
@@ -115,7 +118,7 @@ def table(measured):
         scores = ""
         if row["mad"] is not None:
             scores = "%.4f, %.4f (%s)" % (row["mad"], row["gradient_error"], row["source"])
-        name = "%s %g" % (row["name"], row["width_multiplier"])
+        name = name_of(row, measured)
         lines.append(
             "| %s | %.3f M | %.0f M | %.2f MB | %.1f ms | %.2f | %s |"
             % (
@@ -131,6 +134,12 @@ def table(measured):
     return "\n".join(lines)
 
 
+def name_of(row, measured):
+    """What a row is called; its shape is said where it is not that of the others."""
+    name = "%s %g" % (row["name"], row["width_multiplier"])
+    return name if row["shape"] == measured["shape"] else name + " at %dx%d" % tuple(row["shape"])
+
+
 def draw(measured, path):
     figure, axes = plt.subplots(figsize=(9.5, 5))
     for row in measured["rows"]:
@@ -138,18 +147,21 @@ def draw(measured, path):
         colour = COLOURS[row["name"].replace("_easpp", "")]
         filled = row["mad"] is not None
         axes.scatter(*point, s=60, edgecolors=colour, facecolors=colour if filled else "none")
-        label = "%s %g" % (row["name"], row["width_multiplier"])
+        label = name_of(row, measured)
         if filled:
             label += ", MAD %.4f" % row["mad"]
         below = row["name"].endswith("_easpp")  # as fast and as large as the other form
         place = {"textcoords": "offset points", "ha": "right" if below else "left"}
-        axes.annotate(label, point, (-8 if below else 7, -3), fontsize=8.5, **place)
+        above = row["shape"] != measured["shape"]  # the same parameters as another one
+        axes.annotate(label, point, (-8 if below else 7, 6 if above else -3), fontsize=8.5, **place)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.get_xaxis(), axes.get_yaxis()):
         axis.set_major_formatter(ScalarFormatter())
     axes.margins(x=0.15)
-    axes.set_xlabel("latency of one picture of %dx%d, ms" % tuple(measured["shape"]))
+    axes.set_xlabel(
+        "latency of one picture (%dx%d where nothing else is said), ms" % tuple(measured["shape"])
+    )
     axes.set_ylabel("parameters, millions")
     axes.set_title(
         "The networks as TFLite float32, %d thread of %s\n"
@@ -177,7 +189,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 2:
         kept = target + ".json"
         tested = find_data_set(sys.argv[2], "test")
-        write_json(kept, measure(tested, sys.argv[3:] or [DEFAULT]))
+        write_json(kept, measure(tested, sys.argv[3:] or [DEFAULT, FAST]))
     with open(kept) as file:
         contents = json.load(file)
     draw(contents, target + ".png")

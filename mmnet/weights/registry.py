@@ -10,6 +10,7 @@ from mmnet.records import to_record
 from mmnet.weights.download import download
 
 DEFAULT = "mmnet-persons"  # the weights in the box, which verbs take where no source is named
+FAST = "mmnet-fast"  # those in the box for slow devices
 VIDEO = "mmnet-video"  # likewise, of clips: its network sees the alpha of the frame before
 UNTRAINED = "untrained"  # names random weights, for who wants those
 HERE = os.path.dirname(os.path.abspath(__file__))
