@@ -61,9 +61,11 @@ def main(argv=None):
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="mmnet: %(message)s")
     verb = "mmnet"
     try:
-        flags = vars(make_parser().parse_args(underscored(argv)))
-        verb = flags.pop("verb")
+        verb, flags = parsed(argv)
         settings = resolve(verb, flags, flags.pop("config", None))
+        if verb == "launch":  # what is wrong with its command is said once, not by each process
+            launched, flags = parsed(settings.command)
+            resolve(launched, flags, flags.pop("config", None))
         code = importlib.import_module("mmnet.verbs." + verb).run(settings)
         sys.stdout.flush()
         return code
@@ -82,6 +84,12 @@ def main(argv=None):
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
             return fail(verb, "not enough memory or disk (%s)" % (str(error)[:200] or "no details"))
         raise
+
+
+def parsed(argv):
+    """(verb, its flags: name -> text or list of texts) of a command's words."""
+    flags = vars(make_parser().parse_args(underscored(list(argv))))
+    return flags.pop("verb"), flags
 
 
 def underscored(argv):

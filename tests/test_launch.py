@@ -158,6 +158,8 @@ def test_bad_input_is_said_once_and_not_tried_again(finish, tmp_path):
     assert code == 2
     assert "--batch_size 8 is no multiple of the 3 processes" in err
     assert "starting again" not in err and "Traceback" not in err
+    code, err = finish(tmp_path, 3, seed="x")
+    assert code == 2 and err.count("\n") == 1 and "--seed" in err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")
