@@ -1,15 +1,16 @@
 """Very many photos: which of them a process takes, and tar files that hold their results."""
 
+import contextlib
 import io
 import os
 import re
+import sys
 import tarfile
-import tempfile
 import threading
 import zlib
 from typing import NamedTuple
 
-from mmnet.files import naming
+from mmnet.files import replacing
 
 
 class Shard(NamedTuple):
@@ -60,11 +61,15 @@ class Tars:
         with self._lock:
             if self._tar is None:
                 self._begin()
-            with naming(self._path()):
+            try:
                 for name, data in files.items():
                     member = tarfile.TarInfo(name)
                     member.size, member.pax_headers = len(data), {"comment": stem}
                     self._tar.addfile(member, io.BytesIO(data))
+            except BaseException:  # a part of a photo's results is in it: it gets no name
+                self._tar = None
+                self._file.__exit__(*sys.exc_info())
+                raise
             added = {name: "%s:%s" % (self._path(), name) for name in files}
             self._photos += 1
             if self._photos == self._each:
@@ -75,18 +80,17 @@ class Tars:
         return os.path.join(self._folder, "%s%06d.tar" % (self._prefix, self._number))
 
     def _begin(self):
-        descriptor, self._temporary = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
-        self._file = os.fdopen(descriptor, "wb")
-        self._tar = tarfile.TarFile(fileobj=self._file, mode="w", format=tarfile.PAX_FORMAT)
+        self._file = contextlib.ExitStack()
+        temporary = self._file.enter_context(replacing(self._path()))
+        self._tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
+        self._file.callback(self._tar.fileobj.close)
         self._photos = 0
 
     def _finish(self):
         """Give the file under construction its name."""
         if self._tar is None:
             return
-        with naming(self._path()):
-            self._tar.close()
-            self._file.close()
-            os.chmod(self._temporary, 0o644)
-            os.replace(self._temporary, self._path())
-        self._tar, self._number = None, self._number + 1
+        with self._file:
+            tar, self._tar = self._tar, None
+            tar.close()
+        self._number += 1

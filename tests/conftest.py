@@ -1,5 +1,6 @@
 import os
 import shutil
+import subprocess
 from functools import lru_cache
 
 import pytest
@@ -54,6 +55,22 @@ def test_data():
             "../shared"
         )
     return TEST_DATA
+
+
+@pytest.fixture
+def start_process():
+    """Start a command in the checkout, its output as text: a Popen, which ends with the test."""
+    started = []
+
+    def start(command, **options):
+        process = subprocess.Popen(command, cwd=ROOT, universal_newlines=True, **options)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

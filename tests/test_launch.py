@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 
-from conftest import ROOT
 from mmnet import checkpoint, checkpoint_files
 from mmnet.cluster.launch import environment_of, own_gpu
 from mmnet.cluster.members import Plan, read_tf_config
@@ -33,9 +32,8 @@ FLAGS = {
 
 
 @pytest.fixture
-def begin(portraits, lively_weights):
+def begin(portraits, lively_weights, start_process):
     """Start ``mmnet launch``: (folder, processes, launcher's flags, training's flags) -> Popen."""
-    started = []
 
     def begin(folder, processes, launcher=(), **flags):
         flags = dict(FLAGS, dataset_path=portraits, checkpoint_path=lively_weights.source, **flags)
@@ -44,16 +42,9 @@ def begin(portraits, lively_weights):
         command += [*launcher, "--", "train"]
         for name, value in flags.items():
             command += ["--" + name] + [value] * (value != "true")
-        process = subprocess.Popen(
-            command, cwd=ROOT, stderr=subprocess.PIPE, universal_newlines=True
-        )
-        started.append(process)
-        return process
+        return start_process(command, stderr=subprocess.PIPE)
 
-    yield begin
-    for process in started:
-        process.kill()
-        process.communicate()
+    return begin
 
 
 @pytest.fixture

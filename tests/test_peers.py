@@ -12,7 +12,6 @@ import time
 
 import pytest
 
-from conftest import ROOT
 from mmnet.cluster.members import free_ports
 from mmnet.cluster.peers import LOST
 
@@ -32,26 +31,15 @@ print("done", flush=True)
 
 
 @pytest.fixture
-def start():
-    """Start process ``rank`` of some addresses; all end with the test."""
-    started = []
+def start(start_process):
+    """Start process ``rank`` of some addresses."""
 
     def start(rank, addresses, identity="same", steps=()):
         said = json.dumps([rank, addresses, identity, list(steps)])
-        process = subprocess.Popen(
-            [sys.executable, "-c", CODE, said],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            universal_newlines=True,
-        )
-        started.append(process)
-        return process
+        command = [sys.executable, "-c", CODE, said]
+        return start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+    return start
 
 
 def two_addresses():

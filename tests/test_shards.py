@@ -1,5 +1,6 @@
 """Parts of very many photos, and tar files of their results; whole runs of predict and evaluate."""
 
+import errno
 import json
 import logging
 import os
@@ -41,6 +42,25 @@ def test_tars_are_whole_and_go_on(tmp_path):
     with tarfile.open(os.path.join(folder, names[0])) as tar:
         assert tar.getnames() == ["a_alpha.png", "b/ü_alpha.png"]
         assert tar.extractfile("b/ü_alpha.png").read() == "1b/ü".encode()
+
+
+def test_a_full_disk_leaves_no_half_photo(tmp_path, monkeypatch):
+    """Nor what was being built; what was whole stays."""
+    written = []
+
+    def fill(tar, member, data):
+        written.append(member.name)
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "no space")
+
+    with Tars(str(tmp_path), Shard(0, 1), 1) as tars:
+        tars.add("a", {"a.png": b"1"})
+    with pytest.raises(OSError, match="results-0of1-000001.tar"), Tars(
+        str(tmp_path), Shard(0, 1), 9
+    ) as tars:
+        monkeypatch.setattr(tarfile.TarFile, "addfile", fill)
+        tars.add("b", {"b_alpha.png": b"1", "b_cutout.png": b"2"})
+    assert os.listdir(str(tmp_path)) == ["results-0of1-000000.tar"]
 
 
 @pytest.fixture(scope="module")

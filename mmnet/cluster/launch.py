@@ -131,12 +131,11 @@ def environment_of(rank, plan):
 
 def own_gpu(local, environ, folder="/proc/driver/nvidia/gpus"):
     """CUDA_VISIBLE_DEVICES of one process of several: a GPU of its own, where there are any."""
-    visible = environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        visible = ",".join(
-            map(str, range(len(os.listdir(folder) if os.path.isdir(folder) else "")))
-        )
-    gpus = [gpu for gpu in visible.split(",") if gpu]
+    if "CUDA_VISIBLE_DEVICES" in environ:
+        gpus = [gpu for gpu in environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
+    else:
+        found = os.listdir(folder) if os.path.isdir(folder) else []
+        gpus = [str(number) for number in range(len(found))]
     return {"CUDA_VISIBLE_DEVICES": gpus[local % len(gpus)]} if gpus else {}
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from mmnet import checkpoint_files
+from mmnet.cluster.members import PORT
 from mmnet.config.kinds import (
     data_set_folder,
     decay,
@@ -525,7 +526,7 @@ class Launch(Settings):
         "which of them this is, from 0 (default: Slurm's, Kubernetes's, or by its name)",
     )
     port: int = setting(
-        29400, port_number, "of several machines: the first that each listens on; two a process"
+        PORT, port_number, "of several machines: the first that each listens on; two a process"
     )
     restarts: int = setting(
         0, whole_number, "after a failure, start again from the last checkpoint, so many times"
