@@ -85,6 +85,22 @@ def test_one_that_is_gone_or_stopped(start, number, lost):
     assert err.count("\n") == 1 and "process %d (%s) %s" % (lost, addresses[lost], how) in err
 
 
+def test_all_stopped_and_continued(start):
+    """Ctrl-Z and fg, or a job that its engine suspends."""
+    addresses = two_addresses()
+    processes = [start(rank, addresses, steps=[3]) for rank in range(2)]
+    for process in processes:
+        assert process.stdout.readline().startswith("told")
+    time.sleep(1.2)
+    for number, seconds in ((signal.SIGSTOP, 4.5), (signal.SIGCONT, 0)):
+        for process in processes:
+            os.kill(process.pid, number)
+        time.sleep(seconds)
+    for process in processes:
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "done\n", "")
+
+
 def test_one_that_stays_behind(start):
     addresses = two_addresses()
     processes = [start(0, addresses, steps=[0.1] * 5 + [60]), start(1, addresses, steps=[0.1, 60])]

@@ -42,7 +42,8 @@ class Peers:
         """
         self.step, self.told = None, telling or {}
         self._device, self._timeout = device, timeout
-        self._beats = {}  # rank -> [socket, time of its last sign, its step, whether it said bye]
+        self._beats = {}  # rank -> [socket, _awake at its last sign, its step, whether it said bye]
+        self._awake = 0.0  # seconds, but for those in which this process was itself stopped (Ctrl-Z)
         self._closing = threading.Event()
         if not device.addresses:
             return
@@ -111,9 +112,8 @@ class Peers:
                     _send(connection, {"problem": problem})
                     connection.close()
                     raise ValueError(problem)
-                self._beats[rank] = [connection, None, None, False]
+                self._beats[rank] = [connection, 0.0, None, False]
         for beat in self._beats.values():
-            beat[1] = time.monotonic()
             with contextlib.suppress(OSError):  # _listen sees it
                 _send(beat[0], {"told": self.told})
 
@@ -142,7 +142,7 @@ class Peers:
         if "told" not in said:
             raise ValueError(said.get("problem", "process 0 gives no answer that is known"))
         self.told = said["told"]
-        self._beats[0] = [connection, time.monotonic(), None, False]
+        self._beats[0] = [connection, 0.0, None, False]
 
     def _listen(self, rank, beat):
         """Note the signs of one other process until it goes."""
@@ -162,7 +162,7 @@ class Peers:
             buffer = lines.pop()
             for line in lines:
                 said = json.loads(line.decode())
-                beat[1] = time.monotonic()
+                beat[1] = self._awake
                 beat[2] = said.get("step", beat[2])
                 beat[3] = beat[3] or "bye" in said
                 if "lost" in said:
@@ -170,10 +170,11 @@ class Peers:
 
     def _watch(self):
         """Give signs, and look at those of the others."""
-        behind_since = {}
+        behind_since, looked_at = {}, time.monotonic()
         while not self._closing.wait(BEAT_SECONDS):
             self._tell({"step": self.step})
-            now = time.monotonic()
+            self._awake += min(time.monotonic() - looked_at, 2 * BEAT_SECONDS)
+            now, looked_at = self._awake, time.monotonic()
             steps = {rank: beat[2] for rank, beat in self._beats.items()}
             steps[self._device.rank] = self.step
             for rank, beat in self._beats.items():
