@@ -1,10 +1,13 @@
 """Draw portraits of made-up people: a picture with strands of hair, and its true soft alpha.
 
 The same seed draws the same person. The portraits are nobody's photos, so they may be shown and
-shipped. They serve the quick start, the tests and the README's figure. They are no training data
-for real photos.
+shipped. They serve the quick start, the tests and the README's figure.
+
+All is drawn in bytes by OpenCV, so that drawing keeps up with the codec that writes it. Layers are
+uint8 [H,W,4]: colour multiplied by alpha, and alpha 0..255.
 """
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,9 +17,7 @@ import numpy as np
 from mmnet.data.images import save_jpeg, save_png
 from mmnet.progress import progress
 
-FRACTION_BITS = 4  # strands have fixed-point coordinates with this many fraction bits
-# A person is drawn at twice the size and then averaged. This makes the alpha of the edges true.
-SUPERSAMPLING = 2
+FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates, by which edges lie between pixels
 LARGER = 1.3  # sides of what a clip's frames show a part of, in theirs
 FOREGROUND = "foreground"  # folder beside image and mask
 PLAIN, VARIED = LOOKS = ("plain", "varied")  # of the persons and what is around them
@@ -62,9 +63,8 @@ def synthesize(
             stem = "portrait%d_%04d" % (seed, number)
             if looks == VARIED:
                 image, alpha, foreground = draw_scene(random, shape, backgrounds)
-                opacity = np.rint(alpha * 255).astype(np.uint8)
                 path = os.path.join(dataset_path, split, FOREGROUND, stem + ".png")
-                save_png(path, np.dstack([foreground, opacity]))
+                save_png(path, cv2.merge([*cv2.split(foreground), _as_opacity(alpha)]))
                 drawn = [(stem, (image, alpha))]
             else:
                 drawn = [(stem, draw_portrait(random, shape))]
@@ -73,7 +73,7 @@ def synthesize(
             drawn = (("clip%d_%04d_%04d" % (seed, number, at), pictures) for at, pictures in clip)
         for stem, (image, alpha) in drawn:
             save_jpeg(os.path.join(folders[0], stem + ".jpg"), image)
-            save_png(os.path.join(folders[1], stem + ".png"), np.rint(alpha * 255).astype(np.uint8))
+            save_png(os.path.join(folders[1], stem + ".png"), _as_opacity(alpha))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in progress(pool.map(write, range(pictures)), pictures, "drawing"):
@@ -91,10 +91,8 @@ def draw_portrait(random, shape=(800, 600)):
         (image uint8 [H,W,3] RGB, alpha float32 [H,W] 0..1). The image is
         alpha x person + (1 - alpha) x background, with noise added.
     """
-    image, alpha = _composed(*_draw_layers(random, shape, shape[0]))
-    sensor_noise = random.normal(0, 1, tuple(shape) + (1,)).astype(np.float32)
-    image += sensor_noise * random.uniform(0.5, 3)
-    return _as_bytes(image), alpha
+    image, opacity = _composed(*_draw_layers(random, shape, shape[0]))
+    return _noisy(random, image, random.uniform(0.5, 3)), _as_alpha(opacity)
 
 
 def draw_scene(random, shape=(800, 600), backgrounds=()):
@@ -116,50 +114,61 @@ def draw_scene(random, shape=(800, 600), backgrounds=()):
         background = _cropped(random, backgrounds[random.randint(len(backgrounds))], shape)
     else:
         background = _draw_background(random, height, width)
-    background *= np.float32(random.uniform(0.6, 1.2))
-    persons = np.zeros((height, width, 4), np.float32)
+    brightness = random.uniform(0.6, 1.2)
+    persons = np.zeros((height, width, 4), np.uint8)
     for _ in range(2 if random.rand() < 0.15 else 1):
         person = _draw_person(random, height, width, varied=True)
-        person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * max(shape) / 800)
-        person = _lit(random, person)
-        persons = person + (1 - np.clip(person[..., 3:], 0, 1)) * persons
-    alpha = np.clip(persons[..., 3:], 0, 1)
-    contrast, tint = random.uniform(0.7, 1.4), random.uniform(0.85, 1.15, 3).astype(np.float32)
+        person = _blurred(person, random.uniform(0.3, 0.7) * max(shape) / 800)
+        _lay_over(persons, _lit(random, person))
+    contrast, tint = random.uniform(0.7, 1.4), random.uniform(0.85, 1.15, 3)
+    colours, opacity = cv2.cvtColor(persons, cv2.COLOR_RGBA2RGB), persons[..., 3]
+    values = np.arange(256)[:, None]
+    foreground = cv2.divide(colours, cv2.merge([opacity] * 3), scale=255)
     foreground, background = (
-        np.clip(255 * np.clip(colours / 255, 0, 1) ** contrast * tint, 0, 255)
-        for colours in (persons[..., :3] / np.maximum(alpha, 1e-3), background)
+        cv2.LUT(picture, _as_bytes(np.clip(levels / 255, 0, 1) ** contrast * tint * 255)[None])
+        for picture, levels in ((foreground, values), (background, values * brightness))
     )
-    image = alpha * foreground + (1 - alpha) * background
-    image += random.normal(0, random.uniform(0.5, 6), (height, width, 1)).astype(np.float32)
-    return _as_bytes(image), alpha[..., 0], _as_bytes(foreground)
+    person = cv2.merge([*cv2.split(_weighted(foreground, opacity)), opacity])
+    image, _ = _composed(person, background)
+    return _noisy(random, image, random.uniform(0.5, 6)), _as_alpha(opacity), foreground
 
 
 def _lit(random, person):
     """A person in light from one side, with the grain of skin and cloth."""
     height, width = person.shape[:2]
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     angle = random.uniform(0, 2 * np.pi)
-    ramp = np.cos(angle) * (x / width - 0.5) + np.sin(angle) * (y / height - 0.5)
     grain = random.normal(0, 1, (max(2, height // 8), max(2, width // 8))).astype(np.float32)
     grain = cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
-    light = 1 + random.uniform(0, 0.8) * ramp + random.uniform(0, 0.06) * grain
-    person = person.copy()
-    person[..., :3] *= np.clip(light, 0.1, 2)[..., None]
-    return person
+    across = np.cos(angle) * (np.arange(width) / width - 0.5)
+    down = np.sin(angle) * (np.arange(height) / height - 0.5)
+    strength, roughness = random.uniform(0, 0.8), random.uniform(0, 0.06)
+    light = np.float32(roughness) * grain
+    light += (1 + strength * across).astype(np.float32)
+    light += (strength * down).astype(np.float32)[:, None]
+    return _in_light(person, light)
+
+
+def _in_light(person, light):
+    """A layer with its colours, not its alpha, multiplied by ``light`` [H,W] or [W], 0.1 to 2."""
+    one = 127  # so that 2 is a byte
+    light = np.broadcast_to(light, person.shape[:2]) * np.float32(one)
+    light = cv2.convertScaleAbs(np.clip(light, 0.1 * one, 2 * one))
+    factors = cv2.merge([light, light, light, np.full_like(light, one)])
+    return cv2.multiply(person, factors, scale=1 / one)
 
 
 def _cropped(random, picture, shape):
-    """A part of a picture, at least half of it, that fills ``shape``: float32 [H,W,3]."""
-    height, width = shape
-    scale = max(height / picture.shape[0], width / picture.shape[1]) * random.uniform(1, 2)
-    size = [
-        max(own, int(round(side * scale)))
-        for own, side in zip((width, height), picture.shape[1::-1])
-    ]
-    picture = cv2.resize(picture, tuple(size), interpolation=cv2.INTER_LINEAR)
-    top, left = random.randint(size[1] - height + 1), random.randint(size[0] - width + 1)
-    part = picture[top : top + height, left : left + width]
-    return (part[:, ::-1] if random.rand() < 0.5 else part).astype(np.float32)
+    """A part of a picture, at least half of it a side, that fills ``shape``: uint8 [H,W,3]."""
+    scale = max(np.array(shape) / picture.shape[:2]) * random.uniform(1, 2)
+    high, wide = (
+        min(whole, max(1, int(round(side / scale))))
+        for side, whole in zip(shape, picture.shape[:2])
+    )
+    top = random.randint(picture.shape[0] - high + 1)
+    left = random.randint(picture.shape[1] - wide + 1)
+    part = picture[top : top + high, left : left + wide]
+    part = cv2.resize(part, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return cv2.flip(part, 1) if random.rand() < 0.5 else part
 
 
 def draw_clip(random, frames, shape=(800, 600)):
@@ -183,10 +192,9 @@ def draw_clip(random, frames, shape=(800, 600)):
             )
             for layer, path in zip(drawn, paths)
         ]
-        image, alpha = _composed(*layers)
-        image = image * np.float32(1 + 0.02 * random.normal())
-        image += random.normal(0, noise, (height, width, 1)).astype(np.float32)
-        yield _as_bytes(image), alpha
+        image, opacity = _composed(*layers)
+        image = cv2.convertScaleAbs(image, alpha=1 + 0.02 * random.normal())
+        yield _noisy(random, image, noise), _as_alpha(opacity)
 
 
 def _draw_layers(random, shape, frame_height):
@@ -194,21 +202,72 @@ def _draw_layers(random, shape, frame_height):
 
     frame_height: of the picture that shows them, by which the lens blurs.
     """
-    height, width = shape
-    person = _draw_person(random, height * SUPERSAMPLING, width * SUPERSAMPLING)
-    person = cv2.resize(person, (width, height), interpolation=cv2.INTER_AREA)
-    person = cv2.GaussianBlur(person, (0, 0), random.uniform(0.3, 0.7) * frame_height / 800)
-    return person, _draw_background(random, height, width)
+    person = _blurred(_draw_person(random, *shape), random.uniform(0.3, 0.7) * frame_height / 800)
+    return person, _draw_background(random, *shape)
 
 
 def _composed(person, background):
-    """(the person before the background, float32 [H,W,3] 0..255; alpha float32 [H,W] 0..1)."""
-    alpha = np.clip(person[..., 3], 0, 1)
-    return person[..., :3] + (1 - alpha[..., None]) * background, alpha
+    """(a layer before the background, uint8 [H,W,3]; its alpha, uint8 [H,W])."""
+    opacity = person[..., 3]
+    behind = _weighted(background, cv2.bitwise_not(opacity))
+    return cv2.add(cv2.cvtColor(person, cv2.COLOR_RGBA2RGB), behind), opacity
 
 
-def _as_bytes(image):
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+def _lay_over(canvas, layer):
+    """Lay a layer over a canvas [H,W,4], in place."""
+    canvas[...] = cv2.add(layer, _weighted(canvas, cv2.bitwise_not(layer[..., 3])))
+
+
+def _weighted(picture, weights):
+    """uint8 [H,W,C] times [H,W] / 255."""
+    return cv2.multiply(picture, cv2.merge([weights] * picture.shape[2]), scale=1 / 255)
+
+
+def _tinted(weights, colour):
+    """uint8 [H,W] / 255 times a colour of C channels: uint8 [H,W,C]."""
+    return cv2.merge([cv2.convertScaleAbs(weights, alpha=value / 255) for value in colour])
+
+
+def _blurred(layer, sigma):
+    """By a Gaussian of ``sigma`` pixels, or by what is nearly as smooth and faster."""
+    if sigma < 2:
+        return cv2.GaussianBlur(layer, (0, 0), sigma)
+    side = int(round(math.sqrt(6 * sigma**2 + 1))) | 1  # twice a box has a box's variance twice
+    return cv2.blur(cv2.blur(layer, (side, side)), (side, side))
+
+
+def _normal_quantiles():
+    """The normal distribution as 256 equally likely values."""
+    values = np.linspace(-4, 4, 1601)
+    shares = [0.5 + 0.5 * math.erf(value / math.sqrt(2)) for value in values]
+    return np.interp((np.arange(256) + 0.5) / 256, shares, values)
+
+
+NORMAL = _normal_quantiles()
+
+
+def _noisy(random, image, sigma):
+    """An image with the noise of a sensor, the same in each channel: uint8 [H,W,3]."""
+    height, width = image.shape[:2]
+    noise = np.frombuffer(random.bytes(height * width), np.uint8).reshape(height, width)
+    brighter, darker = (
+        cv2.merge([cv2.LUT(noise, _as_bytes(sign * sigma * NORMAL))] * 3) for sign in (1, -1)
+    )
+    return cv2.subtract(cv2.add(image, brighter), darker)
+
+
+def _as_bytes(values):
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _as_alpha(opacity):
+    """uint8 0..255 as float32 0..1."""
+    return opacity / np.float32(255)
+
+
+def _as_opacity(alpha):
+    """float32 0..1 as uint8 0..255."""
+    return cv2.convertScaleAbs(alpha, alpha=255)
 
 
 def _path(random, frames):
@@ -229,24 +288,46 @@ def _window(larger, shape, place):
 
 
 def _draw_background(random, height, width):
-    """Blend two colours into each other and draw soft shapes in front: float32 [H,W,3] 0..255."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / height
+    """Blend two colours into each other and draw soft shapes in front: uint8 [H,W,3]."""
     angle = random.uniform(0, np.pi)
-    blend = np.cos(angle) * x + np.sin(angle) * y
-    blend = ((blend - blend.min()) / (blend.max() - blend.min()))[..., None]
+    across = np.cos(angle) * np.arange(width, dtype=np.float32)
+    down = np.sin(angle) * np.arange(height, dtype=np.float32)
+    blend = (across - across.min()) + (down - down.min())[:, None]
+    blend = cv2.convertScaleAbs(blend, alpha=255 / blend.max())
     first, second = _muted(random), _muted(random)
-    background = first + (second - first) * blend
+    background = cv2.add(_tinted(cv2.bitwise_not(blend), first), _tinted(blend, second))
     for _ in range(random.randint(3, 9)):
-        layer = np.zeros((height, width), np.float32)
+        layer = np.zeros((height, width), np.uint8)
         corner = (int(random.uniform(-0.2, 1) * width), int(random.uniform(-0.2, 1) * height))
         extent = (int(random.uniform(0.1, 0.5) * width), int(random.uniform(0.1, 0.8) * height))
-        if random.rand() < 0.5:
-            cv2.rectangle(layer, corner, (corner[0] + extent[0], corner[1] + extent[1]), 1.0, -1)
+        rectangle, turn = random.rand() < 0.5, random.uniform(0, 180)
+        sigma, colour = random.uniform(0.002, 0.03) * height, _muted(random)
+        weight = int(255 * random.uniform(0.3, 0.9))
+        if rectangle:
+            opposite = (corner[0] + extent[0], corner[1] + extent[1])
+            cv2.rectangle(layer, corner, opposite, weight, -1)
         else:
-            cv2.ellipse(layer, corner, extent, random.uniform(0, 180), 0, 360, 1.0, -1)
-        layer = cv2.GaussianBlur(layer, (0, 0), random.uniform(0.002, 0.03) * height)[..., None]
-        background += (_muted(random) - background) * layer * random.uniform(0.3, 0.9)
+            cv2.ellipse(layer, corner, extent, turn, 0, 360, weight, -1)
+        _paint(background, layer, colour, sigma)
     return background
+
+
+def _paint(canvas, layer, colour, sigma=0.0):
+    """Lay a colour over a canvas [H,W,C], in place, as far as ``layer``, uint8 [H,W], says.
+
+    sigma: in pixels, of the layer's blur.
+    """
+    left, top, wide, high = cv2.boundingRect(layer)
+    if not wide:
+        return
+    room = int(4 * sigma) + 2 if sigma else 0  # that a blur reaches
+    inside = (
+        slice(max(0, top - room), top + high + room),
+        slice(max(0, left - room), left + wide + room),
+    )
+    weights = _blurred(layer[inside], sigma) if sigma else layer[inside]
+    below = _weighted(canvas[inside], cv2.bitwise_not(weights))
+    canvas[inside] = cv2.add(below, _tinted(weights, colour))
 
 
 def _muted(random):
@@ -256,73 +337,80 @@ def _muted(random):
 
 
 class Brush:
-    """Paints on a canvas in half head heights from the centre of a face."""
+    """Paints on a layer in half head heights from the centre of a face."""
 
     def __init__(self, canvas, centre, head, turn=0.0):
-        """canvas: float32 [H,W,4]. centre: [x, y]. head: half its height, in pixels.
+        """canvas: uint8 [H,W,4]. centre: [x, y]. head: half its height, in pixels.
 
         turn: of all that is painted around the centre, in radians, clockwise.
         """
         self.canvas, self.centre, self.head, self.turn = canvas, centre, head, turn
+        sine, cosine = np.sin(turn) * head, np.cos(turn) * head
+        self.axes = np.array([[cosine, sine], [-sine, cosine]])
 
     def at(self, points):
         """The pixels of points [...,2]."""
-        points = np.asarray(points, np.float64)
-        if self.turn:
-            sine, cosine = np.sin(self.turn), np.cos(self.turn)
-            points = points @ np.array([[cosine, sine], [-sine, cosine]])
-        return self.centre + points * self.head
+        return self.centre + np.asarray(points, np.float64) @ self.axes
 
-    def paint(self, colour, draw, soft=0.0):
-        """Let ``draw`` fill an empty layer, and lay it over the canvas in ``colour``."""
-        layer = np.zeros(self.canvas.shape[:2], np.uint8)
-        draw(layer)
-        left, top, wide, high = cv2.boundingRect(layer)
-        if not wide:
-            return
-        room = int(4 * soft * self.head) + 2 if soft else 0  # a blur reaches three sigmas
-        bottom, right = top + high + room, left + wide + room
-        inside = (slice(max(0, top - room), bottom), slice(max(0, left - room), right))
-        layer = layer[inside]
+    def paint(self, colour, draw, soft):
+        """Let ``draw(canvas, colour)`` paint, at once or, where it is soft, by a blurred layer."""
+        colour = (*np.minimum(colour, 255).tolist(), 255)
         if soft:
-            layer = cv2.GaussianBlur(layer, (0, 0), soft * self.head)
-        opacity = layer[..., None] / np.float32(255)
-        opaque = np.append(colour, 1).astype(np.float32)
-        self.canvas[inside] += (opaque - self.canvas[inside]) * opacity
+            layer = np.zeros(self.canvas.shape[:2], np.uint8)
+            draw(layer, 255)
+            _paint(self.canvas, layer, colour, soft * self.head)
+        else:
+            draw(self.canvas, colour)
 
     def ellipse(self, point, axes, colour, soft=0.0, arc=(0, 360)):
-        centre_pixel = _fixed_point(self.at(point))
-        axes = (int(axes[0] * self.head), int(axes[1] * self.head))
-        start, end = arc
-        degrees = np.degrees(self.turn)
+        centre, axes = _fixed_point(self.at(point)), _fixed_point(np.multiply(axes, self.head))
+        shape = (centre, axes, np.degrees(self.turn), *arc)
 
-        def draw_ellipse(layer):
-            cv2.ellipse(layer, centre_pixel, axes, degrees, start, end, 255, -1, cv2.LINE_AA)
+        def draw_ellipse(canvas, paint):
+            cv2.ellipse(canvas, *shape, paint, -1, cv2.LINE_AA, FRACTION_BITS)
 
         self.paint(colour, draw_ellipse, soft)
 
     def polygon(self, points, colour, soft=0.0):
         corners = _fixed_point(self.at(points))
-        self.paint(colour, lambda layer: cv2.fillPoly(layer, [corners], 255, cv2.LINE_AA), soft)
+
+        def draw_polygon(canvas, paint):
+            cv2.fillPoly(canvas, [corners], paint, cv2.LINE_AA, FRACTION_BITS)
+
+        self.paint(colour, draw_polygon, soft)
 
     def line(self, points, width, colour):
         """A line through points, ``width`` half head heights wide, with round ends."""
         corners = _fixed_point(self.at(points))
         width = max(1, int(width * self.head))
 
-        def draw_line(layer):
-            cv2.polylines(layer, [corners], False, 255, width, cv2.LINE_AA)
+        def draw_line(canvas, paint):
+            cv2.polylines(canvas, [corners], False, paint, width, cv2.LINE_AA, FRACTION_BITS)
 
-        self.paint(colour, draw_line)
+        self.paint(colour, draw_line, 0)
+
+    def strands(self, strands, opacities, colour):
+        """Thin lines through points [N,M,2], each of an opacity of its own, 0..1."""
+        layer = np.zeros_like(self.canvas)
+        thickness = self.canvas.shape[0] / 1000  # in pixels; thinner ones are drawn fainter
+        opacities = opacities * np.clip(thickness, 0.5, 1)
+        paints = np.clip(np.append(colour, 255), 0, 255) * opacities[:, None]
+        for points, paint in zip(_fixed_point(self.at(strands)), paints.tolist()):
+            width = max(1, int(thickness))
+            cv2.polylines(layer, [points], False, paint, width, cv2.LINE_AA, FRACTION_BITS)
+        left, top, wide, high = cv2.boundingRect(cv2.extractChannel(layer, 3))
+        inside = (slice(top, top + high), slice(left, left + wide))
+        if wide:
+            _lay_over(self.canvas[inside], layer[inside])
 
 
 def _draw_person(random, height, width, varied=False):
     """Draw the person alone.
 
     Returns:
-        float32 [H,W,4]: colour 0..255, already multiplied by alpha, and alpha 0..1.
+        a layer, uint8 [H,W,4].
     """
-    canvas = np.zeros((height, width, 4), np.float32)
+    canvas = np.zeros((height, width, 4), np.uint8)
     head = height * random.uniform(0.13, 0.18)  # half the height of the head; it scales all else
     face = head * random.uniform(0.72, 0.82)
     centre = np.array([width * random.uniform(0.42, 0.58), height * random.uniform(0.33, 0.42)])
@@ -332,7 +420,6 @@ def _draw_person(random, height, width, varied=False):
     cloth, iris = random.uniform(20, 200, 3), random.uniform(20, 110, 3)
     long_hair = random.rand() < 0.5
     brush, round_face = Brush(canvas, centre, head), face / head
-    thickness = max(1, int(height / 1000))
     style = "hair"
     if varied:
         scale = np.exp(random.uniform(np.log(0.45), np.log(1.6)))
@@ -342,12 +429,6 @@ def _draw_person(random, height, width, varied=False):
         skin = lightest_skin * random.uniform(0.2, 1) * random.uniform(0.9, 1.0, 3)
         style = ("hair", "bald", "afro", "bun")[random.choice(4, p=(0.6, 0.15, 0.15, 0.1))]
         long_hair = long_hair and style == "hair"
-
-    def draw_strands(layer):
-        for strand in _strands(random, round_face, long_hair):
-            points = [_fixed_point(brush.at(strand), FRACTION_BITS)]
-            grey = random.randint(100, 256)
-            cv2.polylines(layer, points, False, grey, thickness, cv2.LINE_AA, FRACTION_BITS)
 
     # The shapes are drawn from back to front: the hair behind, the shoulders, the neck, the head,
     # the hair in front. Each shape has one colour.
@@ -393,13 +474,11 @@ def _draw_person(random, height, width, varied=False):
         fringe = (random.uniform(-0.3, 0.3), -0.5)
         brush.ellipse(fringe, (round_face * 0.8, 0.25), hair * 1.1, soft=0.05)
         for shade in (0.7, 1.0, 1.3):
-            brush.paint(hair * shade, draw_strands)
+            brush.strands(*_strands(random, round_face, long_hair), hair * shade)
     if varied:
         _add_things(random, brush, round_face, shoulders, skin=skin, cloth=cloth)
     ends = random.uniform(0.7, 1.1), random.uniform(0.7, 1.1)
-    light = np.linspace(*ends, width, dtype=np.float32)
-    canvas[..., :3] *= light[:, None]
-    return canvas
+    return _in_light(canvas, np.linspace(*ends, width, dtype=np.float32))
 
 
 def _draw_legs(random, brush, hip, top):
@@ -485,18 +564,21 @@ def _add_things(random, brush, round_face, shoulders, *, skin, cloth):
 
 
 def _strands(random, round_face, long_hair):
-    """Yield curves that leave the outline of the hair and hang down.
+    """Curves that leave the outline of the hair and hang down, and how opaque each is.
 
-    The points [16,2] count half head heights from the centre of the face.
+    Returns:
+        (float64 [N,16,2] in half head heights from the centre of the face, float64 [N] 0..1).
     """
     t = np.linspace(0, 1, 16)[:, None]
-    for _ in range(random.randint(20, 45)):
-        angle = random.uniform(np.pi * 0.95, np.pi * 2.05)  # over the top of the head
-        root = np.array([np.cos(angle) * round_face * 1.15, np.sin(angle) * 1.05 - 0.12])
-        outward = np.array([np.cos(angle), np.sin(angle)]) * random.uniform(0.05, 0.45)
-        fall = random.uniform(0.3, 1.6) if long_hair else random.uniform(-0.1, 0.25)
-        sideways = random.uniform(-0.25, 0.25)
-        yield root + outward * np.sqrt(t) + np.array([sideways, fall]) * t**2
+    count = random.randint(20, 45)
+    angle = random.uniform(np.pi * 0.95, np.pi * 2.05, (count, 1))  # over the top of the head
+    sideways_up = np.concatenate([np.cos(angle), np.sin(angle)], axis=1)
+    roots = sideways_up * (round_face * 1.15, 1.05) - (0, 0.12)
+    outward = sideways_up * random.uniform(0.05, 0.45, (count, 1))
+    fall = random.uniform(*((0.3, 1.6) if long_hair else (-0.1, 0.25)), (count, 1))
+    hanging = np.concatenate([random.uniform(-0.25, 0.25, (count, 1)), fall], axis=1)
+    curves = roots[:, None] + outward[:, None] * np.sqrt(t) + hanging[:, None] * t**2
+    return curves, random.uniform(0.4, 1, count)
 
 
 def _stripe(random, canvas, cloth, top, head):
@@ -505,16 +587,25 @@ def _stripe(random, canvas, cloth, top, head):
     strength = random.uniform(0, 0.3)
     first = min(canvas.shape[0], max(0, int(np.floor(top)) + 1))  # row
     below = canvas[first:]
-    y = np.arange(first, canvas.shape[0], dtype=np.float32)[:, None]
-    x = np.arange(canvas.shape[1], dtype=np.float32)
-    phase = (np.cos(angle) * x + np.sin(angle) * y) * 2 * np.pi / period
-    wave = np.sin(phase) * strength
-    difference = np.abs(below[..., :3] - np.asarray(cloth, np.float32) * below[..., 3:])
-    wave *= difference.max(axis=2) < 1  # only the pixels of the clothes
-    below[..., :3] *= 1 + wave[..., None]
+    if not below.size:
+        return
+    x, y = (
+        step * 2 * np.pi / period * np.arange(side)
+        for step, side in ((np.cos(angle), below.shape[1]), (np.sin(angle), below.shape[0]))
+    )
+    # The sine of a sum is of rank two.
+    wave = np.stack([np.sin(y), np.cos(y)], 1) @ np.stack([np.cos(x), np.sin(x)])
+    wave = cv2.convertScaleAbs(wave + 1, alpha=127.5)
+    striped = [
+        cv2.convertScaleAbs(wave, alpha=value * strength / 127.5, beta=value * (1 - strength))
+        for value in cloth
+    ]
+    plain = np.rint(np.append(cloth, 255))
+    clothes = cv2.inRange(below, plain - 1, plain + 1)
+    cv2.copyTo(cv2.merge([*striped, np.full_like(wave, 255)]), clothes, below)
 
 
-def _fixed_point(points, fraction_bits=0):
+def _fixed_point(points):
     """Round points to fixed-point integers, as OpenCV takes them."""
-    points = np.rint(np.asarray(points) * (1 << fraction_bits)).astype(np.int32)
-    return tuple(int(value) for value in points) if points.ndim == 1 else points
+    points = np.rint(np.asarray(points) * (1 << FRACTION_BITS)).astype(np.int32)
+    return tuple(points.tolist()) if points.ndim == 1 else points
