@@ -43,7 +43,7 @@ class Peers:
         self.step, self.told = None, telling or {}
         self._device, self._timeout = device, timeout
         self._beats = {}  # rank -> [socket, _awake at its last sign, its step, whether it said bye]
-        self._awake = 0.0  # seconds, but for those in which this process was itself stopped (Ctrl-Z)
+        self._awake = 0.0  # seconds by its own signs: none while it was itself stopped (Ctrl-Z)
         self._closing = threading.Event()
         if not device.addresses:
             return
@@ -170,11 +170,11 @@ class Peers:
 
     def _watch(self):
         """Give signs, and look at those of the others."""
-        behind_since, looked_at = {}, time.monotonic()
+        behind_since = {}
         while not self._closing.wait(BEAT_SECONDS):
             self._tell({"step": self.step})
-            self._awake += min(time.monotonic() - looked_at, 2 * BEAT_SECONDS)
-            now, looked_at = self._awake, time.monotonic()
+            self._awake += BEAT_SECONDS
+            now = self._awake
             steps = {rank: beat[2] for rank, beat in self._beats.items()}
             steps[self._device.rank] = self.step
             for rank, beat in self._beats.items():
