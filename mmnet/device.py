@@ -15,6 +15,7 @@ MIXED = {
     "mixed_float16": ("auto_mixed_precision", "auto_mixed_precision_cpu"),
     "bfloat16": ("auto_mixed_precision_onednn_bfloat16",),
 }
+LAYOUTS = ("NHWC", "NCHW")  # how a GPU may lay pictures out in memory
 
 
 class Device(NamedTuple):
@@ -25,6 +26,7 @@ class Device(NamedTuple):
     threads: Optional[int] = None  # of the processor; None is one a core; the first session decides
     mixed: str = "float32"  # what training computes in; MIXED has the others
     xla: bool = False  # compile parts of the graph
+    layout: Optional[str] = None  # one of LAYOUTS that a GPU trains in; None: as TensorFlow does
     exact: bool = False  # run graphs without TensorFlow's own optimizers, which move alphas by 1e-5
     rank: int = 0  # of this process among those that train together
     processes: int = 1
@@ -32,9 +34,16 @@ class Device(NamedTuple):
     engine: str = "tensorflow"  # what adds up their gradients: a key of cluster.engines.ENGINES
 
 
+def has_gpu(device):
+    """Whether a GPU runs what the Device runs."""
+    return device.kind in (None, "gpu") and bool(
+        tf.config.experimental.list_physical_devices("GPU")
+    )
+
+
 def need_device(device):
     """Raise ValueError, saying what to install, where a Device is not there."""
-    if device.kind == "gpu" and not tf.config.experimental.list_physical_devices("GPU"):
+    if device.kind == "gpu" and not has_gpu(device):
         raise ValueError(
             "--device gpu: TensorFlow %s finds no GPU here (it takes NVIDIA's driver and a "
             "TensorFlow with CUDA); --device cpu runs without one" % tf.__version__
@@ -49,8 +58,7 @@ def need_precision(device, force=False):
         return
     if device.kind == "npu":
         raise ValueError("--precision is for GPUs: on the npu --precision_mode says it")
-    has_gpu = device.kind != "cpu" and tf.config.experimental.list_physical_devices("GPU")
-    if force or (has_gpu and device.mixed == "mixed_float16"):
+    if force or (has_gpu(device) and device.mixed == "mixed_float16"):
         return
     raise ValueError(
         "--precision %s gains nothing here (%s): leave it out; --force_precision does it all the "
@@ -63,6 +71,14 @@ def need_precision(device, force=False):
             else "there is no GPU, and processors compute float16 no faster",
         )
     )
+
+
+def need_layout(device):
+    """Raise ValueError where a Device has a layout and no GPU."""
+    if device.layout and not has_gpu(device):
+        raise ValueError(
+            "--layout %s is for GPUs, and none is used here: leave it out" % device.layout
+        )
 
 
 def session_config(device=Device()):
@@ -104,6 +120,8 @@ def training_session_config(device=Device()):
     for name in MIXED.get(device.mixed, ()):
         if name in rewrites.DESCRIPTOR.fields_by_name:
             setattr(rewrites, name, rewrites.ON)
+    if device.layout:  # TensorFlow's optimizer moves the graph, which is NHWC, to NCHW
+        rewrites.layout_optimizer = rewrites.ON if device.layout == "NCHW" else rewrites.OFF
     if device.xla:
         options = config.graph_options.optimizer_options
         options.global_jit_level = options.ON_1

@@ -268,6 +268,14 @@ def test_what_rewrites_graphs():
     assert options.global_jit_level == options.ON_1
 
 
+def test_a_layout_without_a_gpu(capfd, portraits, tmp_path):
+    command = train_command(portraits, tmp_path / "run", "cpu") + ["--layout", "NCHW"]
+    assert main(command) == 2
+    err = capfd.readouterr().err
+    assert "--layout NCHW is for GPUs" in err and err.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     "device, precision, says",
     [

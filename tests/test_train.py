@@ -112,6 +112,30 @@ def tiny(monkeypatch):
     return {"network": "tiny"}
 
 
+def test_inputs_that_wait_on_a_gpu_change_nothing(unbroken, portraits, tmp_path, monkeypatch):
+    """A processor stands for the GPU; the run is stopped and gone on with."""
+    flags = {"checkpoint_path": str(unbroken), "teacher": str(unbroken)}
+    flags["learning_rate_schedule"] = "fixed"
+    plain, staged = tmp_path / "plain", tmp_path / "staged"
+
+    def run(folder, steps):
+        with optimizing_graphs():
+            settings = settings_of(portraits, folder, max_step_from_restore=steps, **flags)
+            assert train(settings) == 0
+
+    run(plain, "6")
+    monkeypatch.setattr(train_module, "has_gpu", lambda device: True)
+    measured = []
+    monkeypatch.setattr(train_module, "faster_layout", lambda *given: measured.append(given))
+    run(staged, "3")
+    run(staged, "6")
+    assert len(measured) == 2
+    expected, found = (checkpoint.read(str(f / "MMNetModel-46")) for f in (plain, staged))
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
 def test_killed_stopped_and_resumed_equals_unbroken(unbroken, portraits, tmp_path):
     """Killed, it loses only what came after the last save; asked to stop, nothing."""
     code = """

@@ -343,6 +343,12 @@ class Train(NetworkSettings, DeviceSettings):
         switch,
         "let XLA compile parts of the graph on a GPU (on processors it was 7 times slower)",
     )
+    layout: str = setting(
+        "auto",
+        one_of("auto", "NHWC", "NCHW"),
+        "how a GPU lays pictures out in memory: NHWC, NCHW, or auto, the faster one, measured "
+        "before the first step",
+    )
     checkpoint_path: Optional[str] = setting(None, text, "warm start: " + CHECKPOINT)
     checkpoint_include_scopes: Optional[Tuple[str, ...]] = setting(
         None, text, "warm start: load only variables whose names start so", "+"

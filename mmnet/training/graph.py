@@ -34,6 +34,7 @@ class Recipe(NamedTuple):
 
 
 class TrainingGraph(NamedTuple):
+    stage: Optional["tf.Operation"]  # keeps what is fed for the next step; None without staging
     images: "tf.Tensor"  # placeholder float32 [N,H,W,C] 0..255
     truths: "tf.Tensor"  # placeholder float32 [N,H,W] 0..1
     taught: Optional["tf.Tensor"]  # the same, of a teacher's alphas; None without that term
@@ -53,7 +54,9 @@ class TrainingGraph(NamedTuple):
     initializer: "tf.Operation"
 
 
-def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group=ALONE):
+def build_training_graph(
+    network, recipe, batch_size, wrap_optimizer=None, group=ALONE, *, staged=False
+):
     """Build into the default graph.
 
     Args:
@@ -63,6 +66,8 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
         wrap_optimizer: optimizer -> the loss-scaling one around it (device.loss_scaling), which
             updates nothing in a step that is not finite. Without it, a loss that is not finite
             stops the step before it touches anything.
+        staged: a step takes the pictures that were fed to the step before it (to ``stage``, before
+            the first one), so that they lie on the GPU when it begins; its own go there meanwhile.
 
     Raises:
         ValueError: trainable_scopes match nothing; no such network.
@@ -75,14 +80,17 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
     taught = None
     if "teacher" in recipe.terms:
         taught = tf.placeholder(tf.float32, truths.shape, name="taught")
+    inputs, stage = Inputs(images, truths, taught), None
+    if staged:
+        inputs, stage = _staged(inputs)
     global_step = tf.get_variable(  # dropout looks for it
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    outputs = build(network, images, mode_in(group, recipe.mode, recipe.sync_batch_norm))
+    outputs = build(network, inputs.images, mode_in(group, recipe.mode, recipe.sync_batch_norm))
     copies = {}
     if ADAPTATION.keys() & recipe.terms.keys():
-        outputs, copies = _beside_its_copy(outputs, network, images)
-    losses = _losses(outputs, truths[..., tf.newaxis], taught, recipe)
+        outputs, copies = _beside_its_copy(outputs, network, inputs.images)
+    losses = _losses(outputs, inputs, recipe)
     network_variables = set(tf.global_variables())
     trained = _trained_variables(recipe.trainable_scopes)
     rule = OPTIMIZERS[recipe.optimizer](learning_rate)
@@ -105,6 +113,7 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
     if recipe.ema_decay is not None:
         averages, step = _with_averages(trained, step, recipe.ema_decay)
     return TrainingGraph(
+        stage=stage,
         images=images,
         truths=truths,
         taught=taught,
@@ -112,7 +121,7 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
         batch_norm_decay=decay,
         stop_here=stop_here,
         stop=found.stop,
-        step=step,
+        step=tf.group(step, stage) if staged else step,
         losses=losses,
         alphas=alpha_of(outputs.logits),
         global_step=global_step,
@@ -122,6 +131,25 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
         copies=copies,
         initializer=tf.global_variables_initializer(),
     )
+
+
+class Inputs(NamedTuple):
+    """What a step learns from: a TrainingGraph's placeholders, or what they held before."""
+
+    images: "tf.Tensor"
+    truths: "tf.Tensor"
+    taught: Optional["tf.Tensor"]
+
+
+def _staged(inputs):
+    """(Inputs that were staged before, the operation that stages these)."""
+    given = [tensor for tensor in inputs if tensor is not None]
+    waiting = {"shared_name": "staged_inputs"}
+    stage = tf.raw_ops.Stage(values=given, **waiting)
+    taken = tf.raw_ops.Unstage(dtypes=[tensor.dtype for tensor in given], **waiting)
+    for tensor, like in zip(taken, given):
+        tensor.set_shape(like.shape)
+    return Inputs(*taken + [None] * (len(inputs) - len(taken))), stage
 
 
 def _beside_its_copy(outputs, network, images):
@@ -144,12 +172,13 @@ def _beside_its_copy(outputs, network, images):
     return outputs._replace(heads=dict(outputs.heads, **heads)), copies
 
 
-def _losses(outputs, truths, taught, recipe):
+def _losses(outputs, inputs, recipe):
     """total, model, regularization and the terms: name -> scalar."""
-    terms = loss_terms(outputs, truths, [name for name in recipe.terms if name != "teacher"])
-    if taught is not None:
+    names = [name for name in recipe.terms if name != "teacher"]
+    terms = loss_terms(outputs, inputs.truths[..., tf.newaxis], names)
+    if inputs.taught is not None:
         terms["teacher"] = teacher_loss(
-            outputs.logits, taught[..., tf.newaxis], recipe.teacher_temperature
+            outputs.logits, inputs.taught[..., tf.newaxis], recipe.teacher_temperature
         )
     if "composition" in terms:
         terms["composition"] /= recipe.composition_range

@@ -21,7 +21,15 @@ from mmnet.data.images import resize_bilinear
 from mmnet.data.pairs import DataSet, count, evenly, find_data_set, find_pictures
 from mmnet.data.samples import open_samples, read_backgrounds
 from mmnet.data.survey import leaks_of
-from mmnet.device import Device, loss_scaling, need_device, need_precision, training_session_config
+from mmnet.device import (
+    Device,
+    has_gpu,
+    loss_scaling,
+    need_device,
+    need_layout,
+    need_precision,
+    training_session_config,
+)
 from mmnet.files import locked, write_text
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
@@ -33,6 +41,7 @@ from mmnet.training import lineage
 from mmnet.training.graph import Recipe, TrainingGraph, build_training_graph
 from mmnet.training.journal import Journal
 from mmnet.training.losses import ADAPTATION, recipe_of
+from mmnet.training.memory_layout import faster_layout
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
@@ -104,20 +113,18 @@ def loop(run, stopped_by):
     rate, saved_at = settings.learning_rate, step or None
     run.journal.begin(global_step)
     alone, stop = run.group.size == 1, False
+    inputs = inputs_of(run)
     while not stop and (last_step is None or step < last_step):
         run.peers.step = step
-        batch = run.journal.next_batch(run.batches)
-        taught = {graph.taught: teach(run, batch)} if run.teacher else {}
+        batch, pictures = next(inputs)
         rate = rate_of(settings, step, last_step)
         fetches = {"step": graph.step, "losses": graph.losses, "alphas": graph.alphas}
         fetches["stop"] = graph.stop
         feed = {
-            graph.images: batch.images,
-            graph.truths: batch.masks / np.float32(255),
+            **pictures,
             graph.learning_rate: rate,
             graph.batch_norm_decay: batch_norm_decay(global_step, settings.batch_norm_decay),
             graph.stop_here: float(bool(stopped_by)),
-            **taught,
         }
         try:
             fetched = run.session.run(fetches, feed)
@@ -147,6 +154,28 @@ def loop(run, stopped_by):
     return 0
 
 
+def inputs_of(run):
+    """Yield (Batch, what its step is fed) without end; a staged graph is fed the next one's."""
+    feeds = _feeds(run)
+    if run.graph.stage is None:
+        yield from feeds
+        return
+    batch, feed = next(feeds)
+    run.session.run(run.graph.stage, feed)
+    for upcoming, feed in feeds:
+        yield batch, feed
+        batch = upcoming
+
+
+def _feeds(run):
+    graph = run.graph
+    while True:
+        batch = run.journal.next_batch(run.batches)
+        taught = {graph.taught: teach(run, batch)} if run.teacher else {}  # makes masks, too
+        truths = batch.masks / np.float32(255)
+        yield batch, {graph.images: batch.images, graph.truths: truths, **taught}
+
+
 def prepare(settings, stack):
     """Read the data, build the graph, restore it; what must be closed goes on ``stack``.
 
@@ -158,6 +187,7 @@ def prepare(settings, stack):
     device = device_of(settings)
     need_device(device)  # before data is decoded
     need_precision(device, settings.force_precision)
+    need_layout(device)
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
     data_sets = [find_data_set(path, split) for path in settings.dataset_path or ()]
@@ -188,7 +218,12 @@ def prepare(settings, stack):
     tf.reset_default_graph()
     tf.set_random_seed(settings.seed)
     share_size = settings.batch_size // group.size
-    graph = build_training_graph(network, recipe, share_size, loss_scaling(device), group)
+    staged = has_gpu(device)
+    if staged and device.layout is None:
+        device = device._replace(layout=faster_layout(network, recipe, share_size, device))
+    graph = build_training_graph(
+        network, recipe, share_size, loss_scaling(device), group, staged=staged
+    )
     sharing = build_sharing(graph.variables, group) if group.size > 1 else None
     session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
     start = restore(session, graph, settings)
@@ -260,7 +295,11 @@ def device_of(settings):
         ValueError: the pictures of a step cannot be divided among the processes.
     """
     device = Device(
-        settings.device, settings.precision_mode, mixed=settings.precision, xla=settings.xla
+        settings.device,
+        settings.precision_mode,
+        mixed=settings.precision,
+        xla=settings.xla,
+        layout=None if settings.layout == "auto" else settings.layout,
     )
     device = device._replace(**members_here(settings.engine))
     if settings.batch_size % device.processes:
