@@ -93,3 +93,26 @@ def test_other_shapes(height, width):
 def test_wrong_shapes_are_refused(shape):
     with tf.Graph().as_default(), pytest.raises(ValueError, match="multiple of 32"):
         mmnet(tf.placeholder(tf.float32, shape), Network(), INFERENCE)
+
+
+def test_first_weights_follow_from_seed_and_name():
+    """Whatever else is in the graph, and on both TensorFlows: the golden values are those of 2.21
+    and of 1.15.5, which give the same bits; the tolerance is for other processors.
+    """
+    drawn = []
+    for seed, others in ((5, 0), (5, 3), (6, 0)):
+        with tf.Graph().as_default(), tf.Session() as session:
+            tf.set_random_seed(seed)
+            for _ in range(others):
+                tf.constant(0)
+            mmnet(tf.zeros((1, 32, 32, 3)), Network(), INFERENCE)
+            variables = [v for v in tf.trainable_variables() if v.op.name.endswith("weights")]
+            session.run(tf.variables_initializer(variables))
+            drawn.append(session.run(variables))
+    first, beside_others, other_seed = drawn
+    golden = [-0.12943375, 0.10449691, 0.03551082]
+    np.testing.assert_allclose(first[0].ravel()[:3], golden, rtol=1e-6)
+    for one, two, three in zip(first, beside_others, other_seed):
+        np.testing.assert_array_equal(one, two)
+        assert not np.array_equal(one, three)
+    assert len({one.tobytes() for one in first}) == len(first)

@@ -14,8 +14,8 @@ DEPTH = 256  # channels of the head, whatever the width
 KEEP = 0.9  # share of the head's features that dropout leaves in training
 
 
-def _initializer():
-    return tf.truncated_normal_initializer(stddev=0.09)
+def _initializer(seed):
+    return tf.truncated_normal_initializer(stddev=0.09, seed=seed)
 
 
 STYLE = Style(epsilon=1e-5, initializer=_initializer)

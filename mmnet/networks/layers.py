@@ -22,7 +22,8 @@ class Style(NamedTuple):
     """What networks do differently in every layer."""
 
     epsilon: float = BATCH_NORM_EPSILON  # of batch norm
-    initializer: Callable = lambda: tf.glorot_uniform_initializer()  # of weights
+    # Of weights: seed -> initializer.
+    initializer: Callable = lambda seed: tf.glorot_uniform_initializer(seed)
     # A convolution with a stride pads alike on both sides; SAME pads less before than after.
     symmetric: bool = False
 
@@ -110,7 +111,7 @@ def drop_by_step(x, keep, group=ALONE):
     would have dropped, and each process of a group what one alone would have dropped of its part.
     """
     step = tf.train.get_global_step()
-    place = zlib.crc32(tf.get_variable_scope().name.encode()) % 2**31
+    place = number_of(tf.get_variable_scope().name)
     seed = [(tf.get_default_graph().seed or 0) ^ place, 0 if step is None else step]
     pictures, *sides = x.shape.as_list()
     drawn = tf.random.stateless_uniform([group.size * pictures] + sides, tf.stack(seed))
@@ -207,7 +208,7 @@ def conv(
 def linear(x, channels, mode, *, kernel=1, stride=1, style=PLAIN):
     """Convolution alone, in the scope it stands in: as conv's."""
     shape = [kernel, kernel, x.shape[3].value, channels]
-    weights = tf.get_variable("weights", shape, initializer=style.initializer())
+    weights = weights_of("weights", shape, style)
     x, padding = padded(x, kernel, stride, style)
     return convolve(x, mode.weights(weights, 3), stride, padding)
 
@@ -229,10 +230,25 @@ def depthwise(
     """
     with tf.variable_scope(scope):
         shape = [3, 3, x.shape[3].value, 1]
-        weights = tf.get_variable("depthwise_weights", shape, initializer=style.initializer())
+        weights = weights_of("depthwise_weights", shape, style)
         x, padding = padded(x, 3, stride, style)
         x = mode.depthwise(x, mode.weights(weights, 2), stride, dilation, padding)
         return finish(x, mode, activation, concatenated, style)
+
+
+def weights_of(name, shape, style):
+    """A layer's weights; their first values follow from the graph's seed and their name alone.
+
+    (TensorFlow would count the operations made before: another graph around the network, for a GPU
+    or for several processes, would begin with other weights.)
+    """
+    seed = number_of("%s/%s" % (tf.get_variable_scope().name, name))
+    return tf.get_variable(name, shape, initializer=style.initializer(seed))
+
+
+def number_of(name):
+    """A number below 2**31 for a name."""
+    return zlib.crc32(name.encode()) % 2**31
 
 
 def padded(x, kernel, stride, style):
@@ -251,7 +267,7 @@ def classifier(x, mode, scope="pointwise_conv", style=PLAIN):
     """
     with tf.variable_scope(scope):
         shape = [1, 1, x.shape[3].value, 2]
-        weights = tf.get_variable("weights", shape, initializer=style.initializer())
+        weights = weights_of("weights", shape, style)
         biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
         if mode.one_logit:
             weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
