@@ -110,6 +110,15 @@ def test_one_that_stays_behind(start):
     assert errors[1] == ""  # one line in all
 
 
+def test_one_that_is_behind_and_moves(start):
+    """For longer than one may stay behind."""
+    addresses = two_addresses()
+    processes = [start(0, addresses, steps=[0.4] * 10), start(1, addresses, steps=[0.6] * 10)]
+    for process in processes:
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")
+
+
 def test_other_settings(start):
     addresses = two_addresses()
     processes = [start(0, addresses, "one"), start(1, addresses, "other")]

@@ -170,7 +170,7 @@ class Peers:
 
     def _watch(self):
         """Give signs, and look at those of the others."""
-        behind_since = {}
+        behind_since = {}  # rank -> (step, when it was first seen there, behind the others)
         while not self._closing.wait(BEAT_SECONDS):
             self._tell({"step": self.step})
             self._awake += BEAT_SECONDS
@@ -185,12 +185,15 @@ class Peers:
             if self._device.rank or any(step is None for step in steps.values()):
                 continue
             for rank, step in steps.items():
-                if step >= max(steps.values()) or any(beat[3] for beat in self._beats.values()):
-                    behind_since.pop(rank, None)
-                elif now - behind_since.setdefault(rank, now) > self._timeout:
+                # One that moves is well: its signs are older than what rank 0 knows of itself.
+                reached, since = behind_since.setdefault(rank, (step, now))
+                is_last = step >= max(steps.values())
+                if is_last or step > reached or any(beat[3] for beat in self._beats.values()):
+                    behind_since[rank] = (step, now)
+                elif now - since > self._timeout:
                     self._end(
                         "process %s is in step %d and the others wait for it in step %d, for %d s"
-                        % (self._name(rank), step, max(steps.values()), now - behind_since[rank])
+                        % (self._name(rank), step, max(steps.values()), now - since)
                     )
 
     def _tell(self, said):
