@@ -460,6 +460,21 @@ def test_bad_teachers(portraits, photos, tmp_path, lively_weights, capfd):
         assert len(errors) == 1 and says in errors[0], errors
 
 
+def test_frozen_batch_norm(unbroken, portraits, tmp_path, capfd):
+    flags = {"freeze_batch_norm": "true", "step_save_checkpoint": "1", "warm_up_steps": "0"}
+    with pytest.raises(ValueError, match="--freeze_batch_norm goes on with a trained network"):
+        settings_of(portraits, tmp_path, **flags)
+    settings = settings_of(
+        portraits, tmp_path, checkpoint_path=str(unbroken), max_step_from_restore="2", **flags
+    )
+    assert train(settings) == 0
+    before = checkpoint.read(checkpoint_files.list_checkpoints(str(unbroken))[-1])
+    after = checkpoint.read(checkpoint_files.list_checkpoints(str(tmp_path))[-1])
+    for name in before:
+        kept = np.array_equal(after[name], before[name])
+        assert kept == ("/moving_" in name), name
+
+
 def test_a_network_that_sees_the_frame_before(unbroken, portraits, tmp_path):
     """It begins as the network of three channels that it comes from, and learns to look."""
     flags = {"channels": "4", "checkpoint_path": str(unbroken), "step_save_checkpoint": "1"}

@@ -2,12 +2,18 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
 from mmnet import checkpoint
 from mmnet.cli import main
+from mmnet.compat import tf
+from mmnet.data.pairs import find_data_set
+from mmnet.export.calibration import read_calibration
+from mmnet.networks.build import alpha_of, build
+from mmnet.networks.layers import INFERENCE, by_batch
 from mmnet.weights import registry
 from mmnet.weights.values import Weights, average
 
@@ -41,6 +47,7 @@ def test_get(capfd):
         (["average", "mmnet-persons", "mmnet-persons"], "--output goes with average"),
         (["average", "mmnet-persons", "untrained", "--output", "x"], "untrained is no checkpoint"),
         (["list", "--output", "x"], "--output goes with average"),
+        (["get", "x", "--dataset_path", os.curdir], "--dataset_path goes with average"),
         (["convert", "a", "b", "--network", "modnet", "--output", "x"], "or convert FILE"),
         (["convert", "a.ckpt", "--output", "x"], "--network goes with convert, which needs it"),
         (
@@ -73,6 +80,33 @@ def test_average(lively_weights, tmp_path, capfd):
     for name, value in lively_weights.values.items():
         added = 1 if name.endswith("/gamma") else 0
         np.testing.assert_allclose(mean[name], value + added, atol=1e-6, err_msg=name)
+
+
+def test_batch_norm_measured_anew(lively_weights, run_folder, portraits, tmp_path, capfd):
+    """Then the network gives on those pictures what it gives by their own statistics."""
+    data_set = str(tmp_path / "data")
+    shutil.copytree(os.path.join(portraits, "test"), os.path.join(data_set, "train"))
+    prefix = str(tmp_path / "measured" / "MMNetModel-1")
+    command = ["weights", "average", run_folder, "--output", prefix]
+    assert main(command) == 2 and "CHECKPOINT CHECKPOINT" in capfd.readouterr().err
+    assert main(command + ["--dataset_path", data_set]) == 0
+    measured = checkpoint.read(prefix)
+    for name, value in lively_weights.values.items():
+        assert np.array_equal(measured[name], value) == ("/moving_" not in name), name
+    network = lively_weights.network
+    images = read_calibration(find_data_set(data_set, "train"), network, 320).images
+
+    def alphas_by(mode, values):
+        with tf.Graph().as_default(), tf.Session() as session:
+            alphas = alpha_of(build(network, tf.constant(images), mode).logits)
+            checkpoint.restore(session, values, tf.global_variables())
+            return session.run(alphas)
+
+    expected = alphas_by(INFERENCE._replace(batch_norm=by_batch), measured)
+    far = np.abs(alphas_by(INFERENCE, lively_weights.values) - expected).mean()
+    # Not 0: the variance that is kept is divided by one less than the values that it is of, which
+    # shows where a layer has few.
+    assert np.abs(alphas_by(INFERENCE, measured) - expected).mean() < min(2e-3, far / 10)
 
 
 def test_another_network_has_no_mean_with_it(lively_weights):

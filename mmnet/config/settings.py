@@ -438,6 +438,12 @@ class Train(NetworkSettings, DeviceSettings):
         decay,
         "of batch norm's moving statistics, a step; lower in the first steps from scratch",
     )
+    freeze_batch_norm: bool = setting(
+        False,
+        switch,
+        "keep the moving statistics of a trained network and train with them, as they are used in "
+        "the end: for the last steps of a training",
+    )
     quantize: bool = setting(
         False,
         switch,
@@ -482,9 +488,10 @@ class Train(NetworkSettings, DeviceSettings):
                 "--quantize makes a trained network ready for 8 bits: give its checkpoint with "
                 "--checkpoint_path"
             )
-        elif self.adapt and not goes_on:
+        elif (self.adapt or self.freeze_batch_norm) and not goes_on:
             raise ValueError(
-                "--adapt goes on with a trained network: give its checkpoint with --checkpoint_path"
+                "%s goes on with a trained network: give its checkpoint with --checkpoint_path"
+                % ("--adapt" if self.adapt else "--freeze_batch_norm")
             )
 
     def check_teacher(self):
@@ -975,6 +982,13 @@ class Weights(JsonSettings):
     use_ema: bool = setting(
         False, switch, "average: take the moving averages of those checkpoints that have some"
     )
+    dataset_path: Optional[Tuple[str, ...]] = setting(
+        None,
+        data_set_folder,
+        "average: measure batch norm's statistics anew on pictures of these data sets (train), as "
+        "they are; of one checkpoint alone, too",
+        "+",
+    )
     output: Optional[str] = setting(
         None, text, "average, convert: prefix of the checkpoint to write"
     )
@@ -983,6 +997,10 @@ class Weights(JsonSettings):
         least, most = {"list": (0, 0), "get": (1, None), "average": (2, None), "convert": (1, 1)}[
             self.action
         ]
+        if self.dataset_path:
+            least = 1
+            if self.action != "average":
+                raise ValueError("--dataset_path goes with average")
         if len(self.names) < least or (most is not None and len(self.names) > most):
             raise ValueError(
                 "mmnet weights list, get NAME ..., average CHECKPOINT CHECKPOINT ... --output "

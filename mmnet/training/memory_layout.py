@@ -27,7 +27,7 @@ def faster_layout(network, recipe, batch_size, device):
     Args:
         network: Network. recipe: graph.Recipe. batch_size: pictures of this process.
     """
-    if recipe.mode is QUANTIZED_TRAINING:
+    if recipe.mode == QUANTIZED_TRAINING:
         recipe = recipe._replace(mode=TRAINING)  # without ranges, which are not measured yet
     with tf.Graph().as_default():
         graph = build_training_graph(network, recipe, batch_size, loss_scaling(device))

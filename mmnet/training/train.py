@@ -362,6 +362,8 @@ def recipe_in(settings, network):
     if settings.teacher and given["teacher"] is None:
         given["teacher"] = 1.0
     mode = QUANTIZED_TRAINING if settings.quantize else TRAINING
+    if settings.freeze_batch_norm:
+        mode = mode._replace(batch_norm=INFERENCE.batch_norm)
     if settings.adapt:
         mode = INFERENCE  # batch norm keeps its moving statistics
     return Recipe(

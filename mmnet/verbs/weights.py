@@ -3,26 +3,36 @@
 import json
 import os
 
+import numpy as np
 from humanfriendly import format_size
 
 from mmnet.checkpoint import AVERAGE
 from mmnet.compat import tf
+from mmnet.data.pairs import find_data_set
+from mmnet.export.calibration import read_calibration
 from mmnet.files import need_writable
 from mmnet.inference.open import load_weights
 from mmnet.network import decide
 from mmnet.networks.build import build, input_shape
 from mmnet.networks.layers import INFERENCE
 from mmnet.weights import registry
+from mmnet.weights.batch_norm import measured
 from mmnet.weights.convert import read_foreign
 from mmnet.weights.values import Reading, Weights, average, need_finite
 from mmnet.weights.write import write_weights
+
+PICTURES = 320  # of each data set that batch norm is measured on
 
 
 def run(settings):
     if settings.action == "average":
         need_writable("--output", os.path.dirname(os.path.abspath(settings.output)))
         several = [weights_of(source, settings.use_ema) for source in settings.names]
-        write_weights(settings.output, average(several))
+        mean = average(several)
+        if settings.dataset_path:
+            mean = mean._replace(source=settings.names[0])  # for what may be wrong with them
+            mean = measured(mean, pictures_of(settings, mean.network))
+        write_weights(settings.output, mean)
         print(json.dumps({"path": settings.output}) if settings.json else settings.output)
         return 0
     if settings.action == "convert":
@@ -53,6 +63,16 @@ def weights_of(source, use_ema):
     if use_ema and any(name.endswith(AVERAGE) for name in weights.values):
         return load_weights(source, reading=Reading(use_ema))
     return weights
+
+
+def pictures_of(settings, network):
+    """float32 [N,H,W,C] 0..255 of the settings' data sets, of each in turn."""
+    each = [
+        read_calibration(find_data_set(path, "train"), network, PICTURES).images
+        for path in settings.dataset_path
+    ]
+    shortest = min(map(len, each))
+    return np.stack([images[:shortest] for images in each], axis=1).reshape(-1, *each[0].shape[1:])
 
 
 def converted(settings):
