@@ -13,10 +13,10 @@ from mmnet.export.calibration import read_calibration
 from mmnet.files import need_writable
 from mmnet.inference.open import load_weights
 from mmnet.network import decide
+from mmnet.networks.batch_norm import measured
 from mmnet.networks.build import build, input_shape
 from mmnet.networks.layers import INFERENCE
 from mmnet.weights import registry
-from mmnet.weights.batch_norm import measured
 from mmnet.weights.convert import read_foreign
 from mmnet.weights.values import Reading, Weights, average, need_finite
 from mmnet.weights.write import write_weights
