@@ -43,6 +43,14 @@ def test_steps_are_measured(monkeypatch):
     """Real ones; a processor knows one layout only, so which one it is means nothing here."""
     monkeypatch.setattr(memory_layout, "WARM_UP_STEPS", 1)
     monkeypatch.setattr(memory_layout, "STEPS", 1)
+    seconds, step_seconds = [], memory_layout.step_seconds
+
+    def noted(*given):
+        seconds.append(step_seconds(*given))
+        return seconds[-1]
+
+    monkeypatch.setattr(memory_layout, "step_seconds", noted)
     terms = dict(recipe_of(SMALLEST, {}), teacher=1.0)
     chosen = memory_layout.faster_layout(SMALLEST, Recipe(terms), 2, Device("cpu"))
-    assert chosen in LAYOUTS
+    assert len(seconds) == len(LAYOUTS) and min(seconds) > 0
+    assert chosen == LAYOUTS[seconds.index(min(seconds))]

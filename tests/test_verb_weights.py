@@ -11,7 +11,7 @@ from mmnet import checkpoint
 from mmnet.cli import main
 from mmnet.compat import tf
 from mmnet.data.pairs import find_data_set
-from mmnet.export.calibration import read_calibration
+from mmnet.export.calibration import read_pictures
 from mmnet.networks.build import alpha_of, build
 from mmnet.networks.layers import INFERENCE, by_batch
 from mmnet.weights import registry
@@ -94,7 +94,7 @@ def test_batch_norm_measured_anew(lively_weights, run_folder, portraits, tmp_pat
     for name, value in lively_weights.values.items():
         assert np.array_equal(measured[name], value) == ("/moving_" not in name), name
     network = lively_weights.network
-    images = read_calibration(find_data_set(data_set, "train"), network, 320).images
+    images = read_pictures(find_data_set(data_set, "train").pairs, network)
 
     def alphas_by(mode, values):
         with tf.Graph().as_default(), tf.Session() as session:

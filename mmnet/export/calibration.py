@@ -33,10 +33,6 @@ def need_training_split(split):
 def read_calibration(data_set, network, pictures, method="minmax"):
     """A Calibration on so many pictures of a DataSet, evenly spread, at the network's shape."""
     pairs = evenly(data_set.pairs, pictures)
-    images = [
-        resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
-        for pair in progress(pairs, len(pairs), "reading calibration pictures")
-    ]
     about = {
         "method": method,
         "dataset_path": data_set.path,
@@ -44,7 +40,16 @@ def read_calibration(data_set, network, pictures, method="minmax"):
         "pictures": len(pairs),
         "pictures_sha256": DataSet(data_set.path, data_set.split, pairs).sha256,
     }
-    return Calibration(with_channels(np.stack(images), network.channels), method, about)
+    return Calibration(read_pictures(pairs, network), method, about)
+
+
+def read_pictures(pairs, network):
+    """The images of pairs at a network's shape: float32 [N,H,W,C] 0..255."""
+    images = [
+        resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
+        for pair in progress(pairs, len(pairs), "reading pictures")
+    ]
+    return with_channels(np.stack(images), network.channels)
 
 
 def ranges_for(weights, calibration):

@@ -8,8 +8,8 @@ from humanfriendly import format_size
 
 from mmnet.checkpoint import AVERAGE
 from mmnet.compat import tf
-from mmnet.data.pairs import find_data_set
-from mmnet.export.calibration import read_calibration
+from mmnet.data.pairs import evenly, find_data_set
+from mmnet.export.calibration import read_pictures
 from mmnet.files import need_writable
 from mmnet.inference.open import load_weights
 from mmnet.network import decide
@@ -68,7 +68,7 @@ def weights_of(source, use_ema):
 def pictures_of(settings, network):
     """float32 [N,H,W,C] 0..255 of the settings' data sets, of each in turn."""
     each = [
-        read_calibration(find_data_set(path, "train"), network, PICTURES).images
+        read_pictures(evenly(find_data_set(path, "train").pairs, PICTURES), network)
         for path in settings.dataset_path
     ]
     shortest = min(map(len, each))
