@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mmnet import checkpoint, checkpoint_files
-from mmnet.cluster.launch import environment_of, own_gpu
+from mmnet.cluster.launch import environment_of, own_gpu, wait_for_all
 from mmnet.cluster.members import Plan, read_tf_config
 from mmnet.cluster.peers import LOST
 
@@ -151,6 +151,15 @@ def test_bad_input_is_said_once_and_not_tried_again(finish, tmp_path):
     assert "starting again" not in err and "Traceback" not in err
     code, err = finish(tmp_path, 3, seed="x")
     assert code == 2 and err.count("\n") == 1 and "--seed" in err
+
+
+def test_what_the_lost_one_says_counts(start_process):
+    """A process whose input is bad may still be ending when those that lost it have ended."""
+    plan = Plan(["127.0.0.1:1", "127.0.0.1:2"], [0, 1])
+    for late, code in ((2, 2), (0, LOST), (LOST, LOST)):
+        commands = ("exit %d" % LOST, "sleep .3; exit %d" % late)
+        children = {n: start_process(["sh", "-c", do]) for n, do in enumerate(commands)}
+        assert wait_for_all(children, plan, []) == code
 
 
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")

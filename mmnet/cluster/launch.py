@@ -60,9 +60,8 @@ def wait_for_all(children, plan, stopped_by):
     """0, or the exit code for the first failure, which is told in one line."""
     asked = 0
     while any(child.poll() is None for child in children.values()):
-        for rank, child in children.items():
-            if child.poll() and not is_stopped(child.returncode) and not stopped_by:
-                return failure(rank, child.returncode, plan)
+        if has_failed(children) and not stopped_by:
+            break
         if len(stopped_by) > asked:
             asked = len(stopped_by)
             for child in children.values():
@@ -71,10 +70,30 @@ def wait_for_all(children, plan, stopped_by):
         time.sleep(POLL_SECONDS)
     if stopped_by:
         return 128 + stopped_by[0]
-    for rank, child in children.items():
-        if child.returncode:
-            return failure(rank, child.returncode, plan)
-    return 0
+    if has_failed(children):
+        rank = cause(children)
+        return failure(rank, children[rank].returncode, plan)
+    return max(child.returncode for child in children.values())  # 0, or all were asked to end
+
+
+def has_failed(children):
+    """Whether one of them has ended, and neither well nor as it was asked to."""
+    return any(child.poll() and not is_stopped(child.returncode) for child in children.values())
+
+
+def cause(children):
+    """The rank whose end made others fail.
+
+    A process that has lost another ends with LOST, perhaps before that other: ending takes time.
+    """
+    deadline = time.monotonic() + GRACE_SECONDS
+    while True:
+        codes = {rank: child.poll() for rank, child in children.items()}
+        failed = [rank for rank, code in codes.items() if code and not is_stopped(code)]
+        first = min(failed, key=lambda rank: codes[rank] == LOST)
+        if codes[first] != LOST or None not in codes.values() or time.monotonic() > deadline:
+            return first
+        time.sleep(POLL_SECONDS)
 
 
 def is_stopped(code):
@@ -84,7 +103,7 @@ def is_stopped(code):
 
 def failure(rank, code, plan):
     """The exit code for a process's; what it has not said itself is told."""
-    if code in (BAD_INPUT, LOST) or is_stopped(code):
+    if code in (BAD_INPUT, LOST):
         return code
     how = "ended with exit code %d" % code
     if code < 0:
