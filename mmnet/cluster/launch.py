@@ -60,7 +60,7 @@ def wait_for_all(children, plan, stopped_by):
     """0, or the exit code for the first failure, which is told in one line."""
     asked = 0
     while any(child.poll() is None for child in children.values()):
-        if has_failed(children) and not stopped_by:
+        if failed(children) and not stopped_by:
             break
         if len(stopped_by) > asked:
             asked = len(stopped_by)
@@ -70,15 +70,17 @@ def wait_for_all(children, plan, stopped_by):
         time.sleep(POLL_SECONDS)
     if stopped_by:
         return 128 + stopped_by[0]
-    if has_failed(children):
+    if failed(children):
         rank = cause(children)
         return failure(rank, children[rank].returncode, plan)
     return max(child.returncode for child in children.values())  # 0, or all were asked to end
 
 
-def has_failed(children):
-    """Whether one of them has ended, and neither well nor as it was asked to."""
-    return any(child.poll() and not is_stopped(child.returncode) for child in children.values())
+def failed(children):
+    """The ranks of those that have ended, and neither well nor as they were asked to."""
+    return [
+        rank for rank, child in children.items() if child.poll() and not is_stopped(child.poll())
+    ]
 
 
 def cause(children):
@@ -88,10 +90,9 @@ def cause(children):
     """
     deadline = time.monotonic() + GRACE_SECONDS
     while True:
-        codes = {rank: child.poll() for rank, child in children.items()}
-        failed = [rank for rank, code in codes.items() if code and not is_stopped(code)]
-        first = min(failed, key=lambda rank: codes[rank] == LOST)
-        if codes[first] != LOST or None not in codes.values() or time.monotonic() > deadline:
+        all_ended = all(child.poll() is not None for child in children.values())
+        first = min(failed(children), key=lambda rank: children[rank].returncode == LOST)
+        if children[first].returncode != LOST or all_ended or time.monotonic() > deadline:
             return first
         time.sleep(POLL_SECONDS)
 
