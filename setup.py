@@ -47,9 +47,9 @@ setup(
     package_dir={"mmnet.configs": "configs"},
     package_data={
         "mmnet.configs": ["*.yaml"],
-        "mmnet.data": ["sheet.html"],
+        "mmnet.datatools": ["report.html"],
         "mmnet.export": ["web/*"],
-        "mmnet.scoring": ["report.html"],
+        "mmnet.evaluation": ["report.html"],
         "mmnet.weights": ["registry.json", "persons/*", "fast/*", "video/*"],
     },
     # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.

@@ -10,12 +10,12 @@ import numpy as np
 from PIL import Image
 
 import mmnet
-from mmnet.data.foreground import foreground_of
-from mmnet.data.images import shrink
-from mmnet.data.synthetic import draw_clip, draw_portrait
-from mmnet.photos.compose import compose, side_by_side
-from mmnet.photos.matte import GRAIN, at_full_size, small_matte
-from mmnet.photos.temporal import Before, motion
+from mmnet.datasets.synthetic import draw_clip, draw_portrait
+from mmnet.io.foreground import estimate_foreground
+from mmnet.io.images import shrink
+from mmnet.matting.compose import compose, side_by_side
+from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_at_working_size
+from mmnet.matting.temporal import Before, motion
 from mmnet.weights.registry import VIDEO
 
 SHAPE = (320, 280)  # height, width of a panel
@@ -31,12 +31,12 @@ def draw(predictor, path, frames=FRAMES):
     panels = []
     for image, _ in draw_clip(np.random.RandomState(SEED), frames, SHAPE):
         small = shrink(image, GRAIN)
-        given = alpha = small_matte(small, predictor, previous=given)
+        given = alpha = matte_at_working_size(small, predictor, previous=given)
         if before is not None:
             alpha = motion(alpha, small, before)
         before = Before(small, alpha)
-        alpha = at_full_size(alpha, small, image)
-        composition = compose(image, alpha, background, foreground_of(image, alpha))
+        alpha = enlarge_alpha(alpha, small, image)
+        composition = compose(image, alpha, background, estimate_foreground(image, alpha))
         panels.append(Image.fromarray(side_by_side(image, alpha, composition)))
     turn = panels[1:] + panels[-2:0:-1]
     settings = {"duration": MILLISECONDS, "quality": QUALITY, "loop": 0}

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 
 import mmnet
-from mmnet.data.images import save_png
-from mmnet.data.synthetic import draw_portrait
-from mmnet.photos.compose import compose
+from mmnet.datasets.synthetic import draw_portrait
+from mmnet.io.images import save_png
+from mmnet.matting.compose import compose
 
 PORTRAITS = (4, 13)  # `mmnet synthesize` draws these numbers with seed 0
 WHITE = np.array([255, 255, 255], np.uint8)

@@ -12,8 +12,8 @@ import tempfile
 import numpy as np
 from playwright.sync_api import sync_playwright
 
-from mmnet.data.images import save_png
-from mmnet.data.synthetic import draw_portrait
+from mmnet.datasets.synthetic import draw_portrait
+from mmnet.io.images import save_png
 
 PORTRAIT = 4  # `mmnet synthesize` draws this number with seed 0
 WINDOW = {"width": 920, "height": 860}  # pixels

@@ -19,10 +19,10 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
 from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
-from mmnet.data.pairs import find_data_set  # noqa: E402
-from mmnet.files import write_json  # noqa: E402
+from mmnet.datasets.pairs import find_dataset  # noqa: E402
+from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.inference.open import open_predictor  # noqa: E402
-from mmnet.scoring.evaluate import evaluate  # noqa: E402
+from mmnet.io.files import write_json  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(HERE, "gradient_error_vs_latency.json")
@@ -57,7 +57,7 @@ def measure(dataset_path, paths, load=Load(threads=1)):
     Returns:
         dict: what gradient_error_vs_latency.json holds, with the name of the machine.
     """
-    data_set = find_data_set(dataset_path, "test")
+    data_set = find_dataset(dataset_path, "test")
     rows = {row.model: row for row in benchmark(paths, load)}
     models = []
     for path in paths:

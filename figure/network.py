@@ -15,11 +15,11 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.patches import FancyBboxPatch, Rectangle  # noqa: E402
 
-from mmnet.compat import tf  # noqa: E402
-from mmnet.network import Network  # noqa: E402
-from mmnet.networks.build import input_shape  # noqa: E402
 from mmnet.networks.layers import INFERENCE  # noqa: E402
 from mmnet.networks.mmnet import mmnet  # noqa: E402
+from mmnet.networks.network import Network  # noqa: E402
+from mmnet.networks.registry import input_shape  # noqa: E402
+from mmnet.tf.compat import tf  # noqa: E402
 
 SIZE = 256
 NETWORK = Network(shape=(SIZE, SIZE))

@@ -22,12 +22,12 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
 from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
-from mmnet.data.pairs import find_data_set  # noqa: E402
+from mmnet.datasets.pairs import find_dataset  # noqa: E402
+from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.export.export import Form, export, pictures_to_compare  # noqa: E402
-from mmnet.files import write_json  # noqa: E402
 from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
-from mmnet.network import Network  # noqa: E402
-from mmnet.scoring.evaluate import evaluate  # noqa: E402
+from mmnet.io.files import write_json  # noqa: E402
+from mmnet.networks.network import Network  # noqa: E402
 from mmnet.weights.registry import DEFAULT, FAST, UNTRAINED  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -188,7 +188,7 @@ if __name__ == "__main__":
     kept, target = KEPT, os.path.join(sys.argv[1], "networks")
     if len(sys.argv) > 2:
         kept = target + ".json"
-        tested = find_data_set(sys.argv[2], "test")
+        tested = find_dataset(sys.argv[2], "test")
         write_json(kept, measure(tested, sys.argv[3:] or [DEFAULT, FAST]))
     with open(kept) as file:
         contents = json.load(file)

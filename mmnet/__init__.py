@@ -21,16 +21,16 @@ Rooms, and the direction of imports (each may use those above it):
     weights/        registry (names) · download · find (what a source names) · values (the value
                     Weights) · write · convert (of others) · torch_file · persons/, fast/, video/
                     (in the box)
-    data/           images · pairs (the value DataSet) · samples (decoded once, cached) ·
+    data/           images · pairs (the value Dataset) · samples (decoded once, cached) ·
                     foreground (a person's own colours) · augment · batches (what a training step
-                    gets) · synthetic (made-up portraits) · layouts (of others' data sets) · convert
-                    · similar (near-duplicates) · survey (what a data set holds) · sheet (the same
+                    gets) · synthetic (made-up portraits) · layouts (of others' datasets) · convert
+                    · similar (near-duplicates) · survey (what a dataset holds) · sheet (the same
                     as HTML) · pages (what pages share) · tfrecords (packed pairs)
     cluster/        members (which processes train together) · engines (what adds up their tensors)
                     · peers (signs of life) · launch (start, watch, start again)
     networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
                     alphas) · quantization (8 bits) · frozen (inference graphs)
-    scoring/        metrics · evaluate (any Predictor over a DataSet) · clips (frame after frame) ·
+    scoring/        metrics · evaluate (any Predictor over a Dataset) · clips (frame after frame) ·
                     report · page (of HTML) · records
     training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
                     schedule · restore · saver · lineage
@@ -51,7 +51,7 @@ measured without it. ``data``, ``photos``, ``scoring`` (records aside) and
 numpy and OpenCV only.
 
 The values that functions take: Network, Weights, Outputs (networks/layers.py), Predictor, Card,
-DataSet, Device. What scores does not know what it scores: a Predictor is called with images
+Dataset, Device. What scores does not know what it scores: a Predictor is called with images
 [N,H,W,3] and gives alphas [N,H,W].
 
 One photo from file to score: pairs.read_pair -> images.resize_bilinear -> Predictor ->
@@ -62,7 +62,7 @@ Words, used everywhere in these senses:
     image, images      RGB 0..255, [H,W,3] / [N,H,W,3]: uint8 as decoded, float32 once resized
     images01           the same in 0..1, inside the graph only
     alpha, alphas      opacity of the person, float32 0..1: [H,W] / [N,H,W], in the graph [N,H,W,1]
-    mask               the alpha as a data set stores it
+    mask               the alpha as a dataset stores it
     truth              the mask at the shape it is compared at
     logits             [N,H,W,2]: background, foreground; [N,H,W,1]: their difference
     heads              outputs of a network that only training uses, by name

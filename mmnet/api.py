@@ -2,16 +2,16 @@
 
 from functools import lru_cache
 
-from mmnet.data.foreground import foreground_of
 from mmnet.inference.open import open_predictor
-from mmnet.photos.compose import cut_out
-from mmnet.photos.load import load_photo
-from mmnet.photos.matte import Care, matte_of
+from mmnet.io.foreground import estimate_foreground
+from mmnet.matting.compose import cut_out
+from mmnet.matting.load import load_photo
+from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.weights.registry import DEFAULT
-from mmnet.weights.values import Reading
+from mmnet.weights.values import WeightOptions
 
 
-def load(source=DEFAULT, *, use_ema=False, temperature=1.0):
+def load(source=DEFAULT, *, use_ema=False, logit_scale=1.0):
     """Open a trained network.
 
     Args:
@@ -19,7 +19,7 @@ def load(source=DEFAULT, *, use_ema=False, temperature=1.0):
             checkpoint's prefix, a folder of checkpoints (its latest), a .pb, a .tflite, an .onnx or
             a SavedModel's folder.
         use_ema: take a checkpoint's moving averages of the weights.
-        temperature: what a checkpoint's log odds of alpha are multiplied by.
+        logit_scale: what a checkpoint's log odds of alpha are multiplied by.
 
     Returns:
         Predictor: call it with images float32 [N,H,W,3] 0..255 of its ``network.shape`` to get
@@ -28,36 +28,36 @@ def load(source=DEFAULT, *, use_ema=False, temperature=1.0):
     Raises:
         FileNotFoundError: nothing there. ValueError: damaged, or what runs it is not installed.
     """
-    return open_predictor(source, reading=Reading(use_ema, temperature))
+    return open_predictor(source, reading=WeightOptions(use_ema, logit_scale))
 
 
-def matte(photo, predictor=None, *, second_look=True, refinement=True):
+def matte(photo, predictor=None, *, second_pass=True, refinement=True):
     """The alpha of a photo at its own size: float32 [H,W] in 0..1.
 
     Args:
         photo: a path, the bytes of a file, a uint8 array [H,W,3] RGB or a PIL image; files and PIL
             images are turned as their EXIF orientation says.
         predictor: of ``load``; None: of the weights that come with mmnet, opened once.
-        second_look: run the network again on the part of the photo that holds the people.
+        second_pass: run the network again on the part of the photo that holds the people.
         refinement: bring the alpha to the photo's own edges.
 
     Raises:
         FileNotFoundError: no such file. ValueError: no picture.
     """
-    care = Care(second_look, refinement)
-    return matte_of(load_photo(photo), predictor or in_the_box(), care)
+    care = MattingOptions(second_pass, refinement)
+    return matte_photo(load_photo(photo), predictor or in_the_box(), care)
 
 
-def cutout(photo, predictor=None, *, second_look=True, refinement=True, foreground_colours=True):
+def cutout(photo, predictor=None, *, second_pass=True, refinement=True, foreground_colours=True):
     """The person cut out of a photo: RGBA uint8 [H,W,4]; arguments as ``matte``.
 
     foreground_colours: estimate the person's own colours at soft edges, where the photo's are mixed
     with the old background's.
     """
     image = load_photo(photo)
-    care = Care(second_look, refinement)
-    alpha = matte_of(image, predictor or in_the_box(), care)
-    return cut_out(image, alpha, foreground_of(image, alpha) if foreground_colours else None)
+    care = MattingOptions(second_pass, refinement)
+    alpha = matte_photo(image, predictor or in_the_box(), care)
+    return cut_out(image, alpha, estimate_foreground(image, alpha) if foreground_colours else None)
 
 
 @lru_cache(maxsize=1)

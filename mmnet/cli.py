@@ -1,99 +1,168 @@
-"""The command line: flags, dispatch to one verb module, exit codes.
+"""The command line: argument parser, dispatch to one command, exit codes.
 
-0: done. 1: done in part (predict), a model that differs from its checkpoint (freeze, export,
-parity), a checkpoint that is not well (selfcheck). 2: bad input, one line on stderr. 75: a process
-of a training by several was lost (launch). 130: Ctrl-C.
+0: success. 1: partial success, a comparison that failed, or a bug in mmnet. 2: bad input, one
+message on stderr. 75: a process of a training was lost. 130: Ctrl-C. 143: SIGTERM.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import errno
-import importlib
 import logging
 import os
 import sys
+import traceback
+from typing import Any, Dict, List, Optional
 
 import argcomplete
 from humanfriendly import format_size
 
 from mmnet import __version__
-from mmnet.config import kinds
-from mmnet.config.resolve import list_presets, resolve
-from mmnet.config.settings import NEEDED, VERBS
+from mmnet.commands import COMMANDS, RENAMED_COMMANDS, flag_types, load_command
+from mmnet.commands.options import REQUIRED
+from mmnet.commands.presets import list_presets, resolve, suggestion
+from mmnet.commands.removed import check_not_removed
+from mmnet.io.errors import MmnetError
+from mmnet.tf.compat import is_out_of_memory
 from mmnet.weights.registry import UNTRAINED, read_registry
 
 METAVARS = {
-    kinds.positive_int: "N",
-    kinds.positive_ints: "N,N",
-    kinds.whole_number: "N",
-    kinds.seed_number: "N",
-    kinds.port_number: "N",
-    kinds.network_side: "PIXELS",
-    kinds.positive_float: "X",
-    kinds.not_negative: "X",
-    kinds.decay: "X",
-    kinds.timespan: "TIME",
-    kinds.size_in_bytes: "BYTES",
+    flag_types.positive_int: "N",
+    flag_types.positive_ints: "N,N",
+    flag_types.whole_number: "N",
+    flag_types.seed_number: "N",
+    flag_types.port_number: "N",
+    flag_types.network_side: "PIXELS",
+    flag_types.positive_float: "X",
+    flag_types.not_negative: "X",
+    flag_types.fraction: "X",
+    flag_types.decay: "X",
+    flag_types.timespan: "TIME",
+    flag_types.size_in_bytes: "BYTES",
 }
+NAMED_WEIGHTS = ("checkpoint_path", "teacher", "models", "path", "names")  # completed by name
 
-FIRST = """\
-mmnet cuts persons out of pictures, with a network of 0.2 M parameters. What most people want:
+INTRODUCTION = """\
+mmnet cuts people out of photos and clips with a network of 0.2 M parameters. Start with:
 
   mmnet predict PHOTO_CLIP_OR_FOLDER --output cutouts
   mmnet evaluate --dataset_path DATASET --as_photos
   mmnet train --dataset_path DATASET --train_dir RUN
 
-mmnet --help lists all that it does, mmnet VERB --help the flags of one, and mmnet doctor says what
-is installed."""
+mmnet --help lists all commands, mmnet COMMAND --help the flags of one command, and mmnet doctor
+shows what is installed."""
 
 log = logging.getLogger("mmnet")
 
 
-def main(argv=None):
+def main(argv: Optional[List[str]] = None) -> int:
+    """Run a command line and return its exit code."""
     prepare_streams()
-    argv = sys.argv[1:] if argv is None else argv
-    if "_ARGCOMPLETE" in os.environ:  # a shell asks
-        argcomplete.autocomplete(make_parser(), always_complete_options="long")
-    if not argv:
-        print(FIRST)
-        return 0
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="mmnet: %(message)s")
-    verb = "mmnet"
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:
+        complete_command_line()
+    configure_logger()
+    debug = "--debug" in argv[: argv.index("--") if "--" in argv else len(argv)]
+    command = None
     try:
-        verb, flags = parsed(argv)
-        settings = resolve(verb, flags, flags.pop("config", None))
-        if verb == "launch":  # what is wrong with its command is said once, not by each process
-            launched, flags = parsed(settings.command)
-            resolve(launched, flags, flags.pop("config", None))
-        code = importlib.import_module("mmnet.verbs." + verb).run(settings)
+        if not argv:
+            print(INTRODUCTION)
+            return 0
+        if argv[0].startswith("-"):
+            make_top_parser().parse_args(argv)  # prints --help or --version, or fails
+            return 2
+        command = find_command(argv[0])
+        options = parse_options(command, argv[1:])
+        exit_code = load_command(command).run(options)
         sys.stdout.flush()
-        return code
+        return exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left in the buffer has nowhere to go
+    except BrokenPipeError:  # the reader of stdout has ended, for example `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
-    except (ValueError, OSError) as error:
-        log.debug("", exc_info=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            error = "standard output or a result cannot be written: no space is left"
-        return fail(verb, error)
     except Exception as error:
-        # TensorFlow's own class is not named here: this file does not import it.
-        if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-            return fail(verb, "not enough memory or disk (%s)" % (str(error)[:200] or "no details"))
-        raise
+        if debug:
+            traceback.print_exc()
+        message = user_message(error)
+        if message is not None:
+            return fail(command, message)
+        if not debug:
+            traceback.print_exc()
+        sys.stderr.write("mmnet: this is a bug in mmnet; please report it with the lines above\n")
+        return 1
 
 
-def parsed(argv):
-    """(verb, its flags: name -> text or list of texts) of a command's words."""
-    flags = vars(make_parser().parse_args(underscored(list(argv))))
-    return flags.pop("verb"), flags
+def user_message(error: BaseException) -> Optional[str]:
+    """Return the message for an error of the user or the system, or None for a bug in mmnet."""
+    if isinstance(error, MmnetError):
+        if error.parameter is not None:
+            return f"--{error.parameter}: {error.message}"
+        return str(error)
+    if is_out_of_memory(error):
+        return f"not enough memory ({str(error)[:200] or 'no details'})"
+    if isinstance(error, OSError):
+        if error.errno == errno.ENOSPC and error.filename is None:
+            return "no space left on the device of stdout or of a result"
+        return str(error)
+    return None
 
 
-def underscored(argv):
-    """Words with --split-ratio as --split_ratio, for who writes flags so; none after a bare --."""
+def fail(command: Optional[str], message: str) -> int:
+    """Print an error as one line and return the exit code for bad input."""
+    name = "mmnet" if command is None else f"mmnet {command}"
+    with contextlib.suppress(OSError):  # stderr may be closed; the exit code remains
+        sys.stderr.write(f"{name}: error: {' '.join(message.split())}\n")
+        sys.stderr.flush()
+    return 2
+
+
+def find_command(name: str) -> str:
+    """Return the current name of a command.
+
+    Raises:
+        MmnetError: no such command.
+    """
+    if name in RENAMED_COMMANDS:
+        log.warning("%s is deprecated; use mmnet %s", name, RENAMED_COMMANDS[name])
+        return RENAMED_COMMANDS[name]
+    if name not in COMMANDS:
+        hint = suggestion(name, COMMANDS) or f"; commands: {', '.join(COMMANDS)}"
+        raise MmnetError(f"unknown command {name}{hint}")
+    return name
+
+
+def parse_options(command: str, argv: List[str]) -> Any:
+    """Parse the arguments of a command to its checked options.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        MmnetError: the arguments are invalid.
+    """
+    flags = parse_flags(command, argv)
+    preset = flags.pop("config", None)
+    return resolve(command, flags, preset)
+
+
+def parse_flags(command: str, argv: List[str]) -> Dict[str, Any]:
+    """Parse arguments to name -> text or list of texts. Only flags that were given appear."""
+    parser = make_parser(command)
+    namespace, rest = parser.parse_known_args(use_underscores(argv))
+    for word in rest:
+        if word.startswith("--"):
+            flag = word.partition("=")[0]
+            check_not_removed(flag[2:], where=flag)
+            known = [name for action in parser._actions for name in action.option_strings]
+            raise MmnetError(f"unknown flag {flag}{suggestion(flag, known)}")
+    if rest:
+        raise MmnetError(f"unexpected argument {rest[0]}")
+    flags = vars(namespace)
+    flags.pop("debug", None)
+    return flags
+
+
+def use_underscores(argv: List[str]) -> List[str]:
+    """Replace hyphens in flag names: --split-ratio is --split_ratio. Stop at a bare --."""
     end = argv.index("--") if "--" in argv else len(argv)
     words = []
     for word in argv[:end]:
@@ -104,12 +173,12 @@ def underscored(argv):
     return words + argv[end:]
 
 
-def prepare_streams():
-    """Make standard streams that cannot end good work: closed ones, and names of any letters."""
+def prepare_streams() -> None:
+    """Replace closed standard streams, and escape characters that a stream cannot encode."""
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed by who started us; the next file opened would take its place
+        except OSError:  # closed by the caller; the next opened file would take its descriptor
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != descriptor:
                 os.dup2(opened, descriptor)
@@ -118,97 +187,153 @@ def prepare_streams():
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    logging.raiseExceptions = False  # a log that cannot be written is no reason to say more
+
+
+def configure_logger() -> None:
+    """Send the messages of the logger ``mmnet``, and only these, to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
+    handler.handleError = lambda record: None  # stderr may be closed or full
+    log.handlers = [handler]
+    log.setLevel(logging.INFO)
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser whose errors are one line."""
+    """An ArgumentParser that raises MmnetError."""
 
     def error(self, message):
-        sys.exit(fail(self.prog, message))
+        raise MmnetError(message)
 
 
-def fail(who, message):
-    who = who if who.startswith("mmnet") else "mmnet " + who
-    with contextlib.suppress(OSError):  # the exit code still tells
-        sys.stderr.write("%s: error: %s\n" % (who, " ".join(str(message).split())))
-        sys.stderr.flush()
-    return 2
-
-
-def make_parser():
-    description = "Portrait matting in real time on small devices."
-    parser = Parser(prog="mmnet", description=description)
-    parser.add_argument("--version", action="version", version="mmnet " + __version__)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    verbs.required = True
-    for name, settings in VERBS.items():
-        verb = verbs.add_parser(
-            name,
-            description=settings.__doc__,
-            help=settings.__doc__.splitlines()[0],
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        preset = verb.add_argument(
-            "--config",
-            metavar="PRESET",
-            default=argparse.SUPPRESS,
-            help="a preset: its name, or a YAML file; a flag beside it wins",
-        )
-        preset.completer = names_and_files(list_presets)
-        fields = dataclasses.fields(settings)
-        for field in sorted(fields, key=lambda field: field.default is not NEEDED):
-            add_flag(verb, field)
+def make_top_parser() -> Parser:
+    """Return the parser of ``mmnet --help`` and ``mmnet --version``."""
+    width = max(map(len, COMMANDS))
+    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
+    parser = Parser(
+        prog="mmnet",
+        usage="mmnet [--help] [--version] COMMAND ...",
+        description="Portrait matting in real time on small devices.",
+        epilog=f"commands:\n{commands}\n\nmmnet COMMAND --help shows the flags of a command.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mmnet {__version__}")
     return parser
 
 
-def add_flag(parser, field):
-    """A flag that leaves no trace where it is not given, so that a preset or the default speaks."""
-    kind, count = field.metadata["kind"], field.metadata["count"]
-    options = {"default": argparse.SUPPRESS, "help": help_of(field)}
-    if kind is kinds.switch:
-        options.update(action="store_const", const="true")
+def make_parser(command: str) -> Parser:
+    """Return the parser of one command. Flags that are not given leave no trace."""
+    options_class = load_command(command).Options
+    parser = Parser(
+        prog=f"mmnet {command}",
+        description=(options_class.__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    fields = sorted(dataclasses.fields(options_class), key=lambda f: f.default is not REQUIRED)
+    required = [field for field in fields if field.default is REQUIRED]
+    parser.usage = " ".join([f"mmnet {command}", *map(usage_text, required), "[flags]"])
+    groups: Dict[str, Any] = {}
+    for field in fields:
+        heading = "required" if field in required else field.metadata["group"]
+        if heading not in groups:
+            groups[heading] = parser.add_argument_group(heading)
+        add_flag(groups[heading], field)
+    general = parser.add_argument_group("general")
+    general.add_argument("-h", "--help", action="help", help="show this help and exit")
+    preset = general.add_argument(
+        "--config", metavar="PRESET", help="preset: a name or a YAML file; flags override it"
+    )
+    set_completer(preset, complete_names_and_files(list_presets))
+    general.add_argument("--debug", action="store_true", help="show the traceback of every error")
+    return parser
+
+
+def usage_text(field: dataclasses.Field) -> str:
+    """Return a required flag as the usage line shows it."""
+    value = metavar(field)
+    value = " ".join(value) if isinstance(value, tuple) else value
+    if field.metadata["nargs"] == "+":
+        value += " ..."
+    return value if field.metadata["positional"] else f"--{field.name} {value}"
+
+
+def add_flag(parser: Any, field: dataclasses.Field) -> None:
+    """Add the flag of an options field, with its alias and its old name."""
+    parse, nargs = field.metadata["parse"], field.metadata["nargs"]
+    arguments: Dict[str, Any] = {"default": argparse.SUPPRESS, "help": help_text(field)}
+    if parse is flag_types.switch:
+        arguments.update(action="store_const", const="true")
     else:
-        metavar = METAVARS.get(kind, field.name.rpartition("_")[2].upper())
-        options.update(nargs=count, metavar=("HEIGHT", "WIDTH") if count == 2 else metavar)
+        arguments.update(nargs=nargs, metavar=metavar(field))
     if field.metadata["positional"]:
-        if count is None and field.default is not NEEDED:
-            options["nargs"] = "?"
-        complete(parser.add_argument(field.name, **options), field)
+        if nargs is None and field.default is not REQUIRED:
+            arguments["nargs"] = "?"
+        complete(parser.add_argument(field.name, **arguments), field)
         return
-    complete(parser.add_argument("--" + field.name, **options), field)
-    if field.metadata["alias"]:  # resolve knows what it stands for
-        options["help"] = "the same as --" + field.name
-        complete(parser.add_argument("--" + field.metadata["alias"], **options), field)
+    complete(parser.add_argument("--" + field.name, **arguments), field)
+    if field.metadata["alias"]:
+        arguments["help"] = f"same as --{field.name}"
+        complete(parser.add_argument("--" + field.metadata["alias"], **arguments), field)
+    if field.metadata["old_name"]:
+        arguments["help"] = argparse.SUPPRESS
+        parser.add_argument("--" + field.metadata["old_name"], **arguments)
 
 
-def complete(action, field):
-    """What a shell offers for a flag: its choices, or weights by name; else files."""
-    kind = field.metadata["kind"]
-    if hasattr(kind, "choices"):
-        action.completer = argcomplete.ChoicesCompleter(kind.choices)
-    elif field.name in ("checkpoint_path", "teacher", "models", "path", "names"):
-        action.completer = names_and_files(lambda: list(read_registry()) + [UNTRAINED])
+def metavar(field: dataclasses.Field) -> Any:
+    """Return the placeholder for the value of a flag in --help."""
+    parse = field.metadata["parse"]
+    if field.metadata["nargs"] == 2:
+        return ("HEIGHT", "WIDTH")
+    if hasattr(parse, "choices") and not field.metadata["positional"]:
+        return "{" + ",".join(parse.choices) + "}"
+    return METAVARS.get(parse, field.name.rpartition("_")[2].upper())
 
 
-def names_and_files(names):
-    """A completer of names, which ``names()`` lists, and of files."""
+def help_text(field: dataclasses.Field) -> str:
+    """Return the text of a flag in --help, with its default."""
+    text, parse = field.metadata["help"].replace("%", "%%"), field.metadata["parse"]
+    default = field.default
+    if default is REQUIRED or default is None or default is False or default == ():
+        return text
+    values = default if isinstance(default, tuple) else (default,)
+    if parse is flag_types.size_in_bytes:
+        values = [format_size(value, binary=True) for value in values]
+    return f"{text} (default: {' '.join(map(str, values))})"
+
+
+def complete_command_line() -> None:
+    """Print completions for the shell and exit."""
+    words = os.environ.get("COMP_LINE", "").split()
+    if len(words) > 1 and words[1] in COMMANDS:
+        top = argparse.ArgumentParser(prog="mmnet", add_help=False)
+        subparsers = top.add_subparsers(parser_class=lambda **_: make_parser(words[1]))
+        subparsers.add_parser(words[1])
+    else:
+        top = make_top_parser()
+        set_completer(top.add_argument("command"), argcomplete.ChoicesCompleter(list(COMMANDS)))
+    argcomplete.autocomplete(top, always_complete_options="long")
+
+
+def complete(action: argparse.Action, field: dataclasses.Field) -> None:
+    """Let the shell complete a flag by its choices, or by names of weights and files."""
+    parse = field.metadata["parse"]
+    if hasattr(parse, "choices"):
+        set_completer(action, argcomplete.ChoicesCompleter(parse.choices))
+    elif field.name in NAMED_WEIGHTS:
+        names = [*read_registry(), UNTRAINED]
+        set_completer(action, complete_names_and_files(lambda: names))
+
+
+def complete_names_and_files(list_names):
+    """Return a completer of files and of the names that ``list_names()`` returns."""
 
     def completer(prefix, **_):
-        return argcomplete.FilesCompleter()(prefix) + names()
+        return argcomplete.FilesCompleter()(prefix) + list_names()
 
     return completer
 
 
-def help_of(field):
-    """What --help prints of a setting, its default included."""
-    about, kind = field.metadata["about"].replace("%", "%%"), field.metadata["kind"]
-    if field.default is NEEDED:
-        return about if field.metadata["positional"] else about + " (needed)"
-    if field.default is None or field.default is False or field.default == ():
-        return about
-    shown = field.default if isinstance(field.default, tuple) else (field.default,)
-    if kind is kinds.size_in_bytes:
-        shown = [format_size(value, binary=True) for value in shown]
-    return about + " (default: %s)" % " ".join(map(str, shown))
+def set_completer(action: argparse.Action, completer: Any) -> None:
+    action.completer = completer  # type: ignore[attr-defined]

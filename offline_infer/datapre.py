@@ -1,4 +1,4 @@
-"""Write a data set as the .bin files that msame and ais_bench feed to an .om model.
+"""Write a dataset as the .bin files that msame and ais_bench feed to an .om model.
 
 This needs only numpy and OpenCV. The command
 
@@ -26,19 +26,19 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.data.images import resize_bilinear, to_01  # noqa: E402
-from mmnet.data.pairs import Check, find_data_set  # noqa: E402
-from mmnet.files import (  # noqa: E402
+from mmnet.datasets.pairs import Check, find_dataset  # noqa: E402
+from mmnet.io.files import (  # noqa: E402
     Part,
-    naming,
-    need_writable,
+    add_path_to_errors,
+    check_writable,
     remove_abandoned,
     replace_folder,
     restore_folder,
     write_json,
 )
-from mmnet.network import STRIDE  # noqa: E402
-from mmnet.progress import progress  # noqa: E402
+from mmnet.io.images import resize_bilinear, to_01  # noqa: E402
+from mmnet.io.progress import progress  # noqa: E402
+from mmnet.networks.network import STRIDE  # noqa: E402
 
 LONGEST_STEM = 200  # with it, <stem>_output_0.bin stays below the 255 bytes of a file name
 
@@ -56,7 +56,7 @@ def main(argv=None):
     shape = tuple(getattr(flags, "shape", (flags.size, flags.size)))
     form = Input(shape, flags.dtype, flags.preprocess)
     need_folder_name(flags.dataset_split_name)
-    data_set = find_data_set(flags.dataset_path, flags.dataset_split_name)
+    data_set = find_dataset(flags.dataset_path, flags.dataset_split_name)
     folder, pictures = datapre(data_set, flags.output, form)
     length = np.dtype(form.dtype).itemsize * shape[0] * shape[1] * 3
     print(
@@ -75,10 +75,10 @@ def main(argv=None):
 
 
 def datapre(data_set, output, form=Input()):
-    """Write a data set's split into ``<output>/<split>``. It replaces an earlier result.
+    """Write a dataset's split into ``<output>/<split>``. It replaces an earlier result.
 
     Args:
-        data_set: DataSet. form: Input.
+        data_set: Dataset. form: Input.
 
     Returns:
         (path of ``<output>/<split>``, the manifest's list of pictures)
@@ -97,7 +97,7 @@ def datapre(data_set, output, form=Input()):
             "%s was not written by datapre (it holds no manifest.json) and stays: move it away or "
             "give another --output" % target
         )
-    need_writable("--output", output)
+    check_writable("--output", output)
     os.makedirs(output, exist_ok=True)
     remove_abandoned(output)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
@@ -128,7 +128,7 @@ def name_of(pair, path):
 
 
 def write_pictures(data_set, folder, form):
-    """Write images/ and masks/ of a data set into a new folder, and check it on the way.
+    """Write images/ and masks/ of a dataset into a new folder, and check it on the way.
 
     Returns:
         The manifest's list of pictures.
@@ -146,7 +146,7 @@ def write_pictures(data_set, folder, form):
         resized_mask = resize_bilinear(mask, form.shape, align_corners=True)
         for kind, values in (("images", data), ("masks", resized_mask.astype("<f4").tobytes())):
             path = os.path.join(folder, kind, stem + ".bin")
-            with naming(path), open(path, "wb") as file:
+            with add_path_to_errors(path), open(path, "wb") as file:
                 file.write(values)
         return {
             "stem": stem,
@@ -241,7 +241,7 @@ def network_side(text):
 
 def parser():
     flags = Parser(
-        description="Write a data set as the .bin files that msame and ais_bench feed to an .om "
+        description="Write a dataset as the .bin files that msame and ais_bench feed to an .om "
         "model.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,

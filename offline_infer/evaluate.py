@@ -17,14 +17,14 @@ from typing import List, NamedTuple, Optional
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
-from mmnet.data.pairs import DataSet, Pair, count, find_data_set  # noqa: E402
-from mmnet.data.tfrecords import shards_in  # noqa: E402
-from mmnet.files import read_bytes  # noqa: E402
+from mmnet.datasets.pairs import Dataset, Pair, count, find_dataset  # noqa: E402
+from mmnet.datatools.tfrecords import shards_in  # noqa: E402
+from mmnet.evaluation.evaluate import evaluate  # noqa: E402
+from mmnet.evaluation.report import published, report_text, result_of  # noqa: E402
 from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
-from mmnet.progress import progress  # noqa: E402
-from mmnet.records import read_record  # noqa: E402
-from mmnet.scoring.evaluate import evaluate  # noqa: E402
-from mmnet.scoring.report import published, report_text, result_of  # noqa: E402
+from mmnet.io.files import read_bytes  # noqa: E402
+from mmnet.io.progress import progress  # noqa: E402
+from mmnet.io.records import read_record  # noqa: E402
 from offline_infer.datapre import Parser, run  # noqa: E402
 
 OUTPUTS = (
@@ -111,13 +111,13 @@ def data_set_of(manifest, dataset_path):
         FileNotFoundError: pictures that are not there.
     """
     folder = os.path.join(dataset_path, manifest.split)
-    if shards_in(folder):  # a packed data set: no files of their own
-        packed = {pair.stem: pair for pair in find_data_set(dataset_path, manifest.split).pairs}
+    if shards_in(folder):  # a packed dataset: no files of their own
+        packed = {pair.stem: pair for pair in find_dataset(dataset_path, manifest.split).pairs}
         missing = [picture.image for picture in manifest.pictures if picture.image not in packed]
         if missing:
             raise FileNotFoundError(count("original pictures not found in " + folder, missing))
         pairs = [packed[picture.image] for picture in manifest.pictures]
-        return DataSet(dataset_path, manifest.split, pairs)
+        return Dataset(dataset_path, manifest.split, pairs)
     pairs = [
         Pair(
             os.path.splitext(picture.image)[0],
@@ -131,10 +131,10 @@ def data_set_of(manifest, dataset_path):
     ]
     if missing:
         raise FileNotFoundError(
-            "%s: say with --dataset_path where the data set is now"
+            "%s: say with --dataset_path where the dataset is now"
             % count("original pictures not found", missing)
         )
-    return DataSet(dataset_path, manifest.split, pairs)
+    return Dataset(dataset_path, manifest.split, pairs)
 
 
 def check_inputs(manifest, folder):
@@ -195,7 +195,7 @@ def parser():
         "(default: %(default)s)",
     )
     flags.add_argument(
-        "--dataset_path", metavar="FOLDER", help="where the data set is now (default: where it was)"
+        "--dataset_path", metavar="FOLDER", help="where the dataset is now (default: where it was)"
     )
     flags.add_argument(
         "--json", action="store_true", help="print one JSON object instead of the table"

@@ -28,8 +28,8 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with the project installed or not
 
-from mmnet.data.images import to_01  # noqa: E402
-from mmnet.files import read_bytes, read_json, write_bytes, write_text  # noqa: E402
+from mmnet.io.files import read_bytes, read_json, write_bytes, write_text  # noqa: E402
+from mmnet.io.images import to_01  # noqa: E402
 
 
 def main(argv=None):
@@ -38,7 +38,7 @@ def main(argv=None):
     if files is None:
         return 0
     # This imports TensorFlow, so it waits until the command line is known to be good.
-    from mmnet.inference.frozen import open_frozen
+    from mmnet.inference.tensorflow import open_frozen
 
     of_folder = bool(files) and os.path.isdir(flags.input)
     try:

@@ -5,4 +5,4 @@ set -eu
 [ $# -eq 1 ] || { echo "usage: sh scripts/fuzz.sh SECONDS" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
 sh "$root/scripts/setup.sh"
-exec "$root/.venv/bin/python" "$root/tests/fuzz.py" "$1" "$root/fuzz_findings"
+exec "$root/.venv/bin/python" "$root/tests/helpers/fuzz.py" "$1" "$root/fuzz_findings"

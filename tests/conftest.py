@@ -5,45 +5,13 @@ from functools import lru_cache
 
 import pytest
 
-from mmnet.checkpoint_files import files_of
-from mmnet.device import Device
-from mmnet.network import Network
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
+from helpers import ROOT, SMALL, TEST_DATA
+from mmnet.io.checkpoint_files import files_of
+from mmnet.networks.network import Network
 
 # Two processes on two cores, or two suites: each computes with one thread.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-# Sessions run graphs as they are, unless a test says Device(exact=False): TensorFlow's optimizers
-# of a graph take longer than what small networks compute.
-Device.__new__.__defaults__ = tuple(Device()._replace(exact=True))
-
-PATIENCE = 120000  # milliseconds that a page may take on a machine that does much else
-SMALL = Network(width_multiplier=0.25, shape=(64, 64))  # built and run in a moment
-SMALL_FLAGS = ["--width_multiplier", "0.25", "--size", "64"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def brief():
-    """The network "mmnet" is a brief one, here and in every Python that a test starts."""
-    from brief import BRIEF, using
-
-    before, started = os.environ.get("PYTHONPATH"), os.path.join(ROOT, "tests", "started")
-    with using(BRIEF), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", started, prepend=os.pathsep if before else None)
-        yield
-
-
-@pytest.fixture
-def whole():
-    """The network "mmnet" is the published one during a test; in Python that it starts, too."""
-    from brief import WHOLE, using
-
-    with using(WHOLE), pytest.MonkeyPatch.context() as patch:
-        others = os.environ["PYTHONPATH"].split(os.pathsep)[1:]
-        patch.setenv("PYTHONPATH", os.pathsep.join(others))
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -75,8 +43,8 @@ def start_process():
 
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory):
-    """A data set of six small made-up portraits, a space in its path; no test writes into it."""
-    from mmnet.data.synthetic import synthesize
+    """A dataset of six small made-up portraits, a space in its path; no test writes into it."""
+    from mmnet.datasets.synthetic import synthesize
 
     folder = str(tmp_path_factory.mktemp("made up"))
     synthesize(folder, "test", 6, shape=(200, 150))
@@ -85,10 +53,10 @@ def portraits(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def portrait_set(portraits):
-    """The DataSet of ``portraits``."""
-    from mmnet.data.pairs import find_data_set
+    """The Dataset of ``portraits``."""
+    from mmnet.datasets.pairs import find_dataset
 
-    return find_data_set(portraits, "test")
+    return find_dataset(portraits, "test")
 
 
 @pytest.fixture(scope="session")
@@ -97,9 +65,9 @@ def write_checkpoints(tmp_path_factory):
 
     TensorFlow's own Saver writes them.
     """
-    from mmnet.compat import tf
-    from mmnet.networks.build import build, input_shape
     from mmnet.networks.layers import INFERENCE
+    from mmnet.networks.registry import build, input_shape
+    from mmnet.tf.compat import tf
 
     graph = tf.Graph()
     with graph.as_default():
@@ -126,19 +94,18 @@ def write_checkpoints(tmp_path_factory):
 @pytest.fixture(scope="session")
 def lively_weights(tmp_path_factory):
     """Weights of SMALL, from a checkpoint, whose alphas differ from pixel to pixel."""
-    from lively import write_lively
+    from helpers.lively import write_lively
 
     return write_lively(str(tmp_path_factory.mktemp("a lively run")))
 
 
 @pytest.fixture(scope="session")
-def whole_weights(tmp_path_factory):
-    """As lively_weights, of the whole network: for tests that ask for `whole`."""
-    from brief import WHOLE, using
-    from lively import write_lively
+def mmnet_weights(tmp_path_factory):
+    """Random weights of MMNet with width multiplier .25 at 64x64, as a checkpoint."""
+    from helpers.lively import write_lively
 
-    with using(WHOLE):
-        return write_lively(str(tmp_path_factory.mktemp("a whole lively run")))
+    network = Network("mmnet", width_multiplier=0.25, shape=(64, 64))
+    return write_lively(str(tmp_path_factory.mktemp("a whole lively run")), network)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +114,7 @@ def run_folder(lively_weights, tmp_path_factory):
     folder = tmp_path_factory.mktemp("a run with its settings")
     for path in files_of(lively_weights.source):
         shutil.copy(path, str(folder))
-    (folder / "config.yaml").write_text("network: mmnet\nwidth_multiplier: 0.25\nsize: 64\n")
+    (folder / "config.yaml").write_text("network: tiny\nsize: 64\n")
     return str(folder)
 
 
@@ -173,8 +140,8 @@ def lively_predictor(lively_weights, lively_images):
 @pytest.fixture(scope="session")
 def graph_of(lively_weights):
     """Inference graphs of lively_weights: preprocess, output_type -> GraphDef, built once each."""
-    from mmnet.compat import tf
-    from mmnet.networks.frozen import inference_graph
+    from mmnet.networks.inference_graph import inference_graph
+    from mmnet.tf.compat import tf
 
     @lru_cache(maxsize=None)
     def build(preprocess, output_type):
@@ -192,7 +159,7 @@ def graph_of(lively_weights):
 @pytest.fixture(scope="session")
 def delivered(lively_weights, tmp_path_factory):
     """Models made of lively_weights, each once: lively.Delivered."""
-    from lively import Delivered
+    from helpers.lively import Delivered
 
     return Delivered(lively_weights, str(tmp_path_factory.mktemp("some models")))
 
@@ -220,7 +187,7 @@ def browser(portrait_set, tmp_path_factory):
     """Chromium whose camera sees a portrait."""
     import cv2
 
-    from mmnet.photos.load import load_photo
+    from mmnet.matting.load import load_photo
 
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")

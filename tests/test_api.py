@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import mmnet
-from conftest import ROOT, SMALL
-from lively import need_onnx
-from mmnet.data.foreground import foreground_of
-from mmnet.data.images import read_image
+from helpers import ROOT, SMALL
+from helpers.lively import need_onnx
 from mmnet.inference.predictor import Predictor
+from mmnet.io.foreground import estimate_foreground
+from mmnet.io.images import read_image
 
 # What a source may differ from the checkpoint by: the formats' bounds; a checkpoint is opened with
 # TensorFlow's own optimizers on, which move alphas by up to 1e-5.
@@ -71,7 +71,7 @@ def test_matte_and_cutout_of_every_source(
     rgba = mmnet.cutout(photo, predictor)
     assert rgba.shape == (200, 150, 4) and rgba.dtype == np.uint8
     np.testing.assert_array_equal(rgba[..., 3], np.rint(alpha * 255))
-    np.testing.assert_array_equal(rgba[..., :3], foreground_of(read_image(photo), alpha))
+    np.testing.assert_array_equal(rgba[..., :3], estimate_foreground(read_image(photo), alpha))
     plain = mmnet.cutout(photo, predictor, foreground_colours=False)
     np.testing.assert_array_equal(plain[..., :3], read_image(photo))
 
@@ -156,7 +156,7 @@ def test_tensorflow_is_imported_for_load_only():
     code = (
         "import sys, mmnet; before = set(sys.modules); dir(mmnet); "
         "assert not before & {'numpy', 'cv2', 'tensorflow', 'mmnet.api'}; "
-        "mmnet.load, mmnet.matte, mmnet.cutout; import mmnet.photos.compose, mmnet.photos.load; "
+        "mmnet.load, mmnet.matte, mmnet.cutout; import mmnet.matting.compose, mmnet.matting.load; "
         "assert 'numpy' in sys.modules and 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

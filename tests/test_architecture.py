@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
+from mmnet.commands.settings import NETWORK_FLAGS, VERBS
 
-from conftest import ROOT
-from mmnet.config import settings as settings_module
-from mmnet.config.settings import NETWORK_FLAGS, VERBS
+from helpers import ROOT
+from mmnet.commands import settings as settings_module
 
 FILES = sorted(glob.glob(os.path.join(ROOT, "mmnet", "**", "*.py"), recursive=True))
 FOUNDATIONS = ("", "network", "compat", "device", "files", "progress")
@@ -36,17 +36,17 @@ LAZY = {"mmnet": {"mmnet.api"}}
 
 NAMES_NO_TENSORFLOW = {"data", "photos", "config", "scoring", "network", "checkpoint_files"}
 NAMES_NO_TENSORFLOW |= {"files", "progress", "api", "cli", "memory", "records"}
-NAMES_TENSORFLOW = {"mmnet.scoring.records"}  # it copies checkpoints
+NAMES_TENSORFLOW = {"mmnet.evaluation.records"}  # it copies checkpoints
 
 
 def module_of(path):
-    """``.../mmnet/data/pairs.py`` -> ``mmnet.data.pairs``; a package's own name for __init__."""
+    """``.../mmnet/data/pairs.py`` -> ``mmnet.datasets.pairs``; a package's own name for __init__."""
     module = os.path.relpath(path, ROOT)[: -len(".py")].replace(os.sep, ".")
     return module[: -len(".__init__")] if module.endswith(".__init__") else module
 
 
 def room_of(module):
-    """``mmnet.data.pairs`` -> ``data``; ``mmnet.files`` -> ``files``; ``mmnet`` -> ``""``."""
+    """``mmnet.datasets.pairs`` -> ``data``; ``mmnet.io.files`` -> ``files``; ``mmnet`` -> ``""``."""
     return (module.split(".") + [""])[1]
 
 
@@ -90,7 +90,7 @@ def test_every_module_has_its_level():
     assert rooms == set(LEVEL_OF)  # none is forgotten, and none of the list is gone
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"mmnet.compat"}))
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"mmnet.tf.compat"}))
 def test_imports(module):
     comes_with_it, later = set(imports_of(module, False)), set(imports_of(module, True))
     for name in comes_with_it | later:
@@ -153,7 +153,7 @@ def test_the_rooms_that_never_name_tensorflow():
     modules -= NAMES_TENSORFLOW
     assert len(modules) >= 25
     for module in modules:
-        assert "mmnet.compat" not in set(imports_of(module, False)), module
+        assert "mmnet.tf.compat" not in set(imports_of(module, False)), module
 
 
 def test_offline_scoring_needs_numpy_and_opencv_only():
@@ -222,7 +222,7 @@ def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp
         names = {field.name for field in dataclasses.fields(VERBS[verb])}
         for name in ("dataset_path", "calibration_dataset"):
             if name in names and verb != "synthesize":
-                cases.append(([verb] + flags + ["--" + name, none], "no data set folder " + none))
+                cases.append(([verb] + flags + ["--" + name, none], "no dataset folder " + none))
         if "checkpoint_path" in names:
             cases.append(([verb] + flags + ["--checkpoint_path", none], "no checkpoint " + none))
     cases += [
@@ -282,4 +282,4 @@ def test_npu_bridge_is_named_only_in_device():
     for module, path in MODULES.items():
         with open(path, encoding="utf-8") as file:
             named |= {module} if "npu_bridge" in file.read() else set()
-    assert named == {"mmnet.device"}
+    assert named == {"mmnet.tf.device"}

@@ -8,11 +8,11 @@ import shutil
 
 import cv2
 import pytest
+from mmnet.commands.settings import VERBS
 
-from conftest import SMALL_FLAGS
-from mmnet import checkpoint_files
+from helpers import SMALL_FLAGS
 from mmnet.cli import main, underscored
-from mmnet.config.settings import VERBS
+from mmnet.io import checkpoint_files
 
 SCORING_FLAGS = SMALL_FLAGS + ["--target_eval_shape", "40", "30"]
 
@@ -85,7 +85,7 @@ def test_flags_with_hyphens():
     assert underscored(words) == [
         "predict",
         "a-b.jpg",
-        "--no_second_look",
+        "--no_second_pass",
         "--output=a-b",
         "--",
         "--a-b.jpg",
@@ -173,7 +173,7 @@ def test_bad_commands(capfd, portraits, tmp_path):
 
 def test_bad_data_sets(capfd, portraits, tmp_path):
     result = evaluate(capfd, "--dataset_path", tmp_path / "none")
-    assert_refused(result, "no data set folder", "none")
+    assert_refused(result, "no dataset folder", "none")
     result = evaluate(capfd, "--dataset_path", portraits, "--dataset_split_name", "val")
     assert_refused(result, "no split 'val'", "it has test")
     for kind in ("image", "mask"):
@@ -237,7 +237,7 @@ def test_bad_trainings(capfd, portraits, tmp_path):
     ):
         assert_refused(train(flag, value), says)
     result = train("--dataset_weights", 1, 2)
-    assert_refused(result, "one number for each of the 1 data sets, not 2")
+    assert_refused(result, "one number for each of the 1 datasets, not 2")
     assert_refused(train(), "no split 'train'")
     split = ["--dataset_split_name", "test"]
     result = train("--learning_rate_schedule", "cosine", *split)

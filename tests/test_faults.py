@@ -14,15 +14,17 @@ import tempfile
 import numpy as np
 import pytest
 
-from conftest import ROOT, SMALL
-from mmnet import checkpoint, checkpoint_files, files
-from mmnet.data import images, samples, synthetic
-from mmnet.export.export import hand_over
-from mmnet.files import read_bytes, read_json
+from helpers import ROOT, SMALL
+from mmnet.commands.predict import Photo, predict_photos
+from mmnet.datasets import cache as samples
+from mmnet.datasets import synthetic
+from mmnet.evaluation import records
+from mmnet.export.export import install
 from mmnet.inference.card import Card, card_path, read_card
 from mmnet.inference.predictor import Predictor
-from mmnet.scoring import records
-from mmnet.verbs.predict import Photo, predict_photos
+from mmnet.io import checkpoint_files, files, images
+from mmnet.io.files import read_bytes, read_json
+from mmnet.tf import checkpoint
 from mmnet.weights.find import SAVED_MODEL
 
 sys.path.append(ROOT)
@@ -266,7 +268,7 @@ def test_handing_over_an_export(tmp_path, monkeypatch, kind):
         with monkeypatch.context() as patch:
             seen = break_at(patch, number, fail(errno.ENOSPC))
             with contextlib.suppress(OSError):
-                hand_over(str(building / "model"), card)
+                install(str(building / "model"), card)
         content = read_bytes(file)
         assert content in (b"old", b"new")
         if os.path.exists(card_path(path)):

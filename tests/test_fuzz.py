@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-import fuzz
+from helpers import fuzz
 
 KINDS = fuzz.seeds()
 

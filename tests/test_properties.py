@@ -14,15 +14,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conftest import ROOT
-from mmnet.config import kinds
-from mmnet.config.resolve import convert, read_preset, to_yaml
-from mmnet.config.settings import VERBS, Synthesize
+from helpers import ROOT
+from mmnet.commands import flag_types as kinds
+from mmnet.commands.presets import convert, read_preset, to_yaml
+from mmnet.commands.settings import VERBS, Synthesize
+from mmnet.evaluation.report import Result, from_csv, to_csv
 from mmnet.inference.card import Card, card_of, to_dict
 from mmnet.inference.replay import NAMINGS, RESULT_FILE
-from mmnet.network import Network
-from mmnet.records import to_record
-from mmnet.scoring.report import Result, from_csv, to_csv
+from mmnet.io.records import to_record
+from mmnet.networks.network import Network
 
 sys.path.append(ROOT)
 from offline_infer.datapre import LONGEST_STEM, safe_stems  # noqa: E402

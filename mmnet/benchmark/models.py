@@ -15,19 +15,20 @@ import numpy as np
 from humanfriendly import format_size
 
 from mmnet import __version__
-from mmnet.compat import runtimes
-from mmnet.data.images import resize_bilinear
-from mmnet.data.synthetic import draw_portrait
-from mmnet.device import Device
+from mmnet.datasets.synthetic import draw_portrait
+from mmnet.evaluation.report import format_table
 from mmnet.inference.complexity import complexity_of
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Complexity
-from mmnet.networks.frozen import inference_graph
-from mmnet.progress import progress
-from mmnet.scoring.report import aligned
+from mmnet.io.errors import MmnetError
+from mmnet.io.images import resize_bilinear
+from mmnet.io.progress import progress
+from mmnet.networks.inference_graph import inference_graph
+from mmnet.tf.compat import runtimes
+from mmnet.tf.device import Device
 from mmnet.weights.find import bytes_of, find_source
 from mmnet.weights.registry import UNTRAINED
-from mmnet.weights.values import Reading
+from mmnet.weights.values import WeightOptions
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
 TURN_SECONDS = 0.25
@@ -61,7 +62,7 @@ class Load(NamedTuple):
     seconds: float = 5.0  # to measure each model for
 
 
-def benchmark(paths, load, wanted=None, reading=Reading()):
+def benchmark(paths, load, wanted=None, reading=WeightOptions()):
     """Yield a Row for each model under one Load.
 
     Args:
@@ -108,7 +109,7 @@ class Worker:
             answer = self._pipe.recv()
         except EOFError:
             self._process.join()
-            raise ValueError(
+            raise MmnetError(
                 "%s: the process that runs it ended with exit code %d"
                 % (self.path, self._process.exitcode)
             ) from None
@@ -165,7 +166,7 @@ def work(pipe, path, load, wanted, reading):
 def open_measured(path, load, wanted, reading):
     """(Predictor, its Complexity or None)."""
     if find_source(path).kind != "checkpoint":
-        wanted, reading = {}, Reading()
+        wanted, reading = {}, WeightOptions()
     predictor = open_predictor(
         path, wanted, reading=reading, device=Device(threads=load.threads), batch=load.batch
     )
@@ -299,4 +300,4 @@ def benchmark_lines(rows, names):
                 format_size(row.bytes, binary=True),
             ]
         )
-    return aligned(lines).split("\n")
+    return format_table(lines).split("\n")

@@ -6,27 +6,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet import checkpoint_files
-from mmnet.compat import tf
-from mmnet.data.images import read_image, resize_bilinear
-from mmnet.data.synthetic import draw_portrait
-from mmnet.device import Device
-from mmnet.export.calibration import input_of, ranges_for
-from mmnet.export.formats import IS_OURS, WRITERS
+from mmnet.datasets.synthetic import draw_portrait
+from mmnet.export.formats import CAN_REPLACE, WRITERS
 from mmnet.export.graphs import fold_batch_norm
-from mmnet.files import (
-    need_replaceable,
+from mmnet.export.representative import input_of, ranges_for
+from mmnet.inference.card import Card, card_path, sha256_of, to_dict
+from mmnet.inference.checkpoints import open_weights
+from mmnet.inference.complexity import complexity_of
+from mmnet.inference.open import open_predictor
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import (
+    check_replaceable,
     remove_abandoned,
     replace_folder,
     restore_folder,
     write_json,
 )
-from mmnet.inference.card import Card, card_path, sha256_of, to_dict
-from mmnet.inference.checkpoints import open_weights
-from mmnet.inference.complexity import complexity_of
-from mmnet.inference.open import open_predictor
-from mmnet.networks.frozen import INPUT, OUTPUT, describe, inference_graph
+from mmnet.io.images import read_image, resize_bilinear
+from mmnet.networks.inference_graph import INPUT, OUTPUT, describe, inference_graph
 from mmnet.networks.quantization import ranges_of
+from mmnet.tf.compat import tf
+from mmnet.tf.device import Device
 from mmnet.weights.find import SAVED_MODEL, bytes_of, find_source
 
 EXACT = Device(exact=True)
@@ -55,7 +56,7 @@ class Form(NamedTuple):
     fold: bool = True  # multiply batch norm into the convolutions
 
 
-class NotEqual(Exception):
+class ExportMismatch(Exception):
     """A built model does not give what its checkpoint gives."""
 
 
@@ -74,7 +75,7 @@ def export(weights, forms, images, calibration=None):
         list of Card.
 
     Raises:
-        NotEqual: a model differs from its checkpoint by more than BOUNDS.
+        ExportMismatch: a model differs from its checkpoint by more than BOUNDS.
         ValueError: forms that do not go together, a folder that is not ours, a converter that is
             not installed, or one that fails.
     """
@@ -95,7 +96,7 @@ def export(weights, forms, images, calibration=None):
             largest, mean = float(difference.max()), float(difference.mean())
             problem = beyond("float32" if form.fold else "unfolded", form.precision, largest, mean)
             if problem:
-                raise NotEqual("%s is not written: %s" % (form.path, problem))
+                raise ExportMismatch("%s is not written: %s" % (form.path, problem))
             card = card._replace(
                 operations=predictor.operations,
                 pictures=len(images),
@@ -105,7 +106,7 @@ def export(weights, forms, images, calibration=None):
             built.append((path, card))
         for path, card in built:
             os.makedirs(os.path.dirname(card.path) or ".", exist_ok=True)
-            hand_over(path, card)
+            install(path, card)
     return [card for _, card in built]
 
 
@@ -143,7 +144,7 @@ def build(weights, form, path, calibration):
         checkpoint=weights.source,
         index_sha256=weights.sha256,
         use_ema=weights.reading.use_ema,
-        temperature=weights.reading.temperature,
+        logit_scale=weights.reading.logit_scale,
         calibration=calibration.about if int8 and calibration else about,
         tensorflow=tf.__version__,
         parameters=complexity.parameters,
@@ -155,7 +156,7 @@ def build(weights, form, path, calibration):
     return card
 
 
-def hand_over(built, card):
+def install(built, card):
     """Move a model from the temporary folder to its place.
 
     The card comes last and names the file's hash, so that a model whose card is still the old one
@@ -175,32 +176,32 @@ def need_together(form, weights, calibration):
     """
     has_ranges = bool(ranges_of(weights.values))
     if form.precision != "float32" and form.format != "tflite":
-        raise ValueError(
+        raise MmnetError(
             "--precision %s is TFLite's only: %s is float32 (export it without --precision)"
             % (form.precision, form.format)
         )
     if form.precision == "int8" and calibration is None and not has_ranges:
-        raise ValueError(
+        raise MmnetError(
             "--precision int8 needs --calibration_dataset: training portraits that its ranges are "
             "measured on (a checkpoint of train --quantize has its own)"
         )
     if calibration is not None and has_ranges:
-        raise ValueError(
+        raise MmnetError(
             "this checkpoint was trained with --quantize and has its own ranges: leave "
             "--calibration_dataset out"
         )
     if form.precision != "int8" and form.io != "float":
-        raise ValueError("--io %s goes with --precision int8, not %s" % (form.io, form.precision))
+        raise MmnetError("--io %s goes with --precision int8, not %s" % (form.io, form.precision))
 
 
 def need_ours(form, inputs=()):
     """Raise ValueError where something else than an earlier export lies at a Form's place."""
     restore_folder(form.path)
-    need_replaceable("--output", card_path(form.path), IS_OURS["card"], inputs)
+    check_replaceable("--output", card_path(form.path), CAN_REPLACE["card"], inputs)
     if form.format != "savedmodel":
-        need_replaceable("--output", form.path, IS_OURS[form.format], inputs)
+        check_replaceable("--output", form.path, CAN_REPLACE[form.format], inputs)
     elif os.path.lexists(form.path) and not os.path.isfile(os.path.join(form.path, SAVED_MODEL)):
-        raise ValueError(
+        raise MmnetError(
             "%s is not a SavedModel and stays: move it away or give another --output" % form.path
         )
 
@@ -223,7 +224,7 @@ def beyond(float32, precision, largest, mean):
 
 
 def pictures_to_compare(data_set, network):
-    """float32 [PICTURES,H,W,3] 0..255: the first of a DataSet, or made-up ones where it is None."""
+    """float32 [PICTURES,H,W,3] 0..255: the first of a Dataset, or made-up ones where it is None."""
     if data_set is not None:
         images = [read_image(pair.image) for pair in data_set.pairs[:PICTURES]]
     else:

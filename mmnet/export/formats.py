@@ -2,12 +2,13 @@
 
 import json
 
-from mmnet.compat import quiet_converters, tf
 from mmnet.export.graphs import native_dilations
-from mmnet.files import write_bytes
 from mmnet.inference.complexity import complexity_of
-from mmnet.inference.onnx_file import need_module
-from mmnet.networks.frozen import INPUT, OUTPUT
+from mmnet.inference.onnx import check_module
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import write_bytes
+from mmnet.networks.inference_graph import INPUT, OUTPUT
+from mmnet.tf.compat import quiet_converters, tf
 
 ONNX_OPSET = 13
 
@@ -74,7 +75,7 @@ def is_card(data):
 
 
 # format -> function (bytes of a file) that tells whether export may replace it
-IS_OURS = {
+CAN_REPLACE = {
     "pb": is_graph,
     "tflite": lambda data: data[4:8] == b"TFL3",
     "onnx": lambda data: INPUT.encode() in data and OUTPUT.encode() in data,
@@ -110,7 +111,7 @@ def to_tflite(native, form, calibration=None):
         try:
             return converter.convert()
         except Exception as error:  # ConverterError, RuntimeError, ... by TensorFlow's version
-            raise ValueError(
+            raise MmnetError(
                 "TensorFlow %s could not convert to TFLite %s: %s"
                 % (tf.__version__, form.precision, str(error)[:300])
             ) from error
@@ -118,8 +119,8 @@ def to_tflite(native, form, calibration=None):
 
 def to_onnx(native, metadata):
     """The ONNX model of a graph of native_dilations, with ``metadata`` (name -> value) in it."""
-    need_module("onnx", "--format onnx")
-    need_module("tf2onnx", "--format onnx")
+    check_module("onnx", "--format onnx")
+    check_module("tf2onnx", "--format onnx")
     with quiet_converters():
         from tf2onnx import convert
 

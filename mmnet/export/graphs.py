@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmnet.compat import tf
-from mmnet.networks.frozen import OUTPUT
+from mmnet.networks.inference_graph import OUTPUT
+from mmnet.tf.compat import tf
 
 
 def fold_batch_norm(graph_def):

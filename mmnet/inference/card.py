@@ -3,9 +3,10 @@
 import os
 from typing import Dict, NamedTuple, Optional
 
-from mmnet.files import read_json, sha256_of_file
-from mmnet.network import Network, decide, said_in
-from mmnet.records import shown, to_record
+from mmnet.io.errors import MmnetError, shorten
+from mmnet.io.files import read_json, sha256_of_file
+from mmnet.io.records import to_record
+from mmnet.networks.network import Network, make_network, network_fields
 from mmnet.weights.find import SAVED_MODEL
 
 PREPROCESS = ("inside", "outside")  # of the model: where pictures are divided by 255
@@ -27,7 +28,7 @@ class Card(NamedTuple):
     checkpoint: Optional[str] = None  # prefix
     index_sha256: Optional[str] = None  # of the checkpoint
     use_ema: bool = False
-    temperature: float = 1.0  # that the checkpoint's log odds were multiplied by
+    logit_scale: float = 1.0  # factor of the checkpoint's logits
     calibration: Optional[dict] = None  # what int8's ranges were measured on
     tensorflow: Optional[str] = None  # its version
     parameters: Optional[int] = None
@@ -60,16 +61,16 @@ def read_card(path):
     try:
         record = read_json(where)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise MmnetError(
             "%s does not say what it takes and gives, and its card, which mmnet export writes "
             "beside it, cannot be read (%s)" % (path, error)
         ) from None
     if record.get("sha256") != sha256_of(path):
-        raise ValueError("%s is the card of another file than %s: export it again" % (where, path))
+        raise MmnetError("%s is the card of another file than %s: export it again" % (where, path))
     return card_of(record, where)
 
 
-def need_own_card(path):
+def check_own_card(path):
     """Raise ValueError where the card beside a model, if there is one, is that of another file."""
     if os.path.lexists(card_path(path)):
         read_card(path)
@@ -83,16 +84,16 @@ def card_of(record, where):
         ("precision", PRECISIONS),
     ):
         if record.get(name) not in known:
-            raise ValueError(
+            raise MmnetError(
                 "%s is not a card of mmnet export: %s is one of %s, not %s"
-                % (where, name, ", ".join(known), shown(record.get(name)))
+                % (where, name, ", ".join(known), shorten(record.get(name)))
             )
     try:
-        network = decide({}, said_in(record))
+        network = make_network({}, network_fields(record))
         fields = dict(record, network=dict(network._asdict(), shape=list(network.shape)))
         return to_record(fields, Card, where)
     except (TypeError, ValueError) as error:
-        raise ValueError("%s is not a card of mmnet export: %s" % (where, error)) from None
+        raise MmnetError("%s is not a card of mmnet export: %s" % (where, error)) from None
 
 
 def sha256_of(path):

@@ -1,13 +1,13 @@
 """A checkpoint as a Predictor."""
 
-from mmnet import checkpoint
-from mmnet.compat import tf
-from mmnet.device import Device, need_device, session_config
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
-from mmnet.networks.build import alpha_of, build, input_shape
 from mmnet.networks.layers import INFERENCE
-from mmnet.weights.values import Weights, need_fit
+from mmnet.networks.registry import alpha_of, build, input_shape
+from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.tf.device import Device, check_device, session_config
+from mmnet.weights.values import Weights, check_fit
 
 SEED = 0  # of untrained weights
 
@@ -21,7 +21,7 @@ class CheckpointPredictor(Predictor):
         Raises:
             ValueError: a Device that is not there; weights of another network.
         """
-        need_device(device)
+        check_device(device)
         graph = tf.Graph()
         with graph.as_default():
             tf.set_random_seed(SEED)
@@ -48,7 +48,7 @@ class CheckpointPredictor(Predictor):
             ValueError: those of another network.
         """
         report = checkpoint.restore(self._session, weights.values, self._variables)
-        need_fit(report, weights)
+        check_fit(report, weights)
         self._weights = weights
         self.source, self.step, self.sha256 = weights.source, weights.step, weights.sha256
         return report

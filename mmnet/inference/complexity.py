@@ -4,8 +4,8 @@ from collections import Counter
 
 import numpy as np
 
-from mmnet.compat import tf
 from mmnet.inference.predictor import Complexity
+from mmnet.tf.compat import tf
 
 
 def counted(operations):

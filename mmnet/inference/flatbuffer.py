@@ -10,6 +10,8 @@ import struct
 
 import numpy as np
 
+from mmnet.io.errors import MmnetError
+
 # Kinds of fields: the bytes of a number, a vector of numbers or of tables, a string, a table.
 BYTE, INT, LONG = 1, 4, 8
 # Table -> {field number: (name, kind)}; a field that is not listed is not followed.
@@ -73,12 +75,12 @@ def need_sound(data, source):
     """Raise ValueError where the bytes of a .tflite are damaged; errors call them ``source``."""
     try:
         if data[4:8] != b"TFL3":
-            raise ValueError("it does not begin as a TFLite model does")
+            raise MmnetError("it does not begin as a TFLite model does")
         reader = Reader(data)
         model = reader.table(reader.number(0, "<I"), "Model")
         _need_consistent(model)
     except (ValueError, struct.error, RecursionError) as error:
-        raise ValueError("%s is not a TFLite model, or damaged (%s)" % (source, error)) from None
+        raise MmnetError("%s is not a TFLite model, or damaged (%s)" % (source, error)) from None
 
 
 class Reader:
@@ -89,7 +91,7 @@ class Reader:
 
     def number(self, at, form):
         if not 0 <= at <= len(self._data) - struct.calcsize(form):
-            raise ValueError("an offset of %d in a file of %d bytes" % (at, len(self._data)))
+            raise MmnetError("an offset of %d in a file of %d bytes" % (at, len(self._data)))
         return struct.unpack_from(form, self._data, at)[0]
 
     def table(self, at, kind):
@@ -97,7 +99,7 @@ class Reader:
         vtable = at - self.number(at, "<i")
         length, size = self.number(vtable, "<H"), self.number(vtable + 2, "<H")
         if length < 4 or length % 2 or size < 4:
-            raise ValueError("a table of %d bytes whose index has %d" % (size, length))
+            raise MmnetError("a table of %d bytes whose index has %d" % (size, length))
         self.number(vtable + length - 2, "<H")
         self.number(at + size - 1, "<B")
         for field, (name, inner) in SCHEMA[kind].items():
@@ -105,7 +107,7 @@ class Reader:
             offset = self.number(vtable + position, "<H") if position + 2 <= length else 0
             if offset:
                 if offset + (inner if isinstance(inner, int) else 4) > size:
-                    raise ValueError("the field %s lies outside its table" % name)
+                    raise MmnetError("the field %s lies outside its table" % name)
                 fields[name] = self.field(at + offset, inner)
         return fields
 
@@ -123,7 +125,7 @@ class Reader:
         count = self.number(at, "<I")
         each = inner if isinstance(inner, int) else 4
         if count * each > len(self._data) - at - 4:
-            raise ValueError("a list of %d items in a file of %d bytes" % (count, len(self._data)))
+            raise MmnetError("a list of %d items in a file of %d bytes" % (count, len(self._data)))
         if isinstance(inner, int):
             dtype = {BYTE: np.uint8, INT: np.int32, LONG: np.int64}[inner]
             return np.frombuffer(self._data, dtype, count, at + 4)
@@ -135,7 +137,7 @@ def _need_consistent(model):
     """Raise ValueError for an index that names nothing, or a constant of another length."""
     buffers, codes = model.get("buffers", []), model.get("operator_codes", [])
     if not model.get("subgraphs"):
-        raise ValueError("it holds no graph")
+        raise MmnetError("it holds no graph")
     for graph in model["subgraphs"]:
         tensors = graph.get("tensors", [])
         for tensor in tensors:
@@ -159,27 +161,27 @@ def _need_constant(tensor, buffers):
     _need_below([tensor.get("buffer", 0)], len(buffers), "a tensor's buffer")
     shape = [int(side) for side in tensor.get("shape", ())]
     if any(side < 0 for side in shape):
-        raise ValueError("a tensor of shape %s" % shape)
+        raise MmnetError("a tensor of shape %s" % shape)
     need = TYPE_BYTES.get(tensor.get("type", 0), 0)
     for side in shape:
         need *= side
     if need > LARGEST:
-        raise ValueError("a tensor of shape %s" % shape)
+        raise MmnetError("a tensor of shape %s" % shape)
     length = len(buffers[tensor.get("buffer", 0)].get("data", ()))
     if length and need and length != need:
-        raise ValueError("a constant of %d bytes and shape %s" % (length, shape))
+        raise MmnetError("a constant of %d bytes and shape %s" % (length, shape))
     quantization = tensor.get("quantization", {})
     scales, zeros = (len(quantization.get(name, ())) for name in ("scale", "zero_point"))
     if scales > 1:
         dimension = quantization.get("quantized_dimension", 0)
         _need_below([dimension], len(shape), "a quantised dimension")
         if shape[dimension] != scales:
-            raise ValueError("%d scales for a tensor of shape %s" % (scales, shape))
+            raise MmnetError("%d scales for a tensor of shape %s" % (scales, shape))
     if scales and zeros not in (scales, 1):
-        raise ValueError("%d scales and %d zero points" % (scales, zeros))
+        raise MmnetError("%d scales and %d zero points" % (scales, zeros))
 
 
 def _need_below(indices, count, what, lowest=0):
     for index in indices:
         if not lowest <= index < count:
-            raise ValueError("%s is number %d of %d" % (what, index, count))
+            raise MmnetError("%s is number %d of %d" % (what, index, count))

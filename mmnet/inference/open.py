@@ -6,16 +6,17 @@ graph), then the defaults.
 
 import importlib.util
 
-from mmnet.config.resolve import network_of_run
-from mmnet.device import Device
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
-from mmnet.inference.frozen import open_frozen, open_savedmodel
-from mmnet.inference.onnx_file import open_onnx
+from mmnet.inference.onnx import open_onnx
+from mmnet.inference.tensorflow import open_frozen, open_savedmodel
 from mmnet.inference.tflite import open_tflite
-from mmnet.network import decide, shape_text
+from mmnet.io.errors import MmnetError, format_shape
+from mmnet.networks.network import make_network
+from mmnet.tf.device import Device
 from mmnet.weights.find import find_source
 from mmnet.weights.registry import DEFAULT, models_of
-from mmnet.weights.values import Reading, read_weights, sharpened
+from mmnet.weights.run_file import network_of_run
+from mmnet.weights.values import WeightOptions, read_weights, scale_classifier
 
 OPENERS = {
     "pb": open_frozen,
@@ -26,7 +27,9 @@ OPENERS = {
 INTERPRETERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # that need no TensorFlow
 
 
-def open_predictor(source=DEFAULT, wanted=None, *, reading=Reading(), device=Device(), batch=1):
+def open_predictor(
+    source=DEFAULT, wanted=None, *, reading=WeightOptions(), device=Device(), batch=1
+):
     """A Predictor of weights by name, a checkpoint (its prefix, or a folder: its latest), a .pb, a
     .tflite, an .onnx or a SavedModel's folder.
 
@@ -44,9 +47,9 @@ def open_predictor(source=DEFAULT, wanted=None, *, reading=Reading(), device=Dev
     """
     found = find_source(source)
     if found.kind == "untrained":
-        return CheckpointPredictor(decide(wanted or {}), device)
-    if found.name and not wanted and reading == Reading() and device.kind is None:
-        found = as_model(found)
+        return CheckpointPredictor(make_network(wanted or {}), device)
+    if found.name and not wanted and reading == WeightOptions() and device.kind is None:
+        found = prefer_model_file(found)
     if found.kind == "checkpoint":
         return open_weights(load_weights(found.path, wanted, reading), device)
     predictor = OPENERS[found.kind](found.path, device, batch)
@@ -54,7 +57,7 @@ def open_predictor(source=DEFAULT, wanted=None, *, reading=Reading(), device=Dev
     return predictor
 
 
-def as_model(source):
+def prefer_model_file(source):
     """The Source of a model file of weights with a name, or themselves."""
     for path in models_of(source.name):
         model = find_source(path)
@@ -63,25 +66,27 @@ def as_model(source):
     return source
 
 
-def load_weights(source, wanted=None, reading=Reading(), *, finite=True):
+def load_weights(source, wanted=None, reading=WeightOptions(), *, finite=True):
     """The Weights of a checkpoint; arguments as open_predictor and read_weights."""
     found = find_source(source)
     if found.kind == "untrained":
-        return sharpened(CheckpointPredictor(decide(wanted or {})).weights, reading.temperature)
+        return scale_classifier(
+            CheckpointPredictor(make_network(wanted or {})).weights, reading.logit_scale
+        )
     network = network_of_checkpoint(found.path, wanted)
     return read_weights(found.path, network, reading, finite=finite)
 
 
 def network_of_checkpoint(prefix, wanted=None):
     """The Network of a checkpoint: what is wanted, else what its run says, else the default."""
-    return decide(wanted or {}, network_of_run(prefix))
+    return make_network(wanted or {}, network_of_run(prefix))
 
 
 def need_wanted(predictor, wanted):
     """Raise ValueError where a model file is another network than the user asked for."""
     shape = predictor.network.shape
     if tuple(wanted.get("shape", shape)) != shape:
-        raise ValueError(
+        raise MmnetError(
             "%s takes pictures of %s, not %s"
-            % (predictor.source, shape_text(shape), shape_text(wanted["shape"]))
+            % (predictor.source, format_shape(shape), format_shape(wanted["shape"]))
         )

@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet.data.images import to_01, with_channels
+from mmnet.io.errors import MmnetError
+from mmnet.io.images import to_01, with_channels
 
-BEYOND = 1e-5  # 0..1, an alpha is there by rounding
+TOLERANCE = 1e-5  # 0..1, an alpha is there by rounding
 
 
 class Complexity(NamedTuple):
@@ -45,7 +46,7 @@ class Predictor:
                 images[..., 3] = 255 * previous
         expected = self.network.shape + (self.network.channels,)
         if images.shape[1:] != expected:
-            raise ValueError(
+            raise MmnetError(
                 "%s takes images [N,%d,%d,%d], not %s"
                 % ((self.source or "the network",) + expected + (list(images.shape),))
             )
@@ -53,16 +54,16 @@ class Predictor:
             images = to_01(images)
         batch = self.batch or len(images)
         outputs = [self.run(images[at : at + batch]) for at in range(0, len(images), batch)]
-        return rounded_back(alphas_of(np.concatenate(outputs), self.card.output_type))
+        return clip_rounding(alphas_of(np.concatenate(outputs), self.card.output_type))
 
 
-def rounded_back(alphas):
+def clip_rounding(alphas):
     """Alphas that rounding has brought out of 0..1 (ONNX Runtime's sigmoid gives 1 + 1e-7) back.
 
     What is further out, or not a number, stays for whoever checks it.
     """
     lowest, highest = alphas.min(initial=0), alphas.max(initial=1)
-    if lowest >= -BEYOND and highest <= 1 + BEYOND:
+    if lowest >= -TOLERANCE and highest <= 1 + TOLERANCE:
         return np.clip(alphas, 0, 1)
     return alphas
 

@@ -10,12 +10,13 @@ import re
 
 import numpy as np
 
-from mmnet.data.pairs import count
-from mmnet.files import read_bytes
+from mmnet.datasets.pairs import count
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor, alphas_of
-from mmnet.network import Network
-from mmnet.progress import progress
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
+from mmnet.io.progress import progress
+from mmnet.networks.network import Network
 
 # What follows the stem: msame's, then ais_bench's.
 NAMINGS = ("_output_0.bin", "_output_0.txt", "_0.bin", "_0.npy", "_0.txt")
@@ -96,7 +97,7 @@ def check_outputs(folder, stems, shape, output_type):
             problems.setdefault(error.problem, []).append("%s: %s" % (name, error))
     if any(problems.values()):
         parts = [count(*problem) for problem in problems.items() if problem[1]]
-        raise ValueError("%s: %s" % (folder, "; ".join(parts)))
+        raise MmnetError("%s: %s" % (folder, "; ".join(parts)))
     return [os.path.join(folder, name) for name in names]
 
 

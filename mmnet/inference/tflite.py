@@ -6,13 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from mmnet.compat import quiet_converters, tf, tflite_threads
-from mmnet.device import Device
-from mmnet.files import read_bytes
 from mmnet.inference.card import read_card
 from mmnet.inference.complexity import counted
 from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
+from mmnet.tf.compat import quiet_converters, tf, tflite_threads
+from mmnet.tf.device import Device
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +44,14 @@ def open_tflite(path, device=Device(), batch=1):
             interpreter = interpreter_class(model_path=path)
             interpreter.allocate_tensors()
         except (RuntimeError, TypeError, ValueError) as error:  # by TensorFlow's version
-            raise ValueError(
+            raise MmnetError(
                 "%s is not a TFLite model that runs here (%s)" % (path, error)
             ) from None
     (taken,) = interpreter.get_input_details()
     shape = [int(side) for side in taken["shape"]]
     network = card.network._replace(shape=tuple(shape[1:3]))
     if len(shape) != 4 or shape[0] != 1 or shape[3] != network.channels:
-        raise ValueError("%s takes %s, not [1,H,W,%d]" % (path, shape, network.channels))
+        raise MmnetError("%s takes %s, not [1,H,W,%d]" % (path, shape, network.channels))
     if batch > 1:
         interpreter.resize_tensor_input(taken["index"], [batch] + shape[1:])
         interpreter.allocate_tensors()
@@ -107,14 +108,14 @@ def tflite_interpreter(threads=None):
     try:
         Interpreter = tf.lite.Interpreter
     except (AttributeError, ValueError) as error:  # none in this TensorFlow, or no TensorFlow
-        raise ValueError(
+        raise MmnetError(
             "running a .tflite needs ai-edge-litert (%s): pip install ai-edge-litert" % error
         ) from None
     if tflite_threads():
         return partial(Interpreter, num_threads=threads)
     if threads in (None, 1):
         return Interpreter
-    raise ValueError(
+    raise MmnetError(
         "TensorFlow %s's TFLite runs on one thread, not %d" % (tf.__version__, threads)
     )
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from mmnet import checkpoint
-from mmnet.compat import tf
-from mmnet.device import session_config
-from mmnet.networks.build import build, input_shape
-from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, by_batch
-from mmnet.progress import progress
-from mmnet.weights.values import need_fit
+from mmnet.io.progress import progress
+from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, batch_norm_training
+from mmnet.networks.registry import build, input_shape
+from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.tf.device import session_config
+from mmnet.weights.values import check_fit
 
 
 def measured(weights, images, batch=32):
@@ -28,8 +28,8 @@ def measured(weights, images, batch=32):
     batch = min(batch, len(images))
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         given = tf.placeholder(tf.float32, input_shape(weights.network, batch))
-        build(weights.network, given, INFERENCE._replace(batch_norm=by_batch))
-        need_fit(checkpoint.restore(session, weights.values, tf.global_variables()), weights)
+        build(weights.network, given, INFERENCE._replace(batch_norm=batch_norm_training))
+        check_fit(checkpoint.restore(session, weights.values, tf.global_variables()), weights)
         statistics = {
             moving.op.name: found for moving, found in tf.get_collection(BATCH_STATISTICS)
         }

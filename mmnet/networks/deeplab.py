@@ -6,9 +6,9 @@ checkpoints'. Published, the moving statistics of the head follow at a decay of 
 the features at .999; here --batch_norm_decay holds for both.
 """
 
-from mmnet.compat import tf
 from mmnet.networks.layers import Outputs, Style, classifier, conv, relu
 from mmnet.networks.mobilenet_v2 import mobilenet_v2
+from mmnet.tf.compat import tf
 
 DEPTH = 256  # channels of the head, whatever the width
 KEEP = 0.9  # share of the head's features that dropout leaves in training

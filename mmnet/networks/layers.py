@@ -11,8 +11,8 @@ from typing import Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.cluster.engines import ALONE, mean_in_backward_too
-from mmnet.compat import tf
+from mmnet.distributed.group import ALONE, mean_in_backward_too
+from mmnet.tf.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
 BATCH_STATISTICS = "batch_statistics"
@@ -43,7 +43,7 @@ def scale_channels(channels, width_multiplier):
     return max(8, (scaled + 4) // 8 * 8)
 
 
-def by_batch(x, gamma, beta, moving_mean, moving_variance, epsilon):
+def batch_norm_training(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Batch norm by the batch's statistics.
 
     Each (moving statistic, batch statistic) goes to the collection BATCH_STATISTICS: the training
@@ -55,7 +55,7 @@ def by_batch(x, gamma, beta, moving_mean, moving_variance, epsilon):
     return x
 
 
-def by_moving(x, gamma, beta, moving_mean, moving_variance, epsilon):
+def batch_norm_inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Batch norm by the moving statistics."""
     return tf.nn.fused_batch_norm(
         x, gamma, beta, moving_mean, moving_variance, epsilon=epsilon, is_training=False
@@ -84,7 +84,7 @@ def through_channels(x, weights, stride, dilation, padding="SAME"):
 
 
 def by_group(group):
-    """by_batch with the statistics of all the batches of a cluster.engines.Group."""
+    """batch_norm_training with the statistics of all the batches of a cluster.engines.Group."""
 
     def by_all_batches(x, gamma, beta, moving_mean, moving_variance, epsilon):
         mean, variance = tf.nn.moments(x, [0, 1, 2])
@@ -111,7 +111,7 @@ def drop_by_step(x, keep, group=ALONE):
     would have dropped, and each process of a group what one alone would have dropped of its part.
     """
     step = tf.train.get_global_step()
-    place = number_of(tf.get_variable_scope().name)
+    place = seed_from_name(tf.get_variable_scope().name)
     seed = [(tf.get_default_graph().seed or 0) ^ place, 0 if step is None else step]
     pictures, *sides = x.shape.as_list()
     drawn = tf.random.stateless_uniform([group.size * pictures] + sides, tf.stack(seed))
@@ -141,12 +141,12 @@ class Mode(NamedTuple):
     )
     output: Callable = as_is  # x -> x, on each layer's output; a concatenation counts as one layer
     picture: Callable = as_is  # (images, highest value they may have) -> images
-    one_logit: bool = False  # the classifier gives one logit, that of alpha, in place of two
+    single_logit: bool = False  # the classifier gives one logit, that of alpha, in place of two
     dropout: Callable = as_is  # (x, share that is kept) -> x
 
 
 PLAIN = Style()
-TRAINING, INFERENCE = Mode(by_batch, dropout=drop_by_step), Mode(by_moving)
+TRAINING, INFERENCE = Mode(batch_norm_training, dropout=drop_by_step), Mode(batch_norm_inference)
 
 
 def mode_in(group, mode, synchronised=False):
@@ -158,7 +158,7 @@ def mode_in(group, mode, synchronised=False):
         return mode
     if mode.dropout is drop_by_step:
         mode = mode._replace(dropout=partial(drop_by_step, group=group))
-    if synchronised and mode.batch_norm is by_batch:
+    if synchronised and mode.batch_norm is batch_norm_training:
         mode = mode._replace(batch_norm=by_group(group))
     return mode
 
@@ -242,11 +242,11 @@ def weights_of(name, shape, style):
     (TensorFlow would count the operations made before: another graph around the network, for a GPU
     or for several processes, would begin with other weights.)
     """
-    seed = number_of("%s/%s" % (tf.get_variable_scope().name, name))
+    seed = seed_from_name("%s/%s" % (tf.get_variable_scope().name, name))
     return tf.get_variable(name, shape, initializer=style.initializer(seed))
 
 
-def number_of(name):
+def seed_from_name(name):
     """A number below 2**31 for a name."""
     return zlib.crc32(name.encode()) % 2**31
 
@@ -262,14 +262,14 @@ def padded(x, kernel, stride, style):
 def classifier(x, mode, scope="pointwise_conv", style=PLAIN):
     """1x1 convolution with bias, no norm: [N,H,W,C] -> logits [N,H,W,2].
 
-    They are those of background and foreground. With ``mode.one_logit`` it is [N,H,W,1], foreground
+    They are those of background and foreground. With ``mode.single_logit`` it is [N,H,W,1], foreground
     minus background, computed as one convolution.
     """
     with tf.variable_scope(scope):
         shape = [1, 1, x.shape[3].value, 2]
         weights = weights_of("weights", shape, style)
         biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
-        if mode.one_logit:
+        if mode.single_logit:
             weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
         return mode.output(convolve(x, mode.weights(weights, 3)) + biases)
 

@@ -7,10 +7,7 @@ The scopes are the published checkpoints'.
 
 from typing import NamedTuple, Tuple
 
-from mmnet.compat import tf
-
-# Sides that are multiples of STRIDE keep every dilated block at a whole number of dilation steps.
-from mmnet.network import STRIDE
+from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import (
     Outputs,
     classifier,
@@ -20,6 +17,10 @@ from mmnet.networks.layers import (
     scale_channels,
     upsample,
 )
+
+# Sides that are multiples of STRIDE keep every dilated block at a whole number of dilation steps.
+from mmnet.networks.network import STRIDE
+from mmnet.tf.compat import tf
 
 
 class Block(NamedTuple):
@@ -64,7 +65,7 @@ def mmnet(images01, network, mode):
     """
     height, width, channels = images01.shape.as_list()[1:]
     if not height or not width or height % STRIDE or width % STRIDE or channels != network.channels:
-        raise ValueError(
+        raise MmnetError(
             "images are [N,H,W,%d] with sides that are a multiple of %d, not %s"
             % (network.channels, STRIDE, images01.shape)
         )
@@ -82,7 +83,9 @@ def mmnet(images01, network, mode):
             depth, channels = scaled(row.depth), scaled(row.channels)
             x = endpoints[name] = multi_branch(x, depth, channels, mode, row=row, scope=name)
         with tf.variable_scope("aux_block"):
-            coarse_logits = endpoints["aux_block"] = classifier(x, mode._replace(one_logit=False))
+            coarse_logits = endpoints["aux_block"] = classifier(
+                x, mode._replace(single_logit=False)
+            )
 
         for name, shortcut, channels in DECODER:
             x = decode(x, endpoints[shortcut], scaled(channels), mode, scope=name)

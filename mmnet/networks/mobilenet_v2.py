@@ -6,8 +6,8 @@ that their weights for ImageNet load.
 
 from typing import NamedTuple
 
-from mmnet.compat import tf
 from mmnet.networks.layers import PLAIN, conv, depthwise
+from mmnet.tf.compat import tf
 
 EXPANSION = 6
 

@@ -5,7 +5,6 @@ at a half of it, and the last joins them. Layers are named as in the authors' co
 in TensorFlow's.
 """
 
-from mmnet.compat import tf
 from mmnet.networks.layers import (
     Outputs,
     Style,
@@ -18,6 +17,7 @@ from mmnet.networks.layers import (
     upsample,
 )
 from mmnet.networks.mobilenet_v2 import LAST, mobilenet_v2, scale_channels
+from mmnet.tf.compat import tf
 
 STYLE = Style(epsilon=1e-5, symmetric=True)
 DEPTH = 32  # channels of the branch of the outline
@@ -124,10 +124,10 @@ def layer(x, channels, mode, *, kernel=1, stride=1, scope):
     """Convolution with bias, half batch norm and half instance norm, ReLU."""
     with tf.variable_scope(scope):
         x = biased(x, channels, mode, kernel=kernel, stride=stride)
-        by_batch, by_picture = tf.split(x, 2, axis=3)
+        batch_norm_training, by_picture = tf.split(x, 2, axis=3)
         mean, variance = tf.nn.moments(by_picture, [1, 2], keepdims=True)
         by_picture = (by_picture - mean) * tf.rsqrt(variance + STYLE.epsilon)
-        x = tf.concat([batch_norm(by_batch, mode, STYLE), by_picture], axis=3)
+        x = tf.concat([batch_norm(batch_norm_training, mode, STYLE), by_picture], axis=3)
         return mode.output(relu(x))
 
 

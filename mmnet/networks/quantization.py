@@ -8,12 +8,12 @@ Integer-Arithmetic-Only Inference", CVPR 2018).
 
 import numpy as np
 
-from mmnet import checkpoint
-from mmnet.compat import tf
-from mmnet.device import Device, session_config
-from mmnet.networks.build import build
+from mmnet.io.progress import progress
 from mmnet.networks.layers import INFERENCE
-from mmnet.progress import progress
+from mmnet.networks.registry import build
+from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.tf.device import Device, session_config
 
 SCOPE, ENDS = "quantization", ("lowest", "highest")
 BINS = 2048  # of a histogram
@@ -56,10 +56,10 @@ def rounded_picture(images, highest):
 # what is delivered the converter rounds the weights, by the same rule. Both give the logit of alpha
 # alone, as TFLite models do.
 QUANTIZED_TRAINING = INFERENCE._replace(
-    weights=rounded_weights, output=rounded_output, one_logit=True
+    weights=rounded_weights, output=rounded_output, single_logit=True
 )
 QUANTIZED_INFERENCE = INFERENCE._replace(
-    output=rounded_output, picture=rounded_picture, one_logit=True
+    output=rounded_output, picture=rounded_picture, single_logit=True
 )
 
 
@@ -92,7 +92,7 @@ def measure_ranges(weights, images, method="minmax"):
     exact = session_config(Device(exact=True))
     with tf.Graph().as_default(), tf.Session(config=exact) as session:
         x = tf.placeholder(tf.float32, (1,) + images.shape[1:])
-        build(weights.network, x, INFERENCE._replace(output=record, one_logit=True))
+        build(weights.network, x, INFERENCE._replace(output=record, single_logit=True))
         checkpoint.restore(session, weights.values, tf.global_variables())
         extremes = {name: (tf.reduce_min(y), tf.reduce_max(y)) for name, y in outputs.items()}
         # 0 must be a level: it is what convolutions pad with.

@@ -2,11 +2,12 @@
 
 from typing import Dict, List, NamedTuple, Optional
 
-from mmnet.checkpoint import AVERAGE
-from mmnet.cluster.engines import ALONE, means
-from mmnet.compat import tf
-from mmnet.networks.build import alpha_of, build, input_shape
+from mmnet.distributed.group import ALONE, means
+from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_in
+from mmnet.networks.registry import alpha_of, build, input_shape
+from mmnet.tf.checkpoint import AVERAGE
+from mmnet.tf.compat import tf
 from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
 
 COPY = "/copy"  # ends the names of what a run adapts away from
@@ -34,7 +35,6 @@ class Recipe(NamedTuple):
 
 
 class TrainingGraph(NamedTuple):
-    stage: Optional["tf.Operation"]  # keeps what is fed for the next step; None without staging
     images: "tf.Tensor"  # placeholder float32 [N,H,W,C] 0..255
     truths: "tf.Tensor"  # placeholder float32 [N,H,W] 0..1
     taught: Optional["tf.Tensor"]  # the same, of a teacher's alphas; None without that term
@@ -54,9 +54,7 @@ class TrainingGraph(NamedTuple):
     initializer: "tf.Operation"
 
 
-def build_training_graph(
-    network, recipe, batch_size, wrap_optimizer=None, group=ALONE, *, staged=False
-):
+def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group=ALONE):
     """Build into the default graph.
 
     Args:
@@ -66,8 +64,6 @@ def build_training_graph(
         wrap_optimizer: optimizer -> the loss-scaling one around it (device.loss_scaling), which
             updates nothing in a step that is not finite. Without it, a loss that is not finite
             stops the step before it touches anything.
-        staged: a step takes the pictures that were fed to the step before it (to ``stage``, before
-            the first one), so that they lie on the GPU when it begins; its own go there meanwhile.
 
     Raises:
         ValueError: trainable_scopes match nothing; no such network.
@@ -80,9 +76,7 @@ def build_training_graph(
     taught = None
     if "teacher" in recipe.terms:
         taught = tf.placeholder(tf.float32, truths.shape, name="taught")
-    inputs, stage = Inputs(images, truths, taught), None
-    if staged:
-        inputs, stage = _staged(inputs)
+    inputs = Inputs(images, truths, taught)
     global_step = tf.get_variable(  # dropout looks for it
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
@@ -113,7 +107,6 @@ def build_training_graph(
     if recipe.ema_decay is not None:
         averages, step = _with_averages(trained, step, recipe.ema_decay)
     return TrainingGraph(
-        stage=stage,
         images=images,
         truths=truths,
         taught=taught,
@@ -121,7 +114,7 @@ def build_training_graph(
         batch_norm_decay=decay,
         stop_here=stop_here,
         stop=found.stop,
-        step=tf.group(step, stage) if staged else step,
+        step=step,
         losses=losses,
         alphas=alpha_of(outputs.logits),
         global_step=global_step,
@@ -134,22 +127,11 @@ def build_training_graph(
 
 
 class Inputs(NamedTuple):
-    """What a step learns from: a TrainingGraph's placeholders, or what they held before."""
+    """What a step learns from: placeholders of a TrainingGraph."""
 
     images: "tf.Tensor"
     truths: "tf.Tensor"
     taught: Optional["tf.Tensor"]
-
-
-def _staged(inputs):
-    """(Inputs that were staged before, the operation that stages these)."""
-    given = [tensor for tensor in inputs if tensor is not None]
-    waiting = {"shared_name": "staged_inputs"}
-    stage = tf.raw_ops.Stage(values=given, **waiting)
-    taken = tf.raw_ops.Unstage(dtypes=[tensor.dtype for tensor in given], **waiting)
-    for tensor, like in zip(taken, given):
-        tensor.set_shape(like.shape)
-    return Inputs(*taken + [None] * (len(inputs) - len(taken))), stage
 
 
 def _beside_its_copy(outputs, network, images):
@@ -194,7 +176,7 @@ def _trained_variables(scopes):
         if scopes is None or variable.op.name.startswith(tuple(scopes))
     ]
     if not trained:
-        raise ValueError("--trainable_scopes %s: no variable's name starts so" % " ".join(scopes))
+        raise MmnetError("--trainable_scopes %s: no variable's name starts so" % " ".join(scopes))
     return trained
 
 

@@ -8,14 +8,16 @@ from typing import List, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet import __version__, checkpoint_files
-from mmnet.compat import tf
-from mmnet.files import read_json
-from mmnet.records import read_record
+from mmnet import __version__
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_json
+from mmnet.io.records import read_record
+from mmnet.tf.compat import tf
 
 
 def describe_data(data_set, weight=None):
-    """A data set as lineage records it."""
+    """A dataset as lineage records it."""
     return {
         "path": os.path.abspath(data_set.path),
         "split": data_set.split,
@@ -26,7 +28,7 @@ def describe_data(data_set, weight=None):
 
 
 def count_steps(data_sets, earlier, steps):
-    """The data sets with the steps on each: a step draws from all of them.
+    """The datasets with the steps on each: a step draws from all of them.
 
     Those of the ``earlier`` record that are no longer trained on keep their count.
     """
@@ -74,7 +76,7 @@ def record(global_step, start, data_sets, *, step, learning_rate, configuration)
 
 
 class TrainedOn(NamedTuple):
-    """A data set in a lineage."""
+    """A dataset in a lineage."""
 
     path: str
     split: str
@@ -114,6 +116,6 @@ def read_lineage(prefix):
         read_record(path, Lineage)
         return read_json(path)
     except ValueError as error:
-        raise ValueError(
+        raise MmnetError(
             "%s (delete %s to go on without knowing the steps from restore)" % (error, path)
         ) from None

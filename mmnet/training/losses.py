@@ -8,9 +8,10 @@ last two its adaptation's by the consistency of its parts (SOC, section 3.5).
 
 import math
 
-from mmnet.compat import tf
-from mmnet.networks.build import alpha_of
+from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import shrink
+from mmnet.networks.registry import alpha_of, find_definition
+from mmnet.tf.compat import tf
 
 BAND_PIXELS = 5  # of a picture of 256: half the width of a trimap's unknown band
 FOCAL_GAMMA = 2.0
@@ -27,7 +28,7 @@ def loss_terms(outputs, truths, names):
     """
     for name in names:
         if name in HEADS and HEADS[name] not in outputs.heads:
-            raise ValueError(
+            raise MmnetError(
                 "the %s term is about an output that this network does not have: %s"
                 % (name, ", ".join(outputs.heads) or "it has alpha alone")
             )
@@ -39,18 +40,18 @@ def recipe_of(network, given):
     """The terms that a network is trained with: name -> weight above 0.
 
     Args:
-        given: name -> weight or None; None leaves it to the network's row in RECIPES. "teacher",
+        given: name -> weight or None; None leaves it to the network's definition. "teacher",
             the term of distillation, is in no row.
 
     Raises:
         ValueError: every weight is 0.
     """
     weights = dict.fromkeys(TERMS, 0.0)
-    weights.update(RECIPES.get(network.name, WITHOUT_HEADS))
+    weights.update(find_definition(network).loss_weights)
     weights.update({name: weight for name, weight in given.items() if weight is not None})
     weights = {name: weight for name, weight in weights.items() if weight > 0}
     if not weights:
-        raise ValueError("every --lambda_..._loss is 0: nothing to learn")
+        raise MmnetError("every loss weight is 0: nothing to learn")
     return weights
 
 
@@ -257,7 +258,6 @@ TERMS = {
     "soc_semantic": soc_semantic_loss,
     "soc_detail": soc_detail_loss,
 }
-MODNET = dict.fromkeys(("semantic", "detail", "matte"), 1.0)
 HEADS = {  # term -> the head that it is about
     "auxiliary": "coarse_logits",
     "semantic": "semantic",
@@ -266,13 +266,3 @@ HEADS = {  # term -> the head that it is about
     "soc_detail": "detail",
 }
 ADAPTATION = dict.fromkeys(("soc_semantic", "soc_detail"), 1.0)  # in place of any recipe
-WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
-
-# name of the network -> the terms that it is trained with, and their weights
-RECIPES = {
-    "mmnet": dict(WITHOUT_HEADS, auxiliary=1.0),
-    "deeplab": WITHOUT_HEADS,
-    "deeplab_os8": WITHOUT_HEADS,
-    "modnet": MODNET,
-    "modnet_easpp": MODNET,
-}

@@ -6,8 +6,10 @@ from typing import NamedTuple, Optional
 import numpy as np
 from humanfriendly.tables import format_pretty_table
 
-from mmnet import checkpoint, checkpoint_files
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
 from mmnet.networks.quantization import is_range
+from mmnet.tf import checkpoint
 from mmnet.training import lineage
 from mmnet.training.graph import COPY
 from mmnet.weights.find import find_source
@@ -49,7 +51,7 @@ def restore(session, graph, settings):
 def _go_on(session, graph, prefix):
     report = checkpoint.restore(session, checkpoint.read(prefix), graph.variables)
     if report.missing or report.reshaped:
-        raise ValueError(
+        raise MmnetError(
             "%s was trained with other settings (%s): give them again, or another --train_dir"
             % (prefix, "; ".join(_differences(report)))
         )
@@ -69,7 +71,7 @@ def _warm_start(session, graph, settings):
     optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *copies}
     must = [name for name in report.missing if name not in optional and name not in skipped]
     if (must or report.reshaped) and not settings.ignore_missing_vars:
-        raise ValueError(
+        raise MmnetError(
             "%s does not fit (%s): --ignore_missing_vars starts those fresh"
             % (prefix, "; ".join(_differences(report._replace(missing=must))))
         )

@@ -5,7 +5,8 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from mmnet import checkpoint, checkpoint_files
+from mmnet.io import checkpoint_files
+from mmnet.tf import checkpoint
 
 NAME = "MMNetModel"
 

@@ -2,6 +2,8 @@
 
 import math
 
+from mmnet.io.errors import MmnetError
+
 
 def learning_rate(
     step,
@@ -30,7 +32,7 @@ def learning_rate(
         ValueError: the schedule has an end, but last_step is not given.
     """
     if schedule in ("polynomial", "cosine") and not last_step:
-        raise ValueError(
+        raise MmnetError(
             "the %s schedule needs its end: --max_step_from_restore or --max_epoch_from_restore"
             % schedule
         )

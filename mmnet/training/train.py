@@ -9,42 +9,43 @@ from typing import Any, Callable, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet import __version__, checkpoint, checkpoint_files
-from mmnet.cluster.engines import Group, build_sharing, join_group, share
-from mmnet.cluster.members import members_here, sharing_host
-from mmnet.cluster.peers import Peers
-from mmnet.compat import tf
-from mmnet.config.resolve import RUN_FILE, network_of_training, run_settings, to_yaml
-from mmnet.data.augment import Changes, sample_shape
-from mmnet.data.batches import batches
-from mmnet.data.images import resize_bilinear
-from mmnet.data.pairs import DataSet, count, evenly, find_data_set, find_pictures
-from mmnet.data.samples import open_samples, read_backgrounds
-from mmnet.data.survey import leaks_of
-from mmnet.device import (
-    Device,
-    has_gpu,
-    loss_scaling,
-    need_device,
-    need_layout,
-    need_precision,
-    training_session_config,
-)
-from mmnet.files import locked, write_text
+from mmnet import __version__
+from mmnet.datasets.augmentation import AugmentOptions, sample_shape
+from mmnet.datasets.batches import batches
+from mmnet.datasets.cache import open_samples, read_backgrounds
+from mmnet.datasets.pairs import Dataset, count, evenly, find_dataset, find_pictures
+from mmnet.datatools.statistics import leaks_of
+from mmnet.distributed.group import Group, build_sharing, join_group, share
+from mmnet.distributed.heartbeat import Heartbeat
+from mmnet.distributed.members import members_here, sharing_host
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
-from mmnet.network import decide
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import locked, write_text
+from mmnet.io.images import resize_bilinear
+from mmnet.io.progress import show_no_progress
 from mmnet.networks.layers import INFERENCE, TRAINING
+from mmnet.networks.network import make_network
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
-from mmnet.progress import show_no_progress
+from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.tf.device import (
+    Device,
+    check_device,
+    check_precision,
+    loss_scaling,
+    training_session_config,
+)
 from mmnet.training import lineage
 from mmnet.training.graph import Recipe, TrainingGraph, build_training_graph
-from mmnet.training.journal import Journal
+from mmnet.training.logger import TrainingLogger
 from mmnet.training.losses import ADAPTATION, recipe_of
-from mmnet.training.memory_layout import faster_layout
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
+from mmnet.weights.find import find_source
+from mmnet.weights.run_file import RUN_FILE, network_in, network_of_run, network_options, to_yaml
 from mmnet.weights.values import Weights
 
 RANGE_PICTURES = 100  # that the ranges of activations are measured on
@@ -73,17 +74,17 @@ class Run(NamedTuple):
     """A training run, ready for its next step."""
 
     settings: Any  # config.settings.Train, its network written out
-    data_sets: List[DataSet]
+    data_sets: List[Dataset]
     last_step: Optional[int]  # from restore
     session: "tf.Session"
     graph: TrainingGraph
     start: Start
     batches: Any  # of data.batches.batches
     teacher: Optional[Predictor]
-    journal: Journal
+    journal: TrainingLogger
     save: Callable  # (step from restore, learning rate)
     group: Group
-    peers: Peers
+    peers: Heartbeat
 
 
 def train(settings):
@@ -113,7 +114,7 @@ def loop(run, stopped_by):
     rate, saved_at = settings.learning_rate, step or None
     run.journal.begin(global_step)
     alone, stop = run.group.size == 1, False
-    inputs = inputs_of(run)
+    inputs = _feeds(run)
     while not stop and (last_step is None or step < last_step):
         run.peers.step = step
         batch, pictures = next(inputs)
@@ -154,19 +155,6 @@ def loop(run, stopped_by):
     return 0
 
 
-def inputs_of(run):
-    """Yield (Batch, what its step is fed) without end; a staged graph is fed the next one's."""
-    feeds = _feeds(run)
-    if run.graph.stage is None:
-        yield from feeds
-        return
-    batch, feed = next(feeds)
-    run.session.run(run.graph.stage, feed)
-    for upcoming, feed in feeds:
-        yield batch, feed
-        batch = upcoming
-
-
 def _feeds(run):
     graph = run.graph
     while True:
@@ -182,15 +170,14 @@ def prepare(settings, stack):
     Returns:
         Run, or None where the run has taken its last step already.
     """
-    network = decide(network_of_training(settings))
-    settings = run_settings(settings, network)
+    network = make_network(network_of_training(settings))
+    settings = dataclasses.replace(settings, **network_options(network))
     device = device_of(settings)
-    need_device(device)  # before data is decoded
-    need_precision(device, settings.force_precision)
-    need_layout(device)
+    check_device(device)  # before data is decoded
+    check_precision(device, settings.force_precision)
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
-    data_sets = [find_data_set(path, split) for path in settings.dataset_path or ()]
+    data_sets = [find_dataset(path, split) for path in settings.dataset_path or ()]
     data_sets += [find_pictures(path) for path in settings.pictures_path or ()]
     pictures = sum(map(len, data_sets))
     last_step = last_step_of(settings, pictures)
@@ -218,12 +205,7 @@ def prepare(settings, stack):
     tf.reset_default_graph()
     tf.set_random_seed(settings.seed)
     share_size = settings.batch_size // group.size
-    staged = has_gpu(device)
-    if staged and device.layout is None:
-        device = device._replace(layout=faster_layout(network, recipe, share_size, device))
-    graph = build_training_graph(
-        network, recipe, share_size, loss_scaling(device), group, staged=staged
-    )
+    graph = build_training_graph(network, recipe, share_size, loss_scaling(device), group)
     sharing = build_sharing(graph.variables, group) if group.size > 1 else None
     session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
     start = restore(session, graph, settings)
@@ -239,7 +221,7 @@ def prepare(settings, stack):
             split,
             count("of %d pictures looked at are trained on, too" % pictures, stems),
         )
-    changes = Changes(
+    changes = AugmentOptions(
         settings.augmentation_strength,
         swapped=settings.swapped_backgrounds,
         previous=network.channels == 4,
@@ -253,11 +235,13 @@ def prepare(settings, stack):
     session.graph.finalize()
     saver = None
     if writes:
-        write_text(os.path.join(settings.train_dir, RUN_FILE), to_yaml(settings))
+        write_text(
+            os.path.join(settings.train_dir, RUN_FILE), to_yaml(dataclasses.asdict(settings))
+        )
         saver = stack.enter_context(
             contextlib.closing(Saver(settings.train_dir, settings.max_to_keep))
         )
-    journal = Journal(settings, start, last_step, writes)
+    journal = TrainingLogger(settings, start, last_step, writes)
     stack.enter_context(contextlib.closing(journal))
     input_batches = batches(
         samples,
@@ -288,6 +272,16 @@ def prepare(settings, stack):
     return run._replace(save=_saving(run, saver)) if writes else run
 
 
+def network_of_training(settings):
+    """Return the fields of Network that the flags, the run itself or its warm start define."""
+    fields = {}
+    if settings.checkpoint_path:
+        with contextlib.suppress(FileNotFoundError):  # a resumed run does not need its parent
+            fields = network_of_run(find_source(settings.checkpoint_path).path)
+    fields = dict(fields, **network_in(os.path.join(settings.train_dir, RUN_FILE)))
+    return dict(fields, **settings.network_fields())
+
+
 def device_of(settings):
     """The Device that the settings and the environment mean.
 
@@ -295,15 +289,11 @@ def device_of(settings):
         ValueError: the pictures of a step cannot be divided among the processes.
     """
     device = Device(
-        settings.device,
-        settings.precision_mode,
-        mixed=settings.precision,
-        xla=settings.xla,
-        layout=None if settings.layout == "auto" else settings.layout,
+        settings.device, settings.precision_mode, mixed=settings.precision, xla=settings.xla
     )
     device = device._replace(**members_here(settings.engine))
     if settings.batch_size % device.processes:
-        raise ValueError(
+        raise MmnetError(
             "--batch_size %d is no multiple of the %d processes: it counts the pictures of a step "
             "in all of them" % (settings.batch_size, device.processes)
         )
@@ -337,7 +327,7 @@ def open_teacher(settings, network, device):
             settings.teacher, {"shape": network.shape}, device=device, batch=settings.batch_size
         )
     except ValueError as error:
-        raise ValueError("--teacher: %s" % error) from None
+        raise MmnetError("--teacher: %s" % error) from None
 
 
 def teach(run, batch):
@@ -406,7 +396,7 @@ def rate_of(settings, step, last_step):
 def not_finite(run, global_step, batch):
     """The error of a step whose loss is not finite: it names the batch."""
     names = [run.data_sets[number].pairs[index].image for number, index in batch.indices]
-    return ValueError(
+    return MmnetError(
         "the loss of step %d is not finite; the state before it is saved in %s; the batch: %s"
         % (global_step, run.settings.train_dir, ", ".join(names))
     )

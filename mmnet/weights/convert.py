@@ -11,8 +11,10 @@ import re
 
 import numpy as np
 
-from mmnet import checkpoint
-from mmnet.files import read_bytes
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
+from mmnet.networks.registry import NETWORKS, find_definition
+from mmnet.tf import checkpoint
 from mmnet.weights.torch_file import is_zip, read_torch
 
 ENDINGS = {  # of batch norm
@@ -20,12 +22,6 @@ ENDINGS = {  # of batch norm
     "bias": "beta",
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
-}
-SCOPES = {
-    "deeplab": "DeepLab",
-    "deeplab_os8": "DeepLab",
-    "modnet": "MODNet",
-    "modnet_easpp": "MODNet",
 }
 EPSILON = 1e-5  # of batch norm, in both networks
 EPSILON_OF_IMAGENET = 1e-3  # in the published MobileNetV2's
@@ -41,10 +37,9 @@ def read_foreign(path, network):
     Raises:
         FileNotFoundError: no such file. ValueError: none of those, or nothing in it is known.
     """
-    if network.name not in SCOPES:
-        raise ValueError(
-            "--network %s: weights are converted for %s" % (network.name, ", ".join(SCOPES))
-        )
+    if find_definition(network).encoder is None:
+        accepted = ", ".join(name for name in NETWORKS if NETWORKS[name].encoder)
+        raise MmnetError(f"{network.name}: weights can be converted for {accepted}", "network")
     kind = os.path.splitext(path)[1].lower()
     if os.path.exists(path + ".index"):
         values = of_imagenet(checkpoint.read(path), network)
@@ -55,7 +50,7 @@ def read_foreign(path, network):
     elif is_zip(path):
         values = of_modnet(read_torch(path))
     else:
-        raise ValueError(
+        raise MmnetError(
             "%s is neither a PyTorch checkpoint (a zip), nor .onnx, nor .h5, nor the prefix of a "
             "TensorFlow checkpoint" % path
         )
@@ -141,7 +136,7 @@ def of_imagenet(values, network):
     there are in -1..1: where ours are in 0..1, the first convolution takes that over (a border
     of a pixel aside, where it pads with 0).
     """
-    scope = SCOPES[network.name]
+    scope = find_definition(network).encoder
     found = {
         "%s/%s" % (scope, name): value
         for name, value in values.items()
@@ -180,11 +175,11 @@ def of_keras(values):
 
 
 def read_h5(path):
-    """The data sets of Keras' weights: ``layer/kernel`` -> array."""
+    """The datasets of Keras' weights: ``layer/kernel`` -> array."""
     try:
         import h5py  # TensorFlow brings it
     except ImportError:
-        raise ValueError("reading an .h5 needs the package h5py: pip install h5py") from None
+        raise MmnetError("reading an .h5 needs the package h5py: pip install h5py") from None
     values = {}
 
     def take(name, item):
@@ -196,7 +191,7 @@ def read_h5(path):
         with h5py.File(io.BytesIO(read_bytes(path)), "r") as file:
             file.get("model_weights", file).visititems(take)
     except (OSError, KeyError, RuntimeError) as error:
-        raise ValueError("%s is not an .h5 file of weights (%s)" % (path, error)) from None
+        raise MmnetError("%s is not an .h5 file of weights (%s)" % (path, error)) from None
     return values
 
 
@@ -209,19 +204,19 @@ def read_onnx(path):
     try:
         import onnx
     except ImportError:
-        raise ValueError("reading an .onnx needs the package onnx: pip install onnx") from None
+        raise MmnetError("reading an .onnx needs the package onnx: pip install onnx") from None
     try:
         graph = onnx.load_model_from_string(read_bytes(path)).graph
         values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
     except Exception as error:  # protobuf's DecodeError is not importable under one name
-        raise ValueError("%s is not an ONNX model (%s)" % (path, error)) from None
+        raise MmnetError("%s is not an ONNX model (%s)" % (path, error)) from None
     folded = [
         [values[name] for name in node.input[1:] if name in values]
         for node in graph.node
         if node.op_type == "Conv" and modnet_name(node.input[1]) is None
     ]
     if folded and len(folded) != len(CONVOLUTIONS):
-        raise ValueError(
+        raise MmnetError(
             "%s is not an ONNX model of MODNet: %d of its convolutions have other names, and "
             "MobileNetV2 has %d" % (path, len(folded), len(CONVOLUTIONS))
         )

@@ -9,8 +9,9 @@ import os
 import urllib.error
 import urllib.request
 
-from mmnet.files import locked, sha256_of_file
-from mmnet.progress import progress
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import locked, sha256_of_file
+from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # for each address
@@ -42,7 +43,7 @@ def download(file, addresses, folder):
         fetch(file, addresses, part)
         if sha256_of_file(part) != file.sha256:
             os.unlink(part)
-            raise ValueError(
+            raise MmnetError(
                 "what %s gives as %s is another file (its SHA-256 is not %s): nothing is kept"
                 % (", ".join(addresses), file.name, file.sha256)
             )

@@ -3,7 +3,8 @@
 import os
 from typing import NamedTuple, Optional
 
-from mmnet import checkpoint_files
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
 from mmnet.weights import registry
 
 EXTENSIONS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}
@@ -42,7 +43,7 @@ def find_source(text):
     if not os.path.lexists(text):
         raise FileNotFoundError("no model %s" % text)
     if not os.path.isfile(text):
-        raise ValueError("%s is not a regular file" % text)
+        raise MmnetError("%s is not a regular file" % text)
     return Source(kind, text)
 
 

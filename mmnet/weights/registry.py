@@ -5,8 +5,9 @@ import os
 from functools import lru_cache
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from mmnet.files import read_json, sha256_of_file
-from mmnet.records import to_record
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_json, sha256_of_file
+from mmnet.io.records import to_record
 from mmnet.weights.download import download
 
 DEFAULT = "mmnet-persons"  # the weights in the box, which verbs take where no source is named
@@ -38,7 +39,7 @@ class Entry(NamedTuple):
     addresses: Tuple[str, ...] = ()  # folders on the web that hold the files; tried in order
     folder: Optional[str] = None  # of those in the box: below this package
     models: Tuple[str, ...] = ()  # the same network as model files, the fastest first
-    scores: Dict[str, Dict[str, float]] = {}  # data set/split -> MAD, gradient error at 256x256
+    scores: Dict[str, Dict[str, float]] = {}  # dataset/split -> MAD, gradient error at 256x256
 
 
 @lru_cache(maxsize=None)
@@ -53,11 +54,11 @@ def is_name(text):
     return text == UNTRAINED or text in read_registry()
 
 
-def need_name(text):
+def check_name(text):
     """The Entry of a name; ValueError, with the nearest name, where there is none."""
     entries = read_registry()
     if text not in entries:
-        raise ValueError("no weights are named %r%s" % (text, hint(text) or known()))
+        raise MmnetError("no weights are named %r%s" % (text, hint(text) or known()))
     return entries[text]
 
 
@@ -81,14 +82,14 @@ def home():
 
 def folder_of(name):
     """Where the files of an Entry lie, or will lie."""
-    folder = need_name(name).folder
+    folder = check_name(name).folder
     return os.path.join(HERE, folder) if folder else os.path.join(home(), "weights", name)
 
 
 def is_here(name):
     """Whether every file of an Entry lies here, of its size."""
     folder = folder_of(name)
-    return all(has(os.path.join(folder, file.name), file.bytes) for file in need_name(name).files)
+    return all(has(os.path.join(folder, file.name), file.bytes) for file in check_name(name).files)
 
 
 def has(path, size):
@@ -102,13 +103,13 @@ def get(name):
         ValueError: no such name; a file that is not the registry's. OSError: no way to the
             addresses, or no room in the folder; says what to do.
     """
-    entry, folder = need_name(name), folder_of(name)
+    entry, folder = check_name(name), folder_of(name)
     for file in entry.files:
         path = os.path.join(folder, file.name)
         if has(path, file.bytes):
             continue
         if entry.folder:
-            raise ValueError("%s is missing or damaged: install mmnet again" % path)
+            raise MmnetError("%s is missing or damaged: install mmnet again" % path)
         download(file, entry.addresses, folder)
     return folder
 
@@ -116,18 +117,18 @@ def get(name):
 def check(name):
     """Raise ValueError for a file of an Entry whose hash is not the registry's; gets it first."""
     folder = get(name)
-    for file in need_name(name).files:
+    for file in check_name(name).files:
         path = os.path.join(folder, file.name)
         if sha256_of_file(path) != file.sha256:
-            raise ValueError("%s is not what the registry says: delete it" % path)
+            raise MmnetError("%s is not what the registry says: delete it" % path)
 
 
 def prefix_of(name):
     """The checkpoint prefix of an Entry, downloaded if it is not here."""
-    return os.path.join(get(name), need_name(name).checkpoint)
+    return os.path.join(get(name), check_name(name).checkpoint)
 
 
 def models_of(name):
     """Paths of an Entry's model files, the fastest first."""
     folder = folder_of(name)
-    return [os.path.join(folder, model) for model in need_name(name).models]
+    return [os.path.join(folder, model) for model in check_name(name).models]

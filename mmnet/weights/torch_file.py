@@ -12,7 +12,8 @@ import zipfile
 
 import numpy as np
 
-from mmnet.files import read_bytes
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
 
 TYPES = {
     "DoubleStorage": "<f8",
@@ -44,9 +45,9 @@ def read_torch(path):
             (main,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             members = {info.filename: info for info in archive.infolist()}
             if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
-                raise ValueError("its files are compressed")
+                raise MmnetError("its files are compressed")
             if members[main].file_size > LONGEST_PICKLE:
-                raise ValueError("its pickle has %d bytes" % members[main].file_size)
+                raise MmnetError("its pickle has %d bytes" % members[main].file_size)
             folder = main[: -len("data.pkl")]
             contents = _Tensors(archive, folder).load()
             return dict(_flat(contents))
@@ -65,7 +66,7 @@ def read_torch(path):
         UnicodeDecodeError,
         ValueError,
     ) as error:
-        raise ValueError(
+        raise MmnetError(
             "%s is not a PyTorch checkpoint of tensors alone (%s)" % (path, error)
         ) from None
 
@@ -101,10 +102,10 @@ def tensor(storage, offset, shape, strides):
     """The array of so many numbers of a storage; ValueError where it ends before."""
     numbers = [offset, *shape, *strides]
     if len(shape) != len(strides) or not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise ValueError("a tensor of shape %s and strides %s" % (shape, strides))
+        raise MmnetError("a tensor of shape %s and strides %s" % (shape, strides))
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides))
     if 0 not in shape and last >= len(storage):
-        raise ValueError("a tensor of %s from a file of %d numbers" % (list(shape), len(storage)))
+        raise MmnetError("a tensor of %s from a file of %d numbers" % (list(shape), len(storage)))
     bytes_apart = [stride * storage.itemsize for stride in strides]
     return np.lib.stride_tricks.as_strided(storage[offset:], shape, bytes_apart).copy()
 

@@ -4,19 +4,22 @@ from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet import checkpoint, checkpoint_files
-from mmnet.network import CLASSIFIERS, Network
+from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
+from mmnet.networks.network import Network
+from mmnet.networks.registry import find_definition
+from mmnet.tf import checkpoint
 
 # Ends of the names of a network's variables: what is trained, and batch norm's statistics.
 TRAINABLE = ("/weights", "/depthwise_weights", "/gamma", "/beta", "/biases")
 MOVING = ("/moving_mean", "/moving_variance")
 
 
-class Reading(NamedTuple):
+class WeightOptions(NamedTuple):
     """How the weights of a checkpoint are taken."""
 
     use_ema: bool = False  # their exponential moving averages
-    temperature: float = 1.0  # what the log odds of alpha are multiplied by
+    logit_scale: float = 1.0  # factor of the logits
 
 
 class Weights(NamedTuple):
@@ -27,10 +30,10 @@ class Weights(NamedTuple):
     source: Optional[str] = None  # checkpoint prefix; None: untrained
     step: Optional[int] = None  # global step
     sha256: Optional[str] = None  # of the checkpoint's index, which holds every checksum
-    reading: Reading = Reading()  # how the values were taken
+    reading: WeightOptions = WeightOptions()  # how the values were taken
 
 
-def read_weights(prefix, network, reading=Reading(), *, finite=True):
+def read_weights(prefix, network, reading=WeightOptions(), *, finite=True):
     """The Weights of a checkpoint; whether they fit the network shows where a graph takes them.
 
     Args:
@@ -43,43 +46,43 @@ def read_weights(prefix, network, reading=Reading(), *, finite=True):
     """
     values = checkpoint.read(prefix)
     if finite:
-        need_finite(prefix, values)
+        check_finite(prefix, values)
     if reading.use_ema:
         ending = checkpoint.AVERAGE
         averages = {
             name[: -len(ending)]: value for name, value in values.items() if name.endswith(ending)
         }
         if not averages:
-            raise ValueError(
+            raise MmnetError(
                 "checkpoint %s holds no moving averages: it was not trained with --use_ema" % prefix
             )
         values.update(averages)
     step = step_in(prefix, values)
     sha256 = checkpoint_files.index_sha256(prefix)
     weights = Weights(network, values, prefix, step, sha256, reading)
-    return sharpened(weights, reading.temperature)
+    return scale_classifier(weights, reading.logit_scale)
 
 
-def sharpened(weights, temperature):
-    """Weights whose log odds of alpha are ``temperature`` times these, at no cost.
+def scale_classifier(weights, logit_scale):
+    """Return Weights whose logits are ``logit_scale`` times as large. Inference does not slow down.
 
-    The classifier's weights and biases are multiplied. (Guo et al., "On Calibration of Modern
-    Neural Networks", ICML 2017, divide by what they call the temperature.)
+    The weights and biases of the classifier are multiplied. (The temperature of Guo et al., "On
+    Calibration of Modern Neural Networks", ICML 2017, is 1 / logit_scale.)
 
     Raises:
         ValueError: a network whose classifier is not known here, or a checkpoint without it.
     """
-    if temperature == 1:
+    if logit_scale == 1:
         return weights
-    scope = CLASSIFIERS.get(weights.network.name)
+    scope = find_definition(weights.network).classifier
     names = ["%s/%s" % (scope, end) for end in ("weights", "biases")]
-    if scope is None or not all(name in weights.values for name in names):
-        raise ValueError(
-            "--temperature: %s has no classifier that is known" % (weights.source or "the network")
+    if not all(name in weights.values for name in names):
+        raise MmnetError(
+            f"{weights.source or weights.network.name}: has no known classifier", "logit_scale"
         )
     values = dict(weights.values)
     for name in names:
-        values[name] = values[name] * np.float32(temperature)
+        values[name] = values[name] * np.float32(logit_scale)
     return weights._replace(values=values)
 
 
@@ -94,7 +97,7 @@ def average(several):
     for other in several[1:]:
         for name in names:
             if np.shape(other.values.get(name)) != np.shape(first.values[name]):
-                raise ValueError(
+                raise MmnetError(
                     "%s and %s are different networks: %s is %s there, %s here"
                     % (
                         first.source,
@@ -119,14 +122,14 @@ def step_in(prefix, values):
         return checkpoint_files.step_of(prefix)
     step = np.asarray(values["global_step"])
     if step.size != 1 or not np.issubdtype(step.dtype, np.integer):
-        raise ValueError(
+        raise MmnetError(
             "checkpoint %s: global_step is %s %s, not one whole number"
             % (prefix, step.dtype, list(step.shape))
         )
     return int(step.reshape(()))
 
 
-def need_finite(prefix, values):
+def check_finite(prefix, values):
     """Raise ValueError where a variable holds numbers that are not finite.
 
     The ranges of 8 bits are NaN until they are measured.
@@ -137,13 +140,13 @@ def need_finite(prefix, values):
             continue
         bad = np.count_nonzero(~np.isfinite(value))
         if bad:
-            raise ValueError(
+            raise MmnetError(
                 "checkpoint %s: %d of the %d numbers of %s are not finite (mmnet selfcheck says "
                 "more)" % (prefix, bad, value.size, name)
             )
 
 
-def need_fit(report, weights):
+def check_fit(report, weights):
     """Raise ValueError where a restore's Report says that a network did not get every variable."""
     parts = []
     if report.reshaped:
@@ -157,7 +160,7 @@ def need_fit(report, weights):
             "%d variables are not in it (first: %s)" % (len(report.missing), report.missing[0])
         )
     if parts:
-        raise ValueError(
+        raise MmnetError(
             "checkpoint %s is not %s of width_multiplier %g: %s"
             % (
                 weights.source,

@@ -4,10 +4,11 @@ import os
 
 import numpy as np
 
-from mmnet import checkpoint
-from mmnet.config.resolve import RUN_FILE, network_in, network_yaml
-from mmnet.files import write_text
-from mmnet.network import decide
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import write_text
+from mmnet.networks.network import make_network
+from mmnet.tf import checkpoint
+from mmnet.weights.run_file import RUN_FILE, network_in, network_yaml
 from mmnet.weights.values import is_network_variable
 
 
@@ -19,9 +20,10 @@ def write_weights(prefix, weights):
     """
     folder = os.path.dirname(os.path.abspath(prefix))
     run_file = os.path.join(folder, RUN_FILE)
-    if os.path.exists(run_file) and decide(network_in(run_file)) != weights.network:
-        raise ValueError(
-            "%s is the folder of %s: give another folder" % (folder, decide(network_in(run_file)))
+    if os.path.exists(run_file) and make_network(network_in(run_file)) != weights.network:
+        raise MmnetError(
+            "%s is the folder of %s: give another folder"
+            % (folder, make_network(network_in(run_file)))
         )
     values = {name: value for name, value in weights.values.items() if is_network_variable(name)}
     if weights.step is not None:

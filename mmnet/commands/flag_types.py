@@ -1,0 +1,192 @@
+"""Types of flags: functions that convert text to a value and raise MmnetError for bad text.
+
+They check that local paths exist, so a typing mistake is reported before TensorFlow is imported.
+They never download.
+"""
+
+import os
+from typing import Callable, Optional, Tuple
+
+from humanfriendly import InvalidSize, InvalidTimespan, format_size, parse_size, parse_timespan
+
+from mmnet.io.errors import MmnetError
+from mmnet.io.tar_shards import Shard
+from mmnet.networks.network import STRIDE, Network
+from mmnet.weights import registry
+from mmnet.weights.find import find_source
+
+# Rough memory of MMNet 1.0, to refuse absurd sizes before they are allocated.
+INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
+WEIGHTS_BYTES, TRAINING_COPIES = 800000, 4
+
+
+def text(value: str) -> str:
+    return value
+
+
+def positive_int(value: str) -> int:
+    if not is_number(value) or int(value) < 1:
+        raise MmnetError("must be a whole number above 0")
+    return int(value)
+
+
+def positive_ints(value: str) -> Tuple[int, ...]:
+    try:
+        return tuple(positive_int(part) for part in value.split(","))
+    except MmnetError:
+        raise MmnetError("must be whole numbers above 0 with commas, for example 1,2") from None
+
+
+def whole_number(value: str) -> int:
+    if not is_number(value):
+        raise MmnetError("must be a whole number, 0 or more")
+    return int(value)
+
+
+def seed_number(value: str) -> int:
+    if not is_number(value) or int(value) >= 1 << 32:
+        raise MmnetError("must be a whole number from 0 to 4294967295")
+    return int(value)
+
+
+def shard(value: str) -> Shard:
+    index, slash, count = value.partition("/")
+    if not (slash and is_number(index) and is_number(count) and int(index) < int(count)):
+        raise MmnetError("must be I/N, for example 0/8 to 7/8")
+    return Shard(int(index), int(count))
+
+
+def port_number(value: str) -> int:
+    if not is_number(value) or int(value) >= 1 << 16:
+        raise MmnetError("must be a port from 0 to 65535")
+    return int(value)
+
+
+def positive_float(value: str) -> float:
+    number = finite_float(value)
+    if not number:
+        raise MmnetError("must be a number above 0")
+    return number
+
+
+def not_negative(value: str) -> float:
+    number = finite_float(value)
+    if number is None:
+        raise MmnetError("must be a number, 0 or more")
+    return number
+
+
+def fraction(value: str) -> float:
+    number = finite_float(value)
+    if number is None or number > 1:
+        raise MmnetError("must be a number from 0 to 1")
+    return number
+
+
+def decay(value: str) -> float:
+    number = finite_float(value)
+    if number is None or number >= 1:
+        raise MmnetError("must be a number from 0 to below 1")
+    return number
+
+
+def network_side(value: str) -> int:
+    if not is_number(value) or int(value) < STRIDE or int(value) % STRIDE:
+        example = round(int(value) / STRIDE) * STRIDE or STRIDE if is_number(value) else 256
+        raise MmnetError(f"must be a multiple of {STRIDE}, for example {example}")
+    return int(value)
+
+
+def size_in_bytes(value: str) -> int:
+    try:
+        return parse_size(value, binary=True)
+    except InvalidSize:
+        raise MmnetError("must be a size, for example 500MB or 4GB") from None
+
+
+def timespan(value: str) -> float:
+    try:
+        return parse_timespan(value)
+    except InvalidTimespan:
+        raise MmnetError("must be a time, for example 90s, 10m or 2h") from None
+
+
+def switch(value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise MmnetError("must be true or false")
+    return value.lower() == "true"
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a type that accepts only ``choices``. They appear in ``--help``."""
+
+    def choice(value: str) -> str:
+        if value not in choices:
+            raise MmnetError(f"must be one of {', '.join(choices)}")
+        return value
+
+    choice.choices = choices  # type: ignore[attr-defined]
+    return choice
+
+
+def dataset_folder(value: str) -> str:
+    if not os.path.isdir(value):
+        raise FileNotFoundError(f"no dataset folder {value}")
+    return value
+
+
+def image_folder(value: str) -> str:
+    if not os.path.isdir(value):
+        raise FileNotFoundError(f"no folder {value}")
+    return value
+
+
+def source(value: str) -> str:
+    """Check that a checkpoint, a folder of checkpoints, a model file or a known name exists."""
+    if registry.is_name(value) and not os.path.lexists(value):
+        if value != registry.UNTRAINED:
+            registry.check_name(value)
+    else:
+        find_source(value)
+    return value
+
+
+def is_number(value: str) -> bool:
+    """Return whether a text is a whole number of at most 20 ASCII digits."""
+    return value.isascii() and value.isdigit() and len(value) <= 20
+
+
+def finite_float(value: str) -> Optional[float]:
+    """Convert a text to a finite number of at least 0, or return None."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def machine_memory() -> Optional[int]:
+    """Return the memory of this machine in bytes, or None if the system does not report it."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def check_memory(subject: str, needed_bytes: float) -> None:
+    """Raise MmnetError if ``subject`` needs more memory than this machine has."""
+    available = machine_memory()
+    if available is not None and needed_bytes > available:
+        needed = format_size(int(needed_bytes), binary=True)
+        raise MmnetError(
+            f"{subject}: needs about {needed} of memory, but this machine has "
+            f"{format_size(available, binary=True)}"
+        )
+
+
+def network_bytes(network: Network, batch_size: int, *, training: bool = False) -> float:
+    """Estimate the memory of a network and one batch in bytes."""
+    width = network.width_multiplier or 1.0
+    pixels = batch_size * network.shape[0] * network.shape[1]
+    weights = WEIGHTS_BYTES * width**2 * (TRAINING_COPIES if training else 1)
+    return pixels * width * (TRAINING_BYTES if training else INFERENCE_BYTES) + weights

@@ -1,0 +1,159 @@
+"""From flags and presets to the options of a command.
+
+A flag overrides a preset, and a preset overrides the default. A preset may serve several commands,
+so it may contain options of any command. A name that no command knows is an error.
+"""
+
+import dataclasses
+import difflib
+import logging
+import os
+from typing import Any, Dict, List, Optional
+
+from mmnet.commands import COMMANDS, load_command
+from mmnet.commands.options import REQUIRED
+from mmnet.commands.removed import check_not_removed
+from mmnet.io.errors import MmnetError, shorten
+from mmnet.io.records import read_yaml
+
+EXCLUSIVE = ("size", "shape")  # two flags for one value
+
+log = logging.getLogger(__name__)
+
+
+def resolve(command: str, flags: Dict[str, Any], preset: Optional[str] = None) -> Any:
+    """Return the checked options of a command.
+
+    Args:
+        command: name of the command.
+        flags: name -> text or list of texts, as the user gave them.
+        preset: name or path of a preset.
+
+    Raises:
+        FileNotFoundError: a preset or a path does not exist.
+        MmnetError: an unknown, invalid or missing option, or options that exclude each other.
+    """
+    options_class = load_command(command).Options
+    fields = {field.name: field for field in dataclasses.fields(options_class)}
+    aliases = _aliases(options_class)
+    values = {}
+    if preset is not None:
+        path = find_preset(preset)
+        for name, value in read_preset(path).items():
+            field = fields.get(aliases.get(name, name))
+            if field:
+                values[field.name] = convert(field, value, f"{path}: {name}")
+    if flags.keys() & set(EXCLUSIVE):  # a flag also overrides the other way to give its value
+        for name in EXCLUSIVE:
+            values.pop(name, None)
+    for flag, value in flags.items():
+        name = aliases.get(flag, flag)
+        if name != flag and name in flags:
+            raise MmnetError(f"--{name} and --{flag}: are the same flag; give one of them")
+        if flag == fields[name].metadata["old_name"]:
+            log.warning("--%s is deprecated; use --%s", flag, name)
+        values[name] = convert(fields[name], value, f"--{flag}")
+    for name, field in fields.items():
+        if field.default is REQUIRED and name not in values:
+            raise MmnetError(f"--{name}: is required ({field.metadata['help']})")
+    options = options_class(**values)
+    options.check()
+    return options
+
+
+def presets_folder() -> str:
+    """Return the folder of the presets: configs/ of the checkout, or its copy in the wheel."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    inside = os.path.join(package, "configs")
+    return inside if os.path.isdir(inside) else os.path.join(os.path.dirname(package), "configs")
+
+
+def list_presets() -> List[str]:
+    """Return the names of the presets that come with mmnet."""
+    folder = presets_folder()
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(name[: -len(".yaml")] for name in names if name.endswith(".yaml"))
+
+
+def find_preset(name: str) -> str:
+    """Return the path of a preset: a file, or a preset of mmnet by name.
+
+    Raises:
+        FileNotFoundError: no such preset.
+    """
+    if os.path.exists(name) and not os.path.isdir(name):
+        return name
+    presets = list_presets()
+    stem = os.path.basename(name)
+    stem = stem[: -len(".yaml")] if stem.endswith(".yaml") else stem
+    if stem in presets:
+        return os.path.join(presets_folder(), stem + ".yaml")
+    hint = suggestion(stem, presets) or f"; presets: {', '.join(presets)}"
+    raise FileNotFoundError(f"--config {name!r}: no such preset{hint}")
+
+
+def read_preset(path: str) -> Dict[str, Any]:
+    """Read a preset: name -> value as YAML has it. A null counts as absent.
+
+    Raises:
+        FileNotFoundError: no such file.
+        MmnetError: the file is not YAML, or no command knows one of its names.
+    """
+    values = read_yaml(path)
+    known = set()
+    for command in COMMANDS:
+        options_class = load_command(command).Options
+        known |= {field.name for field in dataclasses.fields(options_class)}
+        known |= _aliases(options_class).keys()
+    for name in values:
+        if name not in known:
+            check_not_removed(str(name), where=f"{path}: {name}")
+            hint = suggestion(str(name), known)
+            raise MmnetError(f"{path}: {shorten(name)}: unknown option{hint}")
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def convert(field: dataclasses.Field, value: Any, where: str) -> Any:
+    """Convert a text, or a value of YAML, to the type of a field.
+
+    Values are converted through text, because YAML 1.1 reads 1e-4 as a string. A single value is
+    accepted for a list.
+
+    Raises:
+        MmnetError: the value is invalid. The message starts with ``where``.
+    """
+    parse, nargs = field.metadata["parse"], field.metadata["nargs"]
+    is_list = isinstance(value, (list, tuple))
+    if nargs in ("+", "*") and not is_list:
+        is_list, value = True, [value]
+    if is_list != (nargs is not None) or (isinstance(nargs, int) and len(value) != nargs):
+        expected = "one value" if nargs is None else "a list"
+        if isinstance(nargs, int):
+            expected = f"{nargs} values"
+        raise MmnetError(f"{where}: expected {expected}, not {shorten(value)}")
+    texts = [str(item) for item in value] if is_list else [str(value)]
+    converted = []
+    for text in texts:
+        if not text.strip():
+            raise MmnetError(f"{where}: is empty (a shell variable that is not set?)")
+        try:
+            converted.append(parse(text))
+        except MmnetError as error:
+            raise MmnetError(f"{where} {text[:60]}: {error}") from None
+    return tuple(converted) if is_list else converted[0]
+
+
+def suggestion(name: str, known: Any) -> str:
+    """Return ``; did you mean X?`` for the most similar known name, or an empty text."""
+    similar = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
+def _aliases(options_class):
+    """Return alias or old name -> name of the field."""
+    aliases = {}
+    for field in dataclasses.fields(options_class):
+        for other in (field.metadata["alias"], field.metadata["old_name"]):
+            if other:
+                aliases[other] = field.name
+    return aliases

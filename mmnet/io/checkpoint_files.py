@@ -1,0 +1,67 @@
+"""Names and files of TensorFlow checkpoints. No TensorFlow, and nothing is opened.
+
+A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
+"""
+
+import hashlib
+import os
+import re
+
+from mmnet.io.files import read_bytes
+
+
+def step_of(prefix):
+    """The step that a prefix ends with: ``MMNetModel-304500`` -> 304500; None without one."""
+    match = re.search(r"-(\d+)$", prefix)
+    return int(match.group(1)) if match else None
+
+
+def list_checkpoints(folder):
+    """Prefixes of the checkpoints in ``folder``, lowest step first."""
+    names = [name for name in os.listdir(folder) if name.endswith(".index")]
+    prefixes = [os.path.join(folder, name[: -len(".index")]) for name in names]
+    return sorted(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix))
+
+
+def resolve(path):
+    """The prefix that ``path`` means: itself, or a folder's checkpoint of the highest step.
+
+    Raises:
+        FileNotFoundError: no checkpoint there; says which file is missing.
+    """
+    path = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
+    if os.path.exists(path + ".index"):
+        return path
+    if os.path.isdir(path):
+        prefixes = list_checkpoints(path)
+        if not prefixes:
+            raise FileNotFoundError("no checkpoint (*.index) in %s" % path)
+        return prefixes[-1]
+    folder, name = os.path.split(path)
+    others = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    if any(other.startswith(name + ".data-") for other in others):
+        raise FileNotFoundError(
+            "checkpoint %s has its data file but not its index, %s.index" % (path, name)
+        )
+    raise FileNotFoundError("no checkpoint %s: give a prefix (without .index) or a folder" % path)
+
+
+def files_of(prefix):
+    """The files of a checkpoint that exist, the index last: without its index it is none yet."""
+    folder, name = os.path.split(prefix)
+    shard = re.compile(re.escape(name) + r"\.data-\d{5}-of-\d{5}$")
+    shards = sorted(other for other in os.listdir(folder or ".") if shard.match(other))
+    return [os.path.join(folder, other) for other in shards] + [prefix + ".index"]
+
+
+def index_sha256(prefix):
+    """Tells one checkpoint from another by content: its index holds every variable's checksum."""
+    return hashlib.sha256(read_bytes(prefix + ".index")).hexdigest()
+
+
+def delete(prefix):
+    """Delete a checkpoint and its record, the index first: it is then none for any reader."""
+    for path in reversed(files_of(prefix)):
+        os.unlink(path)
+    if os.path.exists(prefix + ".json"):
+        os.unlink(prefix + ".json")

@@ -1,0 +1,32 @@
+"""The exception for bad input, and helpers that format values for messages."""
+
+from typing import Any, Optional, Sequence
+
+
+class MmnetError(ValueError):
+    """Bad input from the user: a file, a value, or options that exclude each other.
+
+    The command line prints the message without a traceback and exits with 2. Every other exception
+    is a bug in mmnet.
+
+    Args:
+        message: what is wrong with which value, and what to do.
+        parameter: name of the parameter that is wrong, for example ``size``. The message then
+            starts with this name; the command line replaces it by the flag ``--size``.
+    """
+
+    def __init__(self, message: str, parameter: Optional[str] = None):
+        super().__init__(message if parameter is None else f"{parameter}: {message}")
+        self.message = message
+        self.parameter = parameter
+
+
+def shorten(value: Any) -> str:
+    """Return ``repr(value)`` for a message, truncated to 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def format_shape(shape: Sequence[int]) -> str:
+    """Return ``800x600`` for the shape (800, 600): height x width."""
+    return "x".join(str(side) for side in shape)

@@ -1,0 +1,116 @@
+"""Networks by name: how each is built, trained and converted. Images 0..255 to logits and alphas.
+
+A new network is one function in a file of this folder and one record in NETWORKS.
+"""
+
+from functools import partial
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+from mmnet.io.errors import MmnetError
+from mmnet.networks.deeplab import deeplab
+from mmnet.networks.layers import Mode, Outputs
+from mmnet.networks.mmnet import mmnet
+from mmnet.networks.modnet import e_aspp, modnet, squeeze_excite
+from mmnet.networks.network import Network
+from mmnet.networks.tiny import tiny
+from mmnet.tf.compat import tf
+
+PREPROCESS = "preprocess"  # name of the operation that divides by 255
+
+# Weights of the loss terms (training/losses.py).
+WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
+WITH_AUXILIARY = dict(WITHOUT_HEADS, auxiliary=1.0)
+MODNET_LOSSES = dict.fromkeys(("semantic", "detail", "matte"), 1.0)
+
+# MMNet paper, table 3: width multiplier -> millions of parameters with moving statistics.
+MMNET_PARAMETERS = {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369}
+DEEPLAB_PARAMETERS = {0.35: 0.454, 0.5: 0.713, 0.75: 1.327, 1.0: 2.142}
+
+
+class NetworkDefinition(NamedTuple):
+    """One network."""
+
+    build: Callable  # (images01, network, mode) -> Outputs
+    loss_weights: Dict[str, float]  # term -> weight, the default in training
+    classifier: str  # scope of the convolution with bias that computes the logits
+    encoder: Optional[str] = None  # scope that accepts converted MobileNetV2 weights
+    paper_parameters: Dict[float, float] = {}  # width multiplier -> millions of parameters
+
+
+def _deeplab(output_stride):
+    return NetworkDefinition(
+        build=partial(deeplab, output_stride=output_stride),
+        loss_weights=WITHOUT_HEADS,
+        classifier="DeepLab/logits",
+        encoder="DeepLab",
+        paper_parameters=DEEPLAB_PARAMETERS,
+    )
+
+
+def _modnet(attention):
+    return NetworkDefinition(
+        build=partial(modnet, attention=attention),
+        loss_weights=MODNET_LOSSES,
+        classifier="MODNet/f_branch/conv_f_1",
+        encoder="MODNet",
+    )
+
+
+NETWORKS = {
+    "mmnet": NetworkDefinition(
+        build=mmnet,
+        loss_weights=WITH_AUXILIARY,
+        classifier="MMNet/final_block/pointwise_conv",
+        paper_parameters=MMNET_PARAMETERS,
+    ),
+    "deeplab": _deeplab(output_stride=16),
+    "deeplab_os8": _deeplab(output_stride=8),
+    "modnet": _modnet(squeeze_excite),
+    "modnet_easpp": _modnet(e_aspp),
+    "tiny": NetworkDefinition(
+        build=tiny, loss_weights=WITH_AUXILIARY, classifier="Tiny/final_block/pointwise_conv"
+    ),
+}
+
+
+def find_definition(network: Network) -> NetworkDefinition:
+    """Return the definition of a network.
+
+    Raises:
+        MmnetError: no such network.
+    """
+    if network.name not in NETWORKS:
+        raise MmnetError(f"unknown network {network.name!r}; networks: {', '.join(NETWORKS)}")
+    return NETWORKS[network.name]
+
+
+def build(network: Network, images: "tf.Tensor", mode: Mode, preprocess: str = "inside") -> Outputs:
+    """Build a network into the default graph. Only this function divides images by 255.
+
+    Args:
+        network: which network.
+        images: float32 [N,H,W,C], RGB, 0..255; with ``preprocess`` "outside" 0..1.
+        mode: how layers compute their parts.
+        preprocess: "inside" or "outside": where images are divided by 255.
+
+    Raises:
+        MmnetError: no such network, or images of another shape.
+    """
+    definition = find_definition(network)
+    inside = preprocess == "inside"
+    images01 = mode.picture(images, 255 if inside else 1)
+    if inside:
+        images01 = mode.picture(tf.divide(images01, 255.0, name=PREPROCESS), 1)
+    return definition.build(images01, network, mode)._replace(images01=images01)
+
+
+def input_shape(network: Network, batch_size: Optional[int] = None) -> List[Optional[int]]:
+    """Return [N,H,W,C] of the network's input."""
+    return [batch_size, *network.shape, network.channels]
+
+
+def alpha_of(logits: "tf.Tensor", name: Optional[str] = None) -> "tf.Tensor":
+    """Return alphas [N,H,W,1], 0..1, of logits [N,H,W,2] or [N,H,W,1]."""
+    if logits.shape[3].value == 1:
+        return tf.sigmoid(logits, name=name)
+    return tf.identity(tf.nn.softmax(logits)[..., 1:], name=name)

@@ -1,0 +1,18 @@
+"""Constants and functions that several test files use."""
+
+import os
+
+from mmnet.networks.network import Network
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
+
+PATIENCE = 120000  # milliseconds that a browser page may take on a busy machine
+SMALL = Network("tiny", shape=(64, 64))
+SMALL_FLAGS = ["--network", "tiny", "--size", "64"]
+
+
+def assert_message(text: str, *tokens: object) -> None:
+    """Assert that a message contains every token (a path, a flag, a value), not its wording."""
+    missing = [str(token) for token in tokens if str(token) not in text]
+    assert not missing, f"{missing} not in {text!r}"

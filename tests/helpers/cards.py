@@ -1,0 +1,38 @@
+"""Cards of model files."""
+
+import json
+
+from mmnet.inference.card import card_path, sha256_of
+
+CARD_OF_0_1 = {
+    "path": "models/mmnet_float32.tflite",
+    "format": "tflite",
+    "precision": "float32",
+    "input": "input_x float32 [1,64,64,3]: RGB in 0..255",
+    "output": "output float32 [1,64,64,1]: alpha in 0..1",
+    "size": 64,
+    "width_multiplier": 0.25,
+    "preprocess": "inside",
+    "output_type": "alpha",
+    "checkpoint": "run/MMNetModel-5",
+    "index_sha256": "c" * 64,
+    "use_ema": False,
+    "calibration": None,
+    "tensorflow": "2.21.0",
+    "parameters": 40000,
+    "multiply_adds": 2000000,
+    "operations": {"CONV_2D": 57, "DEPTHWISE_CONV_2D": 49},
+    "bytes": 5,
+    "sha256": None,  # of the file
+    "pictures": 4,
+    "largest_difference": 1e-6,
+    "mean_difference": 1e-7,
+}
+
+
+def write_card(model, record):
+    """Write a card beside a model, with the model's hash."""
+    record = dict(record, sha256=sha256_of(str(model)))
+    with open(card_path(str(model)), "w") as file:
+        json.dump(record, file)
+    return record

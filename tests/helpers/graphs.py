@@ -1,0 +1,11 @@
+"""Run graphs."""
+
+from mmnet.tf.compat import tf
+
+
+def run(graph_def, images):
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(graph_def, name="")
+    with tf.Session(graph=graph) as session:
+        return session.run("output:0", {"input_x:0": images})
