@@ -1,6 +1,9 @@
 """Constants and functions that several test files use."""
 
+import contextlib
 import os
+
+import pytest
 
 from mmnet.networks.network import Network
 
@@ -16,3 +19,11 @@ def assert_message(text: str, *tokens: object) -> None:
     """Assert that a message contains every token (a path, a flag, a value), not its wording."""
     missing = [str(token) for token in tokens if str(token) not in text]
     assert not missing, f"{missing} not in {text!r}"
+
+
+@contextlib.contextmanager
+def assert_raises(error_type, *tokens):
+    """Assert that the block raises this error, and that its message contains every token."""
+    with pytest.raises(error_type) as caught:
+        yield caught
+    assert_message(str(caught.value), *tokens)
