@@ -17,8 +17,9 @@ from typing import List, NamedTuple, Optional
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import Dataset, Pair, count, find_dataset  # noqa: E402
 from mmnet.datatools.tfrecords import shards_in  # noqa: E402
+
+from mmnet.datasets.pairs import Dataset, Pair, count, find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.evaluation.report import published, report_text, result_of  # noqa: E402
 from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mmnet.commands.settings import VERBS, Synthesize
 
 from helpers import ROOT
 from mmnet.commands import flag_types as kinds
 from mmnet.commands.presets import convert, read_preset, to_yaml
-from mmnet.commands.settings import VERBS, Synthesize
 from mmnet.evaluation.report import Result, from_csv, to_csv
 from mmnet.inference.card import Card, card_of, to_dict
 from mmnet.inference.replay import NAMINGS, RESULT_FILE

@@ -1,4 +1,4 @@
-"""The completion verb: what makes a shell complete verbs, flags and names."""
+"""`mmnet completion`: print the shell code that completes commands, flags and names."""
 
 import dataclasses
 
@@ -10,9 +10,9 @@ from mmnet.commands.options import REQUIRED, BaseOptions, flag
 
 @dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
-    """Make a shell complete verbs, flags, presets and weights by name.
+    """Print the shell code that completes commands, flags, presets and names of weights.
 
-    bash, zsh: put ``eval "$(mmnet completion bash)"`` into ~/.bashrc or ~/.zshrc (zsh). fish:
+    bash and zsh: add ``eval "$(mmnet completion bash)"`` (or zsh) to ~/.bashrc or ~/.zshrc. fish:
     ``mmnet completion fish > ~/.config/fish/completions/mmnet.fish``.
     """
 
@@ -21,6 +21,6 @@ class Options(BaseOptions):
     )
 
 
-def run(options):
+def run(options: Options) -> int:
     print(argcomplete.shellcode(["mmnet"], shell=options.shell))
     return 0

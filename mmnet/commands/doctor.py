@@ -1,4 +1,4 @@
-"""The doctor verb: what of all that mmnet can use is here, and what the rest would take."""
+"""`mmnet doctor`: show which optional components are installed, and how to install the others."""
 
 import dataclasses
 import importlib
@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from typing import NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 from humanfriendly import format_size
@@ -17,112 +17,117 @@ from mmnet import __version__
 from mmnet.commands.flag_types import machine_memory
 from mmnet.commands.options import JsonOptions
 from mmnet.inference.open import open_predictor
+from mmnet.io.errors import MmnetError
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(JsonOptions):
-    """What of all that mmnet can use is here, and what the rest would take.
+    """Show which optional components are installed, and how to install the others.
 
-    The exit code is 1 where the weights in the box do not run.
+    The command also runs the bundled weights once. The exit code is 1 if they do not run.
     """
 
 
-class Part(NamedTuple):
-    """Something that mmnet uses where it is there."""
+class Component(NamedTuple):
+    """An optional dependency: a Python module or a program."""
 
     name: str
-    module: Optional[str]  # its Python module, or None: a program
-    use: str
-    takes: str  # to get it
+    module: Optional[str]  # None: a program on PATH
+    purpose: str
+    installation: str
 
 
-EXTRA = "pip install 'mmnet[%s]'"
-CANN = "Huawei's CANN"
-PARTS = (
-    Part("TensorFlow", "tensorflow", "training, checkpoints, exports", "sh scripts/setup.sh"),
-    Part("LiteRT", "ai_edge_litert", "cutting out without TensorFlow", "Python 3.10 or newer"),
-    Part("ONNX Runtime", "onnxruntime", "running .onnx files", EXTRA % "export"),
-    Part("tf2onnx", "tf2onnx", "writing .onnx files", EXTRA % "export"),
-    Part("PyAV", "av", "clips", EXTRA % "video" + ", Python 3.10 or newer"),
-    Part("Gradio", "gradio", "mmnet demo", EXTRA % "demo" + ", Python 3.10 or newer"),
-    Part("Horovod", "horovod", "train --engine horovod", EXTRA % "horovod" + ", to Python 3.11"),
-    Part("pillow-heif", "pillow_heif", "HEIC and AVIF photos", EXTRA % "heif"),
-    Part("atc", None, "run_pb2om.sh: .pb to .om", CANN),
-    Part("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),
-    Part("adb", None, "measuring on a phone", "Android's platform tools"),
+def _extra(name):
+    return f"pip install 'mmnet[{name}]'"
+
+
+COMPONENTS = (
+    Component("TensorFlow", "tensorflow", "training, checkpoints, export", "sh scripts/setup.sh"),
+    Component("LiteRT", "ai_edge_litert", "matting without TensorFlow", "Python 3.10 or newer"),
+    Component("ONNX Runtime", "onnxruntime", "running .onnx files", _extra("export")),
+    Component("tf2onnx", "tf2onnx", "writing .onnx files", _extra("export")),
+    Component("PyAV", "av", "clips", f"{_extra('video')}, Python 3.10 or newer"),
+    Component("Gradio", "gradio", "mmnet demo", f"{_extra('demo')}, Python 3.10 or newer"),
+    Component(
+        "Horovod", "horovod", "train --engine horovod", f"{_extra('horovod')}, Python < 3.12"
+    ),
+    Component("pillow-heif", "pillow_heif", "HEIC and AVIF photos", _extra("heif")),
+    Component("atc", None, "run_pb2om.sh: .pb to .om", "Huawei's CANN"),
+    Component("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),
 )
 
 
-def run(options):
-    found = {part.name: version_of(part) for part in PARTS}
-    facts, fault = about(), fault_of_the_box()
+def run(options: Options) -> int:
+    versions = {component.name: find_version(component) for component in COMPONENTS}
+    machine, fault = describe_machine(), check_bundled_weights()
     if options.json:
-        print(json.dumps(dict(facts, parts=found, weights_in_the_box=fault or "work")))
+        record = dict(machine, parts=versions, weights_in_the_box=fault or "work")
+        print(json.dumps(record))
     else:
-        print(text(found, facts, fault))
+        print(format_report(versions, machine, fault))
     return 0 if fault is None else 1
 
 
-def about():
-    """Versions and the machine."""
+def describe_machine() -> Dict[str, Any]:
+    """Return versions, cores, memory in bytes and the devices of this machine."""
     return {
         "mmnet": __version__,
         "python": platform.python_version(),
-        "system": "%s %s" % (platform.system(), platform.machine()),
+        "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "memory": machine_memory(),  # bytes
-        "devices": devices(),
+        "memory": machine_memory(),
+        "devices": list_devices(),
     }
 
 
-def version_of(part):
-    """Its version, or where the program lies; None: not here; ``broken: ...``: not usable."""
-    if part.module is None:
-        return shutil.which(part.name)
+def find_version(component: Component) -> Optional[str]:
+    """Return the version, or the path of a program. None: missing. ``broken: ...``: unusable."""
+    if component.module is None:
+        return shutil.which(component.name)
     try:
-        module = importlib.import_module(part.module)
+        module = importlib.import_module(component.module)
     except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == part.module
-        return None if missing else "broken: %s" % " ".join(str(error).split())
-    return str(getattr(module, "__version__", "here"))
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == component.module
+        return None if is_missing else f"broken: {' '.join(str(error).split())}"
+    return str(getattr(module, "__version__", "installed"))
 
 
-def devices():
-    """What --device takes here."""
-    return [kind for kind in ("cpu", "gpu", "npu") if is_there(Device(kind))]
-
-
-def is_there(device):
+def list_devices() -> List[str]:
+    """Return the values of --device that work on this machine."""
     if "tensorflow" not in sys.modules:
-        return device.kind == "cpu"
-    try:
-        check_device(device)
-    except ValueError:
-        return False
-    return True
+        return ["cpu"]
+    devices = []
+    for kind in ("cpu", "gpu", "npu"):
+        try:
+            check_device(Device(kind))
+        except MmnetError:
+            continue
+        devices.append(kind)
+    return devices
 
 
-def fault_of_the_box():
-    """Run the weights in the box once: None, or why they do not run."""
+def check_bundled_weights() -> Optional[str]:
+    """Run the bundled weights once. Return None, or the reason why they do not run."""
     try:
         predictor = open_predictor(DEFAULT)
-        predictor(np.zeros((1,) + predictor.network.shape + (3,), np.float32))
-    except (ValueError, OSError) as error:
+        predictor(np.zeros((1, *predictor.network.shape, 3), np.float32))
+    except (MmnetError, OSError) as error:
         return str(error)
     return None
 
 
-def text(found, facts, fault):
-    """The same for people."""
-    first = "mmnet %(mmnet)s, Python %(python)s, %(system)s, %(cores)s cores" % facts
-    if facts["memory"]:
-        first += ", %s of memory" % format_size(facts["memory"], binary=True)
-    first += "\n--device: %s" % ", ".join(facts["devices"])
-    rows = [
-        (part.name, found[part.name] or "-", part.use, "" if found[part.name] else part.takes)
-        for part in PARTS
-    ]
-    table = format_pretty_table(rows, ["part", "here", "for", "to get it"])
-    return "\n".join([first, "weights in the box: %s" % (fault or "work"), table])
+def format_report(versions, machine, fault):
+    """Return the report as text."""
+    line = "mmnet {mmnet}, Python {python}, {system}, {cores} cores".format(**machine)
+    if machine["memory"]:
+        line += f", {format_size(machine['memory'], binary=True)} of memory"
+    rows = []
+    for component in COMPONENTS:
+        version = versions[component.name]
+        installation = "" if version else component.installation
+        rows.append((component.name, version or "-", component.purpose, installation))
+    table = format_pretty_table(rows, ["component", "installed", "purpose", "installation"])
+    devices = ", ".join(machine["devices"])
+    return f"{line}\n--device: {devices}\nbundled weights: {fault or 'work'}\n{table}"

@@ -1,4 +1,4 @@
-"""Commands and flags of 0.2 that 0.3 deleted, each with its replacement. Remove this file in 0.4."""
+"""Flags of 0.2 that 0.3 deleted, each with its replacement. Delete this file in 0.4."""
 
 from mmnet.io.errors import MmnetError
 

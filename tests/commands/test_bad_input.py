@@ -9,13 +9,13 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from mmnet.io.memory import machine_memory
 
 from helpers import SMALL_FLAGS
 from mmnet.cli import main
 from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files, files
 from mmnet.io.images import read_image
-from mmnet.io.memory import machine_memory
 from mmnet.tf import checkpoint
 
 

@@ -1,81 +1,96 @@
+"""Tests of mmnet.commands.flag_types."""
+
 import pytest
 
-from mmnet.commands import flag_types as kinds
+from helpers import assert_raises
+from mmnet.commands import flag_types
+from mmnet.io.errors import MmnetError
+
+a_or_b = flag_types.one_of("a", "b")
 
 
 @pytest.mark.parametrize(
-    "kind, text, value",
+    "parse, text, value",
     [
-        (kinds.positive_int, "12", 12),
-        (kinds.positive_ints, "1,8,32", (1, 8, 32)),
-        (kinds.whole_number, "0", 0),
-        (kinds.seed_number, "4294967295", (1 << 32) - 1),
-        (kinds.positive_float, "5e-1", 0.5),
-        (kinds.not_negative, "0", 0.0),
-        (kinds.decay, "0.999", 0.999),
-        (kinds.network_side, "96", 96),
-        (kinds.size_in_bytes, "500MB", 500 << 20),
-        (kinds.timespan, "10m", 600.0),
-        (kinds.timespan, "0s", 0.0),
-        (kinds.switch, "True", True),
-        (kinds.one_of("a", "b"), "b", "b"),
-        (kinds.text, "1", "1"),
+        (flag_types.positive_int, "12", 12),
+        (flag_types.positive_ints, "1,8,32", (1, 8, 32)),
+        (flag_types.whole_number, "0", 0),
+        (flag_types.seed_number, "4294967295", (1 << 32) - 1),
+        (flag_types.positive_float, "5e-1", 0.5),
+        (flag_types.not_negative, "0", 0.0),
+        (flag_types.fraction, "1", 1.0),
+        (flag_types.decay, "0.999", 0.999),
+        (flag_types.network_side, "96", 96),
+        (flag_types.size_in_bytes, "500MB", 500 << 20),
+        (flag_types.timespan, "10m", 600.0),
+        (flag_types.timespan, "0s", 0.0),
+        (flag_types.switch, "True", True),
+        (a_or_b, "b", "b"),
+        (flag_types.text, "1", "1"),
     ],
 )
-def test_values(kind, text, value):
-    converted = kind(text)
+def test_flag_type_converts(parse, text, value):
+    converted = parse(text)
     assert converted == value and type(converted) is type(value)
 
 
 @pytest.mark.parametrize(
-    "kind, texts, says",
+    "parse, texts, token",
     [
-        (kinds.positive_int, ["0", "-1", "1.5", "four", "²", "1" * 21], "a whole number above 0"),
-        (kinds.positive_ints, ["1,,2", "1,0", "1, 2", ","], "with commas between, such as 1,2"),
-        (kinds.whole_number, ["-1", "x"], "a whole number, 0 or more"),
-        (kinds.seed_number, ["4294967296", "-1"], "a whole number from 0 to 4294967295"),
-        (kinds.positive_float, ["0", "-1", "nan", "inf", "high"], "a number above 0"),
-        (kinds.not_negative, ["-1", "nan", "1e999"], "a number, 0 or more"),
-        (kinds.decay, ["1", "1.5", "-0.1", "nan"], "a number from 0 to below 1"),
-        (kinds.network_side, ["250"], "a multiple of 32 such as 256"),
-        (kinds.network_side, ["0", "16"], "a multiple of 32 such as 32"),
-        (kinds.network_side, ["big", "64.0"], "a multiple of 32 such as 128 or 256"),
-        (kinds.size_in_bytes, ["much", "-1GB"], "a size such as 500MB or 4GB"),
-        (kinds.timespan, ["soon", "-5s", "inf"], "a time such as 90s, 10m or 2h"),
-        (kinds.switch, ["1", "yes"], "true or false"),
-        (kinds.one_of("a", "b"), ["c", "A"], "one of a, b"),
+        (flag_types.positive_int, ["0", "-1", "1.5", "four", "²", "1" * 21], "above 0"),
+        (flag_types.positive_ints, ["1,,2", "1,0", "1, 2", ","], "1,2"),
+        (flag_types.whole_number, ["-1", "x"], "0 or more"),
+        (flag_types.seed_number, ["4294967296", "-1"], "4294967295"),
+        (flag_types.positive_float, ["0", "-1", "nan", "inf", "high"], "above 0"),
+        (flag_types.not_negative, ["-1", "nan", "1e999"], "0 or more"),
+        (flag_types.fraction, ["1.1", "-1"], "0 to 1"),
+        (flag_types.decay, ["1", "1.5", "-0.1", "nan"], "below 1"),
+        (flag_types.network_side, ["250"], "256"),
+        (flag_types.network_side, ["0", "16"], "32"),
+        (flag_types.network_side, ["big", "64.0"], "256"),
+        (flag_types.size_in_bytes, ["much", "-1GB"], "500MB"),
+        (flag_types.timespan, ["soon", "-5s", "inf"], "90s"),
+        (flag_types.switch, ["1", "yes"], "true"),
+        (a_or_b, ["c", "A"], "a, b"),
     ],
 )
-def test_what_is_wrong_and_what_would_be_right_is_said(kind, texts, says):
+def test_flag_type_rejects(parse, texts, token):
     for text in texts:
-        with pytest.raises(ValueError) as error:
-            kind(text)
-        assert str(error.value) == str(error.value).splitlines()[0]
-        assert says in str(error.value) and "not %r" % text in str(error.value)
+        with assert_raises(MmnetError, token):
+            parse(text)
 
 
-def test_paths_are_looked_at(tmp_path):
-    folder, file, none = str(tmp_path), str(tmp_path / "file"), str(tmp_path / "none")
+@pytest.mark.parametrize(
+    "parse, name",
+    [
+        (flag_types.dataset_folder, "none"),
+        (flag_types.dataset_folder, "file"),
+        (flag_types.image_folder, "none"),
+        (flag_types.source, "none"),
+        (flag_types.source, "none.pb"),
+        (flag_types.source, ""),
+    ],
+)
+def test_path_type_rejects_missing_paths(parse, name, tmp_path):
     (tmp_path / "file").write_text("")
-    assert kinds.dataset_folder(folder) == folder
-    assert kinds.existing_file(file) == file
-    for kind, path, says in (
-        (kinds.dataset_folder, none, "no dataset folder"),
-        (kinds.dataset_folder, file, "no dataset folder"),
-        (kinds.existing_file, none, "no file"),
-        (kinds.existing_file, folder, "no file"),
-        (kinds.source, none, "no checkpoint"),
-        (kinds.source, folder, "no checkpoint"),
-        (kinds.source, none + ".pb", "no model"),
-    ):
-        with pytest.raises((ValueError, FileNotFoundError)) as error:
-            kind(path)
-        assert says in str(error.value) and path in str(error.value)
+    path = str(tmp_path / name)
+    with assert_raises(FileNotFoundError, path):
+        parse(path)
 
 
-def test_sources(tmp_path):
-    for name in ("model.onnx", "run/MMNetModel-3.index", "saved/saved_model.pb"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("")
-    for name in ("model.onnx", "run", "run/MMNetModel-3", "saved"):
-        assert kinds.source(str(tmp_path / name)) == str(tmp_path / name)
+@pytest.mark.parametrize("name", ["model.onnx", "run", "run/MMNetModel-3", "saved"])
+def test_source_accepts_every_kind(tmp_path, name):
+    for file in ("model.onnx", "run/MMNetModel-3.index", "saved/saved_model.pb"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text("")
+    path = str(tmp_path / name)
+    assert flag_types.source(path) == path
+    assert flag_types.dataset_folder(str(tmp_path)) == str(tmp_path)
+
+
+def test_source_never_downloads(monkeypatch):
+    def fail(*args, **kwargs):
+        raise AssertionError("download")
+
+    monkeypatch.setattr("mmnet.weights.registry.download", fail)
+    assert flag_types.source("mmnet-1898000") == "mmnet-1898000"

@@ -7,9 +7,9 @@ import subprocess
 
 import numpy as np
 import pytest
+from helpers.brief import WHOLE, using
 
 from helpers import ROOT, SMALL_FLAGS
-from helpers.brief import WHOLE, using
 from helpers.lively import OLDER, swapped_channels
 from mmnet import cli
 from mmnet.export import export as export_module

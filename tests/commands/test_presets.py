@@ -1,35 +1,35 @@
+"""Tests of mmnet.commands.presets and of the options that all commands declare."""
+
 import dataclasses
 import glob
 import os
 
 import pytest
 
-from helpers import ROOT
-from mmnet.commands import presets as module
-from mmnet.commands.presets import (
-    find_preset,
-    list_presets,
-    network_of_run,
-    network_of_training,
-    presets_folder,
-    read_preset,
-    resolve,
-    run_settings,
-    to_yaml,
-)
-from mmnet.commands.settings import VERBS
-from mmnet.networks.network import Network, make_network
+from helpers import ROOT, assert_message, assert_raises
+from mmnet.commands import COMMANDS, flag_types, load_command, presets
+from mmnet.commands.options import REQUIRED, BaseOptions
+from mmnet.commands.presets import find_preset, list_presets, presets_folder, read_preset, resolve
+from mmnet.io.errors import MmnetError
+from mmnet.networks.network import make_network
+from mmnet.weights.run_file import to_yaml
 
 PRESETS = sorted(glob.glob(os.path.join(ROOT, "configs", "*.yaml")))
+FIELDS = [
+    (command, field)
+    for command in COMMANDS
+    for field in dataclasses.fields(load_command(command).Options)
+]
+FIELD_IDS = [f"{command}-{field.name}" for command, field in FIELDS]
 
 
 @pytest.fixture
-def needed(tmp_path):
+def dataset_flags(tmp_path):
     return {"dataset_path": str(tmp_path)}
 
 
 @pytest.fixture
-def training(tmp_path):
+def training_flags(tmp_path):
     return {"dataset_path": [str(tmp_path)], "train_dir": str(tmp_path / "T")}
 
 
@@ -39,17 +39,37 @@ def write(tmp_path, text, name="preset.yaml"):
     return str(path)
 
 
-def test_flag_beats_preset_beats_default(tmp_path, needed):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_options_have_a_description(command):
+    options_class = load_command(command).Options
+    assert issubclass(options_class, BaseOptions)
+    assert options_class.__doc__.splitlines()[0].endswith(".")
+
+
+@pytest.mark.parametrize("command, field", FIELDS, ids=FIELD_IDS)
+def test_default_is_a_value_that_the_flag_accepts(command, field):
+    parse = field.metadata["parse"]
+    assert callable(parse) and field.metadata["help"]
+    if field.default in (REQUIRED, None, ()) or parse is flag_types.source:
+        return
+    values = field.default if isinstance(field.default, tuple) else (field.default,)
+    for value in values:
+        text = f"{value >> 20}MB" if parse is flag_types.size_in_bytes else str(value)
+        expected = (value,) if parse is flag_types.positive_ints else value
+        assert parse(text) == expected
+
+
+def test_resolve_prefers_flag_then_preset_then_default(tmp_path, dataset_flags):
     preset = write(
         tmp_path, "size: 128\nbatch_size: 4\ntarget_eval_shape: [400, 300]\nall_metrics: true\n"
     )
-    settings = resolve("evaluate", dict(needed, batch_size="2"), preset)
-    assert (settings.size, settings.batch_size, settings.valid_type) == (128, 2, "once")
-    network = make_network(settings.wanted())
+    options = resolve("evaluate", dict(dataset_flags, batch_size="2"), preset)
+    assert (options.size, options.batch_size, options.valid_type) == (128, 2, "once")
+    network = make_network(options.network_fields())
     assert (network.shape, network.width_multiplier) == ((128, 128), 1.0)
-    assert settings.target_eval_shape == (400, 300) and settings.all_metrics is True
+    assert options.target_eval_shape == (400, 300) and options.all_metrics is True
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.size = 64
+        options.size = 64
 
 
 @pytest.mark.parametrize(
@@ -60,165 +80,155 @@ def test_flag_beats_preset_beats_default(tmp_path, needed):
         ("size: 128", {}, (128, 128)),
     ],
 )
-def test_a_flag_beats_a_preset_that_says_it_in_the_other_way(tmp_path, needed, text, flags, shape):
-    settings = resolve("evaluate", dict(needed, **flags), write(tmp_path, text))
-    assert make_network(settings.wanted()).shape == shape
+def test_resolve_prefers_flag_to_other_name_in_preset(tmp_path, dataset_flags, text, flags, shape):
+    options = resolve("evaluate", dict(dataset_flags, **flags), write(tmp_path, text))
+    assert make_network(options.network_fields()).shape == shape
 
 
-def test_size_and_shape_are_refused_together(tmp_path, needed):
-    says = "--size and --shape do not go together"
-    with pytest.raises(ValueError, match=says):
-        resolve("evaluate", dict(needed, size="64", shape=["64", "96"]))
-    with pytest.raises(ValueError, match=says):
-        resolve("evaluate", needed, write(tmp_path, "size: 64\nshape: [64, 96]"))
-
-
-def test_yaml_floats_without_a_point(tmp_path, needed):
-    preset = write(tmp_path, "width_multiplier: 5e-1")
-    assert resolve("evaluate", needed, preset).width_multiplier == 0.5
-
-
-def test_a_preset_may_hold_another_verbs_settings(tmp_path, needed):
-    preset = write(tmp_path, "background: white\nsize: 64")
-    assert resolve("evaluate", needed, preset).size == 64
-
-
-def test_a_setting_has_its_second_name_in_presets_too(tmp_path, needed):
-    (tmp_path / "x.pb").write_text("")
-    preset = write(tmp_path, "model: %s" % (tmp_path / "x.pb"))
-    assert resolve("evaluate", needed, preset).checkpoint_path == str(tmp_path / "x.pb")
+@pytest.mark.parametrize("in_preset", [False, True])
+def test_size_and_shape_exclude_each_other(tmp_path, dataset_flags, in_preset):
+    preset = write(tmp_path, "size: 64\nshape: [64, 96]") if in_preset else None
+    flags = {} if in_preset else {"size": "64", "shape": ["64", "96"]}
+    with assert_raises(MmnetError, "--size", "--shape"):
+        resolve("evaluate", dict(dataset_flags, **flags), preset)
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    "text, name, value",
     [
-        ("bacth_size: 4", "no setting is named 'bacth_size'; did you mean 'batch_size'?"),
-        ("batch_size: four", "batch_size: a whole number above 0, not 'four'"),
-        ("batch_size: [4]", "batch_size: one value"),
-        ("batch_size: ''", "batch_size: it is empty"),
-        ("size: 250", "size: a multiple of 32 such as 256, not '250'"),
-        ("target_eval_shape: [800]", "target_eval_shape: 2 values"),
-        ("valid_type: twice", "valid_type: one of once, loop, not 'twice'"),
-        ("json: 1", "json: true or false"),
-        ("width_multiplier: -1", "width_multiplier: a number above 0"),
-        ("width_multiplier: nan", "width_multiplier: a number above 0"),
-        ("watch_timeout: soon", "watch_timeout: a time such as 90s"),
-        ("worst: -1", "worst: a whole number, 0 or more"),
-        ("- size", "a preset is lines of"),
-        ("size: [", "is not YAML"),
+        ("width_multiplier: 5e-1", "width_multiplier", 0.5),
+        ("background: white\nsize: 64", "size", 64),
+        ("size: null\nbatch_size: ~", "size", None),
+        ("temperature: 2", "logit_scale", 2.0),
+    ],
+    ids=["float without point", "option of another command", "null", "old name"],
+)
+def test_preset_value(tmp_path, dataset_flags, text, name, value):
+    options = resolve("evaluate", dataset_flags, write(tmp_path, text))
+    assert getattr(options, name) == value
+
+
+def test_preset_accepts_alias(tmp_path, dataset_flags):
+    model = write(tmp_path, "", "x.pb")
+    preset = write(tmp_path, f"model: {model}")
+    assert resolve("evaluate", dataset_flags, preset).checkpoint_path == model
+
+
+@pytest.mark.parametrize(
+    "text, tokens",
+    [
+        ("bacth_size: 4", ["bacth_size", "batch_size"]),
+        ("batch_size: four", ["batch_size four"]),
+        ("batch_size: [4]", ["batch_size", "one value"]),
+        ("batch_size: ''", ["batch_size", "empty"]),
+        ("size: 250", ["size 250", "256"]),
+        ("target_eval_shape: [800]", ["target_eval_shape", "2 values"]),
+        ("valid_type: twice", ["valid_type twice", "once, loop"]),
+        ("json: 1", ["json 1", "true"]),
+        ("width_multiplier: nan", ["width_multiplier nan"]),
+        ("watch_timeout: soon", ["watch_timeout soon", "90s"]),
+        ("worst: -1", ["worst -1"]),
+        ("lambda_focal_loss: 1", ["lambda_focal_loss", "--loss_weights focal"]),
+        ("- size", ["name: value"]),
+        ("size: [", ["YAML"]),
     ],
 )
-def test_wrong_presets(tmp_path, needed, text, message):
+def test_invalid_preset_is_reported(tmp_path, dataset_flags, text, tokens):
     preset = write(tmp_path, text)
-    with pytest.raises(ValueError) as error:
-        resolve("evaluate", needed, preset)
-    said = str(error.value)
-    assert message in said and preset in said and "\n" not in said
+    with assert_raises(MmnetError, preset, *tokens) as caught:
+        resolve("evaluate", dataset_flags, preset)
+    assert "\n" not in str(caught.value)
 
 
-def test_what_is_needed_is_named():
-    with pytest.raises(ValueError, match="--dataset_path is needed: folder"):
+def test_missing_flag_and_missing_paths_are_reported(tmp_path, dataset_flags):
+    missing = str(tmp_path / "none")
+    with assert_raises(MmnetError, "--dataset_path"):
         resolve("evaluate", {})
+    with assert_raises(FileNotFoundError, missing):
+        resolve("evaluate", {"dataset_path": missing})
+    with assert_raises(FileNotFoundError, missing):
+        resolve("train", {"dataset_path": [str(tmp_path), missing], "train_dir": "T"})
+    with assert_raises(FileNotFoundError, missing):
+        resolve("evaluate", dict(dataset_flags, checkpoint_path=missing))
 
 
-def test_missing_paths_are_named(tmp_path, needed):
-    none = str(tmp_path / "none")
-    with pytest.raises(FileNotFoundError, match="no dataset folder %s" % none):
-        resolve("evaluate", {"dataset_path": none})
-    with pytest.raises(FileNotFoundError, match="no dataset folder %s" % none):
-        resolve("train", {"dataset_path": [str(tmp_path), none], "train_dir": "T"})
-    with pytest.raises(FileNotFoundError, match="no checkpoint %s" % none):
-        resolve("evaluate", dict(needed, checkpoint_path=none))
-
-
-FIELDS = [(verb, field) for verb in VERBS for field in dataclasses.fields(VERBS[verb])]
-
-
-@pytest.mark.parametrize(
-    "verb, field", FIELDS, ids=["%s-%s" % (verb, field.name) for verb, field in FIELDS]
-)
-def test_empty_values_are_refused(tmp_path, verb, field):
-    """As ``--output "$UNSET"`` gives them."""
-    count = field.metadata["count"]
-    for empty in ("", "  "):
-        value = empty
-        if count is not None:
-            value = ["1"] * (count - 1 if isinstance(count, int) else 0) + [empty]
-        with pytest.raises(ValueError, match="--%s: it is empty" % field.name):
-            resolve(verb, {field.name: value})
-        preset = write(tmp_path, "%s: %r" % (field.name, value))
-        with pytest.raises(ValueError, match="%s: %s: it is empty" % (preset, field.name)):
-            resolve(verb, {}, preset)
-
-
-def test_a_null_in_a_preset_is_as_good_as_absent(tmp_path, needed):
-    assert resolve("evaluate", needed, write(tmp_path, "size: null\nbatch_size: ~")).size is None
+@pytest.mark.parametrize("command, field", FIELDS, ids=FIELD_IDS)
+def test_empty_value_is_refused(tmp_path, command, field):
+    nargs = field.metadata["nargs"]
+    for value in ("", "  "):
+        if nargs is not None:
+            value = ["1"] * (nargs - 1 if isinstance(nargs, int) else 0) + [value]
+        try:
+            resolve(command, {field.name: value})
+        except MmnetError as error:
+            assert_message(str(error), f"--{field.name}")
+        else:
+            raise AssertionError(f"--{field.name} accepts an empty value")
+        preset = write(tmp_path, f"{field.name}: {value!r}")
+        with assert_raises(MmnetError, preset, field.name):
+            resolve(command, {}, preset)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=os.path.basename)
-def test_shipped_presets(path, tmp_path, training):
-    from mmnet.training.losses import recipe_of
-    from mmnet.training.train import LAMBDAS
-
-    (tmp_path / "MMNetModel-1.index").write_text("")  # a preset may be for a warm start
-    flags = dict(training, checkpoint_path=str(tmp_path))
-    defaults, settings = resolve("train", flags), resolve("train", flags, path)
-    # Flags of the network and its loss have no default of their own: what they mean without.
-    network, recipe = make_network({}), recipe_of(make_network({}), {})
-    meant = {"width_multiplier": network.width_multiplier, "size": network.shape[0]}
-    meant.update(network=network.name, shape=network.shape)
-    meant.update({setting: recipe.get(name, 0.0) for name, setting in LAMBDAS.items()})
-    for name in read_preset(path):  # a preset says only what differs
-        assert getattr(settings, name) != getattr(defaults, name), name
-        assert getattr(settings, name) != meant.get(name, object()), name
+def test_shipped_preset_contains_only_differences(path, tmp_path, training_flags):
+    (tmp_path / "MMNetModel-1.index").write_text("")  # a preset may need a warm start
+    flags = dict(training_flags, checkpoint_path=str(tmp_path))
+    defaults, options = resolve("train", flags), resolve("train", flags, path)
+    network = make_network({})
+    defaults = dataclasses.replace(
+        defaults,
+        network=network.name,
+        width_multiplier=network.width_multiplier,
+        size=network.shape[0],
+    )
+    for name in read_preset(path):
+        assert getattr(options, name) != getattr(defaults, name), name
     with open(path) as file:
-        assert file.read().startswith("# ")  # what it is, and the result to expect
+        assert file.read().startswith("# ")  # purpose and expected result
 
 
-def test_presets_are_found_by_name_from_any_folder(tmp_path, monkeypatch, training):
+@pytest.mark.parametrize("path", PRESETS, ids=os.path.basename)
+def test_find_preset_finds_names_from_any_folder(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = [os.path.splitext(os.path.basename(path))[0] for path in PRESETS]
-    assert list_presets() == names and len(names) > 5
-    for name, path in zip(names, PRESETS):
-        for said in (name, name + ".yaml", "configs/%s.yaml" % name):
-            assert os.path.samefile(find_preset(said), path)
-    assert resolve("train", training, "parity").composition_range == 255
-    assert resolve("train", training, "configs/parity.yaml").composition_range == 255
+    name = os.path.splitext(os.path.basename(path))[0]
+    assert name in list_presets()
+    for spelling in (name, f"{name}.yaml", f"configs/{name}.yaml"):
+        assert os.path.samefile(find_preset(spelling), path)
 
 
-def test_a_file_comes_before_a_name_and_a_folder_does_not(tmp_path, monkeypatch, training):
+def test_find_preset_prefers_file_but_not_folder(tmp_path, monkeypatch, training_flags):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "parity").mkdir()  # a run called so
-    assert resolve("train", training, "parity").composition_range == 255
+    (tmp_path / "parity").mkdir()  # for example a run with this name
+    assert resolve("train", training_flags, "parity").composition_range == 255
     (tmp_path / "parity").rmdir()
     write(tmp_path, "composition_range: 7", "parity")
-    assert resolve("train", training, "parity").composition_range == 7
+    assert resolve("train", training_flags, "parity").composition_range == 7
 
 
-def test_presets_of_an_installed_package_lie_inside_it(tmp_path, monkeypatch):
+def test_presets_folder_is_inside_an_installed_package(tmp_path, monkeypatch):
     assert os.path.samefile(presets_folder(), os.path.join(ROOT, "configs"))
-    for folder in ("site/mmnet/config", "site/mmnet/configs"):
+    for folder in ("site/mmnet/commands", "site/mmnet/configs"):
         (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "site/mmnet/config/resolve.py"))
+    path = str(tmp_path / "site/mmnet/commands/presets.py")
+    monkeypatch.setattr(presets, "__file__", path)
     assert presets_folder() == str(tmp_path / "site" / "mmnet" / "configs")
 
 
 @pytest.mark.parametrize(
-    "name, says",
+    "name, token",
     [
-        ("parrity", "no preset parrity; did you mean 'parity'?"),
-        ("quantise.yaml", "no preset quantise.yaml; did you mean 'quantize'?"),
-        ("somewhere/xyz.yaml", "no preset somewhere/xyz.yaml; presets: deeplab_os16_dm0.5_256, "),
-        ("", "no preset of an empty name"),
+        ("parrity", "parity"),
+        ("quantise.yaml", "quantize"),
+        ("somewhere/xyz.yaml", "deeplab_os16_dm0.5_256"),
+        ("", "''"),
     ],
 )
-def test_unknown_presets(name, says, training):
-    with pytest.raises(FileNotFoundError) as error:
-        resolve("train", training, name)
-    assert "--config: " + says in str(error.value) and "\n" not in str(error.value)
+def test_unknown_preset_is_reported(name, token, training_flags):
+    with assert_raises(FileNotFoundError, "--config", repr(name), token):
+        resolve("train", training_flags, name)
 
 
-def test_settings_survive_the_way_through_yaml(tmp_path):
+def test_options_survive_yaml(tmp_path):
     for name in ("A", "B c"):
         (tmp_path / name).mkdir()
     flags = {
@@ -229,51 +239,12 @@ def test_settings_survive_the_way_through_yaml(tmp_path):
         "cache_budget": "500MB",
         "use_ema": "true",
     }
-    settings = resolve("train", flags)
-    assert settings.cache_budget == 500 << 20
-    assert resolve("train", {}, write(tmp_path, to_yaml(settings))) == settings
+    options = resolve("train", flags)
+    assert options.cache_budget == 500 << 20
+    assert resolve("train", {}, write(tmp_path, to_yaml(dataclasses.asdict(options)))) == options
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (64, 96)])
-def test_a_run_says_its_network_to_later_verbs(tmp_path, training, shape):
-    network = Network("other", 0.5, shape)
-    settings = run_settings(resolve("train", training), network)
-    write(tmp_path, to_yaml(settings), "config.yaml")
-    prefix = str(tmp_path / "MMNetModel-5")
-    assert make_network({}, network_of_run(prefix)) == network
-    assert make_network({"shape": (32, 32)}, network_of_run(prefix)) == network._replace(
-        shape=(32, 32)
-    )
-    # The run itself goes on with it, and a warm start takes it.
-    (tmp_path / "MMNetModel-5.index").write_text("")
-    for flags in ({"train_dir": str(tmp_path)}, {"checkpoint_path": prefix}):
-        settings = resolve("train", dict(training, **flags))
-        assert make_network(network_of_training(settings)) == network
-        settings = resolve("train", dict(training, size="128", **flags))
-        assert make_network(network_of_training(settings)).shape == (128, 128)
-    # Its file is a preset too, and says the same.
-    settings = resolve("train", {}, str(tmp_path / "config.yaml"))
-    assert make_network(settings.wanted()) == network
-
-
-def test_a_checkpoint_without_a_run_says_nothing(tmp_path):
-    assert network_of_run(str(tmp_path / "MMNetModel-5")) == {}
-
-
-@pytest.mark.parametrize(
-    "text, says",
-    [
-        ("size: 250", "size: a multiple of 32"),
-        ("shape: [64]", "shape: 2 values"),
-        ("width_multiplier: wide", "width_multiplier: a number above 0"),
-        ("network: ''", "network: it is empty"),
-        ("size: [", "is not YAML"),
-        ("sizes: 64", "no setting is named 'sizes'"),
-    ],
-)
-def test_a_damaged_run_file_is_named(tmp_path, text, says):
-    path = write(tmp_path, text, "config.yaml")
-    with pytest.raises(ValueError) as error:
-        network_of_run(str(tmp_path / "MMNetModel-5"))
-    said = str(error.value)
-    assert says in said and path in said and "\n" not in said
+def test_deprecated_flag_warns(dataset_flags, caplog):
+    options = resolve("evaluate", dict(dataset_flags, temperature="2"))
+    assert options.logit_scale == 2
+    assert_message(caplog.text, "--temperature", "--logit_scale")

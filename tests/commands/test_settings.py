@@ -3,10 +3,10 @@
 import dataclasses
 
 import pytest
+from mmnet.commands.settings import NEEDED, VERBS, Settings
 
 from mmnet.commands.flag_types import positive_ints
 from mmnet.commands.presets import resolve
-from mmnet.commands.settings import NEEDED, VERBS, Settings
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
-
 from helpers.brief import WHOLE, using
+
 from mmnet.datasets.pairs import Dataset, find_dataset, read_pair
 from mmnet.evaluation import metrics
 from mmnet.evaluation.evaluate import evaluate

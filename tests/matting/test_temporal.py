@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-
 from mmnet.commands.settings import VERBS
+
 from mmnet.matting.temporal import FILTERS, KEPT, Before, exponential, motion
 
 

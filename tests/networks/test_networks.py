@@ -10,9 +10,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.brief import brief_encoder
 
 from helpers import ROOT
-from helpers.brief import brief_encoder
 from mmnet.cli import main
 from mmnet.inference.open import open_predictor
 from mmnet.io.checkpoint_files import files_of

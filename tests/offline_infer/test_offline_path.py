@@ -13,9 +13,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.brief import WHOLE, using
 
 from helpers import ROOT, SMALL, SMALL_FLAGS
-from helpers.brief import WHOLE, using
 from helpers.shell import needs_setup, run
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset

@@ -9,11 +9,11 @@ import time
 
 import pytest
 import yaml
+from mmnet.commands.settings import VERBS
 
 from helpers import ROOT
 from mmnet.cli import make_parser
 from mmnet.commands.presets import resolve
-from mmnet.commands.settings import VERBS
 
 CLUSTER = os.path.join(ROOT, "scripts", "cluster")
 STUB = """#!/bin/sh

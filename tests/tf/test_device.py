@@ -6,8 +6,8 @@ import types
 
 import numpy as np
 import pytest
-
 from helpers.tiny import one_convolution
+
 from mmnet.cli import main
 from mmnet.commands.presets import resolve
 from mmnet.networks.network import Network

@@ -11,9 +11,9 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.tiny import one_convolution
 
 from helpers import ROOT, SMALL_FLAGS
-from helpers.tiny import one_convolution
 from mmnet.cli import main
 from mmnet.commands.presets import read_preset, resolve
 from mmnet.inference.checkpoints import CheckpointPredictor
