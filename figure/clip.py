@@ -12,7 +12,7 @@ from PIL import Image
 import mmnet
 from mmnet.datasets.synthetic import draw_clip, draw_portrait
 from mmnet.io.foreground import estimate_foreground
-from mmnet.io.images import shrink
+from mmnet.io.resize import shrink
 from mmnet.matting.compose import compose, side_by_side
 from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_at_working_size
 from mmnet.matting.temporal import Before, motion

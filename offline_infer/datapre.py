@@ -36,8 +36,9 @@ from mmnet.io.files import (  # noqa: E402
     restore_folder,
     write_json,
 )
-from mmnet.io.images import resize_bilinear, to_01  # noqa: E402
+from mmnet.io.images import to_01  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
+from mmnet.io.resize import resize_bilinear  # noqa: E402
 from mmnet.networks.network import STRIDE  # noqa: E402
 
 LONGEST_STEM = 200  # with it, <stem>_output_0.bin stays below the 255 bytes of a file name

@@ -21,8 +21,8 @@ from mmnet.inference.complexity import complexity_of
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Complexity
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import resize_bilinear
 from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.tf.compat import runtimes
 from mmnet.tf.device import Device

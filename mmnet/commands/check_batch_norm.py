@@ -24,7 +24,7 @@ from mmnet.datasets.pairs import find_dataset, read_pair
 from mmnet.evaluation.metrics import mad
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import BATCH_NORM_EPSILON, BATCH_STATISTICS, INFERENCE, TRAINING
 from mmnet.networks.registry import alpha_of, build
 from mmnet.tf import checkpoint

@@ -26,8 +26,9 @@ from mmnet.commands.predict import care_of, stem_of
 from mmnet.inference.open import open_predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
-from mmnet.io.images import encode_png, shrink
+from mmnet.io.images import encode_png
 from mmnet.io.pages import picture_uri
+from mmnet.io.resize import shrink
 from mmnet.matting.clip import next_frame
 from mmnet.matting.compose import BLUR, OutputOptions, compose, load_background, results_of
 from mmnet.matting.load import load_photo

@@ -57,8 +57,8 @@ from mmnet.inference.open import load_weights, open_predictor
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_replaceable, is_writable, write_text
 from mmnet.io.foreground import estimate_foreground
-from mmnet.io.images import resize_bilinear
 from mmnet.io.pages import is_page
+from mmnet.io.resize import resize_bilinear
 from mmnet.io.tar_shards import Shard
 from mmnet.matting.compose import compose
 from mmnet.matting.photo import MattingOptions, matte_photo

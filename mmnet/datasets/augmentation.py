@@ -12,7 +12,7 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import estimate_foreground
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 
 STRETCH = 0.15  # each axis is stretched by a factor of 1 to 1 + STRETCH
 WINDOW = (0.45, 1.4)  # sides of a window of the wide policy, in those of the sample

@@ -23,8 +23,9 @@ from humanfriendly import format_size
 from mmnet.datasets.pairs import Check, list_pictures, read_pair
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import remove_abandoned
-from mmnet.io.images import read_image, resize_bilinear
+from mmnet.io.images import read_image
 from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
 
 CACHES = ("none", "memory", "disk")
 BUDGET = 2 << 30  # bytes of memory

@@ -16,7 +16,8 @@ import numpy as np
 from mmnet.datasets.pairs import list_pictures
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, read_json, read_text
-from mmnet.io.images import EXTENSIONS, decode, load_mask, read_image, resize_to_cover
+from mmnet.io.images import EXTENSIONS, decode, load_mask, read_image
+from mmnet.io.resize import resize_to_cover
 
 TRAIN, TEST = "train", "test"
 IMAGE_FOLDERS = ("image", "images", "Images", "img", "photos", "JPEGImages", "clip_img")

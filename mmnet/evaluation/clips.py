@@ -11,8 +11,8 @@ import numpy as np
 from mmnet.datasets.pairs import Check
 from mmnet.evaluation.metrics import dtssd, mad
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import resize_bilinear
 from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
 
 
 class ClipScores(NamedTuple):

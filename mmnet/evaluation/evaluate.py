@@ -15,8 +15,8 @@ import numpy as np
 from mmnet.datasets.pairs import Check
 from mmnet.evaluation import metrics
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import resize_bilinear
 from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
 
 EXAMPLES = 4  # pictures kept for looking at
 PUBLISHED = ("mad", "gauss_grad")

@@ -8,8 +8,8 @@ import numpy as np
 
 from mmnet.evaluation.report import NAMES, bootstrap_interval, compared, source_name
 from mmnet.io.errors import format_shape
-from mmnet.io.images import shrink
 from mmnet.io.pages import picture_uri, render
+from mmnet.io.resize import shrink
 
 LONGEST = 480  # pixels of a panel's longer side
 QUALITY = 85  # of its JPEG

@@ -23,7 +23,8 @@ from mmnet.io.files import (
     restore_folder,
     write_json,
 )
-from mmnet.io.images import read_image, resize_bilinear
+from mmnet.io.images import read_image
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.inference_graph import INPUT, OUTPUT, describe, inference_graph
 from mmnet.networks.quantization import ranges_of
 from mmnet.tf.compat import tf

@@ -6,8 +6,9 @@ import numpy as np
 
 from mmnet.datasets.pairs import Dataset, evenly
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import read_image, resize_bilinear, to_01, with_channels
+from mmnet.io.images import read_image, to_01, with_channels
 from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.quantization import measure_ranges, ranges_of
 from mmnet.tf.compat import converts_given_ranges, tf
 

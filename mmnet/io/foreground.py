@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mmnet.io.images import shrink
+from mmnet.io.resize import shrink
 
 # Sides of the windows whose colours are averaged, in the picture's longer side: first the colours
 # from afar, then those from near by.

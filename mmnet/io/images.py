@@ -1,6 +1,4 @@
-"""Read, write and resize pictures with numpy and OpenCV only.
-
-The scores are defined with the two grids of resize_bilinear.
+"""Decode and encode images and masks. No TensorFlow.
 
 OpenCV decodes as TensorFlow does with ``dct_method="INTEGER_ACCURATE"``. TensorFlow's default
 decoder differs by up to five levels, and that alone moves the MAD of a picture by up to .0037.
@@ -109,59 +107,6 @@ def save_jpeg(path, image):
     write_bytes(path, encode_jpeg(image))
 
 
-def resize_bilinear(array, shape, align_corners):
-    """Resize as ``tf.image.resize_bilinear`` of TensorFlow 1 does; cv2.resize has neither grid.
-
-    Args:
-        array: [H,W] or [H,W,C].
-        shape: (height, width) of the result.
-        align_corners: True: the corner pixels of both pictures coincide. False: an output pixel
-            lies at ``index x input / output``, without half-pixel centres.
-
-    Returns:
-        float32 [height,width] or [height,width,C].
-    """
-    if align_corners and array.shape[:2] == tuple(shape):
-        return array.astype(np.float32)
-    low, high, weight = _grid(array.shape[0], shape[0], align_corners)
-    array = _mix(
-        array.take(low, axis=0),
-        array.take(high, axis=0),
-        weight.reshape((-1,) + (1,) * (array.ndim - 1)),
-    )
-    low, high, weight = _grid(array.shape[1], shape[1], align_corners)
-    return _mix(
-        array.take(low, axis=1),
-        array.take(high, axis=1),
-        weight.reshape((-1,) + (1,) * (array.ndim - 2)),
-    )
-
-
-def shrink(picture, longest):
-    """A picture [H,W] or [H,W,C] whose longer side is at most ``longest``; itself if it is that.
-
-    By averaging, so that a large photo does not come as scattered pixels.
-    """
-    height, width = picture.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return picture
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-
-
-def resize_to_cover(picture, shape):
-    """A picture scaled to cover ``shape`` (height, width), cropped at the centre."""
-    height, width = shape
-    scale = max(height / picture.shape[0], width / picture.shape[1])
-    rows = max(height, round(picture.shape[0] * scale))
-    columns = max(width, round(picture.shape[1] * scale))
-    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.resize(picture, (columns, rows), interpolation=interpolation)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    return picture[top : top + height, left : left + width]
-
-
 def with_channels(images, channels):
     """Images [N,H,W,3] as a network takes them: a fourth channel is 0, for no frame was before."""
     if channels <= images.shape[3]:
@@ -173,27 +118,6 @@ def with_channels(images, channels):
 def to_01(images):
     """Turn RGB 0..255 into float32 0..1, for a model that leaves the division to its caller."""
     return np.asarray(images, np.float32) / np.float32(255)
-
-
-def _grid(before, after, align_corners):
-    """Find the two input indices for each output index, and the weight of the upper one.
-
-    Args:
-        before, after: number of pixels in the input and in the output.
-
-    Returns:
-        (index below, index above, weight of the index above), each [after].
-    """
-    scale = (before - 1) / (after - 1) if align_corners and after > 1 else before / after
-    # The position is float32, because TensorFlow's kernel rounds to it.
-    position = np.arange(after, dtype=np.float32) * np.float32(scale)
-    low = np.minimum(position.astype(np.int64), before - 1)
-    return low, np.minimum(low + 1, before - 1), position - low.astype(np.float32)
-
-
-def _mix(low, high, weight):
-    low = low.astype(np.float32, copy=False)
-    return low + (high - low) * weight
 
 
 def _decode_heif(data, source):

@@ -13,8 +13,8 @@ import numpy as np
 
 from mmnet.datasets.cache import map_ahead
 from mmnet.io.clips import Backdrop, Frame, ahead, frames_of, open_clip, writing
-from mmnet.io.images import shrink
 from mmnet.io.progress import progress
+from mmnet.io.resize import shrink
 from mmnet.matting.compose import OutputOptions, results_of
 from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_at_working_size
 from mmnet.matting.temporal import FILTERS, Before

@@ -9,7 +9,7 @@ import numpy as np
 from mmnet.io.clips import Backdrop, is_clip, load_backdrop
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import LONGEST, estimate_foreground
-from mmnet.io.images import resize_to_cover, shrink
+from mmnet.io.resize import resize_to_cover, shrink
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions
 

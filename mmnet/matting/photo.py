@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmnet.io.images import resize_bilinear, shrink
+from mmnet.io.resize import resize_bilinear, shrink
 from mmnet.matting.refine import refined
 
 # Limits of height / width, up to which a photo is squeezed into the network's input like the

@@ -9,7 +9,7 @@ from typing import NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.io.images import shrink
+from mmnet.io.resize import shrink
 
 KEPT = {"exponential": 0.3, "motion": 0.85}  # share of the alpha before
 LONGEST = 256  # pixels of the longer side at which motion is looked for

@@ -23,8 +23,8 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import locked, write_text
-from mmnet.io.images import resize_bilinear
 from mmnet.io.progress import show_no_progress
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.network import make_network
 from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of

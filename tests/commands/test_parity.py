@@ -15,7 +15,7 @@ from mmnet.export.export import EXACT
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.tensorflow import open_frozen
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from mmnet.datasets import pairs as pairs_module
 from mmnet.datasets.cache import CACHES, map_ahead, open_samples
 from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.io import images as images_module
-from mmnet.io.images import load_mask, read_image, resize_bilinear
+from mmnet.io.images import load_mask, read_image
+from mmnet.io.resize import resize_bilinear
 
 SHAPE = (40, 40)
 SHAPES = [SHAPE, (48, 24)]

@@ -16,7 +16,7 @@ from mmnet.inference.card import Card
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import images as images_module
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 from mmnet.tf.device import Device
 from mmnet.weights.values import read_weights

@@ -13,7 +13,8 @@ from mmnet.export.representative import (
     ranges_for,
     read_calibration,
 )
-from mmnet.io.images import read_image, resize_bilinear
+from mmnet.io.images import read_image
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 from mmnet.weights.values import Weights
 

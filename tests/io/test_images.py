@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.io import images
+from mmnet.io import images, resize
 from mmnet.tf.compat import tf
 
 
@@ -49,7 +49,7 @@ def test_resize_equals_tensorflow(before, after, align_corners):
         resized = tf.image.resize_bilinear(batch, after, align_corners=align_corners)
         expected = session.run(resized)[0]
     expected = expected if array.ndim == 3 else expected[..., 0]
-    result = images.resize_bilinear(array, after, align_corners)
+    result = resize.resize_bilinear(array, after, align_corners)
     assert result.dtype == np.float32
     # A few float32 roundings of values up to 255:
     np.testing.assert_allclose(result, expected, atol=1e-4)

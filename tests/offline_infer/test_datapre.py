@@ -11,7 +11,7 @@ import pytest
 
 from helpers import ROOT
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 
 sys.path.append(ROOT)
 from offline_infer import datapre  # noqa: E402

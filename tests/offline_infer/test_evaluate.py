@@ -16,7 +16,7 @@ from mmnet.evaluation import evaluate as scoring
 from mmnet.evaluation import report
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 
 sys.path.append(ROOT)

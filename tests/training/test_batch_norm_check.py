@@ -17,7 +17,7 @@ from mmnet.commands.check_batch_norm import (
     to_dict,
 )
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import BATCH_STATISTICS
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint

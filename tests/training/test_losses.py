@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.io.images import resize_bilinear
+from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import INFERENCE, Outputs, shrink
 from mmnet.networks.mmnet import mmnet
 from mmnet.networks.network import Network

@@ -1,0 +1,84 @@
+"""Resize images and masks. No TensorFlow.
+
+The published scores depend on the two sampling grids of ``resize_bilinear``.
+"""
+
+from typing import Tuple
+
+import cv2
+import numpy as np
+
+
+def resize_bilinear(array: np.ndarray, shape: Tuple[int, int], align_corners: bool) -> np.ndarray:
+    """Resize exactly as ``tf.image.resize_bilinear`` of TensorFlow 1. cv2.resize has neither grid.
+
+    Args:
+        array: [H,W] or [H,W,C].
+        shape: (height, width) of the result.
+        align_corners: True: the corner pixels of input and output coincide. False: an output pixel
+            lies at ``index * input size / output size``, without half-pixel centres.
+
+    Returns:
+        float32 [height,width] or [height,width,C].
+    """
+    if align_corners and array.shape[:2] == tuple(shape):
+        return array.astype(np.float32)
+    low, high, weight = _sample_positions(array.shape[0], shape[0], align_corners)
+    weight = weight.reshape((-1,) + (1,) * (array.ndim - 1))
+    array = _interpolate(array.take(low, axis=0), array.take(high, axis=0), weight)
+    low, high, weight = _sample_positions(array.shape[1], shape[1], align_corners)
+    weight = weight.reshape((-1,) + (1,) * (array.ndim - 2))
+    return _interpolate(array.take(low, axis=1), array.take(high, axis=1), weight)
+
+
+def shrink(image: np.ndarray, longer_side: int) -> np.ndarray:
+    """Resize an image so that its longer side has at most ``longer_side`` pixels.
+
+    Pixels are averaged, which avoids aliasing. A small image is returned unchanged.
+
+    Args:
+        image: [H,W] or [H,W,C].
+        longer_side: pixels.
+
+    Returns:
+        [h,w] or [h,w,C] of the same type.
+    """
+    height, width = image.shape[:2]
+    scale = longer_side / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def resize_to_cover(image: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
+    """Resize an image until it covers ``shape`` (height, width), and crop it at the centre."""
+    height, width = shape
+    scale = max(height / image.shape[0], width / image.shape[1])
+    rows = max(height, round(image.shape[0] * scale))
+    columns = max(width, round(image.shape[1] * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    image = cv2.resize(image, (columns, rows), interpolation=interpolation)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return image[top : top + height, left : left + width]
+
+
+def _sample_positions(input_size, output_size, align_corners):
+    """Return, for each output index, both neighbouring input indices and the second one's weight.
+
+    Returns:
+        (lower index, upper index, weight of the upper index), each [output_size].
+    """
+    if align_corners and output_size > 1:
+        scale = (input_size - 1) / (output_size - 1)
+    else:
+        scale = input_size / output_size
+    # TensorFlow's kernel rounds the position to float32.
+    position = np.arange(output_size, dtype=np.float32) * np.float32(scale)
+    low = np.minimum(position.astype(np.int64), input_size - 1)
+    return low, np.minimum(low + 1, input_size - 1), position - low.astype(np.float32)
+
+
+def _interpolate(low, high, weight):
+    low = low.astype(np.float32, copy=False)
+    return low + (high - low) * weight
