@@ -1,6 +1,7 @@
-"""The rooms of the house: who may import whom, and no setting that nothing reads."""
+"""Tests of the architecture: which folder may import which, sizes, and what runs without what."""
 
 import ast
+import collections
 import dataclasses
 import glob
 import json
@@ -9,277 +10,344 @@ import subprocess
 import sys
 
 import pytest
-from mmnet.commands.settings import NETWORK_FLAGS, VERBS
 
-from helpers import ROOT
-from mmnet.commands import settings as settings_module
+from helpers import ROOT, assert_message
+from mmnet.commands import COMMANDS, load_command
+from mmnet.commands.options import NETWORK_FLAGS
 
-FILES = sorted(glob.glob(os.path.join(ROOT, "mmnet", "**", "*.py"), recursive=True))
-FOUNDATIONS = ("", "network", "compat", "device", "files", "progress")
-FOUNDATIONS += ("checkpoint", "checkpoint_files", "events", "memory", "records", "shards")
-LEVELS = (  # each may import those before it, and its neighbours
-    FOUNDATIONS,
-    ("config", "data", "weights", "cluster"),
-    ("networks", "scoring"),
-    ("training", "inference", "photos"),
-    ("export", "benchmark"),
-    ("verbs", "api", "delivery"),
-    ("cli", "__main__"),
-)
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+PACKAGE = os.path.join(ROOT, "mmnet")
+EVERYTHING = None
+ALLOWED = {  # folder or root module -> folders that it may import
+    "io": set(),
+    "tf": {"io"},
+    "networks": {"io", "tf"},
+    "datasets": {"io"},
+    "weights": {"io", "tf", "networks"},
+    "inference": {"io", "tf", "networks", "weights"},
+    "matting": {"io", "inference"},
+    "evaluation": {"io", "datasets", "inference", "matting"},
+    "distributed": {"io", "tf"},
+    "training": {
+        "io",
+        "tf",
+        "networks",
+        "datasets",
+        "weights",
+        "inference",
+        "evaluation",
+        "distributed",
+    },
+    "export": {"io", "tf", "networks", "datasets", "weights", "inference"},
+    "datatools": {"io", "datasets"},
+    "benchmark": {"io", "inference", "matting", "export"},
+    "api": {"io", "weights", "inference", "matting"},
+    "commands": EVERYTHING,
+    "cli": EVERYTHING,
+    "": {"api"},
+    "__main__": {"cli"},
+}
+# Modules without TensorFlow that several folders use: the value Network, names of weights.
+SHARED = {"mmnet.networks.network"}
+VERSION = "mmnet"  # `from mmnet import __version__`
 
-# Imported where they are needed: what is not always installed ...
-OPTIONAL = {"npu_bridge", "onnx", "tf2onnx", "ai_edge_litert", "PIL"}
-OPTIONAL |= {"h5py", "pillow_heif", "av", "gradio", "scipy", "horovod", "psutil"}
-# ... and, in these modules, what of ours would bring TensorFlow in for nothing.
-LAZY = {"mmnet": {"mmnet.api"}}
+WITHOUT_TENSORFLOW = ("io", "datasets", "datatools", "matting", "evaluation", "api")
+WITHOUT_TENSORFLOW_MODULES = {"mmnet.networks.network"} | {
+    f"mmnet.inference.{name}" for name in ("predictor", "replay", "card")
+}
+OPTIONAL = {  # packages that functions import, because they are not always installed
+    "PIL",
+    "ai_edge_litert",
+    "av",
+    "gradio",
+    "h5py",
+    "horovod",
+    "npu_bridge",
+    "onnx",
+    "onnxruntime",
+    "pillow_heif",
+    "pooch",
+    "psutil",
+    "scipy",
+    "tf2onnx",
+}
+MAX_FILE_LINES = 350
+MAX_FUNCTION_LINES = 50  # without the docstring
+MAX_LONG_FUNCTIONS = 5  # with more than 40 lines
+MAX_PACKAGE_LINES = 15000
+MAX_FOLDER_SHARE = 0.2
 
-NAMES_NO_TENSORFLOW = {"data", "photos", "config", "scoring", "network", "checkpoint_files"}
-NAMES_NO_TENSORFLOW |= {"files", "progress", "api", "cli", "memory", "records"}
-NAMES_TENSORFLOW = {"mmnet.evaluation.records"}  # it copies checkpoints
 
-
-def module_of(path):
-    """``.../mmnet/data/pairs.py`` -> ``mmnet.datasets.pairs``; a package's own name for __init__."""
+def module_name(path):
+    """``.../mmnet/io/files.py`` -> ``mmnet.io.files``; the file __init__.py is its folder."""
     module = os.path.relpath(path, ROOT)[: -len(".py")].replace(os.sep, ".")
     return module[: -len(".__init__")] if module.endswith(".__init__") else module
 
 
-def room_of(module):
-    """``mmnet.datasets.pairs`` -> ``data``; ``mmnet.io.files`` -> ``files``; ``mmnet`` -> ``""``."""
+def folder_of(module):
+    """``mmnet.io.files`` -> ``io``; ``mmnet.api`` -> ``api``; ``mmnet`` -> an empty text."""
     return (module.split(".") + [""])[1]
 
 
-MODULES = {module_of(path): path for path in FILES}
+PATHS = sorted(glob.glob(os.path.join(PACKAGE, "**", "*.py"), recursive=True))
+MODULES = {module_name(path): path for path in PATHS}
 
 
-def parse(path):
+def read(path):
     with open(path, encoding="utf-8") as file:
-        return ast.parse(file.read())
+        return file.read()
 
 
-def nodes_of(tree, inside):
-    """The nodes inside functions, or those outside."""
-    pending = [(tree, False)]
+TREES = {module: ast.parse(read(path)) for module, path in MODULES.items()}
+
+
+def find_imports(module):
+    """Yield (imported module, whether a function imports it), except imports for type checkers."""
+    pending = [(TREES[module], False)]
     while pending:
-        node, is_inside = pending.pop()
-        if is_inside == inside:
-            yield node
-        is_inside = is_inside or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        pending.extend((child, is_inside) for child in ast.iter_child_nodes(node))
-
-
-def imports_of(module, inside):
-    """The modules that a module imports; ``from mmnet import config`` counts as mmnet.config.
-
-    inside: those that its functions import, or those that come with it.
-    """
-    for node in nodes_of(parse(MODULES[module]), inside):
+        node, in_function = pending.pop()
+        if isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING":
+            continue
         if isinstance(node, ast.Import):
             for name in node.names:
-                yield name.name
+                yield name.name, in_function
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "%s imports by a relative name" % module
+            assert node.level == 0, f"{module} imports by a relative name"
             for name in node.names:
-                full = "%s.%s" % (node.module, name.name)
-                yield full if full in MODULES else node.module
+                full_name = f"{node.module}.{name.name}"
+                yield (full_name if full_name in MODULES else node.module), in_function
+        in_function = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        pending.extend((child, in_function) for child in ast.iter_child_nodes(node))
 
 
-def test_every_module_has_its_level():
-    rooms = {room_of(module) for module in MODULES}
-    assert rooms == set(LEVEL_OF)  # none is forgotten, and none of the list is gone
+def top_imports(module):
+    return {name for name, in_function in find_imports(module) if not in_function}
+
+
+def run_python(code):
+    """Return the output of a new Python process."""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_folder_has_a_rule():
+    assert {folder_of(module) for module in MODULES} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_module_imports_only_allowed_folders(module):
+    folder = folder_of(module)
+    allowed = ALLOWED[folder]
+    for name, _ in find_imports(module):
+        if name.split(".")[0] != "mmnet" or name in SHARED or name == VERSION:
+            continue
+        is_allowed = allowed is EVERYTHING or folder_of(name) in allowed | {folder}
+        assert is_allowed, f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", sorted(set(MODULES) - {"mmnet.tf.compat"}))
-def test_imports(module):
-    comes_with_it, later = set(imports_of(module, False)), set(imports_of(module, True))
-    for name in comes_with_it | later:
-        assert name.split(".")[0] not in ("tensorflow", "tf_slim", "keras"), (
-            "TensorFlow comes through compat.py"
-        )
-    for name in comes_with_it | (later - LAZY.get(module, set())):
-        if name.split(".")[0] == "mmnet":
-            level, own = LEVEL_OF[room_of(name)], LEVEL_OF[room_of(module)]
-            assert level <= own, "%s imports %s" % (module, name)
-    for name in later - LAZY.get(module, set()):
-        assert name.split(".")[0] in OPTIONAL, "%s imports %s in a function" % (module, name)
-    assert not {name.split(".")[0] for name in comes_with_it} & OPTIONAL
+def test_module_imports_tensorflow_only_through_compat(module):
+    roots = {name.split(".")[0] for name, _ in find_imports(module)}
+    assert not roots & {"tensorflow", "tf_slim", "keras"}
 
 
-def test_no_module_imports_itself_by_a_detour():
-    graph = {
-        module: {name for name in imports_of(module, False) if name in MODULES}
-        for module in MODULES
-    }
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"mmnet"}))
+def test_functions_import_only_optional_packages(module):
+    for name, in_function in find_imports(module):
+        root = name.split(".")[0]
+        if module == "mmnet.tf.compat" and root == "tensorflow":
+            continue
+        assert (root in OPTIONAL) == in_function, f"{module} imports {name}"
+
+
+def test_imports_have_no_cycle():
+    graph = {module: top_imports(module) & set(MODULES) for module in MODULES}
     assert sum(map(len, graph.values())) > 100
-    assert circle_in(graph) is None
-    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
-    assert circle_in({"a": {"a"}}) == ["a", "a"]
+    assert find_cycle(graph) is None
+    assert find_cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
 
 
-def circle_in(graph):
-    """A circle of a graph (node -> nodes) as a list that ends with its first node, or None."""
-    done = set()
+def find_cycle(graph):
+    """Return a cycle of a graph (node -> nodes) as a list with its first node repeated, or None."""
+    finished = set()
 
-    def search(node, way):
-        if node in way:
-            return way[way.index(node) :] + [node]
-        if node in done:
-            return None
-        done.add(node)
-        for following in sorted(graph.get(node, ())):
-            circle = search(following, way + [node])
-            if circle:
-                return circle
+    def search(node, path):
+        if node in path:
+            return path[path.index(node) :] + [node]
+        if node not in finished:
+            finished.add(node)
+            for following in sorted(graph.get(node, ())):
+                cycle = search(following, path + [node])
+                if cycle:
+                    return cycle
         return None
 
-    return next(filter(None, (search(node, []) for node in sorted(graph))), None)
+    cycles = (search(node, []) for node in sorted(graph))
+    return next((cycle for cycle in cycles if cycle), None)
+
+
+def load_without(packages, modules):
+    """Import modules in a new process in which these packages cannot be imported."""
+    names = ", ".join(sorted(modules))
+    run_python(f"import sys; sys.modules.update(dict.fromkeys({list(packages)!r})); import {names}")
 
 
 def test_every_module_loads_without_tensorflow():
     load_without(["tensorflow", "tensorboard"], set(MODULES) - {"mmnet.__main__"})
 
 
-def test_no_module_waits_for_tensorflow():
+def test_import_does_not_load_tensorflow():
     modules = sorted(set(MODULES) - {"mmnet.__main__"})
-    code = "import sys, %s; print('tensorflow' in sys.modules)" % ", ".join(modules)
+    code = f"import sys, {', '.join(modules)}; print('tensorflow' in sys.modules)"
     assert run_python(code) == "False\n"
 
 
-def test_the_rooms_that_never_name_tensorflow():
-    modules = {module for module in MODULES if room_of(module) in NAMES_NO_TENSORFLOW}
-    modules |= {"mmnet.inference." + name for name in ("predictor", "replay", "card")}
-    modules |= {"mmnet.weights.find"}
-    modules -= NAMES_TENSORFLOW
+def test_light_folders_do_not_name_tensorflow():
+    modules = {module for module in MODULES if folder_of(module) in WITHOUT_TENSORFLOW}
+    modules |= WITHOUT_TENSORFLOW_MODULES
     assert len(modules) >= 25
     for module in modules:
-        assert "mmnet.tf.compat" not in set(imports_of(module, False)), module
+        assert not any(folder_of(name) == "tf" for name in top_imports(module)), module
 
 
-def test_offline_scoring_needs_numpy_and_opencv_only():
-    names = ("data.images", "data.pairs", "scoring.metrics", "scoring.evaluate", "scoring.report")
-    names += ("inference.replay", "inference.predictor", "inference.card", "weights.find")
-    names += ("network", "checkpoint_files", "files", "progress", "records")
-    load_without(
-        ["tensorflow", "humanfriendly", "overload", "yaml", "deprecation"],
-        ["mmnet." + name for name in names],
-    )
+def test_offline_evaluation_needs_numpy_and_opencv_only():
+    modules = {
+        name
+        for path in glob.glob(os.path.join(ROOT, "offline_infer", "*.py"))
+        if os.path.basename(path) in ("evaluate.py", "datapre.py")
+        for node in ast.walk(ast.parse(read(path)))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("mmnet.")
+        for name in [node.module]
+    }
+    assert len(modules) >= 5
+    blocked = ["tensorflow", "humanfriendly", "overload", "yaml", "deprecation"]
+    load_without(blocked, modules)
 
 
-def load_without(blocked, modules):
-    code = "import sys; sys.modules.update(dict.fromkeys(%r)); import %s"
-    run_python(code % (list(blocked), ", ".join(sorted(modules))))
-
-
-def run_python(code):
-    """What a fresh Python prints."""
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def test_what_importing_brings_in():
-    """``import mmnet`` nothing big; the command line no TensorFlow."""
+def test_import_of_mmnet_loads_nothing_heavy():
     code = """
 import json, sys
 import mmnet
-first = sorted({"numpy", "cv2", "tensorflow", "yaml", "humanfriendly"} & set(sys.modules))
+heavy = sorted({"numpy", "cv2", "tensorflow", "yaml", "humanfriendly"} & set(sys.modules))
 import mmnet.cli
-print(json.dumps([first, "tensorflow" in sys.modules]))
+print(json.dumps([heavy, "tensorflow" in sys.modules]))
 """
     assert json.loads(run_python(code)) == [[], False]
 
 
-def test_typing_errors_are_answered_before_tensorflow_is_imported(portraits, tmp_path):
-    none, data, out = str(tmp_path / "none"), ["--dataset_path", portraits], str(tmp_path / "out")
-    checkpoint = tmp_path / "MMNetModel-1.index"
-    checkpoint.write_text("")
-    source = ["--checkpoint_path", str(tmp_path)]
+def test_typing_mistakes_are_reported_before_tensorflow_loads(portraits, tmp_path):
+    missing, output = str(tmp_path / "none"), str(tmp_path / "out")
+    (tmp_path / "MMNetModel-1.index").write_text("")
+    data, source = ["--dataset_path", portraits], ["--checkpoint_path", str(tmp_path)]
     photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
-    whole = {  # a command of each verb in which nothing is wrong so far
-        "train": data + ["--train_dir", out],
-        "launch": ["train"],
+    valid = {  # a command line without a mistake
+        "train": data + ["--train_dir", output],
+        "launch": ["--", "train", *data, "--train_dir", output],
         "evaluate": data + source,
-        "predict": [photo, "--output", out] + source,
+        "predict": [photo, "--output", output] + source,
         "demo": source,
-        "freeze": source + ["--output", out],
-        "export": source + ["--format", "pb", "--output", out] + data,
+        "freeze": source + ["--output", output],
+        "export": source + ["--format", "pb", "--output", output] + data,
         "parity": ["x.pb"] + source + data,
         "benchmark": [str(tmp_path)],
         "info": [str(tmp_path)],
-        "selfcheck": source + data,
-        "temperature": source + data,
+        "check-batch-norm": source + data,
+        "calibrate": source + data,
         "weights": ["list"],
-        "synthesize": ["--dataset_path", out],
+        "synthesize": ["--output", output],
         "data": ["check", portraits],
         "doctor": [],
         "completion": ["bash"],
     }
-    assert whole.keys() == VERBS.keys()
+    assert valid.keys() == COMMANDS.keys()
     cases = []
-    for verb, flags in whole.items():
-        cases.append(([verb, "--config", none] + flags, "no preset " + none))
-        names = {field.name for field in dataclasses.fields(VERBS[verb])}
-        for name in ("dataset_path", "calibration_dataset"):
-            if name in names and verb != "synthesize":
-                cases.append(([verb] + flags + ["--" + name, none], "no dataset folder " + none))
-        if "checkpoint_path" in names:
-            cases.append(([verb] + flags + ["--checkpoint_path", none], "no checkpoint " + none))
-    cases += [
-        (["benchmark", none], "no checkpoint " + none),
-        (["benchmark", none + ".tflite"], "no model " + none),
-        (["info", none], "no checkpoint " + none),
-        (["evaluate", "--model", none + ".onnx"] + data, "no model " + none),
-    ]
+    for command, flags in valid.items():
+        cases.append([command, "--config", missing] + flags)
+        names = {field.name for field in dataclasses.fields(load_command(command).Options)}
+        for name in ("dataset_path", "calibration_dataset", "checkpoint_path"):
+            if name in names:
+                cases.append([command] + flags + [f"--{name}", missing])
+    cases += [["benchmark", missing], ["benchmark", missing + ".tflite"], ["info", missing]]
     code = """
 import contextlib, io, json, sys
 from mmnet.cli import main
-answers = []
+results = []
 for arguments in json.loads(%r):
-    error = io.StringIO()
-    with contextlib.redirect_stderr(error):
+    stderr = io.StringIO()
+    with contextlib.redirect_stderr(stderr):
         code = main(arguments)
-    answers.append([code, error.getvalue()])
-print(json.dumps([answers, "tensorflow" in sys.modules]))
+    results.append([code, stderr.getvalue()])
+print(json.dumps([results, "tensorflow" in sys.modules]))
 """
-    said = run_python(code % json.dumps([arguments for arguments, _ in cases]))
-    answers, has_tensorflow = json.loads(said)
+    results, has_tensorflow = json.loads(run_python(code % json.dumps(cases)))
     assert not has_tensorflow
-    assert len(answers) == len(cases) >= 25
-    for (arguments, says), (code, error) in zip(cases, answers):
-        assert code == 2 and says in error and error.count("\n") == 1, (arguments, error)
-    assert not os.path.exists(out)
+    assert len(results) == len(cases) >= 25
+    for arguments, (code, error) in zip(cases, results):
+        assert code == 2 and error.count("\n") == 1, (arguments, error)
+        assert_message(error, missing)
+    assert not os.path.exists(output)
 
 
-def test_every_setting_is_read():
-    read = set(NETWORK_FLAGS)  # NetworkSettings.wanted reads them by name
+@pytest.fixture(scope="module")
+def read_options():
+    """Names of all attributes that the commands read of their options."""
+    names = set(NETWORK_FLAGS)  # network_fields reads them by name
     for module in MODULES:
-        tree = parse(MODULES[module])
-        owners = {"settings", "_settings"}  # settings.x, self._settings.x, run.settings.x
-        if MODULES[module] == settings_module.__file__:
-            owners = {"self"}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute):
-                owner = node.value
-                name = getattr(owner, "id", None) or getattr(owner, "attr", None)
-                read |= {node.attr} if name in owners else set()
-    read |= set(lambdas().values())  # training reads them by name
-    for verb in VERBS.values():
-        for field in dataclasses.fields(verb):
-            assert field.name in read, "%s.%s is never read" % (verb.__name__, field.name)
+        if folder_of(module) == "commands":
+            for node in ast.walk(TREES[module]):
+                if isinstance(node, ast.Attribute):
+                    owner = getattr(node.value, "id", None)
+                    names |= {node.attr} if owner in ("options", "self") else set()
+    return names
 
 
-def lambdas():
-    """LAMBDAS of training/train.py, read without TensorFlow."""
-    for node in parse(MODULES["mmnet.training.train"]).body:
-        if isinstance(node, ast.Assign) and node.targets[0].id == "LAMBDAS":
-            return ast.literal_eval(node.value)
-    raise AssertionError("training/train.py has no LAMBDAS")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_read(command, read_options):
+    fields = {field.name for field in dataclasses.fields(load_command(command).Options)}
+    assert not fields - read_options
+
+
+def test_only_commands_read_options():
+    for module, tree in TREES.items():
+        if folder_of(module) in ("commands", "cli", ""):
+            continue
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert "settings" not in names, module
 
 
 def test_npu_bridge_is_named_only_in_device():
-    named = set()
-    for module, path in MODULES.items():
-        with open(path, encoding="utf-8") as file:
-            named |= {module} if "npu_bridge" in file.read() else set()
-    assert named == {"mmnet.tf.device"}
+    modules = {module for module, path in MODULES.items() if "import npu_bridge" in read(path)}
+    modules |= {module for module, path in MODULES.items() if "from npu_bridge" in read(path)}
+    assert modules == {"mmnet.tf.device"}
+
+
+def test_files_and_folders_stay_small():
+    lines = {module: read(path).count("\n") for module, path in MODULES.items()}
+    assert not [module for module in lines if lines[module] > MAX_FILE_LINES]
+    folders = collections.Counter()
+    for module in lines:
+        folders[folder_of(module)] += lines[module]
+    total = sum(lines.values())
+    assert total <= MAX_PACKAGE_LINES
+    assert not [name for name in folders if folders[name] > MAX_FOLDER_SHARE * total]
+
+
+def test_functions_stay_small():
+    lengths = {}
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef):
+                lengths[f"{module}.{node.name}"] = body_length(node)
+    assert not [name for name in lengths if lengths[name] > MAX_FUNCTION_LINES]
+    assert sum(length > 40 for length in lengths.values()) <= MAX_LONG_FUNCTIONS
+
+
+def body_length(function):
+    """Return the lines of a function without its docstring.
+
+    end_lineno does not exist on Python 3.7; the last line of any node replaces it.
+    """
+    last_line = max(getattr(node, "lineno", 0) for node in ast.walk(function))
+    first_line = function.lineno
+    docstring = ast.get_docstring(function)
+    return last_line - first_line + 1 - (docstring.count("\n") + 1 if docstring else 0)
