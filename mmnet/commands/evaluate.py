@@ -33,13 +33,7 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset, read_pair
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.evaluate import evaluate
-from mmnet.evaluation.records import (
-    Identity,
-    copy_checkpoint,
-    read_scores,
-    record_path,
-    write_records,
-)
+from mmnet.evaluation.records import Identity, read_scores, record_path, write_records
 from mmnet.evaluation.report import (
     Scored,
     clips_text,
@@ -54,6 +48,7 @@ from mmnet.evaluation.report import (
 from mmnet.evaluation.report_page import Picture, extremes, page_of
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
+from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_replaceable, is_writable, write_text
 from mmnet.io.foreground import estimate_foreground

@@ -8,7 +8,6 @@ best/<metric>/                     the best checkpoint for that metric, and scor
 
 import logging
 import os
-import shutil
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -26,8 +25,6 @@ from mmnet.io.files import (
 )
 from mmnet.io.records import read_record
 from mmnet.io.tensorboard import close_events, open_events, panel, write_events
-from mmnet.tf import checkpoint
-from mmnet.weights.run_file import RUN_FILE
 
 log = logging.getLogger(__name__)
 
@@ -146,12 +143,12 @@ def keep_best(folder, score, copy, higher_is_better):
     if better:
         os.makedirs(folder, exist_ok=True)
         remove_abandoned(folder)
-        run = os.path.join(os.path.dirname(copy), RUN_FILE)
+        run = os.path.join(os.path.dirname(copy), checkpoint_files.RUN_FILE)
         for path in [run] + checkpoint_files.files_of(copy):
             if os.path.exists(path):
                 write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
         write_json(score_path, score._asdict())
-        checkpoint.mark_latest(os.path.join(folder, name))
+        checkpoint_files.mark_latest(os.path.join(folder, name))
     # The one before goes, also where a kill had left it.
     for prefix in checkpoint_files.list_checkpoints(folder):
         if os.path.basename(prefix) != name:
@@ -167,11 +164,3 @@ def read_best(path):
     except (OSError, ValueError) as error:
         log.warning("%s is damaged (%s): the best is chosen anew", path, error)
         return None
-
-
-def copy_checkpoint(prefix, folder):
-    """Copy a checkpoint, and its run's settings where they are beside it; its prefix there."""
-    run = os.path.join(os.path.dirname(prefix), RUN_FILE)
-    for path in checkpoint_files.files_of(prefix) + [run] * os.path.exists(run):
-        shutil.copy(path, folder)
-    return os.path.join(folder, os.path.basename(prefix))

@@ -6,8 +6,11 @@ A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.S
 import hashlib
 import os
 import re
+import shutil
 
-from mmnet.io.files import read_bytes
+from mmnet.io.files import read_bytes, write_text
+
+RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
 
 
 def step_of(prefix):
@@ -65,3 +68,20 @@ def delete(prefix):
         os.unlink(path)
     if os.path.exists(prefix + ".json"):
         os.unlink(prefix + ".json")
+
+
+def copy_checkpoint(prefix: str, folder: str) -> str:
+    """Copy a checkpoint and its RUN_FILE, if it has one, into a folder. Return the new prefix."""
+    paths = files_of(prefix)
+    run_file = os.path.join(os.path.dirname(prefix), RUN_FILE)
+    if os.path.exists(run_file):
+        paths.append(run_file)
+    for path in paths:
+        shutil.copy(path, folder)
+    return os.path.join(folder, os.path.basename(prefix))
+
+
+def mark_latest(prefix: str) -> None:
+    """Write TensorFlow's ``checkpoint`` file, which names the latest checkpoint of a folder."""
+    folder, name = os.path.split(prefix)
+    write_text(os.path.join(folder, "checkpoint"), f'model_checkpoint_path: "{name}"\n')

@@ -8,7 +8,7 @@ import tempfile
 import time
 from typing import List, NamedTuple, Tuple
 
-from mmnet.io.checkpoint_files import files_of, list_checkpoints
+from mmnet.io.checkpoint_files import files_of, list_checkpoints, mark_latest
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_text
 from mmnet.tf.compat import tf
@@ -131,12 +131,6 @@ def write(prefix, values, files=None):
     finally:
         shutil.rmtree(building, ignore_errors=True)
     mark_latest(prefix)
-
-
-def mark_latest(prefix):
-    """Write TensorFlow's ``checkpoint`` file, which names the latest checkpoint of a folder."""
-    folder, name = os.path.split(prefix)
-    write_text(os.path.join(folder, "checkpoint"), 'model_checkpoint_path: "%s"\n' % name)
 
 
 def watch(folder, timeout=None):

@@ -21,6 +21,7 @@ from mmnet.distributed.members import members_here, sharing_host
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
+from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import locked, write_text
 from mmnet.io.progress import show_no_progress
@@ -45,7 +46,7 @@ from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
 from mmnet.weights.find import find_source
-from mmnet.weights.run_file import RUN_FILE, network_in, network_of_run, network_options, to_yaml
+from mmnet.weights.run_file import network_in, network_of_run, network_options, to_yaml
 from mmnet.weights.values import Weights
 
 RANGE_PICTURES = 100  # that the ranges of activations are measured on

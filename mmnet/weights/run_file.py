@@ -5,11 +5,10 @@ from typing import Any, Dict
 
 import yaml
 
+from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
 from mmnet.io.records import read_yaml, to_record
 from mmnet.networks.network import Network, NetworkRecord, network_fields
-
-RUN_FILE = "config.yaml"
 
 
 def network_of_run(prefix: str) -> Dict[str, Any]:

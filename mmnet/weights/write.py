@@ -4,11 +4,12 @@ import os
 
 import numpy as np
 
+from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_text
 from mmnet.networks.network import make_network
 from mmnet.tf import checkpoint
-from mmnet.weights.run_file import RUN_FILE, network_in, network_yaml
+from mmnet.weights.run_file import network_in, network_yaml
 from mmnet.weights.values import is_network_variable
 
 

@@ -11,7 +11,6 @@ from mmnet.evaluation.evaluate import Evaluation, Example
 from mmnet.evaluation.records import (
     Best,
     Identity,
-    copy_checkpoint,
     keep_best,
     read_best,
     read_scores,
@@ -179,7 +178,7 @@ def test_a_copy_takes_its_run_with_it(tmp_path):
         prefix = write_checkpoint(tmp_path / "run", 1, with_run)
         target = tmp_path / ("copy %s" % with_run)
         target.mkdir()
-        copy = copy_checkpoint(prefix, str(target))
+        copy = checkpoint_files.copy_checkpoint(prefix, str(target))
         assert copy == str(target / "MMNetModel-1")
         assert len(checkpoint_files.files_of(copy)) == 2
         assert (target / "config.yaml").exists() == with_run
