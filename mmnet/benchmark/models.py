@@ -16,13 +16,13 @@ from humanfriendly import format_size
 
 from mmnet import __version__
 from mmnet.datasets.synthetic import draw_portrait
-from mmnet.evaluation.report import format_table
 from mmnet.inference.complexity import complexity_of
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Complexity
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
+from mmnet.io.tables import format_table
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.tf.compat import runtimes
 from mmnet.tf.device import Device

@@ -22,10 +22,10 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset
 from mmnet.evaluation.evaluate import check_alphas, score_pairs
 from mmnet.evaluation.metrics import gauss_grad, mad
-from mmnet.evaluation.report import format_table
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights
 from mmnet.io.files import check_writable
+from mmnet.io.tables import format_table
 from mmnet.matting.refine import scale_alpha_logits
 from mmnet.tf.device import Device
 from mmnet.weights.values import scale_classifier

@@ -11,13 +11,14 @@ from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import find_dataset
 from mmnet.evaluation.evaluate import PUBLISHED, evaluate
-from mmnet.evaluation.report import NAMES, bootstrap_interval, format_table
+from mmnet.evaluation.report import NAMES, bootstrap_interval
 from mmnet.export.export import EXACT, beyond
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.replay import find_results, open_results
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import short_names
+from mmnet.io.tables import format_table
 from mmnet.weights.find import bytes_of, find_source, is_model
 
 

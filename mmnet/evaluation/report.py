@@ -8,6 +8,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.tables import format_table
 
 DIGITS = 10  # decimals of a picture's score, in the CSV and so everywhere
 RESAMPLES = 1000  # of the bootstrap
@@ -181,18 +182,6 @@ def _table(rows):
     line = "| %%-%ds | %%-%ds | %%%ds | %%-%ds |" % widths
     bar = "-" * (sum(widths) + 13)
     return "\n".join([bar, line % rows[0], bar] + [line % row for row in rows[1:]] + [bar])
-
-
-def format_table(rows):
-    """Rows of strings in columns, the first flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def column_of(key, shapes):

@@ -99,8 +99,3 @@ def test_bootstrap_interval():
     assert high == pytest.approx(scores.mean() + half, abs=0.04)
     assert report.bootstrap_interval(scores) == (low, high)
     assert report.bootstrap_interval([3.0]) == (3.0, 3.0)
-
-
-def test_aligned():
-    rows = [["model", "ms"], ["a", "12.5"], ["a longer one", ""]]
-    assert report.format_table(rows) == "model           ms\na             12.5\na longer one"

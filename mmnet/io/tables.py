@@ -1,0 +1,22 @@
+"""Format tables as plain text. All commands use this one formatter."""
+
+from typing import Sequence
+
+
+def format_table(rows: Sequence[Sequence[str]], *, left_columns: int = 1) -> str:
+    """Return rows as aligned columns, one line per row, without lines between them.
+
+    Args:
+        rows: cells as text, the header first. All rows have the same number of cells.
+        left_columns: number of columns that are aligned left, counted from the first. The others
+            hold numbers and are aligned right.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index < left_columns else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
