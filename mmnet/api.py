@@ -28,7 +28,7 @@ def load(source=DEFAULT, *, use_ema=False, logit_scale=1.0):
     Raises:
         FileNotFoundError: nothing there. ValueError: damaged, or what runs it is not installed.
     """
-    return open_predictor(source, reading=WeightOptions(use_ema, logit_scale))
+    return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale))
 
 
 def matte(photo, predictor=None, *, second_pass=True, refinement=True):

@@ -25,7 +25,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files, files, images
 from mmnet.io.files import read_bytes, read_json
 from mmnet.tf import checkpoint
-from mmnet.weights.find import SAVED_MODEL
+from mmnet.weights.source import SAVED_MODEL
 
 sys.path.append(ROOT)
 from offline_infer import datapre  # noqa: E402

@@ -19,7 +19,7 @@ from helpers import ROOT
 from mmnet.commands import flag_types as kinds
 from mmnet.commands.presets import convert, read_preset, to_yaml
 from mmnet.evaluation.report import Result, from_csv, to_csv
-from mmnet.inference.card import Card, card_of, to_dict
+from mmnet.inference.card import Card, card_to_dict, parse_card
 from mmnet.inference.replay import NAMINGS, RESULT_FILE
 from mmnet.io.records import to_record
 from mmnet.networks.network import Network
@@ -151,7 +151,7 @@ def test_records_with_one_wrong_field(name, value):
 def test_cards_come_back(preprocess, output_type, shape, operations):
     network = Network(width_multiplier=0.5, shape=shape)
     card = Card(network, preprocess, output_type, "int8", operations=operations)
-    assert card_of(json.loads(json.dumps(to_dict(card))), "x") == card
+    assert parse_card(json.loads(json.dumps(card_to_dict(card))), "x") == card
 
 
 @FEW
@@ -159,7 +159,7 @@ def test_cards_come_back(preprocess, output_type, shape, operations):
 def test_cards_of_anything(value):
     if isinstance(value, dict):
         with pytest.raises(ValueError):
-            card_of(value, "x.json")
+            parse_card(value, "x.json")
 
 
 # No file's name holds a NUL.

@@ -16,7 +16,7 @@ from humanfriendly import format_size
 
 from mmnet import __version__
 from mmnet.datasets.synthetic import draw_portrait
-from mmnet.inference.complexity import complexity_of
+from mmnet.inference.complexity import measure_complexity
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Complexity
 from mmnet.io.errors import MmnetError
@@ -26,8 +26,8 @@ from mmnet.io.tables import format_table
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.tf.compat import runtimes
 from mmnet.tf.device import Device
-from mmnet.weights.find import bytes_of, find_source
 from mmnet.weights.registry import UNTRAINED
+from mmnet.weights.source import find_source, source_bytes
 from mmnet.weights.values import WeightOptions
 
 WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
@@ -62,7 +62,7 @@ class Load(NamedTuple):
     seconds: float = 5.0  # to measure each model for
 
 
-def benchmark(paths, load, wanted=None, reading=WeightOptions()):
+def benchmark(paths, load, wanted=None, weight_options=WeightOptions()):
     """Yield a Row for each model under one Load.
 
     Args:
@@ -146,7 +146,7 @@ def work(pipe, path, load, wanted, reading):
             )
         )
         return
-    pipe.send((complexity, bytes_of(find_source(predictor.source or UNTRAINED))))
+    pipe.send((complexity, source_bytes(find_source(predictor.source or UNTRAINED))))
     while True:
         try:
             runs = pipe.recv()
@@ -168,11 +168,11 @@ def open_measured(path, load, wanted, reading):
     if find_source(path).kind != "checkpoint":
         wanted, reading = {}, WeightOptions()
     predictor = open_predictor(
-        path, wanted, reading=reading, device=Device(threads=load.threads), batch=load.batch
+        path, wanted, weight_options=reading, device=Device(threads=load.threads), batch=load.batch
     )
     if predictor.complexity is not None or find_source(path).kind != "checkpoint":
         return predictor, predictor.complexity
-    return predictor, complexity_of(inference_graph(predictor.network, predictor.weights.values))
+    return predictor, measure_complexity(inference_graph(predictor.network, predictor.weights.values))
 
 
 def measure(workers, load):

@@ -8,8 +8,8 @@ from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
 from mmnet.inference.tflite import tflite_interpreter
 from mmnet.io.files import short_names
-from mmnet.weights.find import find_source
 from mmnet.weights.registry import DEFAULT
+from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions
 
 

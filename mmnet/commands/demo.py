@@ -35,7 +35,7 @@ from mmnet.matting.load import load_photo
 from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_photo
 from mmnet.matting.temporal import Before
 from mmnet.tf.device import Device, check_device
-from mmnet.weights.registry import DEFAULT, VIDEO, is_here, read_registry
+from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
 
 PREVIEW = 1280  # pixels of the longer side of what the page shows; what is saved is whole
 SQUARES = 16  # pixels of a side, of the pattern that stands for nothing
@@ -151,7 +151,7 @@ def need_port(host, port):
 
 def names_here(options):
     """Names of the weights to choose from, the first chosen: nothing is downloaded for the page."""
-    here = [name for name in read_registry() if is_here(name)]
+    here = [name for name in read_registry() if is_downloaded(name)]
     return list(dict.fromkeys([options.checkpoint_path or DEFAULT] + here))
 
 
@@ -169,7 +169,7 @@ def opener(options):
         if name != options.checkpoint_path:
             return open_predictor(name, device=device)
         return open_predictor(
-            name, options.network_fields(), reading=options.weight_options(), device=device
+            name, options.network_fields(), weight_options=options.weight_options(), device=device
         )
 
     return opened

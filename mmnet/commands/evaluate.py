@@ -60,8 +60,8 @@ from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf import checkpoint
 from mmnet.tf.device import Device
-from mmnet.weights.find import find_source, is_model
 from mmnet.weights.registry import DEFAULT
+from mmnet.weights.source import find_source, is_model_file
 
 GREEN = np.array([0, 177, 64], np.uint8)  # behind the persons of a report
 
@@ -319,7 +319,7 @@ def open_source(options):
     return open_predictor(
         options.checkpoint_path,
         options.network_fields(),
-        reading=options.weight_options(),
+        weight_options=options.weight_options(),
         device=Device(options.device),
     )
 
@@ -363,7 +363,7 @@ def score(options, data_set, predictor, output, first=True):
 
     first: whether the best checkpoints are chosen by this dataset.
     """
-    is_checkpoint = predictor.source is not None and not is_model(predictor.source)
+    is_checkpoint = predictor.source is not None and not is_model_file(predictor.source)
     with tempfile.TemporaryDirectory() as folder:
         # Scoring takes a while, and a trainer deletes its older checkpoints: best/ is filled from a
         # copy.

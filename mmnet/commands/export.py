@@ -25,7 +25,7 @@ from mmnet.export.export import (
     pictures_to_compare,
 )
 from mmnet.export.representative import check_training_split, read_calibration
-from mmnet.inference.card import to_dict
+from mmnet.inference.card import card_to_dict
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable, read_bytes, write_bytes
@@ -142,7 +142,7 @@ def deliver(weights, forms, data_set, calibration=None, as_json=False):
         sys.stderr.write("mmnet: error: %s\n" % error)
         return 1
     for card in cards:
-        print(json.dumps(to_dict(card)) if as_json else card_text(card))
+        print(json.dumps(card_to_dict(card)) if as_json else card_text(card))
     return 0
 
 

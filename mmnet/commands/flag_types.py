@@ -13,7 +13,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE, Network
 from mmnet.weights import registry
-from mmnet.weights.find import find_source
+from mmnet.weights.source import find_source
 
 # Rough memory of MMNet 1.0, to refuse absurd sizes before they are allocated.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image

@@ -21,7 +21,7 @@ from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, write_bytes
 from mmnet.networks.inference_graph import inference_graph
-from mmnet.weights.find import files_of, find_source
+from mmnet.weights.source import find_source, source_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 
 def run(options):
-    inputs = files_of(find_source(options.checkpoint_path))
+    inputs = source_files(find_source(options.checkpoint_path))
     check_replaceable("--output", options.output, CAN_REPLACE["pb"], inputs)
     check_replaceable("--output", card_path(options.output), CAN_REPLACE["card"], inputs)
     if options.graph:

@@ -10,8 +10,8 @@ from humanfriendly.tables import format_pretty_table
 
 from mmnet.commands.flag_types import source
 from mmnet.commands.options import SOURCE, JsonOptions, flag
-from mmnet.inference.card import card_path, read_card, sha256_of, to_dict
-from mmnet.inference.complexity import complexity_of
+from mmnet.inference.card import card_path, card_to_dict, model_sha256, read_card
+from mmnet.inference.complexity import measure_complexity
 from mmnet.inference.open import open_predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
@@ -25,9 +25,9 @@ from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.training.graph import COPY
 from mmnet.training.lineage import read_lineage
-from mmnet.weights.find import bytes_of, find_source
 from mmnet.weights.registry import DEFAULT, read_registry
 from mmnet.weights.run_file import network_of_run
+from mmnet.weights.source import find_source, source_bytes
 from mmnet.weights.values import MOVING, TRAINABLE, is_network_variable, step_in
 
 SCALARS = 3  # of a checkpoint of Adam: its two powers and the global step
@@ -147,7 +147,7 @@ def row_of(network, published=None):
         "trainable_parameters": trainable,
         "parameters": total,
         "checkpoint_bytes": 4 * (2 * trainable + total + SCALARS),
-        "multiply_adds": complexity_of(delivered).multiply_adds,
+        "multiply_adds": measure_complexity(delivered).multiply_adds,
     }
 
 
@@ -162,9 +162,9 @@ def info_of_model(source):
     }
     if model.complexity:
         card.update(model.complexity._asdict())
-    card.update(operations=model.operations, bytes=bytes_of(source), sha256=sha256_of(source.path))
+    card.update(operations=model.operations, bytes=source_bytes(source), sha256=model_sha256(source.path))
     if os.path.isfile(card_path(source.path)):
-        exported = to_dict(read_card(source.path))
+        exported = card_to_dict(read_card(source.path))
         card.update({name: value for name, value in exported.items() if value is not None})
     return card
 

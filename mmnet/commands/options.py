@@ -22,8 +22,8 @@ from mmnet.commands.flag_types import (
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import make_network, network_fields
 from mmnet.networks.registry import NETWORKS
-from mmnet.weights.find import is_model
 from mmnet.weights.registry import DEFAULT
+from mmnet.weights.source import is_model_file
 from mmnet.weights.values import WeightOptions
 
 REQUIRED: Any = object()  # default of a flag that the user must give
@@ -188,7 +188,7 @@ class SourceOptions(NetworkOptions):
         super().check()
         for name in ("use_ema", "logit_scale"):
             is_set = getattr(self, name) != getattr(WeightOptions(), name)
-            if is_set and self.checkpoint_path and is_model(self.checkpoint_path):
+            if is_set and self.checkpoint_path and is_model_file(self.checkpoint_path):
                 raise MmnetError(f"--{name}: applies to checkpoints, not to {self.checkpoint_path}")
 
 
@@ -200,7 +200,7 @@ class CheckpointOptions(SourceOptions):
 
     def check(self) -> None:
         super().check()
-        if is_model(self.checkpoint_path):
+        if is_model_file(self.checkpoint_path):
             raise MmnetError(
                 f"--checkpoint_path {self.checkpoint_path}: is a model file; give the checkpoint "
                 "from which it was exported"

@@ -19,7 +19,7 @@ from mmnet.inference.replay import find_results, open_results
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import short_names
 from mmnet.io.tables import format_table
-from mmnet.weights.find import bytes_of, find_source, is_model
+from mmnet.weights.source import find_source, is_model_file, source_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +84,10 @@ def run(options):
 
 def open_model(options, network, data_set, path):
     """A model file, or the results in a folder, as a Predictor."""
-    if os.path.isdir(path) and not is_model(path):
+    if os.path.isdir(path) and not is_model_file(path):
         stems = [pair.stem for pair in data_set.pairs]
         return open_results(find_results([path]), stems, network.shape, options.output_type)
-    if not is_model(path):
+    if not is_model_file(path):
         raise FileNotFoundError("no model %s" % path)
     return open_predictor(path, device=EXACT)
 
@@ -141,7 +141,7 @@ def parity(predictor, models, data_set, batch_size=8):
             precision=model.precision,
             largest_difference=largest,
             mean_difference=mean,
-            bytes=bytes_of(find_source(path)) if is_model(path) else None,
+            bytes=source_bytes(find_source(path)) if is_model_file(path) else None,
             operations=None if model.operations is None else sum(model.operations.values()),
             problem=beyond("float32", model.precision, largest, mean),
         )

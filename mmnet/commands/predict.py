@@ -244,7 +244,7 @@ def open_source(options, default):
     return open_predictor(
         options.checkpoint_path or default,
         options.network_fields(),
-        reading=options.weight_options(),
+        weight_options=options.weight_options(),
         device=Device(options.device),
     )
 

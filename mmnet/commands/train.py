@@ -23,8 +23,8 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
 from mmnet.training.train import train
-from mmnet.weights.find import find_source
 from mmnet.weights.registry import UNTRAINED
+from mmnet.weights.source import find_source
 
 
 @dataclasses.dataclass(frozen=True)

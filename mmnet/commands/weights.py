@@ -23,8 +23,8 @@ from mmnet.tf.checkpoint import AVERAGE
 from mmnet.tf.compat import tf
 from mmnet.weights import registry
 from mmnet.weights.convert import read_foreign
-from mmnet.weights.find import find_source
 from mmnet.weights.registry import check_name
+from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions, Weights, average, check_finite
 from mmnet.weights.write import write_weights
 
@@ -126,7 +126,7 @@ def run(options):
     for name, entry in registry.read_registry().items():
         if options.json:
             record = dict(entry._asdict(), files=[file._asdict() for file in entry.files])
-            print(json.dumps(dict(record, name=name, here=registry.is_here(name))))
+            print(json.dumps(dict(record, name=name, here=registry.is_downloaded(name))))
         else:
             print(entry_text(name, entry))
     return 0
@@ -136,7 +136,7 @@ def weights_of(source, use_ema):
     """The Weights of a checkpoint, or its moving averages if asked for and if it has any."""
     weights = load_weights(source)
     if use_ema and any(name.endswith(AVERAGE) for name in weights.values):
-        return load_weights(source, reading=WeightOptions(use_ema))
+        return load_weights(source, weight_options=WeightOptions(use_ema))
     return weights
 
 
@@ -198,7 +198,7 @@ def converted_text(record):
 def entry_text(name, entry):
     """What is known of an Entry, for a person to read."""
     size = format_size(sum(file.bytes for file in entry.files), binary=True)
-    where = "here" if registry.is_here(name) else "to be downloaded when it is first used"
+    where = "here" if registry.is_downloaded(name) else "to be downloaded when it is first used"
     lines = ["%s (%s, %s)" % (name, size, where), "  " + entry.description]
     lines.append("  %-10s %s" % ("data", entry.data))
     lines.append("  %-10s %s" % ("bad at", entry.weak))

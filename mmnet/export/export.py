@@ -10,9 +10,9 @@ from mmnet.datasets.synthetic import draw_portrait
 from mmnet.export.formats import CAN_REPLACE, WRITERS
 from mmnet.export.graphs import fold_batch_norm
 from mmnet.export.representative import input_of, ranges_for
-from mmnet.inference.card import Card, card_path, sha256_of, to_dict
+from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256
 from mmnet.inference.checkpoints import open_weights
-from mmnet.inference.complexity import complexity_of
+from mmnet.inference.complexity import measure_complexity
 from mmnet.inference.open import open_predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
@@ -29,7 +29,7 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT, describe, inference_gr
 from mmnet.networks.quantization import ranges_of
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device
-from mmnet.weights.find import SAVED_MODEL, bytes_of, find_source
+from mmnet.weights.source import SAVED_MODEL, find_source, source_bytes
 
 EXACT = Device(exact=True)
 PICTURES = 4  # that a model and its checkpoint are compared on
@@ -132,7 +132,7 @@ def build(weights, form, path, calibration):
     about = {"method": "quantised training"} if ranges else None
     kind = "uint8 " if form.io == "uint8" else "float32 "
     takes, gives = describe(weights.network, form.preprocess, form.output_type)
-    complexity = complexity_of(graph_def)
+    complexity = measure_complexity(graph_def)
     card = Card(
         weights.network,
         form.preprocess,
@@ -144,16 +144,16 @@ def build(weights, form, path, calibration):
         output=OUTPUT + " " + kind + gives,
         checkpoint=weights.source,
         index_sha256=weights.sha256,
-        use_ema=weights.reading.use_ema,
-        logit_scale=weights.reading.logit_scale,
+        use_ema=weights.options.use_ema,
+        logit_scale=weights.options.logit_scale,
         calibration=calibration.about if int8 and calibration else about,
         tensorflow=tf.__version__,
         parameters=complexity.parameters,
         multiply_adds=complexity.multiply_adds,
-        bytes=bytes_of(find_source(path)),
-        sha256=sha256_of(path),
+        bytes=source_bytes(find_source(path)),
+        sha256=model_sha256(path),
     )
-    write_json(card_path(path), to_dict(card))
+    write_json(card_path(path), card_to_dict(card))
     return card
 
 
@@ -167,7 +167,7 @@ def install(built, card):
         replace_folder(card.path, built)  # what was there goes with the temporary folder
     else:
         os.replace(built, card.path)
-    write_json(card_path(card.path), to_dict(card))
+    write_json(card_path(card.path), card_to_dict(card))
 
 
 def need_together(form, weights, calibration):

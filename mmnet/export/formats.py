@@ -3,8 +3,8 @@
 import json
 
 from mmnet.export.graphs import native_dilations
-from mmnet.inference.complexity import complexity_of
-from mmnet.inference.onnx import check_module
+from mmnet.inference.complexity import measure_complexity
+from mmnet.inference.onnx import import_extra
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
 from mmnet.networks.inference_graph import INPUT, OUTPUT
@@ -42,7 +42,7 @@ def write_tflite(path, graph_def, form, calibration=None):
 
 def write_onnx(path, graph_def, form, **_):
     metadata = dict(
-        complexity_of(graph_def)._asdict(), preprocess=form.preprocess, output_type=form.output_type
+        measure_complexity(graph_def)._asdict(), preprocess=form.preprocess, output_type=form.output_type
     )
     write_bytes(path, to_onnx(native_dilations(graph_def), metadata).SerializeToString())
 
@@ -119,8 +119,8 @@ def to_tflite(native, form, calibration=None):
 
 def to_onnx(native, metadata):
     """The ONNX model of a graph of native_dilations, with ``metadata`` (name -> value) in it."""
-    check_module("onnx", "--format onnx")
-    check_module("tf2onnx", "--format onnx")
+    import_extra("onnx", "--format onnx")
+    import_extra("tf2onnx", "--format onnx")
     with quiet_converters():
         from tf2onnx import convert
 

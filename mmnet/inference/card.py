@@ -7,7 +7,7 @@ from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.files import read_json, sha256_of_file
 from mmnet.io.records import to_record
 from mmnet.networks.network import Network, make_network, network_fields
-from mmnet.weights.find import SAVED_MODEL
+from mmnet.weights.source import SAVED_MODEL
 
 PREPROCESS = ("inside", "outside")  # of the model: where pictures are divided by 255
 OUTPUT_TYPES = ("probabilities", "alpha", "logits")
@@ -46,7 +46,7 @@ def card_path(path):
     return os.path.normpath(path) + ".json"
 
 
-def to_dict(card):
+def card_to_dict(card):
     """Ready for JSON."""
     return dict(card._asdict(), network=dict(card.network._asdict()))
 
@@ -65,9 +65,9 @@ def read_card(path):
             "%s does not say what it takes and gives, and its card, which mmnet export writes "
             "beside it, cannot be read (%s)" % (path, error)
         ) from None
-    if record.get("sha256") != sha256_of(path):
+    if record.get("sha256") != model_sha256(path):
         raise MmnetError("%s is the card of another file than %s: export it again" % (where, path))
-    return card_of(record, where)
+    return parse_card(record, where)
 
 
 def check_own_card(path):
@@ -76,7 +76,7 @@ def check_own_card(path):
         read_card(path)
 
 
-def card_of(record, where):
+def parse_card(record, where):
     """The Card in a record (dict); ValueError, naming ``where`` and the field, for others."""
     for name, known in (
         ("preprocess", PREPROCESS),
@@ -96,6 +96,6 @@ def card_of(record, where):
         raise MmnetError("%s is not a card of mmnet export: %s" % (where, error)) from None
 
 
-def sha256_of(path):
+def model_sha256(path):
     """Of a model's file; of the saved_model.pb in a SavedModel, which holds the weights too."""
     return sha256_of_file(os.path.join(path, SAVED_MODEL) if os.path.isdir(path) else path)

@@ -1,4 +1,4 @@
-"""What a graph computes, counted."""
+"""What a graph computes, count_operations."""
 
 from collections import Counter
 
@@ -8,20 +8,20 @@ from mmnet.inference.predictor import Complexity
 from mmnet.tf.compat import tf
 
 
-def counted(operations):
+def count_operations(operations):
     """Types of operations -> how often, the most frequent first."""
     return dict(Counter(operations).most_common())
 
 
-def complexity_of(graph_def):
+def measure_complexity(graph_def):
     """The Complexity of a frozen graph."""
     graph = tf.Graph()
     with graph.as_default():
         tf.import_graph_def(graph_def, name="")
-    return complexity_of_graph(graph)
+    return graph_complexity(graph)
 
 
-def complexity_of_graph(graph):
+def graph_complexity(graph):
     """The Complexity of a tf.Graph whose weights are constants, whatever its batch.
 
     A convolution of weights [h,w,in,out] multiplies h x w x in times for each number of its output;

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmnet.inference.card import card_of, check_own_card, read_card, sha256_of
-from mmnet.inference.complexity import counted
+from mmnet.inference.card import check_own_card, model_sha256, parse_card, read_card
+from mmnet.inference.complexity import count_operations
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.networks.inference_graph import INPUT, OUTPUT
@@ -21,7 +21,7 @@ def open_onnx(path, device=Device(), batch=1):
         ValueError: no ONNX model, none with ``input_x`` and ``output``, or onnxruntime is not
             installed.
     """
-    onnxruntime = check_module("onnxruntime", "running an .onnx")
+    onnxruntime = import_extra("onnxruntime", "running an .onnx")
     check_own_card(path)
     try:
         options = onnxruntime.SessionOptions()
@@ -47,7 +47,7 @@ def open_onnx(path, device=Device(), batch=1):
         complexity = Complexity(card.parameters, card.multiply_adds)
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
-        card._replace(network=network, sha256=sha256_of(path)),
+        card._replace(network=network, sha256=model_sha256(path)),
         source=path,
         operations=_operations(path),
         complexity=complexity,
@@ -66,7 +66,7 @@ def _card_in(path, metadata):
     for name in ("parameters", "multiply_adds"):
         if metadata.get(name, "").isdigit():
             record[name] = int(metadata[name])
-    return card_of(record, path)
+    return parse_card(record, path)
 
 
 def _operations(path):
@@ -74,12 +74,12 @@ def _operations(path):
         import onnx  # not needed to run a model, and not always there where one runs
     except ImportError:
         return None
-    return counted(node.op_type for node in onnx.load(path).graph.node)
+    return count_operations(node.op_type for node in onnx.load(path).graph.node)
 
 
 def of_batch(path, batch):
     """An ONNX model, as bytes, that takes and gives so many pictures a run."""
-    onnx = check_module("onnx", "a batch of more than one picture in an .onnx")
+    onnx = import_extra("onnx", "a batch of more than one picture in an .onnx")
     model = onnx.load(path)
     for value in list(model.graph.input) + list(model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch
@@ -94,7 +94,7 @@ def of_batch(path, batch):
     return model.SerializeToString()
 
 
-def check_module(name, what_for):
+def import_extra(name, what_for):
     """An optional package; ValueError, saying how to install it, where it is not there."""
     try:
         return __import__(name)

@@ -13,9 +13,9 @@ from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.networks.network import make_network
 from mmnet.tf.device import Device
-from mmnet.weights.find import find_source
-from mmnet.weights.registry import DEFAULT, models_of
+from mmnet.weights.registry import DEFAULT, model_paths
 from mmnet.weights.run_file import network_of_run
+from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions, read_weights, scale_classifier
 
 OPENERS = {
@@ -28,7 +28,7 @@ INTERPRETERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # that need 
 
 
 def open_predictor(
-    source=DEFAULT, wanted=None, *, reading=WeightOptions(), device=Device(), batch=1
+    source=DEFAULT, wanted=None, *, weight_options=WeightOptions(), device=Device(), batch=1
 ):
     """A Predictor of weights by name, a checkpoint (its prefix, or a folder: its latest), a .pb, a
     .tflite, an .onnx or a SavedModel's folder.
@@ -48,10 +48,10 @@ def open_predictor(
     found = find_source(source)
     if found.kind == "untrained":
         return CheckpointPredictor(make_network(wanted or {}), device)
-    if found.name and not wanted and reading == WeightOptions() and device.kind is None:
+    if found.name and not wanted and weight_options == WeightOptions() and device.kind is None:
         found = prefer_model_file(found)
     if found.kind == "checkpoint":
-        return open_weights(load_weights(found.path, wanted, reading), device)
+        return open_weights(load_weights(found.path, wanted, weight_options), device)
     predictor = OPENERS[found.kind](found.path, device, batch)
     need_wanted(predictor, wanted or {})
     return predictor
@@ -59,22 +59,22 @@ def open_predictor(
 
 def prefer_model_file(source):
     """The Source of a model file of weights with a name, or themselves."""
-    for path in models_of(source.name):
+    for path in model_paths(source.name):
         model = find_source(path)
         if importlib.util.find_spec(INTERPRETERS[model.kind]):
             return model._replace(name=source.name)
     return source
 
 
-def load_weights(source, wanted=None, reading=WeightOptions(), *, finite=True):
+def load_weights(source, wanted=None, weight_options=WeightOptions(), *, finite=True):
     """The Weights of a checkpoint; arguments as open_predictor and read_weights."""
     found = find_source(source)
     if found.kind == "untrained":
         return scale_classifier(
-            CheckpointPredictor(make_network(wanted or {})).weights, reading.logit_scale
+            CheckpointPredictor(make_network(wanted or {})).weights, weight_options.logit_scale
         )
     network = network_of_checkpoint(found.path, wanted)
-    return read_weights(found.path, network, reading, finite=finite)
+    return read_weights(found.path, network, weight_options, finite=finite)
 
 
 def network_of_checkpoint(prefix, wanted=None):

@@ -1,7 +1,7 @@
 """Frozen graphs (.pb) and SavedModels as Predictors."""
 
-from mmnet.inference.card import Card, check_own_card, sha256_of
-from mmnet.inference.complexity import complexity_of_graph, counted
+from mmnet.inference.card import Card, check_own_card, model_sha256
+from mmnet.inference.complexity import count_operations, graph_complexity
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
@@ -89,9 +89,9 @@ def _open(path, graph_def, card, device, batch):
     session = tf.Session(graph=graph, config=session_config(device))
     return Predictor(
         lambda images: session.run(y, {x: images}),
-        card._replace(sha256=sha256_of(path)),
+        card._replace(sha256=model_sha256(path)),
         source=path,
-        operations=counted(node.op for node in graph_def.node),
-        complexity=complexity_of_graph(graph),
+        operations=count_operations(node.op for node in graph_def.node),
+        complexity=graph_complexity(graph),
         batch=batch,
     )

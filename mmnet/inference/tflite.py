@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from mmnet.inference.card import read_card
-from mmnet.inference.complexity import counted
+from mmnet.inference.complexity import count_operations
 from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.io.errors import MmnetError
@@ -94,7 +94,7 @@ def operations_of(interpreter):
     if not hasattr(interpreter, "_get_ops_details"):
         return None
     names = [details["op_name"] for details in interpreter._get_ops_details()]
-    return counted(name for name in names if name != "DELEGATE")  # XNNPACK's, not in the file
+    return count_operations(name for name in names if name != "DELEGATE")  # XNNPACK's, not in the file
 
 
 def tflite_interpreter(threads=None):

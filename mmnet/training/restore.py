@@ -12,7 +12,7 @@ from mmnet.networks.quantization import is_range
 from mmnet.tf import checkpoint
 from mmnet.training import lineage
 from mmnet.training.graph import COPY
-from mmnet.weights.find import find_source
+from mmnet.weights.source import find_source
 
 log = logging.getLogger(__name__)
 

@@ -45,8 +45,8 @@ from mmnet.training.losses import ADAPTATION, recipe_of
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
-from mmnet.weights.find import find_source
 from mmnet.weights.run_file import network_in, network_of_run, network_options, to_yaml
+from mmnet.weights.source import find_source
 from mmnet.weights.values import Weights
 
 RANGE_PICTURES = 100  # that the ranges of activations are measured on

@@ -86,7 +86,7 @@ def folder_of(name):
     return os.path.join(HERE, folder) if folder else os.path.join(home(), "weights", name)
 
 
-def is_here(name):
+def is_downloaded(name):
     """Whether every file of an Entry lies here, of its size."""
     folder = folder_of(name)
     return all(has(os.path.join(folder, file.name), file.bytes) for file in check_name(name).files)
@@ -128,7 +128,7 @@ def prefix_of(name):
     return os.path.join(get(name), check_name(name).checkpoint)
 
 
-def models_of(name):
+def model_paths(name):
     """Paths of an Entry's model files, the fastest first."""
     folder = folder_of(name)
     return [os.path.join(folder, model) for model in check_name(name).models]

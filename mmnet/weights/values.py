@@ -30,10 +30,10 @@ class Weights(NamedTuple):
     source: Optional[str] = None  # checkpoint prefix; None: untrained
     step: Optional[int] = None  # global step
     sha256: Optional[str] = None  # of the checkpoint's index, which holds every checksum
-    reading: WeightOptions = WeightOptions()  # how the values were taken
+    options: WeightOptions = WeightOptions()  # how the values were read
 
 
-def read_weights(prefix, network, reading=WeightOptions(), *, finite=True):
+def read_weights(prefix, network, weight_options=WeightOptions(), *, finite=True):
     """The Weights of a checkpoint; whether they fit the network shows where a graph takes them.
 
     Args:

@@ -27,7 +27,7 @@ def test_in_the_classifier_it_is_the_same(lively_weights, lively_predictor, live
     sharp = open_weights(scale_classifier(lively_weights, 3))
     np.testing.assert_allclose(sharp(lively_images), expected, atol=1e-5)
     read = load_weights(
-        lively_weights.source, {"width_multiplier": 0.25}, WeightOptions(temperature=3)
+        lively_weights.source, {"width_multiplier": 0.25}, WeightOptions(logit_scale=3)
     )
     names = [name for name, value in read.values.items() if "/pointwise_conv/biases" in name]
     assert len(names) == 2  # the auxiliary classifier's stay

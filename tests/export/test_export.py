@@ -13,7 +13,7 @@ from mmnet.export import formats
 from mmnet.export.export import BOUNDS, ExportMismatch, Form, export, pictures_to_compare
 from mmnet.export.graphs import native_dilations
 from mmnet.export.representative import Calibration
-from mmnet.inference.card import card_path, read_card, to_dict
+from mmnet.inference.card import card_path, card_to_dict, read_card
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.networks.network import Network
@@ -23,14 +23,14 @@ ONNX = ["mmnet.onnx", "outside.onnx"]
 PRECISIONS = ["float16.tflite", "dynamic.tflite", "int8.tflite", "uint8.tflite"]
 
 
-def card_of(delivered, name, together):
+def parse_card(delivered, name, together):
     """The Card of one of some models that are made together: half as much to open."""
     return dict(zip(together, delivered(*together)))[name]
 
 
 @pytest.mark.parametrize("name", FORMATS + ONNX)
 def test_every_format(delivered, lively_weights, lively_images, name):
-    form, card = MODELS[name], card_of(delivered, name, ONNX if name in ONNX else FORMATS)
+    form, card = MODELS[name], parse_card(delivered, name, ONNX if name in ONNX else FORMATS)
     assert card.largest_difference <= BOUNDS["float32"][1]
     model = open_predictor(card.path)
     assert (model.network.shape, model.card.preprocess) == ((64, 64), form.preprocess)
@@ -39,7 +39,7 @@ def test_every_format(delivered, lively_weights, lively_images, name):
     assert model.run(lively_images[:1] / 255).shape == (1, 64, 64, channels)
     with open(card_path(card.path)) as file:
         written = json.load(file)
-    assert written == json.loads(json.dumps(to_dict(card)))
+    assert written == json.loads(json.dumps(card_to_dict(card)))
     assert written["network"] == json.loads(json.dumps(lively_weights.network._asdict()))
     assert written["input"].startswith("input_x float32 [1,64,64,3]: RGB in 0..")
     assert written["checkpoint"] == lively_weights.source
@@ -58,7 +58,7 @@ def test_models_and_their_cards_and_nothing_else(delivered):
 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_every_precision_of_tflite(delivered, lively_predictor, lively_images, name):
-    form, card = MODELS[name], card_of(delivered, name, PRECISIONS)
+    form, card = MODELS[name], parse_card(delivered, name, PRECISIONS)
     assert 0 < card.mean_difference <= BOUNDS[form.precision][1]
     assert (" uint8 " in card.input) == (form.io == "uint8")
     assert card.calibration == ({"split": "train"} if form.precision == "int8" else None)

@@ -9,7 +9,7 @@ import pytest
 from mmnet.export.export import Form
 from mmnet.export.formats import to_onnx, to_tflite
 from mmnet.export.graphs import native_dilations
-from mmnet.inference.card import sha256_of
+from mmnet.inference.card import model_sha256
 from mmnet.inference.tflite import open_tflite
 from mmnet.tf.compat import tf
 
@@ -45,7 +45,7 @@ def test_tflite_computes_the_dilation(tmp_path):
         "preprocess": "outside",
         "output_type": "alpha",
         "precision": "float32",
-        "sha256": sha256_of(str(path)),
+        "sha256": model_sha256(str(path)),
     }
     (tmp_path / "one.tflite.json").write_text(json.dumps(card))
     expected = np.maximum(dilated_reference(x, weights, 4), 0)

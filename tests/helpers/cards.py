@@ -2,7 +2,7 @@
 
 import json
 
-from mmnet.inference.card import card_path, sha256_of
+from mmnet.inference.card import card_path, model_sha256
 
 CARD_OF_0_1 = {
     "path": "models/mmnet_float32.tflite",
@@ -32,7 +32,7 @@ CARD_OF_0_1 = {
 
 def write_card(model, record):
     """Write a card beside a model, with the model's hash."""
-    record = dict(record, sha256=sha256_of(str(model)))
+    record = dict(record, sha256=model_sha256(str(model)))
     with open(card_path(str(model)), "w") as file:
         json.dump(record, file)
     return record

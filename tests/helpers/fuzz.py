@@ -24,7 +24,7 @@ from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
 from mmnet.evaluation.records import read_best, read_scores  # noqa: E402
 from mmnet.evaluation.report import from_csv  # noqa: E402
-from mmnet.inference.card import card_of  # noqa: E402
+from mmnet.inference.card import parse_card  # noqa: E402
 from mmnet.inference.flatbuffer import need_sound  # noqa: E402
 from mmnet.inference.replay import decode  # noqa: E402
 from mmnet.io.files import read_bytes, read_json  # noqa: E402
@@ -91,7 +91,7 @@ def seeds():
         "sha256": "ab",
         "operations": {"CONV_2D": 3},
     }
-    kinds["card"] = (".json", to_bytes(card), lambda path: card_of(read_json(path), path))
+    kinds["card"] = (".json", to_bytes(card), lambda path: parse_card(read_json(path), path))
     trained = {"path": "d", "split": "s", "pictures": 1, "manifest_sha256": "a", "steps": 2}
     lineage = {"global_step": 1, "step_from_restore": 1, "data_sets": [trained], "parent": None}
     kinds["lineage"] = (".json", to_bytes(lineage), lambda path: read_lineage(path[:-5]))

@@ -4,7 +4,7 @@ import pytest
 
 from helpers import SMALL
 from helpers.cards import CARD_OF_0_1, write_card
-from mmnet.inference.card import Card, card_of, card_path, read_card, sha256_of, to_dict
+from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256, parse_card, read_card
 from mmnet.networks.network import Network
 
 # A card as version 0.1 wrote it: no "network", its parts at the top level.
@@ -15,14 +15,14 @@ def test_there_and_back(tmp_path):
     model.write_bytes(b"a model")
     network = Network("mmnet", 0.5, (64, 96))
     card = Card(network, "outside", "logits", "int8", parameters=12, operations={"ADD": 1})
-    record = write_card(model, to_dict(card))
+    record = write_card(model, card_to_dict(card))
     assert record["network"] == {
         "name": "mmnet",
         "width_multiplier": 0.5,
         "shape": (64, 96),
         "channels": 3,
     }
-    assert read_card(str(model)) == card._replace(sha256=sha256_of(str(model)))
+    assert read_card(str(model)) == card._replace(sha256=model_sha256(str(model)))
     assert card_path(str(tmp_path / "saved" / "")) == str(tmp_path / "saved.json")
 
 
@@ -39,17 +39,17 @@ def test_a_card_of_0_1(tmp_path):
 
 def test_what_is_not_said_is_the_default():
     said = {"preprocess": "inside", "output_type": "alpha", "precision": "float32"}
-    assert card_of(said, "x.json") == Card(Network())
-    assert card_of(dict(said, size=96), "x.json").network == Network(shape=(96, 96))
+    assert parse_card(said, "x.json") == Card(Network())
+    assert parse_card(dict(said, size=96), "x.json").network == Network(shape=(96, 96))
 
 
 def test_numbers():
     """What a card does not know is passed over; onnx_file makes numbers of an ONNX file's text."""
     said = {"preprocess": "inside", "output_type": "alpha", "precision": "float32"}
     numbers = {"parameters": 12, "multiply_adds": 34, "other": "x"}
-    card = card_of(dict(said, **numbers), "x.json")
+    card = parse_card(dict(said, **numbers), "x.json")
     assert (card.parameters, card.multiply_adds) == (12, 34)
-    card = card_of(dict(said, parameters=12), "x.json")
+    card = parse_card(dict(said, parameters=12), "x.json")
     assert (card.parameters, card.multiply_adds) == (12, None)
 
 
@@ -70,7 +70,7 @@ def test_numbers():
 )
 def test_what_is_no_card(change, said):
     with pytest.raises(ValueError, match="^x.json is not a card of mmnet export: ") as caught:
-        card_of(dict(CARD_OF_0_1, **change), "x.json")
+        parse_card(dict(CARD_OF_0_1, **change), "x.json")
     assert caught.match(said)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmnet.export.graphs import fold_batch_norm, native_dilations
-from mmnet.inference.complexity import complexity_of, counted
+from mmnet.inference.complexity import count_operations, measure_complexity
 from mmnet.tf.compat import tf
 
 
@@ -14,7 +14,7 @@ def test_by_hand():
         weights = tf.constant(np.ones([3, 3, 5, 1], "f"))
         x = tf.nn.depthwise_conv2d(x, weights, [1, 1, 1, 1], "SAME")
         tf.nn.bias_add(x, tf.constant(np.ones(5, "f"))) * 2.0  # a factor is no parameter
-    assert complexity_of(graph.as_graph_def()) == (
+    assert measure_complexity(graph.as_graph_def()) == (
         3 * 3 * 3 * 5 + 3 * 3 * 5 + 5,
         4 * 4 * 5 * 27 + 4 * 4 * 5 * 9,
     )
@@ -25,7 +25,7 @@ def test_what_is_done_to_a_graph_does_not_change_what_it_computes(graph_of, live
     graph_def = graph_of(output_type="alpha")
     folded = fold_batch_norm(graph_def)
     native = native_dilations(folded)
-    before, after, last = map(complexity_of, (graph_def, folded, native))
+    before, after, last = map(measure_complexity, (graph_def, folded, native))
     assert before.multiply_adds == after.multiply_adds == last.multiply_adds
     network = [name for name in values if "aux_block" not in name]
     assert before.parameters == sum(values[name].size for name in network)
@@ -46,4 +46,4 @@ def test_alpha_takes_one_classifier(graph_of, output_type, times):
 
 
 def test_counted():
-    assert list(counted(["a", "b", "b"]).items()) == [("b", 2), ("a", 1)]
+    assert list(count_operations(["a", "b", "b"]).items()) == [("b", 2), ("a", 1)]

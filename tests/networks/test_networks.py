@@ -128,7 +128,7 @@ def test_its_temperature_multiplies_the_log_odds(trained, capfd):
     _, run, _ = trained
     images = np.random.RandomState(0).uniform(0, 255, (1, 64, 96, 3)).astype("f")
     plain = open_predictor(run)(images)
-    sharp = open_predictor(run, reading=WeightOptions(temperature=2.0))(images)
+    sharp = open_predictor(run, weight_options=WeightOptions(logit_scale=2.0))(images)
     expected = 1 / (1 + ((1 - plain) / plain) ** 2)
     np.testing.assert_allclose(sharp, expected, atol=1e-4)
 

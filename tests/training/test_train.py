@@ -245,8 +245,8 @@ def test_moving_averages(unbroken):
     assert not np.array_equal(values[name], values[name + "/ExponentialMovingAverage"])
     predictor, alphas = CheckpointPredictor(SMALLEST), []
     for use_ema in (False, True):
-        weights = load_weights(str(unbroken), reading=WeightOptions(use_ema))
-        assert (weights.network, weights.reading.use_ema) == (SMALLEST, use_ema)
+        weights = load_weights(str(unbroken), weight_options=WeightOptions(use_ema))
+        assert (weights.network, weights.options.use_ema) == (SMALLEST, use_ema)
         predictor.load(weights)
         alphas.append(predictor(np.full((1, 32, 32, 3), 128.0)))
     assert np.abs(alphas[0] - alphas[1]).max() > 1e-4

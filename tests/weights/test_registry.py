@@ -10,7 +10,7 @@ from mmnet.io.checkpoint_files import index_sha256
 from mmnet.io.files import sha256_of_file
 from mmnet.networks.network import Network
 from mmnet.weights import registry
-from mmnet.weights.find import find_source
+from mmnet.weights.source import find_source
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def test_the_weights_in_the_box_are_what_the_registry_says(name):
     entry = registry.check_name(name)
     registry.check(name)
     folder = registry.folder_of(name)
-    assert registry.is_here(name) and not entry.addresses
+    assert registry.is_downloaded(name) and not entry.addresses
     listed = {file.name for file in entry.files}
     assert {name for name in os.listdir(folder) if name != "README.md"} == listed | {
         model + ".json" for model in entry.models
@@ -71,7 +71,7 @@ def test_names_and_paths(home, tmp_path, monkeypatch):
 def test_the_cache(home, tmp_path, monkeypatch):
     name = "mmnet-304500"
     assert registry.folder_of(name) == str(home / "weights" / name)
-    assert not registry.is_here(name)
+    assert not registry.is_downloaded(name)
     monkeypatch.delenv("MMNET_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert registry.home() == str(tmp_path / "mmnet")

@@ -47,14 +47,14 @@ def find_source(text):
     return Source(kind, text)
 
 
-def is_model(path):
+def is_model_file(path):
     """Whether a path means a model file, or a SavedModel, rather than a checkpoint."""
     return (
         os.path.splitext(path)[1].lower() in EXTENSIONS and not os.path.isdir(path)
     ) or os.path.isfile(os.path.join(path, SAVED_MODEL))
 
 
-def files_of(source):
+def source_files(source):
     """Every file of a Source."""
     if source.kind == "untrained":
         return []
@@ -66,6 +66,6 @@ def files_of(source):
     return [os.path.join(folder, name) for folder, _, names in walked for name in names]
 
 
-def bytes_of(source):
+def source_bytes(source):
     """The size of all files of a Source."""
-    return sum(os.path.getsize(path) for path in files_of(source))
+    return sum(os.path.getsize(path) for path in source_files(source))
