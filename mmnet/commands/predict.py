@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from typing import List, NamedTuple, Optional, Tuple
 
 from mmnet.commands.flag_types import one_of, positive_int, shard, source
@@ -23,7 +22,6 @@ from mmnet.commands.options import (
     SourceOptions,
     flag,
 )
-from mmnet.datasets.cache import map_ahead
 from mmnet.datasets.pairs import count, list_pictures
 from mmnet.inference.open import open_predictor
 from mmnet.io import clips as video
@@ -31,6 +29,7 @@ from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable, read_text, remove_abandoned, write_bytes
 from mmnet.io.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread_picture
+from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.tar_shards import Shard, TarShardWriter
 from mmnet.matting.clip import cut_clip
@@ -363,9 +362,8 @@ def predict_photos(predictor, photos, output, wanted=OutputOptions(), *, jobs=1,
         except ValueError as error:
             return Prediction(photo.path, error=str(error))
 
-    with ThreadPoolExecutor(jobs) as pool:
-        results = map_ahead(pool, predict, photos, ahead=jobs)
-        yield from progress(results, len(photos), "predicting", "photos")
+    results = parallel_map(predict, photos, threads=jobs, max_pending=jobs)
+    yield from progress(results, len(photos), "predicting", "photos")
 
 
 def predict_photo(predictor, photo, output, wanted, tars=None):

@@ -4,18 +4,18 @@ Batch number k depends only on the seed, on k and on the datasets. A run that go
 therefore needs nothing but k, and the number of threads changes nothing.
 """
 
+import contextlib
 import itertools
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
 from mmnet.datasets.augmentation import AugmentOptions, augment, sample_shape
-from mmnet.datasets.cache import map_ahead
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.parallel import parallel_map
 
 AHEAD = 4  # so many batches are in preparation or ready while the network works on one
 BLOCK = 1000  # in so many positions, weighted datasets take their exact shares
@@ -135,17 +135,14 @@ def _generate(samples, tasks, make, seed, workers):
         batch.images[slot], batch.masks[slot] = make(image, mask, local.random, shape)
         return batch if slot == len(batch.masks) - 1 else None
 
-    with ThreadPoolExecutor(workers) as pool:
-        first = next(tasks)
-        ahead = AHEAD * len(first[0].masks)
-        prepared = map_ahead(pool, prepare, itertools.chain([first], tasks), ahead)
-        try:
-            for batch in prepared:
-                if batch:  # this is its last picture; results come in the order of the tasks
-                    yield batch
-        finally:
-            # This cancels the tasks that have not begun, so that the pool closes at once.
-            prepared.close()
+    first = next(tasks)
+    max_pending = AHEAD * len(first[0].masks)
+    tasks = itertools.chain([first], tasks)
+    prepared = parallel_map(prepare, tasks, threads=workers, max_pending=max_pending)
+    with contextlib.closing(prepared):
+        for batch in prepared:
+            if batch:  # this is its last picture; results come in the order of the tasks
+                yield batch
 
 
 def _joined(lengths, seed):

@@ -13,8 +13,6 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -24,6 +22,7 @@ from mmnet.datasets.pairs import Check, list_pictures, read_pair
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import remove_abandoned
 from mmnet.io.images import read_image
+from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
@@ -122,35 +121,7 @@ def read_backgrounds(folder, shape):
         size = [math.ceil(own * scale) for own in image.shape[1::-1]]
         return cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(progress(pool.map(read, names), len(names), "reading backgrounds"))
-
-
-def map_ahead(pool, function, items, ahead):
-    """Yield ``function(item)`` in order while the pool works on up to ``ahead`` items.
-
-    Unlike ``pool.map``, ``items`` may be endless, and no more than ``ahead`` results are held.
-    Closing it cancels what has not begun.
-    """
-    pending = deque()
-    try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= ahead:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-def in_order(function, items, what):
-    """Yield ``function(item)`` of a list's items, in order, with all processors and progress."""
-    threads = os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        results = map_ahead(pool, function, items, ahead=4 * threads)
-        yield from progress(results, len(items), what)
+    return list(progress(parallel_map(read, names), len(names), "reading backgrounds"))
 
 
 def _checked_rows(data_set, shape, what):
@@ -165,7 +136,7 @@ def _checked_rows(data_set, shape, what):
         pictures = check.read(pair)
         return nothing if pictures is None or check.failed else _row(*pictures, shape)
 
-    yield from in_order(row_of, data_set.pairs, what)
+    yield from progress(parallel_map(row_of, data_set.pairs), len(data_set.pairs), what)
     check.finish()
 
 

@@ -15,12 +15,13 @@ from typing import Dict, List, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.datasets.cache import in_order
 from mmnet.datasets.duplicates import find_matches, groups_of, signature_of
 from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, image_of, mask_of
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, locked, read_text, sha256_of_file, write_bytes, write_text
 from mmnet.io.images import encode_jpeg, encode_png
+from mmnet.io.parallel import parallel_map
+from mmnet.io.progress import progress
 
 MANIFEST = "manifest.jsonl"  # a line on the whole, then one for each pair
 ASPECT = 0.01  # share by which a mask's height / width may differ from its image's, for rounding
@@ -81,8 +82,8 @@ def convert(found, target, plan):
                 os.makedirs(os.path.join(target, folder, kind), exist_ok=True)
         linked = 0
         with open(os.path.join(target, MANIFEST), "a", encoding="utf-8") as manifest:
-            results = in_order(lambda item: make(item, target, plan), missing, "converting")
-            for one, links, problem, name in results:
+            results = parallel_map(lambda item: make(item, target, plan), missing)
+            for one, links, problem, name in progress(results, len(missing), "converting"):
                 if problem:
                     problems.setdefault(problem, []).append(name)
                 if one is not None:
@@ -156,7 +157,8 @@ def split_sides(items, ratio, seed):
         except (ValueError, OSError):  # the conversion says so
             return signature_of(np.zeros((1, 1, 3), np.uint8))
 
-    signatures = list(in_order(signature, items, "looking for near-duplicates"))
+    signatures = parallel_map(signature, items)
+    signatures = list(progress(signatures, len(items), "looking for near-duplicates"))
     groups = groups_of(len(items), find_matches(signatures))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)

@@ -6,10 +6,11 @@ from typing import Dict, List, NamedTuple
 import cv2
 import numpy as np
 
-from mmnet.datasets.cache import in_order
 from mmnet.datasets.duplicates import Signature, find_matches, signature_of
 from mmnet.datasets.pairs import Check, Dataset, evenly, find_dataset, splits_in
 from mmnet.io.images import read_image
+from mmnet.io.parallel import parallel_map
+from mmnet.io.progress import progress
 
 SOFT = (0.02, 0.98)  # between them a pixel is neither person nor background
 CORNER = 0.1  # of the sides: the part of a picture at its upper corners
@@ -61,7 +62,8 @@ def survey(data_set):
         pictures = check.read(pair)
         return None if pictures is None else facts_of(pair.stem, *pictures)
 
-    found = in_order(facts, data_set.pairs, "checking %s" % data_set.name)
+    results = parallel_map(facts, data_set.pairs)
+    found = progress(results, len(data_set.pairs), "checking %s" % data_set.name)
     found = [one for one in found if one is not None]
     problems = check.problems
     for problem, names in (
@@ -125,12 +127,14 @@ def leaks_of(samples):
         return []
     places = [(each, index) for each in samples for index in range(len(each))]
     what = "looking for splits that are not unseen"
-    trained = list(in_order(lambda place: signature_of(place[0][place[1]][0]), places, what))
+    signatures = parallel_map(lambda place: signature_of(place[0][place[1]][0]), places)
+    trained = list(progress(signatures, len(places), what))
     leaks = []
     for folder, split in sorted(others):
         data_set = find_dataset(folder, split)
         pairs = evenly(data_set.pairs, min(LOOKED_AT, len(data_set)))
-        looked_at = [one for one in in_order(_stem_and_signature, pairs, what) if one]
+        results = parallel_map(_stem_and_signature, pairs)
+        looked_at = [one for one in progress(results, len(pairs), what) if one]
         matches = find_matches([signature for _, signature in looked_at], trained)
         stems = sorted({looked_at[match.first][0] for match in matches})
         if stems:

@@ -6,8 +6,6 @@ file's format does not take it as it is.
 
 import contextlib
 import os
-import queue
-import threading
 from fractions import Fraction
 from typing import Any, List, NamedTuple
 
@@ -348,47 +346,6 @@ class _Sound:
             return
         for frame in frames:
             self._target.mux(self._stream.encode(frame))
-
-
-def ahead(items, depth):
-    """Yield from ``items``, which a thread works through up to ``depth`` items ahead.
-
-    Closing it stops the thread. What ``items`` raises is raised here.
-    """
-    done, stopped = object(), threading.Event()
-    waiting = queue.Queue(depth)
-
-    def put(item):
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                waiting.put(item, timeout=0.1)
-                return
-
-    def work():
-        try:
-            for item in items:
-                put((item, None))
-                if stopped.is_set():
-                    break
-            put((done, None))
-        except BaseException as error:  # raised again by who waits for it
-            put((done, error))
-        finally:
-            items.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = waiting.get()
-            if error is not None:
-                raise error
-            if item is done:
-                return
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _upright(frame):

@@ -6,13 +6,12 @@ A frame's way: frames_of -> matte_at_working_size -> a temporal filter -> enlarg
 import contextlib
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, List, NamedTuple
 
 import numpy as np
 
-from mmnet.datasets.cache import map_ahead
-from mmnet.io.clips import Backdrop, Frame, ahead, frames_of, open_clip, writing
+from mmnet.io.clips import Backdrop, Frame, frames_of, open_clip, writing
+from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
 from mmnet.matting.compose import OutputOptions, results_of
@@ -60,11 +59,13 @@ def cut_clip(predictor, path, outputs, wanted=OutputOptions(), temporal_filter="
             kind: stack.enter_context(writing(output, clip)) for kind, output in outputs.items()
         }
         jobs = os.cpu_count() or 1
-        decoded = ahead(frames_of(clip), waiting_frames(clip))
-        seen = ahead(look_at(decoded, predictor, wanted, clip, temporal_filter), 2)
+        decoded = prefetch(frames_of(clip), waiting_frames(clip))
+        seen = prefetch(look_at(decoded, predictor, wanted, clip, temporal_filter), 2)
         stack.callback(seen.close)
-        pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        made = map_ahead(pool, lambda one: (one.frame, *finished(one, wanted)), seen, ahead=jobs)
+        made = parallel_map(
+            lambda one: (one.frame, *finished(one, wanted)), seen, threads=jobs, max_pending=jobs
+        )
+        stack.callback(made.close)
         shares = []
         for frame, share, results in progress(made, clip.expected, "predicting", "frames"):
             shares.append(share)

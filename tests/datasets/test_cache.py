@@ -1,6 +1,5 @@
 import dataclasses
 import errno
-import itertools
 import logging
 import os
 import shutil
@@ -18,7 +17,7 @@ import pytest
 from helpers import ROOT
 from mmnet.datasets import cache as module
 from mmnet.datasets import pairs as pairs_module
-from mmnet.datasets.cache import CACHES, map_ahead, open_samples
+from mmnet.datasets.cache import CACHES, open_samples
 from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.io import images as images_module
 from mmnet.io.images import load_mask, read_image
@@ -350,19 +349,3 @@ def test_what_is_no_cache(portrait_set):
         open_samples(Dataset("nowhere", "test", []), SHAPE)
     with pytest.raises(ValueError, match="none, memory, disk, not 'ram'"):
         open_samples(portrait_set, SHAPE, "ram")
-
-
-def test_map_ahead_keeps_the_order_and_the_bound():
-    taken = []
-
-    def items():
-        for number in itertools.count():
-            taken.append(number)
-            yield number
-
-    with ThreadPoolExecutor(2) as pool:
-        results = map_ahead(pool, lambda number: number * number, items(), ahead=5)
-        assert [next(results) for _ in range(20)] == [number * number for number in range(20)]
-        assert len(taken) == 24
-        results.close()
-        assert list(map_ahead(pool, str, range(3), ahead=5)) == ["0", "1", "2"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers.clips import BASE, SHAPE, STAMPS, alpha_of, picture, read, tone, turn, write_clip
-from mmnet.io.clips import ahead, check_encoding, frames_of, load_backdrop, open_clip, writing
+from mmnet.io.clips import check_encoding, frames_of, load_backdrop, open_clip, writing
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
 
@@ -164,24 +164,3 @@ def test_a_backdrop_turns_in_circles(clip):
             near = [np.abs(shorten.astype(int) - picture(n)).max() for n in (number, number + 1)]
             assert min(near) <= 4
     assert np.abs(backdrop.first.astype(int) - picture(0)).max() <= 4
-
-
-def test_ahead_works_in_its_own_thread_and_stops():
-    asked = []
-
-    def numbers():
-        for number in range(1000):
-            asked.append(number)
-            yield number
-
-    items = ahead(numbers(), 3)
-    assert [next(items) for _ in range(5)] == list(range(5))
-    items.close()
-    assert len(asked) < 12
-
-    def failing():
-        yield 1
-        raise ValueError("a broken pipe")
-
-    with pytest.raises(ValueError, match="a broken pipe"):
-        list(ahead(failing(), 2))
