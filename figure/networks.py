@@ -24,7 +24,7 @@ from matplotlib.ticker import ScalarFormatter  # noqa: E402
 from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
-from mmnet.export.export import Form, export, pictures_to_compare  # noqa: E402
+from mmnet.export.export import ExportSpec, comparison_images, export  # noqa: E402
 from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
 from mmnet.io.files import write_json  # noqa: E402
 from mmnet.networks.network import Network  # noqa: E402
@@ -105,7 +105,7 @@ def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
 def write(weights, folder, number):
     """The path of the .tflite of Weights."""
     path = os.path.join(folder, "%d_%s.tflite" % (number, weights.network.name))
-    export(weights, [Form("tflite", path)], pictures_to_compare(None, weights.network))
+    export(weights, [ExportSpec("tflite", path)], comparison_images(None, weights.network))
     return path
 
 

@@ -121,9 +121,9 @@ def run_folder(lively_weights, tmp_path_factory):
 @pytest.fixture(scope="session")
 def lively_images():
     """Four made-up portraits as SMALL takes them: float32 [4,64,64,3] 0..255."""
-    from mmnet.export.export import pictures_to_compare
+    from mmnet.export.export import comparison_images
 
-    return pictures_to_compare(None, SMALL)
+    return comparison_images(None, SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,9 @@ def open_measured(path, load, wanted, reading):
     )
     if predictor.complexity is not None or find_source(path).kind != "checkpoint":
         return predictor, predictor.complexity
-    return predictor, measure_complexity(inference_graph(predictor.network, predictor.weights.values))
+    return predictor, measure_complexity(
+        inference_graph(predictor.network, predictor.weights.values)
+    )
 
 
 def measure(workers, load):

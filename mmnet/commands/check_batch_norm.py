@@ -26,7 +26,7 @@ from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import BATCH_NORM_EPSILON, BATCH_STATISTICS, INFERENCE, TRAINING
-from mmnet.networks.registry import alpha_of, build
+from mmnet.networks.registry import alphas_from_logits, build
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, check_device, session_config
@@ -153,9 +153,11 @@ def _run_both(weights, images, device):
     """
     with tf.Graph().as_default(), tf.Session(config=session_config(device)) as session:
         x = tf.placeholder(tf.float32, images.shape)
-        batch_norm_training = alpha_of(build(weights.network, x, TRAINING).logits)[..., 0]
+        batch_norm_training = alphas_from_logits(build(weights.network, x, TRAINING).logits)[..., 0]
         with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            batch_norm_inference = alpha_of(build(weights.network, x, INFERENCE).logits)[..., 0]
+            batch_norm_inference = alphas_from_logits(build(weights.network, x, INFERENCE).logits)[
+                ..., 0
+            ]
         variables = tf.global_variables()
         check_fit(checkpoint.restore(session, weights.values, variables), weights)
         values = session.run({variable.op.name: variable for variable in variables})

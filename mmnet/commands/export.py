@@ -18,11 +18,11 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset
 from mmnet.export.export import (
     ExportMismatch,
-    Form,
-    card_text,
+    ExportSpec,
+    check_spec,
+    comparison_images,
     export,
-    need_together,
-    pictures_to_compare,
+    format_card,
 )
 from mmnet.export.representative import check_training_split, read_calibration
 from mmnet.inference.card import card_to_dict
@@ -97,7 +97,7 @@ def run(options):
         need_for_the_page(options, weights.network)
     forms = [form_of(options, weights.network, name) for name in dict.fromkeys(options.format)]
     for form in forms:  # before pictures are read
-        need_together(form, weights, options.calibration_dataset)
+        check_spec(form, weights, options.calibration_dataset)
     calibration = None
     if options.calibration_dataset:
         if options.precision != "int8":
@@ -135,14 +135,14 @@ def write_page(folder):
 
 def deliver(weights, forms, data_set, calibration=None, as_json=False):
     """Export and print the cards; the exit code."""
-    images = pictures_to_compare(data_set, weights.network)
+    images = comparison_images(data_set, weights.network)
     try:
         cards = export(weights, forms, images, calibration)
     except ExportMismatch as error:
         sys.stderr.write("mmnet: error: %s\n" % error)
         return 1
     for card in cards:
-        print(json.dumps(card_to_dict(card)) if as_json else card_text(card))
+        print(json.dumps(card_to_dict(card)) if as_json else format_card(card))
     return 0
 
 
@@ -154,9 +154,9 @@ def find_pictures(options):
 
 
 def form_of(options, network, name):
-    """The Form of one of the options' formats."""
+    """The ExportSpec of one of the options' formats."""
     words = {"network": network.name, "precision": options.precision}
-    return Form(
+    return ExportSpec(
         "onnx" if name == "web" else name,
         os.path.join(options.output, NAMES[name] % words),
         options.precision,

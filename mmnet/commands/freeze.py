@@ -14,7 +14,7 @@ from mmnet.commands.options import (
     PreprocessOptions,
     flag,
 )
-from mmnet.export.export import Form
+from mmnet.export.export import ExportSpec
 from mmnet.export.formats import CAN_REPLACE
 from mmnet.inference.card import card_path
 from mmnet.inference.open import load_weights
@@ -58,7 +58,7 @@ def run(options):
     weights = load_weights(
         options.checkpoint_path, options.network_fields(), options.weight_options()
     )
-    form = Form(
+    form = ExportSpec(
         "pb",
         options.output,
         preprocess=options.preprocess,

@@ -16,10 +16,10 @@ from mmnet.inference.open import open_predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json
-from mmnet.networks.inference_graph import INPUT, OUTPUT, describe
+from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network, make_network
-from mmnet.networks.quantization import ranges_of
+from mmnet.networks.quantization import quantization_ranges
 from mmnet.networks.registry import build, find_definition, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -72,7 +72,7 @@ def info_of_checkpoint(prefix):
     trainable = count(values, TRAINABLE)
     network = [name for name in values if is_network_variable(name)]
     averages = sum(name.endswith(checkpoint.AVERAGE) for name in values)
-    ranges = ranges_of(values)
+    ranges = quantization_ranges(values)
     copies = sum(name.endswith(COPY) for name in values)
     known = len(network) + len(ranges) + averages + copies + ("global_step" in values)
     said = make_network(network_of_run(prefix))
@@ -153,7 +153,7 @@ def row_of(network, published=None):
 
 def info_of_model(source):
     model = open_predictor(source.path)
-    takes, gives = describe(model.network, model.card.preprocess, model.card.output_type)
+    takes, gives = describe_tensors(model.network, model.card.preprocess, model.card.output_type)
     card = {
         "model": source.path,
         "input": "%s %s" % (INPUT, takes),
@@ -162,7 +162,9 @@ def info_of_model(source):
     }
     if model.complexity:
         card.update(model.complexity._asdict())
-    card.update(operations=model.operations, bytes=source_bytes(source), sha256=model_sha256(source.path))
+    card.update(
+        operations=model.operations, bytes=source_bytes(source), sha256=model_sha256(source.path)
+    )
     if os.path.isfile(card_path(source.path)):
         exported = card_to_dict(read_card(source.path))
         card.update({name: value for name, value in exported.items() if value is not None})

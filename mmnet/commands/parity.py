@@ -12,7 +12,7 @@ from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, 
 from mmnet.datasets.pairs import find_dataset
 from mmnet.evaluation.evaluate import PUBLISHED, evaluate
 from mmnet.evaluation.report import NAMES, bootstrap_interval
-from mmnet.export.export import EXACT, beyond
+from mmnet.export.export import EXACT, bound_violation
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.replay import find_results, open_results
@@ -143,7 +143,7 @@ def parity(predictor, models, data_set, batch_size=8):
             mean_difference=mean,
             bytes=source_bytes(find_source(path)) if is_model_file(path) else None,
             operations=None if model.operations is None else sum(model.operations.values()),
-            problem=beyond("float32", model.precision, largest, mean),
+            problem=bound_violation("float32", model.precision, largest, mean),
         )
 
 

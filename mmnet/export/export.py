@@ -25,8 +25,8 @@ from mmnet.io.files import (
 )
 from mmnet.io.images import read_image
 from mmnet.io.resize import resize_bilinear
-from mmnet.networks.inference_graph import INPUT, OUTPUT, describe, inference_graph
-from mmnet.networks.quantization import ranges_of
+from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors, inference_graph
+from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device
 from mmnet.weights.source import SAVED_MODEL, find_source, source_bytes
@@ -45,7 +45,7 @@ BOUNDS = {
 }
 
 
-class Form(NamedTuple):
+class ExportSpec(NamedTuple):
     """What a checkpoint is delivered as."""
 
     format: str  # a key of formats.WRITERS
@@ -68,7 +68,7 @@ def export(weights, forms, images, calibration=None):
     then what was there before stays.
 
     Args:
-        weights: Weights. forms: list of Form, their paths in one folder. images: float32 [N,H,W,C]
+        weights: Weights. forms: list of ExportSpec, their paths in one folder. images: float32 [N,H,W,C]
             0..255 to compare on. calibration: Calibration of int8; None takes the ranges of a
             checkpoint that was trained for 8 bits.
 
@@ -81,7 +81,7 @@ def export(weights, forms, images, calibration=None):
             not installed, or one that fails.
     """
     for form in forms:
-        need_together(form, weights, calibration)
+        check_spec(form, weights, calibration)
         need_ours(form, checkpoint_files.files_of(weights.source) if weights.source else ())
     alphas = open_weights(weights, EXACT)(images)
     folder = os.path.dirname(os.path.abspath(forms[0].path))
@@ -95,7 +95,9 @@ def export(weights, forms, images, calibration=None):
             predictor = open_predictor(path, device=EXACT)
             difference = np.abs(predictor(images) - alphas)
             largest, mean = float(difference.max()), float(difference.mean())
-            problem = beyond("float32" if form.fold else "unfolded", form.precision, largest, mean)
+            problem = bound_violation(
+                "float32" if form.fold else "unfolded", form.precision, largest, mean
+            )
             if problem:
                 raise ExportMismatch("%s is not written: %s" % (form.path, problem))
             card = card._replace(
@@ -131,7 +133,7 @@ def build(weights, form, path, calibration):
     WRITERS[form.format](path, graph_def, form=form, calibration=pictures)
     about = {"method": "quantised training"} if ranges else None
     kind = "uint8 " if form.io == "uint8" else "float32 "
-    takes, gives = describe(weights.network, form.preprocess, form.output_type)
+    takes, gives = describe_tensors(weights.network, form.preprocess, form.output_type)
     complexity = measure_complexity(graph_def)
     card = Card(
         weights.network,
@@ -170,12 +172,12 @@ def install(built, card):
     write_json(card_path(card.path), card_to_dict(card))
 
 
-def need_together(form, weights, calibration):
-    """Raise ValueError for a Form that cannot be made of these Weights.
+def check_spec(form, weights, calibration):
+    """Raise ValueError for a ExportSpec that cannot be made of these Weights.
 
     calibration: what ranges are measured on, None for nothing; that alone counts here.
     """
-    has_ranges = bool(ranges_of(weights.values))
+    has_ranges = bool(quantization_ranges(weights.values))
     if form.precision != "float32" and form.format != "tflite":
         raise MmnetError(
             "--precision %s is TFLite's only: %s is float32 (export it without --precision)"
@@ -196,7 +198,7 @@ def need_together(form, weights, calibration):
 
 
 def need_ours(form, inputs=()):
-    """Raise ValueError where something else than an earlier export lies at a Form's place."""
+    """Raise ValueError where something else than an earlier export lies at a ExportSpec's place."""
     restore_folder(form.path)
     check_replaceable("--output", card_path(form.path), CAN_REPLACE["card"], inputs)
     if form.format != "savedmodel":
@@ -207,7 +209,7 @@ def need_ours(form, inputs=()):
         )
 
 
-def beyond(float32, precision, largest, mean):
+def bound_violation(float32, precision, largest, mean):
     """What is wrong where differences of alpha are beyond their bound; None where they are not.
 
     float32: the key of BOUNDS for a model in float32.
@@ -224,7 +226,7 @@ def beyond(float32, precision, largest, mean):
     )
 
 
-def pictures_to_compare(data_set, network):
+def comparison_images(data_set, network):
     """float32 [PICTURES,H,W,3] 0..255: the first of a Dataset, or made-up ones where it is None."""
     if data_set is not None:
         images = [read_image(pair.image) for pair in data_set.pairs[:PICTURES]]
@@ -234,7 +236,7 @@ def pictures_to_compare(data_set, network):
     return np.stack([resize_bilinear(image, network.shape, align_corners=True) for image in images])
 
 
-def card_text(card):
+def format_card(card):
     """A delivered model for a person to read."""
     kind, bound = BOUNDS[card.precision]
     operations = "TensorFlow 1.15's interpreter cannot list them"

@@ -42,7 +42,9 @@ def write_tflite(path, graph_def, form, calibration=None):
 
 def write_onnx(path, graph_def, form, **_):
     metadata = dict(
-        measure_complexity(graph_def)._asdict(), preprocess=form.preprocess, output_type=form.output_type
+        measure_complexity(graph_def)._asdict(),
+        preprocess=form.preprocess,
+        output_type=form.output_type,
     )
     write_bytes(path, to_onnx(native_dilations(graph_def), metadata).SerializeToString())
 
@@ -87,7 +89,7 @@ def to_tflite(native, form, calibration=None):
     """The bytes of a .tflite of a graph of native_dilations.
 
     Args:
-        form: export.Form. calibration: of int8, float32 [N,H,W,C] as the graph takes them. None:
+        form: export.ExportSpec. calibration: of int8, float32 [N,H,W,C] as the graph takes them. None:
             the graph has ranges of its own, which TensorFlow 1.15 cannot convert.
     """
     graph, x, y = imported(native)

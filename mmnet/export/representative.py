@@ -9,7 +9,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image, to_01, with_channels
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
-from mmnet.networks.quantization import measure_ranges, ranges_of
+from mmnet.networks.quantization import measure_ranges, quantization_ranges
 from mmnet.tf.compat import converts_given_ranges, tf
 
 HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
@@ -42,10 +42,10 @@ def read_calibration(data_set, network, pictures, method="minmax"):
         "pictures": len(pairs),
         "pictures_sha256": Dataset(data_set.path, data_set.split, pairs).sha256,
     }
-    return Calibration(read_pictures(pairs, network), method, about)
+    return Calibration(read_images(pairs, network), method, about)
 
 
-def read_pictures(pairs, network):
+def read_images(pairs, network):
     """The images of pairs at a network's shape: float32 [N,H,W,C] 0..255."""
     images = [
         resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
@@ -68,7 +68,7 @@ def ranges_for(weights, calibration):
             "--calibration_method minmax" % (tf.__version__, needing)
         )
     if calibration is None:
-        return ranges_of(weights.values)
+        return quantization_ranges(weights.values)
     return measure_ranges(weights, calibration.images, calibration.method)
 
 

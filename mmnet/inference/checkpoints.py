@@ -3,7 +3,7 @@
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.networks.layers import INFERENCE
-from mmnet.networks.registry import alpha_of, build, input_shape
+from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, check_device, session_config
@@ -26,7 +26,7 @@ class CheckpointPredictor(Predictor):
         with graph.as_default():
             tf.set_random_seed(SEED)
             self._images = tf.placeholder(tf.float32, input_shape(network), name="images")
-            self._alphas = alpha_of(build(network, self._images, INFERENCE).logits)
+            self._alphas = alphas_from_logits(build(network, self._images, INFERENCE).logits)
             self._variables = tf.global_variables()
             initializer = tf.global_variables_initializer()
         graph.finalize()

@@ -94,7 +94,9 @@ def operations_of(interpreter):
     if not hasattr(interpreter, "_get_ops_details"):
         return None
     names = [details["op_name"] for details in interpreter._get_ops_details()]
-    return count_operations(name for name in names if name != "DELEGATE")  # XNNPACK's, not in the file
+    return count_operations(
+        name for name in names if name != "DELEGATE"
+    )  # XNNPACK's, not in the file
 
 
 def tflite_interpreter(threads=None):

@@ -3,7 +3,7 @@
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.quantization import QUANTIZED_INFERENCE
-from mmnet.networks.registry import alpha_of, build, input_shape
+from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf.compat import tf
 
 INPUT, OUTPUT = "input_x", "output"  # published names
@@ -65,18 +65,18 @@ def _name_output(logits, output_type, int8, has_ranges):
     elif output_type == "probabilities" and logits.shape[3].value == 2:
         tf.nn.softmax(logits, name=OUTPUT)
     elif output_type == "probabilities":
-        alpha = alpha_of(logits)
+        alpha = alphas_from_logits(logits)
         tf.concat([1 - alpha, alpha], axis=3, name=OUTPUT)
     elif not int8:
-        alpha_of(logits, name=OUTPUT)
+        alphas_from_logits(logits, name=OUTPUT)
     elif has_ranges:
-        alpha = alpha_of(logits) * (256 / 255)
+        alpha = alphas_from_logits(logits) * (256 / 255)
         tf.quantization.fake_quant_with_min_max_args(alpha, 0, 1, name=OUTPUT)
     else:  # -1 .. 1 is a limit that TFLite's multiplication has built in
-        tf.maximum(tf.minimum(alpha_of(logits) * (256 / 255), 1), -1, name=OUTPUT)
+        tf.maximum(tf.minimum(alphas_from_logits(logits) * (256 / 255), 1), -1, name=OUTPUT)
 
 
-def describe(network, preprocess, output_type):
+def describe_tensors(network, preprocess, output_type):
     """What goes in and what comes out, in words: (input, output), each behind its name and type."""
     channels = {
         "probabilities": "2]: probabilities, channel 1 is alpha",

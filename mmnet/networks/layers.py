@@ -104,7 +104,7 @@ def by_group(group):
     return by_all_batches
 
 
-def drop_by_step(x, keep, group=ALONE):
+def dropout(x, keep, group=ALONE):
     """Drop values and enlarge the others, as dropout does.
 
     Which ones follows from graph seed, scope and global step: a run that goes on drops what it
@@ -127,7 +127,7 @@ def relu6(x):
     return tf.nn.relu6(x)
 
 
-def as_is(x, *_):
+def identity(x, *_):
     return x
 
 
@@ -137,16 +137,18 @@ class Mode(NamedTuple):
     batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance, epsilon) -> x
     depthwise: Callable = through_channels  # (x, weights, stride, dilation, padding) -> x
     weights: Callable = (
-        as_is  # (weights, axis of their output channels) -> weights to convolve with
+        identity  # (weights, axis of their output channels) -> weights to convolve with
     )
-    output: Callable = as_is  # x -> x, on each layer's output; a concatenation counts as one layer
-    picture: Callable = as_is  # (images, highest value they may have) -> images
+    output: Callable = (
+        identity  # x -> x, on each layer's output; a concatenation counts as one layer
+    )
+    picture: Callable = identity  # (images, highest value they may have) -> images
     single_logit: bool = False  # the classifier gives one logit, that of alpha, in place of two
-    dropout: Callable = as_is  # (x, share that is kept) -> x
+    dropout: Callable = identity  # (x, share that is kept) -> x
 
 
 PLAIN = Style()
-TRAINING, INFERENCE = Mode(batch_norm_training, dropout=drop_by_step), Mode(batch_norm_inference)
+TRAINING, INFERENCE = Mode(batch_norm_training, dropout=dropout), Mode(batch_norm_inference)
 
 
 def mode_in(group, mode, synchronised=False):
@@ -156,8 +158,8 @@ def mode_in(group, mode, synchronised=False):
     """
     if group.size == 1:
         return mode
-    if mode.dropout is drop_by_step:
-        mode = mode._replace(dropout=partial(drop_by_step, group=group))
+    if mode.dropout is dropout:
+        mode = mode._replace(dropout=partial(dropout, group=group))
     if synchronised and mode.batch_norm is batch_norm_training:
         mode = mode._replace(batch_norm=by_group(group))
     return mode
@@ -287,7 +289,7 @@ def upsample(x, factor):
     return tf.image.resize_bilinear(x, [x.shape[1].value * factor, x.shape[2].value * factor])
 
 
-def shrink(x, factor):
+def downsample(x, factor):
     """Bilinear, pixels' centres half a pixel from the border: the mean of the four in the middle.
 
     [N,H,W,C] -> [N,H/factor,W/factor,C]; factor is even.

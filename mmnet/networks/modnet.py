@@ -11,9 +11,9 @@ from mmnet.networks.layers import (
     batch_norm,
     conv,
     depthwise,
+    downsample,
     linear,
     relu,
-    shrink,
     upsample,
 )
 from mmnet.networks.mobilenet_v2 import LAST, mobilenet_v2, scale_channels
@@ -64,11 +64,11 @@ def high_resolution(images, taps, lr8, mode):
     """The outline: features of stride 2 and 4 -> ([N,H/2,W/2,32], logits [N,H,W,1])."""
     with tf.variable_scope("hr_branch"):
         enc2 = layer(taps[2], DEPTH, mode, scope="tohr_enc2x")
-        x = together(shrink(images, 2), enc2)
+        x = together(downsample(images, 2), enc2)
         x = layer(x, DEPTH, mode, kernel=3, stride=2, scope="conv_enc2x")
         enc4 = layer(taps[4], DEPTH, mode, scope="tohr_enc4x")
         x = layer(together(x, enc4), 2 * DEPTH, mode, kernel=3, scope="conv_enc4x")
-        x = together(x, enlarge(lr8), shrink(images, 4))
+        x = together(x, enlarge(lr8), downsample(images, 4))
         for index, channels in enumerate((2 * DEPTH, 2 * DEPTH, DEPTH)):
             x = layer(x, channels, mode, kernel=3, scope="conv_hr4x_%d" % index)
         x = together(enlarge(x), enc2)

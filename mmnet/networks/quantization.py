@@ -63,7 +63,7 @@ QUANTIZED_INFERENCE = INFERENCE._replace(
 )
 
 
-def ranges_of(values):
+def quantization_ranges(values):
     """The ranges among a checkpoint's variables (name -> array); none unless trained for 8 bits."""
     return {name: value for name, value in values.items() if is_range(name)}
 

@@ -109,7 +109,7 @@ def input_shape(network: Network, batch_size: Optional[int] = None) -> List[Opti
     return [batch_size, *network.shape, network.channels]
 
 
-def alpha_of(logits: "tf.Tensor", name: Optional[str] = None) -> "tf.Tensor":
+def alphas_from_logits(logits: "tf.Tensor", name: Optional[str] = None) -> "tf.Tensor":
     """Return alphas [N,H,W,1], 0..1, of logits [N,H,W,2] or [N,H,W,1]."""
     if logits.shape[3].value == 1:
         return tf.sigmoid(logits, name=name)

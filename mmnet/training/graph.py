@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional
 from mmnet.distributed.group import ALONE, means
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_in
-from mmnet.networks.registry import alpha_of, build, input_shape
+from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf.checkpoint import AVERAGE
 from mmnet.tf.compat import tf
 from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
@@ -116,7 +116,7 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
         stop=found.stop,
         step=step,
         losses=losses,
-        alphas=alpha_of(outputs.logits),
+        alphas=alphas_from_logits(outputs.logits),
         global_step=global_step,
         variables=tf.global_variables(),
         slots=slots,
@@ -150,7 +150,7 @@ def _beside_its_copy(outputs, network, images):
         if variable.op.name + COPY in by_name
     }
     heads = {"copy_" + name: head for name, head in copy.heads.items()}
-    heads["copy_matte"] = alpha_of(copy.logits)
+    heads["copy_matte"] = alphas_from_logits(copy.logits)
     return outputs._replace(heads=dict(outputs.heads, **heads)), copies
 
 

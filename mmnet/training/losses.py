@@ -9,8 +9,8 @@ last two its adaptation's by the consistency of its parts (SOC, section 3.5).
 import math
 
 from mmnet.io.errors import MmnetError
-from mmnet.networks.layers import shrink
-from mmnet.networks.registry import alpha_of, find_definition
+from mmnet.networks.layers import downsample
+from mmnet.networks.registry import alphas_from_logits, find_definition
 from mmnet.tf.compat import tf
 
 BAND_PIXELS = 5  # of a picture of 256: half the width of a trimap's unknown band
@@ -32,7 +32,7 @@ def loss_terms(outputs, truths, names):
                 "the %s term is about an output that this network does not have: %s"
                 % (name, ", ".join(outputs.heads) or "it has alpha alone")
             )
-    alphas = alpha_of(outputs.logits)
+    alphas = alphas_from_logits(outputs.logits)
     return {name: TERMS[name](alphas, truths, outputs) for name in names}
 
 
@@ -147,7 +147,9 @@ def square_loss(alphas, truths, outputs):
 
 def semantic_loss(alphas, truths, outputs):
     """10 x mean square difference of the head ``semantic`` from the truth, coarse and blurred."""
-    coarse = blur(shrink(truths, truths.shape[1].value // outputs.heads["semantic"].shape[1].value))
+    coarse = blur(
+        downsample(truths, truths.shape[1].value // outputs.heads["semantic"].shape[1].value)
+    )
     return 10 * tf.reduce_mean(tf.squared_difference(outputs.heads["semantic"], coarse))
 
 
@@ -171,7 +173,7 @@ def soc_semantic_loss(alphas, truths, outputs):
     Each is pulled towards the other.
     """
     semantic = outputs.heads["semantic"]
-    coarse = blur(shrink(alphas, alphas.shape[1].value // semantic.shape[1].value))
+    coarse = blur(downsample(alphas, alphas.shape[1].value // semantic.shape[1].value))
     pulled = tf.squared_difference(semantic, tf.stop_gradient(coarse))
     pulled += tf.squared_difference(coarse, tf.stop_gradient(semantic))
     return 100 * tf.reduce_mean(pulled)

@@ -28,7 +28,7 @@ from mmnet.io.progress import show_no_progress
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.network import make_network
-from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, ranges_of
+from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, quantization_ranges
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.tf.device import (
@@ -430,7 +430,7 @@ def _saving(run, saver):
 def _measure_ranges(session, graph, samples, network):
     """Give the ranges of a warm start from a network without any their first values."""
     values = session.run({variable.op.name: variable for variable in graph.variables})
-    if not np.isnan(list(ranges_of(values).values())).any():
+    if not np.isnan(list(quantization_ranges(values).values())).any():
         return
     each = max(1, RANGE_PICTURES // len(samples))
     images = [

@@ -13,7 +13,7 @@ from helpers import ROOT, SMALL_FLAGS
 from helpers.lively import OLDER, swapped_channels
 from mmnet import cli
 from mmnet.export import export as export_module
-from mmnet.export.export import BOUNDS, Form, export, pictures_to_compare
+from mmnet.export.export import BOUNDS, ExportSpec, comparison_images, export
 from mmnet.inference.card import read_card
 from mmnet.inference.open import load_weights
 from mmnet.tf.compat import tf
@@ -26,11 +26,11 @@ def published(request, test_data, tmp_path_factory):
     weights = load_weights(prefix)
     folder = tmp_path_factory.mktemp("published")
     forms = [
-        Form("pb", str(folder / name), output_type="probabilities", fold=fold)
+        ExportSpec("pb", str(folder / name), output_type="probabilities", fold=fold)
         for name, fold in (("mmnet.pb", False), ("folded.pb", True))
     ]
     with using(WHOLE):
-        return export(weights, forms, pictures_to_compare(None, weights.network))
+        return export(weights, forms, comparison_images(None, weights.network))
 
 
 @pytest.mark.parametrize("fold", [False, True])

@@ -9,9 +9,9 @@ import pytest
 
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
-from mmnet.export.representative import read_pictures
+from mmnet.export.representative import read_images
 from mmnet.networks.layers import INFERENCE, batch_norm_training
-from mmnet.networks.registry import alpha_of, build
+from mmnet.networks.registry import alphas_from_logits, build
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.weights import registry
@@ -94,11 +94,11 @@ def test_batch_norm_measured_anew(lively_weights, run_folder, portraits, tmp_pat
     for name, value in lively_weights.values.items():
         assert np.array_equal(measured[name], value) == ("/moving_" not in name), name
     network = lively_weights.network
-    images = read_pictures(find_dataset(data_set, "train").pairs, network)
+    images = read_images(find_dataset(data_set, "train").pairs, network)
 
     def alphas_by(mode, values):
         with tf.Graph().as_default(), tf.Session() as session:
-            alphas = alpha_of(build(network, tf.constant(images), mode).logits)
+            alphas = alphas_from_logits(build(network, tf.constant(images), mode).logits)
             checkpoint.restore(session, values, tf.global_variables())
             return session.run(alphas)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmnet.distributed.group import ALONE, Group, build_sharing, join_group, means, share
-from mmnet.networks.layers import TRAINING, drop_by_step, mode_in
+from mmnet.networks.layers import TRAINING, dropout, mode_in
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -99,7 +99,7 @@ def test_all_get_what_rank_0_has():
 def test_dropout_of_a_part_is_the_part_of_dropout():
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
-        whole = session.run(drop_by_step(tf.ones([4, 5]), 0.5))
+        whole = session.run(dropout(tf.ones([4, 5]), 0.5))
         parts = []
         for rank in range(2):
             mode = mode_in(Group(rank, 2), TRAINING)

@@ -10,7 +10,7 @@ import mmnet
 from helpers.lively import MODELS, OLDER, need_onnx, swapped_channels
 from mmnet.export import export as export_module
 from mmnet.export import formats
-from mmnet.export.export import BOUNDS, ExportMismatch, Form, export, pictures_to_compare
+from mmnet.export.export import BOUNDS, ExportMismatch, ExportSpec, comparison_images, export
 from mmnet.export.graphs import native_dilations
 from mmnet.export.representative import Calibration
 from mmnet.inference.card import card_path, card_to_dict, read_card
@@ -114,7 +114,7 @@ def test_a_broken_conversion_is_refused(
     path.write_bytes(OLDER[form])
     break_with(broken)
     with pytest.raises(ExportMismatch, match="is not written: its alphas are up to"):
-        export(lively_weights, [Form(form, str(target))], lively_images)
+        export(lively_weights, [ExportSpec(form, str(target))], lively_images)
     assert path.read_bytes() == OLDER[form] and len(os.listdir(str(tmp_path))) == 1
 
 
@@ -124,7 +124,7 @@ def test_a_broken_conversion_of_low_precision(
 ):
     calibration = Calibration(lively_images, "minmax", {}) if precision == "int8" else None
     break_with(swapped_channels)
-    form = Form("tflite", str(tmp_path / "mmnet.tflite"), precision)
+    form = ExportSpec("tflite", str(tmp_path / "mmnet.tflite"), precision)
     with pytest.raises(ExportMismatch, match="in the mean off the checkpoint's"):
         export(lively_weights, [form], lively_images, calibration)
     assert not os.listdir(str(tmp_path))
@@ -133,8 +133,8 @@ def test_a_broken_conversion_of_low_precision(
 def test_all_are_handed_over_or_none(lively_weights, lively_images, tmp_path, break_with):
     break_with(dropped_dilations)
     forms = [
-        Form("savedmodel", str(tmp_path / "savedmodel")),
-        Form("tflite", str(tmp_path / "mmnet_float32.tflite")),
+        ExportSpec("savedmodel", str(tmp_path / "savedmodel")),
+        ExportSpec("tflite", str(tmp_path / "mmnet_float32.tflite")),
     ]
     with pytest.raises(ExportMismatch, match="mmnet_float32.tflite is not written"):
         export(lively_weights, forms, lively_images)
@@ -154,7 +154,7 @@ def test_an_unfolded_graph_differs_by_rounding_only(
         return lambda images: lively_predictor(images) + np.float32(5e-5)
 
     monkeypatch.setattr(export_module, "open_weights", moved)
-    form = Form("pb", str(tmp_path / "mmnet.pb"), fold=fold)
+    form = ExportSpec("pb", str(tmp_path / "mmnet.pb"), fold=fold)
     if fold:
         (card,) = export(lively_weights, [form], lively_images)
         assert 4e-5 < card.largest_difference <= 1e-4
@@ -167,14 +167,14 @@ def test_an_unfolded_graph_differs_by_rounding_only(
 def test_nan_is_beyond_every_bound():
     for float32 in ("float32", "unfolded"):
         for precision in ("float32", "float16", "dynamic", "int8"):
-            assert export_module.beyond(float32, precision, float("nan"), float("nan"))
-            assert export_module.beyond(float32, precision, 0.0, 0.0) is None
+            assert export_module.bound_violation(float32, precision, float("nan"), float("nan"))
+            assert export_module.bound_violation(float32, precision, 0.0, 0.0) is None
 
 
 def test_a_folder_that_is_not_ours_stays(lively_weights, lively_images, tmp_path):
     (tmp_path / "savedmodel").mkdir()
     (tmp_path / "savedmodel" / "letters.txt").write_text("dear")
-    form = Form("savedmodel", str(tmp_path / "savedmodel"))
+    form = ExportSpec("savedmodel", str(tmp_path / "savedmodel"))
     with pytest.raises(ValueError, match="is not a SavedModel and stays"):
         export(lively_weights, [form], lively_images)
     assert (tmp_path / "savedmodel" / "letters.txt").read_text() == "dear"
@@ -191,8 +191,8 @@ def wide(lively_weights, portrait_set, tmp_path_factory):
         need_onnx()
     except pytest.skip.Exception:
         formats_here.remove("onnx")
-    forms = [Form(form, os.path.join(folder, "wide." + form)) for form in formats_here]
-    cards = export(weights, forms, pictures_to_compare(portrait_set, network))
+    forms = [ExportSpec(form, os.path.join(folder, "wide." + form)) for form in formats_here]
+    cards = export(weights, forms, comparison_images(portrait_set, network))
     return open_weights(weights, export_module.EXACT), dict(zip(formats_here, cards))
 
 
@@ -209,7 +209,7 @@ def test_a_network_that_is_not_square(wide, portrait_set, form):
     assert read_card(card.path) == card
     model = mmnet.load(card.path)
     assert model.network.shape == (64, 96)
-    images = pictures_to_compare(portrait_set, model.network)
+    images = comparison_images(portrait_set, model.network)
     assert images.shape == (4, 64, 96, 3)
     alphas = model(images)
     assert alphas.shape == (4, 64, 96)
@@ -224,8 +224,8 @@ def test_a_network_that_is_not_square(wide, portrait_set, form):
 def test_published_checkpoints(test_data, tmp_path, step):
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
     weights = load_weights(prefix)
-    form = Form("tflite", str(tmp_path / "mmnet.tflite"))
-    (card,) = export(weights, [form], pictures_to_compare(None, weights.network))
+    form = ExportSpec("tflite", str(tmp_path / "mmnet.tflite"))
+    (card,) = export(weights, [form], comparison_images(None, weights.network))
     assert card.largest_difference <= 1e-4 and card.mean_difference < 1e-6
     if card.operations is not None:
         assert card.operations["DEPTHWISE_CONV_2D"] == 49

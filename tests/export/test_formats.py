@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from mmnet.export.export import Form
+from mmnet.export.export import ExportSpec
 from mmnet.export.formats import to_onnx, to_tflite
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.card import model_sha256
@@ -39,7 +39,7 @@ def test_tflite_computes_the_dilation(tmp_path):
         y = tf.nn.depthwise_conv2d(y, tiled, [1, 1, 1, 1], "SAME")
         tf.nn.relu(tf.depth_to_space(y, 4), name="output")
     path = tmp_path / "one.tflite"
-    data = to_tflite(native_dilations(graph.as_graph_def()), Form("tflite", str(path)))
+    data = to_tflite(native_dilations(graph.as_graph_def()), ExportSpec("tflite", str(path)))
     path.write_bytes(data)
     card = {
         "preprocess": "outside",

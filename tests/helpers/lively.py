@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL
-from mmnet.export.export import Form, export, pictures_to_compare
+from mmnet.export.export import ExportSpec, comparison_images, export
 from mmnet.export.representative import Calibration
 from mmnet.networks.inference_graph import INPUT, inference_graph
 from mmnet.networks.layers import BATCH_STATISTICS, TRAINING
@@ -42,7 +42,7 @@ def write_lively(folder, network=SMALL):
 
 def lively_values(network=SMALL):
     """Random weights with moving statistics that fit them: name -> array."""
-    random, images = np.random.RandomState(0), pictures_to_compare(None, network)
+    random, images = np.random.RandomState(0), comparison_images(None, network)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         build(network, tf.constant(images), TRAINING)
         variables, statistics = tf.global_variables(), tf.get_collection(BATCH_STATISTICS)
@@ -60,22 +60,24 @@ def lively_values(network=SMALL):
 
 
 OUTSIDE = {"preprocess": "outside", "output_type": "probabilities"}
-MODELS = {  # name -> Form, whose path Delivered fills in
-    "frozen.pb": Form("pb", "", output_type="probabilities", fold=False),  # as freeze writes it
-    "savedmodel": Form("savedmodel", ""),
-    "mmnet.tflite": Form("tflite", ""),
-    "mmnet.onnx": Form("onnx", ""),
-    "outside.pb": Form("pb", "", **OUTSIDE),
-    "outside": Form("savedmodel", "", **OUTSIDE),
-    "outside.tflite": Form("tflite", "", **OUTSIDE),
-    "outside.onnx": Form("onnx", "", **OUTSIDE),
-    "alpha": Form("savedmodel", "", preprocess="outside"),
-    "logits.tflite": Form("tflite", "", preprocess="outside", output_type="logits"),
-    "logits.onnx": Form("onnx", "", output_type="logits"),
-    "float16.tflite": Form("tflite", "", precision="float16"),
-    "dynamic.tflite": Form("tflite", "", precision="dynamic"),
-    "int8.tflite": Form("tflite", "", precision="int8"),
-    "uint8.tflite": Form("tflite", "", precision="int8", io="uint8"),
+MODELS = {  # name -> ExportSpec, whose path Delivered fills in
+    "frozen.pb": ExportSpec(
+        "pb", "", output_type="probabilities", fold=False
+    ),  # as freeze writes it
+    "savedmodel": ExportSpec("savedmodel", ""),
+    "mmnet.tflite": ExportSpec("tflite", ""),
+    "mmnet.onnx": ExportSpec("onnx", ""),
+    "outside.pb": ExportSpec("pb", "", **OUTSIDE),
+    "outside": ExportSpec("savedmodel", "", **OUTSIDE),
+    "outside.tflite": ExportSpec("tflite", "", **OUTSIDE),
+    "outside.onnx": ExportSpec("onnx", "", **OUTSIDE),
+    "alpha": ExportSpec("savedmodel", "", preprocess="outside"),
+    "logits.tflite": ExportSpec("tflite", "", preprocess="outside", output_type="logits"),
+    "logits.onnx": ExportSpec("onnx", "", output_type="logits"),
+    "float16.tflite": ExportSpec("tflite", "", precision="float16"),
+    "dynamic.tflite": ExportSpec("tflite", "", precision="dynamic"),
+    "int8.tflite": ExportSpec("tflite", "", precision="int8"),
+    "uint8.tflite": ExportSpec("tflite", "", precision="int8", io="uint8"),
 }
 
 
@@ -100,7 +102,7 @@ class Delivered:
         new = [name for name in names if name not in self._cards]
         if new:
             forms = [MODELS[name]._replace(path=os.path.join(self.folder, name)) for name in new]
-            images, calibration = pictures_to_compare(None, self.weights.network), None
+            images, calibration = comparison_images(None, self.weights.network), None
             if any(form.precision == "int8" for form in forms):
                 calibration = Calibration(images, "minmax", {"split": "train"})
             self._cards.update(zip(new, export(self.weights, forms, images, calibration)))

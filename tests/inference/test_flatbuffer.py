@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, SMALL
-from mmnet.export.export import Form, export, pictures_to_compare
+from mmnet.export.export import ExportSpec, comparison_images, export
 from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.open import open_predictor
 from mmnet.io.files import read_bytes, write_bytes
@@ -32,7 +32,7 @@ with quiet_converters():
 @pytest.fixture(scope="module")
 def model(lively_weights, tmp_path_factory):
     path = str(tmp_path_factory.mktemp("exported") / "mmnet_float32.tflite")
-    export(lively_weights, [Form("tflite", path)], pictures_to_compare(None, SMALL))
+    export(lively_weights, [ExportSpec("tflite", path)], comparison_images(None, SMALL))
     return path
 
 

@@ -10,7 +10,7 @@ import pytest
 from helpers import SMALL
 from mmnet import cli
 from mmnet.commands.presets import resolve
-from mmnet.export.export import pictures_to_compare
+from mmnet.export.export import comparison_images
 from mmnet.inference.open import open_predictor
 from mmnet.networks import quantization
 from mmnet.networks.layers import INFERENCE
@@ -72,12 +72,12 @@ def test_outputs_are_rounded_to_the_range_and_keep_zero():
 
 
 def test_measured_ranges(lively_weights):
-    images = pictures_to_compare(None, SMALL)
+    images = comparison_images(None, SMALL)
     values = lively_weights.values
     ranges = quantization.measure_ranges(lively_weights, images)
     assert all(quantization.is_range(name) for name in ranges) and len(ranges) == 2 * 37
-    assert quantization.ranges_of(dict(values, **ranges)) == ranges
-    assert not quantization.ranges_of(values)
+    assert quantization.quantization_ranges(dict(values, **ranges)) == ranges
+    assert not quantization.quantization_ranges(values)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         x = tf.placeholder(tf.float32, images.shape)
         outputs = mmnet(x / 255, SMALL, INFERENCE)
@@ -151,7 +151,7 @@ def test_training_for_8_bits(lively_weights, portraits, quantized, tmp_path):
     before = lively_weights.values
     # There is no step in the checkpoint that it began with.
     third, last = (checkpoint.read(str(quantized / ("MMNetModel-%d" % step))) for step in (3, 6))
-    ranges = quantization.ranges_of(last)
+    ranges = quantization.quantization_ranges(last)
     # One for each layer and each concatenation, but for what a concatenation takes up.
     outputs = {name.rpartition("/quantization/")[0] for name in ranges}
     assert len(ranges) == 2 * len(outputs) and np.isfinite(list(ranges.values())).all()

@@ -19,7 +19,7 @@ from helpers import ROOT, SMALL, SMALL_FLAGS
 from helpers.shell import needs_setup, run
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
-from mmnet.export.export import Form, export, pictures_to_compare
+from mmnet.export.export import ExportSpec, comparison_images, export
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.networks.network import Network
 from mmnet.weights.values import read_weights
@@ -128,9 +128,9 @@ def published_models(test_data, tmp_path_factory):
     for step in (304500, 1898000):
         prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
         paths[step] = str(folder / ("%d.pb" % step))
-        form = Form("pb", paths[step], output_type="probabilities", fold=False)
+        form = ExportSpec("pb", paths[step], output_type="probabilities", fold=False)
         with using(WHOLE):
-            export(read_weights(prefix, network), [form], pictures_to_compare(None, network))
+            export(read_weights(prefix, network), [form], comparison_images(None, network))
     return paths
 
 

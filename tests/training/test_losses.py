@@ -6,7 +6,7 @@ import pytest
 
 from mmnet.datasets.pairs import find_dataset, read_pair
 from mmnet.io.resize import resize_bilinear
-from mmnet.networks.layers import INFERENCE, Outputs, shrink
+from mmnet.networks.layers import INFERENCE, Outputs, downsample
 from mmnet.networks.mmnet import mmnet
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
@@ -165,7 +165,7 @@ def test_adaptation_by_hand():
         logits = tf.log(alphas / (1 - alphas) + 1e-9)
         outputs = Outputs(logits, heads, {}, alphas)
         terms = {name: TERMS[name](alphas, None, outputs) for name in ADAPTATION}
-        coarse = blur(shrink(alphas, 16))
+        coarse = blur(downsample(alphas, 16))
         pulls = tf.gradients(terms["soc_semantic"], [heads["semantic"], alphas])
         fetched, coarse, pulls = session.run([terms, coarse, pulls])
     expected = 2 * 100 * np.mean((coarse - 0.5) ** 2)
@@ -179,7 +179,7 @@ def test_the_coarse_truth_of_modnet_is_blurred():
     truths = np.zeros((1, 96, 96))
     truths[:, 32:48, 32:48] = 1  # one pixel of the coarse truth
     with tf.Graph().as_default(), tf.Session() as session:
-        coarse = session.run(blur(shrink(tf.constant(truths[..., None], tf.float32), 16)))[
+        coarse = session.run(blur(downsample(tf.constant(truths[..., None], tf.float32), 16)))[
             0, ..., 0
         ]
     line = np.exp(-0.5 * np.array([1, 0, 1]) / 0.8**2)
