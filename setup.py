@@ -1,4 +1,4 @@
-"""``pip install .`` gives the ``mmnet`` command; extras: dev (tests, figures), export (ONNX)."""
+"""Package metadata. ``pip install .`` installs the command ``mmnet``."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def requirements():
 
 
 def description():
-    """The README without its pictures, whose paths hold inside the repository only."""
+    """Return the README without images, because their paths are relative to the repository."""
     lines = read("README.md").splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith("!["))
 
@@ -42,41 +42,41 @@ setup(
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
-    # The presets lie in configs/ at the top of the repository and are installed as mmnet/configs.
+    # The presets are in configs/ of the repository and are installed as mmnet/configs.
     packages=find_packages(include=["mmnet", "mmnet.*"]) + ["mmnet.configs"],
     package_dir={"mmnet.configs": "configs"},
     package_data={
+        "mmnet": ["py.typed"],
         "mmnet.configs": ["*.yaml"],
         "mmnet.datatools": ["report.html"],
         "mmnet.export": ["web/*"],
         "mmnet.evaluation": ["report.html"],
         "mmnet.weights": ["registry.json", "persons/*", "fast/*", "video/*"],
     },
-    # No TensorFlow that mmnet runs on exists for 3.8 and 3.9.
+    # No supported TensorFlow exists for Python 3.8 and 3.9.
     python_requires=">=3.7,!=3.8.*,!=3.9.*,<3.14",
-    # requirements.txt asks for opencv-python-headless: `import cv2` then works on a bare machine,
-    # where the package opencv-python (the same module with windows) fails for want of libGL. Where
-    # cv2 is there already, either serves.
+    # opencv-python-headless is the module cv2 of opencv-python without windows. It needs no libGL,
+    # which servers and slim images lack.
     install_requires=requirements(),
     extras_require={
         "dev": [
             "pytest>=7",
             "pytest-xdist>=3",
             "hypothesis>=6,<7",
-            "matplotlib>=3.5,<4",  # the figures
-            "scipy",  # tests of .mat files
+            "matplotlib>=3.5,<4",  # figures
             "pillow-heif>=0.10",  # tests of the extra "heif"
             'av>=17,<20; python_version >= "3.10"',  # tests of the extra "video"
             'gradio>=6,<7; python_version >= "3.10"',  # tests of the extra "demo"
-            'playwright>=1.40; python_version >= "3.10"',  # ... in a browser that is there already
+            'playwright>=1.40; python_version >= "3.10"',  # browser tests
+            'mypy==1.18.2; python_version >= "3.10"',
+            'types-PyYAML; python_version >= "3.10"',
             'ruff==0.17.6; python_version >= "3.10"',
         ],
-        "data": ["pillow", "scipy"],  # part labels in a palette's PNG and in .mat files
-        "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # the page of mmnet demo
+        "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
-        # Built where it is installed (cmake, g++), for the TensorFlow that is there: 1.15 or 2.15.
+        # Built during installation (cmake, g++) for the installed TensorFlow: 1.15 or 2.15.
         "horovod": ['horovod==0.28.1; python_version < "3.12"'],
-        "video": ['av>=17,<20; python_version >= "3.10"'],  # clips; nothing is published for 3.7
+        "video": ['av>=17,<20; python_version >= "3.10"'],  # clips; PyAV has no wheel for 3.7
         "export": [
             'tf2onnx==1.16.1; python_version < "3.8"',
             'onnx==1.14.1; python_version < "3.8"',

@@ -1,93 +1,74 @@
 """mmnet: portrait matting in real time on small devices (MMNet, arXiv 1904.03816).
 
-Three names are for you; they are imported when they are asked for:
-
     import mmnet
     rgba = mmnet.cutout("anna.jpg")                   # path, bytes, array or PIL image -> [H,W,4]
-    predictor = mmnet.load("run/MMNetModel-1898000")  # or a name, folder, .pb, .tflite, .onnx, ...
-    alpha = mmnet.matte("anna.jpg", predictor)        # float32 [H,W] 0..1
+    image = mmnet.cutout_image("anna.jpg")            # the same as a PIL image
+    predictor = mmnet.load("run/MMNetModel-1898000")  # or a name, folder, .pb, .tflite, .onnx
+    alpha = mmnet.matte("anna.jpg", predictor)        # float32 [H,W], 0..1
 
-Rooms, and the direction of imports (each may use those above it):
+Folders. tests/test_architecture.py defines which folder may import which.
 
-    network.py      the value Network: which network, without TensorFlow
-    compat.py       the only import of TensorFlow (1.15 and 2.x, graph mode), when it is first used
-    device.py       the value Device: cpu, gpu or npu; sessions, loss scaling
-    files.py        regular files in, whole files out      progress.py   progress of long work
-    checkpoint.py   read, restore with a report, write, watch
-    checkpoint_files.py   their names and files            events.py     TensorBoard
-    shards.py       parts of very many photos; tar files of their results
-    config/         kinds (text -> value) · settings (one dataclass a verb) · resolve (flags,
-                    presets)
-    weights/        registry (names) · download · find (what a source names) · values (the value
-                    Weights) · write · convert (of others) · torch_file · persons/, fast/, video/
-                    (in the box)
-    data/           images · pairs (the value Dataset) · samples (decoded once, cached) ·
-                    foreground (a person's own colours) · augment · batches (what a training step
-                    gets) · synthetic (made-up portraits) · layouts (of others' datasets) · convert
-                    · similar (near-duplicates) · survey (what a dataset holds) · sheet (the same
-                    as HTML) · pages (what pages share) · tfrecords (packed pairs)
-    cluster/        members (which processes train together) · engines (what adds up their tensors)
-                    · peers (signs of life) · launch (start, watch, start again)
-    networks/       layers · mmnet · mobilenet_v2 · deeplab · modnet · build (NETWORKS by name;
-                    alphas) · quantization (8 bits) · frozen (inference graphs)
-    scoring/        metrics · evaluate (any Predictor over a Dataset) · clips (frame after frame) ·
-                    report · page (of HTML) · records
-    training/       train (prepare, loop) · journal · graph (one step) · losses (TERMS, RECIPES) ·
-                    schedule · restore · saver · lineage
-    inference/      predictor (the interface) · open · checkpoints · frozen · tflite · onnx_file ·
-                    replay · card · complexity
-    photos/         load · matte (geometry, two looks) · refine (the photo's edges) · compose ·
-                    clips (a clip cut out) · temporal (steady alphas) · video (frames in and out)
-    export/         export (build, compare, hand over) · formats · graphs · calibration · web/ (the
-                    page of --format web)
-    benchmark/      models · training · phone
-    verbs/          one file for each thing that a user types
-    cli.py          parser, dispatch, exit codes           api.py         load, matte, cutout
-    delivery/, data/photos.py   what 0.1's README showed, for one version more
+    io/           files (atomic writes), images, clips, resize, foreground colours, records (JSON),
+                  progress, tar shards, errors. No TensorFlow.
+    tf/           compat (the only module that imports TensorFlow), device, checkpoint
+    datasets/     pairs, cache, augmentation, batches, duplicates, synthetic
+    datatools/    layouts of other datasets, convert, statistics, report page
+    networks/     network (the value Network), registry, layers, quantization, mmnet, deeplab,
+                  mobilenet_v2, modnet, tiny
+    training/     train (resolve, open data, build, restore, loop), graph, losses, schedule,
+                  restore, saver, lineage, logger
+    distributed/  group (all-reduce, broadcast), launch, heartbeat
+    inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
+                  card
+    weights/      registry (names, licences), values, write, download, convert
+    matting/      load, photo, refine, compose, clip, temporal
+    evaluation/   metrics, evaluate, statistics, comparison, calibration, report
+    export/       export, formats, graphs, representative (images for int8), web/
+    benchmark/    models
+    commands/     one file per command: its options and run(options)
+    cli.py        argument parser, dispatch, exit codes
+    api.py        load, matte, cutout, cutout_image
 
-No module touches TensorFlow while it is imported: a .tflite or an .onnx is run, scored and
-measured without it. ``data``, ``photos``, ``scoring`` (records aside) and
-``inference/{predictor,replay,card}`` never name it; what scores offline (offline_infer/) needs
-numpy and OpenCV only.
+One photo from file to result: load_photo -> matte_photo (run_network twice, refine_edges) ->
+estimate_foreground -> encode_png -> write_bytes.
 
-The values that functions take: Network, Weights, Outputs (networks/layers.py), Predictor, Card,
-Dataset, Device. What scores does not know what it scores: a Predictor is called with images
-[N,H,W,3] and gives alphas [N,H,W].
+No module imports TensorFlow when it is imported. A .tflite or .onnx file runs without it.
 
-One photo from file to score: pairs.read_pair -> images.resize_bilinear -> Predictor ->
-evaluate.score -> metrics.mad.
+Vocabulary
 
-Words, used everywhere in these senses:
-
-    image, images      RGB 0..255, [H,W,3] / [N,H,W,3]: uint8 as decoded, float32 once resized
-    images01           the same in 0..1, inside the graph only
-    alpha, alphas      opacity of the person, float32 0..1: [H,W] / [N,H,W], in the graph [N,H,W,1]
-    mask               the alpha as a dataset stores it
-    truth              the mask at the shape it is compared at
-    logits             [N,H,W,2]: background, foreground; [N,H,W,1]: their difference
+    image, images      RGB 0..255, [H,W,3] / [N,H,W,3]: uint8 for photos and frames, float32 for
+                       network input
+    images01           the same in 0..1, inside graphs only
+    alpha, alphas      opacity of the person, float32 0..1: [H,W] in numpy, [N,H,W,1] in graphs
+    mask               the alpha as a dataset stores it (8-bit file)
+    logits             [N,H,W,2]: background, foreground; or [N,H,W,1]: their difference
     heads              outputs of a network that only training uses, by name
-    shape              (height, width), always in this order; of a network: multiples of 32
-    size               side of a square shape, as the flag --size gives it
-    width_multiplier   channel multiplier of the network
-    mode               how layers compute their parts: training, inference, 8 bits (layers.Mode)
-    source             what a trained network is opened from: name, checkpoint or model file
-    pair               an image path with its mask path
+    shape              (height, width), always in this order; multiples of 32 for networks
+    size               side length of a square input, as in the flag --size
+    width_multiplier   channel multiplier of a network
+    pair               an image path and its mask path
     sample             a pair resized to one shape: image and mask, uint8
-    prefix             a checkpoint's path without .index
+    source             where a trained network is opened from: name, checkpoint or model file
+    prefix             path of a checkpoint without .index
 """
 
-__version__ = "0.2.0"
-__all__ = ["cutout", "load", "matte"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mmnet.api import cutout, cutout_image, load, matte
+
+__version__ = "0.3.0.dev0"
+__all__ = ["cutout", "cutout_image", "load", "matte"]
 
 
 def __getattr__(name):
-    """The public names; asking for one imports what it needs."""
+    """Import a public function when it is used first."""
     if name in __all__:
         from mmnet import api
 
         return getattr(api, name)
-    raise AttributeError("module 'mmnet' has no attribute %r" % name)
+    raise AttributeError(f"module 'mmnet' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted(list(globals()) + __all__)
+    return sorted([*globals(), *__all__])

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the path of a working Python of the version given (3.7, 3.13, ...); exit 1 where there is none.
-# Candidates are proved by running them: a version manager's shims are on PATH even when nothing is behind them.
+# Print the path of a working Python of a version (3.7, 3.13, ...). The exit code is 1 if there is none.
+# Every candidate is run, because the shims of version managers are on PATH even if the version is not installed.
 set -eu
 version=$1
 for python in "python$version" \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Freezes CKPT (a prefix, or a folder: its latest) for conversion: offline_infer/mmnet.pb, and the graph without weights,
-# offline_infer/model.pb. Compared with the checkpoint on pictures of DATASET/test. More flags: mmnet freeze --help
+# Freeze CKPT (a prefix, or a folder: its latest checkpoint) to offline_infer/mmnet.pb, write the graph without weights to
+# offline_infer/model.pb, and compare with the checkpoint on images of DATASET/test. More flags: mmnet freeze --help
 set -eu
 [ $# -ge 2 ] || { echo "usage: sh scripts/run_convert_ckpt2pb.sh DATASET CKPT [more flags]" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)

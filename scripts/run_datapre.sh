@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes DATASET/test as the .bin files that msame and ais_bench read: Bin/test/ in the project's root. More flags:
+# Write DATASET/test as .bin files for msame and ais_bench to Bin/test/ in the project's root. More flags:
 # offline_infer/datapre.py --help
 set -eu
 [ $# -ge 1 ] || { echo "usage: sh scripts/run_datapre.sh DATASET [more flags]" >&2; exit 2; }

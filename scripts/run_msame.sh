@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the .om model over the prepared pictures with msame or, where that is not found, ais_bench.
-# MSAME=/path/to/msame says where msame is; else PATH and the project's root are searched.
+# Run the .om model on the prepared images with msame, or with ais_bench if msame is missing.
+# MSAME=/path/to/msame selects msame. The default is msame on PATH or in the project's root.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 model=$root/offline_infer/mmnet.om input=$root/Bin/test/images output=$root/output
@@ -26,6 +26,6 @@ elif python3 -c 'import ais_bench' 2> /dev/null; then
     echo "python3 -m ais_bench --model $model --input $input --output $output --outfmt BIN --batchsize 1"
     exec python3 -m ais_bench --model "$model" --input "$input" --output "$output" --outfmt BIN --batchsize 1
 fi
-echo "run_msame: neither msame (MSAME=/path/to/msame) nor python3 -m ais_bench is here; without an Ascend chip," \
-    "offline_infer/verify_pbmodel.py runs mmnet.pb in its place" >&2
+echo "run_msame: found neither msame (set MSAME=/path/to/msame) nor python3 -m ais_bench; without an Ascend chip," \
+    "use offline_infer/verify_pbmodel.py, which runs mmnet.pb" >&2
 exit 2

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Converts a frozen graph with atc: offline_infer/mmnet.pb -> offline_infer/mmnet.om, unless told otherwise.
+# Convert a frozen graph with atc (default: offline_infer/mmnet.pb -> offline_infer/mmnet.om).
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 pb=$root/offline_infer/mmnet.pb soc=Ascend310P3 height=256 width=256 aipp='' precision=allow_fp32_to_fp16
 usage="usage: sh scripts/run_pb2om.sh [--pb FILE] [--soc_version $soc] [--size 256 | --shape HEIGHT WIDTH] [--precision_mode $precision] [--aipp]"
 while [ $# -gt 0 ]; do
     case $1 in
-        --aipp) aipp=yes; shift; continue ;; # uint8 pictures
+        --aipp) aipp=yes; shift; continue ;; # uint8 images
         --shape)
             [ $# -ge 3 ] || { echo "$usage" >&2; exit 2; }
             height=$2 width=$3
@@ -27,12 +27,12 @@ done
 [ -f "$pb" ] || { echo "run_pb2om: no frozen graph $pb: sh scripts/run_convert_ckpt2pb.sh DATASET CKPT writes it" >&2; exit 2; }
 set -- --model="$pb" --framework=3 --output="${pb%.pb}" --input_format=NHWC --input_shape="input_x:1,$height,$width,3" \
     --out_nodes=output:0 --soc_version="$soc" --output_type=FP32 --precision_mode="$precision" --log=error
-if [ -n "$aipp" ]; then # the graph tells whether it divides by 255 itself; dividing twice would go unnoticed
+if [ -n "$aipp" ]; then # the graph may divide by 255 itself; dividing twice would not be noticed
     if LC_ALL=C grep -q preprocess "$pb"; then divides=inside; else divides=outside; fi
     config=${pb%.pb}.aipp.cfg
     sed -e "s/\(src_image_size_w\): .*/\1: $width/" -e "s/\(src_image_size_h\): .*/\1: $height/" "$root/offline_infer/aipp_$divides.cfg" > "$config"
     set -- "$@" --insert_op_conf="$config"
 fi
 echo "atc $*"
-command -v atc > /dev/null || { echo "run_pb2om: atc is not here: install CANN's toolkit and source its set_env.sh" >&2; exit 2; }
+command -v atc > /dev/null || { echo "run_pb2om: atc not found; install the CANN toolkit and source its set_env.sh" >&2; exit 2; }
 exec atc "$@"

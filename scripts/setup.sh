@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes or reuses .venv with all that mmnet needs; silent and quick where nothing has changed since the last time.
-# --light: .venv-light, which cuts out and scores without TensorFlow. --gpu: TensorFlow for NVIDIA's GPUs, with CUDA's libraries (2.x;
-# TensorFlow 1.15 needs CUDA 10.0 on the host). PYTHON=/path/to/python overrides the choice below:
-# Python 3.7 (TensorFlow 1.15) where it is to be had, else the newest with TensorFlow 2.x; the newest for --light.
+# Create .venv with everything that mmnet needs. The script does nothing if nothing has changed since the last run.
+# --light: create .venv-light, which cuts out and scores without TensorFlow.
+# --gpu: install TensorFlow for NVIDIA GPUs with the CUDA libraries (2.x; TensorFlow 1.15 needs CUDA 10.0 on the host).
+# PYTHON=/path/to/python selects the interpreter. The default is Python 3.7 with TensorFlow 1.15 if it is installed,
+# else the newest Python with TensorFlow 2.x. The default for --light is the newest Python.
 set -eu
 cd "$(dirname "$0")/.."
 venv=.venv requirements=requirements.txt gpu=
@@ -22,7 +23,7 @@ fi
 python=${PYTHON:-}
 if [ -z "$python" ]; then
     versions="3.7 3.13 3.12 3.11 3.10"
-    [ "$(uname -m)" = x86_64 ] || versions="3.13 3.12 3.11 3.10" # TensorFlow 1.15 was published for x86_64 only
+    [ "$(uname -m)" = x86_64 ] || versions="3.13 3.12 3.11 3.10" # TensorFlow 1.15 exists for x86_64 only
     [ $venv = .venv ] || versions="3.13 3.12 3.11 3.10 3.7"
     for version in $versions; do
         python=$(sh scripts/find_python.sh "$version") && break
@@ -30,7 +31,7 @@ if [ -z "$python" ]; then
     [ -n "$python" ] || { echo "setup: no Python 3.7 or 3.10-3.13 found; set PYTHON=/path/to/python" >&2; exit 2; }
 fi
 version_of() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null; }
-found=$(version_of "$python") || { # PYTHON=python3.13 may be a version manager's shim with nothing behind it
+found=$(version_of "$python") || { # PYTHON=python3.13 may be the shim of a version manager
     name=${python##*/}
     python=$(sh scripts/find_python.sh "${name#python}") && found=$(version_of "$python") ||
         { echo "setup: PYTHON=${PYTHON:-} does not run" >&2; exit 2; }
@@ -41,7 +42,7 @@ case $found in
     *) echo "setup: $python is Python $found; mmnet runs on 3.7 and 3.10-3.13" >&2; exit 2 ;;
 esac
 [ $venv = .venv ] || tensorflow="no TensorFlow"
-echo "setup: making $venv with Python $found and $tensorflow, a minute or so" >&2
+echo "setup: create $venv with Python $found and $tensorflow (about one minute)" >&2
 rm -f "$stamp"
 "$python" -m venv --clear $venv
 install() { $venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" >&2; }

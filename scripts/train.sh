@@ -1,5 +1,5 @@
 #!/bin/sh
-# Trains on DATASET/train into TRAIN_DIR, or goes on where TRAIN_DIR stopped. More flags: python -m mmnet train --help
+# Train on DATASET/train into TRAIN_DIR, or resume the run in TRAIN_DIR. More flags: python -m mmnet train --help
 set -eu
 [ $# -ge 2 ] || { echo "usage: sh scripts/train.sh DATASET TRAIN_DIR [more flags]" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)

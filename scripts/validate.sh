@@ -1,5 +1,5 @@
 #!/bin/sh
-# Scores a checkpoint, or the latest of a folder, on DATASET/test. More flags: python -m mmnet evaluate --help
+# Score a checkpoint, or the latest checkpoint of a folder, on DATASET/test. More flags: python -m mmnet evaluate --help
 set -eu
 [ $# -ge 2 ] || { echo "usage: sh scripts/validate.sh DATASET TRAIN_DIR_OR_CKPT [more flags]" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
