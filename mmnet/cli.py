@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import traceback
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 import argcomplete
 from humanfriendly import format_size
@@ -191,11 +191,17 @@ def prepare_streams() -> None:
 
 def configure_logger() -> None:
     """Send the messages of the logger ``mmnet``, and only these, to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = QuietHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
-    handler.handleError = lambda record: None  # stderr may be closed or full
     log.handlers = [handler]
     log.setLevel(logging.INFO)
+
+
+class QuietHandler(logging.StreamHandler):
+    """A handler that ignores errors of its stream: stderr may be closed or full."""
+
+    def handleError(self, record):
+        pass
 
 
 class Parser(argparse.ArgumentParser):
@@ -223,17 +229,17 @@ def make_top_parser() -> Parser:
 def make_parser(command: str) -> Parser:
     """Return the parser of one command. Flags that are not given leave no trace."""
     options_class = load_command(command).Options
+    fields = sorted(dataclasses.fields(options_class), key=lambda f: f.default is not REQUIRED)
+    required = [field for field in fields if field.default is REQUIRED]
     parser = Parser(
         prog=f"mmnet {command}",
+        usage=" ".join([f"mmnet {command}", *map(usage_text, required), "[flags]"]),
         description=(options_class.__doc__ or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
     )
-    fields = sorted(dataclasses.fields(options_class), key=lambda f: f.default is not REQUIRED)
-    required = [field for field in fields if field.default is REQUIRED]
-    parser.usage = " ".join([f"mmnet {command}", *map(usage_text, required), "[flags]"])
     groups: Dict[str, Any] = {}
     for field in fields:
         heading = "required" if field in required else field.metadata["group"]
@@ -245,7 +251,7 @@ def make_parser(command: str) -> Parser:
     preset = general.add_argument(
         "--config", metavar="PRESET", help="preset: a name or a YAML file; flags override it"
     )
-    set_completer(preset, complete_names_and_files(list_presets))
+    set_completer(preset, complete_names(list_presets(), files=True))
     general.add_argument("--debug", action="store_true", help="show the traceback of every error")
     return parser
 
@@ -297,22 +303,23 @@ def help_text(field: dataclasses.Field) -> str:
     default = field.default
     if default is REQUIRED or default is None or default is False or default == ():
         return text
-    values = default if isinstance(default, tuple) else (default,)
     if parse is flag_types.size_in_bytes:
-        values = [format_size(value, binary=True) for value in values]
+        default = format_size(default, binary=True)
+    values = default if isinstance(default, tuple) else (default,)
     return f"{text} (default: {' '.join(map(str, values))})"
 
 
 def complete_command_line() -> None:
     """Print completions for the shell and exit."""
     words = os.environ.get("COMP_LINE", "").split()
+    top = argparse.ArgumentParser(prog="mmnet", add_help=False)
     if len(words) > 1 and words[1] in COMMANDS:
-        top = argparse.ArgumentParser(prog="mmnet", add_help=False)
-        subparsers = top.add_subparsers(parser_class=lambda **_: make_parser(words[1]))
+        subparsers = top.add_subparsers(parser_class=lambda **_: make_parser(words[1]))  # type: ignore
         subparsers.add_parser(words[1])
     else:
-        top = make_top_parser()
-        set_completer(top.add_argument("command"), argcomplete.ChoicesCompleter(list(COMMANDS)))
+        set_completer(top.add_argument("command"), complete_names(COMMANDS))
+        top.add_argument("--help", action="help")
+        top.add_argument("--version", action="version")
     argcomplete.autocomplete(top, always_complete_options="long")
 
 
@@ -320,20 +327,20 @@ def complete(action: argparse.Action, field: dataclasses.Field) -> None:
     """Let the shell complete a flag by its choices, or by names of weights and files."""
     parse = field.metadata["parse"]
     if hasattr(parse, "choices"):
-        set_completer(action, argcomplete.ChoicesCompleter(parse.choices))
+        set_completer(action, complete_names(parse.choices))
     elif field.name in NAMED_WEIGHTS:
-        names = [*read_registry(), UNTRAINED]
-        set_completer(action, complete_names_and_files(lambda: names))
+        set_completer(action, complete_names([*read_registry(), UNTRAINED], files=True))
 
 
-def complete_names_and_files(list_names):
-    """Return a completer of files and of the names that ``list_names()`` returns."""
+def complete_names(names: Iterable[str], *, files: bool = False) -> Callable[..., List[str]]:
+    """Return a completer of these names, and of files if ``files`` is true."""
 
     def completer(prefix, **_):
-        return argcomplete.FilesCompleter()(prefix) + list_names()
+        paths = argcomplete.FilesCompleter()(prefix) if files else []
+        return [*paths, *names]
 
     return completer
 
 
-def set_completer(action: argparse.Action, completer: Any) -> None:
+def set_completer(action: argparse.Action, completer: Callable[..., List[str]]) -> None:
     action.completer = completer  # type: ignore[attr-defined]

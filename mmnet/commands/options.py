@@ -82,7 +82,14 @@ class BaseOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetOptions(BaseOptions):
+class SplitOptions(BaseOptions):
+    """The split of datasets."""
+
+    dataset_split_name: str = flag("test", help="split of the dataset", group="data")
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetOptions(SplitOptions):
     """One labelled dataset."""
 
     dataset_path: str = flag(
@@ -91,11 +98,10 @@ class DatasetOptions(BaseOptions):
         help="folder of the dataset: SPLIT/image and SPLIT/mask",
         group="data",
     )
-    dataset_split_name: str = flag("test", help="split of the dataset", group="data")
 
 
 @dataclasses.dataclass(frozen=True)
-class OptionalDatasetOptions(BaseOptions):
+class OptionalDatasetOptions(SplitOptions):
     """Images on which a model is compared with its checkpoint."""
 
     dataset_path: Optional[str] = flag(
@@ -104,7 +110,6 @@ class OptionalDatasetOptions(BaseOptions):
         help="compare on images of this dataset (default: synthetic images)",
         group="data",
     )
-    dataset_split_name: str = flag("test", help="split of the dataset", group="data")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +172,9 @@ NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkOptions)]
 class SourceOptions(NetworkOptions):
     """A trained network: a checkpoint or a model file."""
 
-    checkpoint_path: str = flag(DEFAULT, source, help=SOURCE, alias="model", group="model")
+    checkpoint_path: Optional[str] = flag(
+        DEFAULT, source, help=SOURCE, alias="model", group="model"
+    )
     use_ema: bool = flag(
         False, help="use the moving averages of a checkpoint's weights", group="model"
     )

@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import warnings
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mmnet.io.errors import MmnetError
 
@@ -68,7 +69,10 @@ class _Lazy:
         return getattr(_tensorflow(), name)
 
 
-tf = _Lazy()
+if TYPE_CHECKING:
+    import tensorflow.compat.v1 as tf
+else:
+    tf = _Lazy()
 
 
 @contextlib.contextmanager
