@@ -15,7 +15,6 @@ from mmnet.export.representative import read_images
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
-from mmnet.networks.batch_norm import measured
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import make_network
 from mmnet.networks.registry import build, input_shape
@@ -23,6 +22,7 @@ from mmnet.tf.checkpoint import AVERAGE
 from mmnet.tf.compat import tf
 from mmnet.weights import registry
 from mmnet.weights.convert import read_foreign
+from mmnet.weights.measure import measure_batch_norm
 from mmnet.weights.registry import check_name
 from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions, Weights, average, check_finite
@@ -106,7 +106,7 @@ def run(options):
         mean = average(several)
         if options.dataset_path:
             mean = mean._replace(source=options.names[0])  # for what may be wrong with them
-            mean = measured(mean, pictures_of(options, mean.network))
+            mean = measure_batch_norm(mean, pictures_of(options, mean.network))
         write_weights(options.output, mean)
         print(json.dumps({"path": options.output}) if options.json else options.output)
         return 0

@@ -9,8 +9,9 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image, to_01, with_channels
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
-from mmnet.networks.quantization import measure_ranges, quantization_ranges
+from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import converts_given_ranges, tf
+from mmnet.weights.measure import measure_ranges
 
 HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
 

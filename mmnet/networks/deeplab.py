@@ -1,62 +1,76 @@
-"""Mobile DeepLabv3, the baseline of MMNet's paper (arXiv 1904.03816, section 4.3).
+"""Mobile DeepLabv3, the baseline of the MMNet paper (arXiv 1904.03816, section 4.3).
 
-MobileNetV2's features with strides turned into dilations, Chen et al.'s image pooling beside a 1x1
-convolution (arXiv 1706.05587), no dilated branches and no decoder. The scopes are the published
-checkpoints'. Published, the moving statistics of the head follow at a decay of .9997 and those of
-the features at .999; here --batch_norm_decay holds for both.
+It consists of MobileNetV2's features, in which dilations replace the late strides, and a head with
+a 1x1 convolution and image pooling (Chen et al., arXiv 1706.05587). It has no dilated branches and
+no decoder. Variable scopes equal the published checkpoints. In the published training the moving
+statistics of the head have decay .9997 and those of the features .999; here --batch_norm_decay
+applies to both.
 """
 
-from mmnet.networks.layers import Outputs, Style, classifier, conv, relu
+from mmnet.networks.layers import Mode, Outputs, Style, classifier, conv, relu
 from mmnet.networks.mobilenet_v2 import mobilenet_v2
+from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
-DEPTH = 256  # channels of the head, whatever the width
-KEEP = 0.9  # share of the head's features that dropout leaves in training
+HEAD_CHANNELS = 256  # for every width multiplier
+DROPOUT_KEEP = 0.9  # fraction of the head's features that dropout keeps
 
 
-def _initializer(seed):
+def _truncated_normal(seed):
     return tf.truncated_normal_initializer(stddev=0.09, seed=seed)
 
 
-STYLE = Style(epsilon=1e-5, initializer=_initializer)
+STYLE = Style(epsilon=1e-5, initializer=_truncated_normal)
 
 
-def deeplab(images01, network, mode, output_stride):
-    """Build the network.
+def deeplab(images01: "tf.Tensor", network: Network, mode: Mode, *, output_stride: int) -> Outputs:
+    """Build the graph of DeepLabv3.
 
     Args:
-        images01: float32 [N,H,W,C] in 0..1, RGB; H and W are multiples of 32. network: Network.
-        mode: layers.Mode. output_stride: 8 or 16, of the features.
+        images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static multiples of 32.
+        network: Network, with the width multiplier.
+        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
+        output_stride: stride of the features: 8 or 16.
 
     Returns:
-        Outputs; no heads.
+        Outputs, without heads.
     """
     with tf.variable_scope("DeepLab"):
-        width = network.width_multiplier
-        features = mobilenet_v2(images01, width, mode, output_stride=output_stride, style=STYLE)[
-            output_stride
-        ]
+        all_features = mobilenet_v2(
+            images01, network.width_multiplier, mode, output_stride=output_stride, style=STYLE
+        )
+        features = all_features[output_stride]
         with tf.variable_scope("aspp"):
-            x = head(features, mode)
+            x = aspp_head(features, mode)
         logits = classifier(x, mode, scope="logits", style=STYLE)
-    logits = tf.image.resize_bilinear(logits, images01.shape.as_list()[1:3], align_corners=True)
+    logits = _resize(logits, images01)
     return Outputs(logits, heads={}, endpoints={"features": features, "aspp": x})
 
 
-def head(features, mode):
-    """What each place holds beside what the picture holds: [N,h,w,C] -> [N,h,w,DEPTH]."""
+def aspp_head(features, mode):
+    """Combine local features with the mean over the image: [N,h,w,C] -> [N,h,w,HEAD_CHANNELS]."""
     with tf.variable_scope("aspp_pool"):
-        whole = tf.reduce_mean(features, [1, 2], keepdims=True)
-        whole = _conv(whole, mode)
-        whole = tf.image.resize_bilinear(whole, features.shape.as_list()[1:3], align_corners=True)
+        image_mean = tf.reduce_mean(features, [1, 2], keepdims=True)
+        pooled = _resize(_conv(image_mean, mode, before_concat=True), features)
     with tf.variable_scope("aspp_1x1conv"):
-        local = _conv(features, mode)
+        local = _conv(features, mode, before_concat=True)
     with tf.variable_scope("concat"):
-        x = _conv(mode.output(tf.concat([local, whole], axis=3)), mode, concatenated=False)
-        return mode.dropout(x, KEEP)
+        x = _conv(mode.output(tf.concat([local, pooled], axis=3)), mode)
+        return mode.dropout(x, DROPOUT_KEEP)
 
 
-def _conv(x, mode, concatenated=True):
+def _conv(x, mode, *, before_concat=False):
     return conv(
-        x, DEPTH, mode, activation=relu, concatenated=concatenated, scope="Conv", style=STYLE
+        x,
+        HEAD_CHANNELS,
+        mode,
+        activation=relu,
+        before_concat=before_concat,
+        scope="Conv",
+        style=STYLE,
     )
+
+
+def _resize(x, like):
+    """Resize x to the height and width of another tensor, with aligned corners."""
+    return tf.image.resize_bilinear(x, like.shape.as_list()[1:3], align_corners=True)

@@ -1,8 +1,8 @@
-"""The operations that networks are made of, under the variable names of published checkpoints.
+"""Layers of networks, with the variable names of the published checkpoints.
 
-Every tensor is NHWC float32. A layer opens the scope it is given and creates its variables there:
+Tensors are float32 [N,H,W,C]. A layer opens its variable scope and creates its variables there:
 ``weights`` or ``depthwise_weights``, then ``BatchNorm/{gamma,beta,moving_mean,moving_variance}`` or
-``biases``. A Mode says how its parts are computed; quantization.py has two more.
+``biases``. A Mode selects how layers compute: for training, for inference or quantized.
 """
 
 import zlib
@@ -11,43 +11,30 @@ from typing import Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.distributed.group import ALONE, mean_in_backward_too
 from mmnet.tf.compat import tf
 
 BATCH_NORM_EPSILON = 1e-3
-BATCH_STATISTICS = "batch_statistics"
-
-
-class Style(NamedTuple):
-    """What networks do differently in every layer."""
-
-    epsilon: float = BATCH_NORM_EPSILON  # of batch norm
-    # Of weights: seed -> initializer.
-    initializer: Callable = lambda seed: tf.glorot_uniform_initializer(seed)
-    # A convolution with a stride pads alike on both sides; SAME pads less before than after.
-    symmetric: bool = False
+BATCH_STATISTICS = "batch_statistics"  # collection of (moving statistic, batch statistic)
 
 
 class Outputs(NamedTuple):
-    """What a network function returns."""
+    """The result of a network function."""
 
     logits: "tf.Tensor"  # [N,H,W,2]: background, foreground; or [N,H,W,1]: their difference
     heads: Dict[str, "tf.Tensor"]  # outputs that only training uses, by name
     endpoints: Dict[str, "tf.Tensor"]  # block -> its output
-    images01: Optional["tf.Tensor"] = None  # [N,H,W,C] in 0..1: what the network saw
+    images01: Optional["tf.Tensor"] = None  # [N,H,W,C], 0..1: input of the network function
 
 
-def scale_channels(channels, width_multiplier):
-    """``channels`` x ``width_multiplier``, then to a multiple of 8 (half up), at least 8."""
-    scaled = int(channels * width_multiplier + 0.5)
-    return max(8, (scaled + 4) // 8 * 8)
+def identity(x, *_):
+    return x
 
 
 def batch_norm_training(x, gamma, beta, moving_mean, moving_variance, epsilon):
-    """Batch norm by the batch's statistics.
+    """Normalize with the statistics of the batch.
 
-    Each (moving statistic, batch statistic) goes to the collection BATCH_STATISTICS: the training
-    step moves the one towards the other.
+    The pairs (moving statistic, batch statistic) go to the collection BATCH_STATISTICS. The
+    training step updates the moving statistics from it.
     """
     x, mean, variance = tf.nn.fused_batch_norm(x, gamma, beta, epsilon=epsilon, is_training=True)
     tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
@@ -56,67 +43,104 @@ def batch_norm_training(x, gamma, beta, moving_mean, moving_variance, epsilon):
 
 
 def batch_norm_inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
-    """Batch norm by the moving statistics."""
+    """Normalize with the moving statistics."""
     return tf.nn.fused_batch_norm(
         x, gamma, beta, moving_mean, moving_variance, epsilon=epsilon, is_training=False
     )[0]
 
 
-def through_channels(x, weights, stride, dilation, padding="SAME"):
-    """Depthwise convolution of [N,H,W,C] with [h,w,C,1].
+def batch_norm_over_group(
+    x, gamma, beta, moving_mean, moving_variance, epsilon, *, mean_over_group, group_size
+):
+    """Normalize with the statistics of the batches of all processes, as one large batch would.
 
-    A dilated one is dilation x dilation separate ones, on the pixels that lie so far apart. Those
-    go into channels: TensorFlow's own way, into the batch (SpaceToBatchND), is slower and few
-    converters know it.
+    Args:
+        mean_over_group: float32 [n] -> mean over the processes; its gradient is averaged, too.
+        group_size: number of processes.
     """
-    if dilation == 1:
-        strides = [1, stride, stride, 1]
-        return tf.nn.depthwise_conv2d(x, weights, strides=strides, padding=padding)
-    height, width = x.shape.as_list()[1:3]
-    beyond = [-height % dilation, -width % dilation]  # zeros, as a convolution pads with
-    if any(beyond):
-        x = tf.pad(x, [[0, 0], [0, beyond[0]], [0, beyond[1]], [0, 0]])
-    x = tf.nn.space_to_depth(x, dilation)
-    weights = tf.tile(weights, [1, 1, dilation**2, 1])
-    x = tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME")
-    x = tf.nn.depth_to_space(x, dilation)
-    return x[:, :height, :width] if any(beyond) else x
+    mean, variance = tf.nn.moments(x, [0, 1, 2])
+    # The difference of two squares loses digits unless the mean is near 0. The moving mean is near
+    # the batch mean and is equal in all processes, so it serves as the origin.
+    offset = mean - moving_mean
+    moments = mean_over_group(tf.concat([offset, variance + offset**2], 0))
+    offset, mean_square = tf.split(moments, 2)
+    mean, variance = offset + moving_mean, mean_square - offset**2
+    count = group_size * int(np.prod(x.shape.as_list()[:3]))
+    unbiased_variance = variance * count / (count - 1)  # as fused_batch_norm returns it
+    tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
+    tf.add_to_collection(BATCH_STATISTICS, (moving_variance, unbiased_variance))
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
 
 
-def by_group(group):
-    """batch_norm_training with the statistics of all the batches of a cluster.engines.Group."""
+def dropout(x, keep, *, rank=0, group_size=1):
+    """Set values to zero and scale the others by 1 / keep.
 
-    def by_all_batches(x, gamma, beta, moving_mean, moving_variance, epsilon):
-        mean, variance = tf.nn.moments(x, [0, 1, 2])
-        # The difference of two squares is exact where the mean is near 0: it is taken from the
-        # moving one, which all have in common.
-        off = mean - moving_mean
-        both = mean_in_backward_too(tf.concat([off, variance + off**2], 0), group)
-        off, square = tf.split(both, 2)
-        mean, variance = off + moving_mean, square - off**2
-        count = group.size * int(np.prod(x.shape.as_list()[:3]))
-        tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
-        # As fused_batch_norm has it: what is kept is divided by count - 1.
-        kept = variance * count / (count - 1)
-        tf.add_to_collection(BATCH_STATISTICS, (moving_variance, kept))
-        return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+    The random numbers depend on the graph's seed, the scope and the global step. A resumed training
+    therefore drops the same values as an uninterrupted one. Each process draws the numbers of the
+    whole batch and uses those of its images, so the group drops what one process would.
 
-    return by_all_batches
-
-
-def dropout(x, keep, group=ALONE):
-    """Drop values and enlarge the others, as dropout does.
-
-    Which ones follows from graph seed, scope and global step: a run that goes on drops what it
-    would have dropped, and each process of a group what one alone would have dropped of its part.
+    Args:
+        keep: fraction of values to keep.
+        rank, group_size: this process and the number of processes.
     """
     step = tf.train.get_global_step()
-    place = seed_from_name(tf.get_variable_scope().name)
-    seed = [(tf.get_default_graph().seed or 0) ^ place, 0 if step is None else step]
-    pictures, *sides = x.shape.as_list()
-    drawn = tf.random.stateless_uniform([group.size * pictures] + sides, tf.stack(seed))
-    kept = drawn[group.rank * pictures : (group.rank + 1) * pictures] < keep
-    return tf.where(kept, x / keep, tf.zeros_like(x))
+    scope_seed = seed_from_name(tf.get_variable_scope().name)
+    seed = [(tf.get_default_graph().seed or 0) ^ scope_seed, 0 if step is None else step]
+    batch_size, *sizes = x.shape.as_list()
+    random = tf.random.stateless_uniform([group_size * batch_size] + sizes, tf.stack(seed))
+    is_kept = random[rank * batch_size : (rank + 1) * batch_size] < keep
+    return tf.where(is_kept, x / keep, tf.zeros_like(x))
+
+
+class Mode(NamedTuple):
+    """How layers compute."""
+
+    batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance, epsilon) -> x
+    weights: Callable = identity  # (weights, axis of the output channels) -> weights to apply
+    output: Callable = identity  # output of a layer or of a concatenation -> output
+    images: Callable = identity  # (images, highest possible value) -> images
+    dropout: Callable = identity  # (x, fraction to keep) -> x
+    single_logit: bool = False  # classifier: one logit (foreground - background) instead of two
+
+
+TRAINING = Mode(batch_norm_training, dropout=dropout)
+INFERENCE = Mode(batch_norm_inference)
+
+
+def mode_for_group(
+    mode: Mode, *, rank: int, group_size: int, mean_over_group: Optional[Callable] = None
+) -> Mode:
+    """Return the mode of one process of a group.
+
+    Args:
+        mode: mode of a single process.
+        rank: index of this process.
+        group_size: number of processes.
+        mean_over_group: as in batch_norm_over_group. None: do not synchronize batch norm.
+    """
+    if mode.dropout is dropout:
+        mode = mode._replace(dropout=partial(dropout, rank=rank, group_size=group_size))
+    if mean_over_group is not None and mode.batch_norm is batch_norm_training:
+        batch_norm = partial(
+            batch_norm_over_group, mean_over_group=mean_over_group, group_size=group_size
+        )
+        mode = mode._replace(batch_norm=batch_norm)
+    return mode
+
+
+def _glorot_uniform(seed):
+    return tf.glorot_uniform_initializer(seed)
+
+
+class Style(NamedTuple):
+    """Settings that all layers of a network share."""
+
+    epsilon: float = BATCH_NORM_EPSILON  # of batch norm
+    initializer: Callable = _glorot_uniform  # seed -> initializer of weights
+    symmetric_padding: bool = False  # pad strided convolutions as PyTorch does, not as SAME does
+
+
+PLAIN = Style()
 
 
 def relu(x):
@@ -127,42 +151,81 @@ def relu6(x):
     return tf.nn.relu6(x)
 
 
-def identity(x, *_):
-    return x
+def scale_channels(channels: int, width_multiplier: float) -> int:
+    """Return ``channels * width_multiplier`` rounded to a multiple of 8 (half up), at least 8."""
+    scaled = int(channels * width_multiplier + 0.5)
+    return max(8, (scaled + 4) // 8 * 8)
 
 
-class Mode(NamedTuple):
-    """How the parts of every layer are computed."""
+def conv(
+    x,
+    channels,
+    mode,
+    *,
+    kernel=1,
+    stride=1,
+    activation=relu6,
+    before_concat=False,
+    scope="pointwise_conv",
+    style=PLAIN,
+):
+    """Apply a convolution without bias, batch norm and an activation.
 
-    batch_norm: Callable  # (x, gamma, beta, moving_mean, moving_variance, epsilon) -> x
-    depthwise: Callable = through_channels  # (x, weights, stride, dilation, padding) -> x
-    weights: Callable = (
-        identity  # (weights, axis of their output channels) -> weights to convolve with
-    )
-    output: Callable = (
-        identity  # x -> x, on each layer's output; a concatenation counts as one layer
-    )
-    picture: Callable = identity  # (images, highest value they may have) -> images
-    single_logit: bool = False  # the classifier gives one logit, that of alpha, in place of two
-    dropout: Callable = identity  # (x, share that is kept) -> x
+    [N,H,W,C] -> [N,H/stride,W/stride,channels].
 
-
-PLAIN = Style()
-TRAINING, INFERENCE = Mode(batch_norm_training, dropout=dropout), Mode(batch_norm_inference)
-
-
-def mode_in(group, mode, synchronised=False):
-    """The Mode of one process of a group.
-
-    synchronised: batch norm takes the statistics of all their batches, where it takes a batch's.
+    Args:
+        activation: None for a linear layer.
+        before_concat: the output is an input of a concatenation. ``mode.output`` is then applied to
+            the concatenation instead of this layer.
     """
-    if group.size == 1:
-        return mode
-    if mode.dropout is dropout:
-        mode = mode._replace(dropout=partial(dropout, group=group))
-    if synchronised and mode.batch_norm is batch_norm_training:
-        mode = mode._replace(batch_norm=by_group(group))
-    return mode
+    with tf.variable_scope(scope):
+        x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride, style=style)
+        return _normalize_and_activate(x, mode, activation, before_concat, style)
+
+
+def depthwise(
+    x,
+    mode,
+    *,
+    stride=1,
+    dilation=1,
+    activation=relu6,
+    before_concat=False,
+    scope="depthwise_conv",
+    style=PLAIN,
+):
+    """Apply a 3x3 depthwise convolution, batch norm and an activation.
+
+    [N,H,W,C] -> [N,H/stride,W/stride,C]. Either stride or dilation is 1. See ``conv`` for the
+    arguments.
+    """
+    with tf.variable_scope(scope):
+        weights = _create_weights("depthwise_weights", [3, 3, x.shape[3].value, 1], style)
+        x, padding = _pad(x, 3, stride, style)
+        x = _depthwise_conv(x, mode.weights(weights, 2), stride, dilation, padding)
+        return _normalize_and_activate(x, mode, activation, before_concat, style)
+
+
+def conv_without_norm(x, channels, mode, *, kernel=1, stride=1, style=PLAIN):
+    """Apply only a convolution. It creates ``weights`` in the current scope."""
+    weights = _create_weights("weights", [kernel, kernel, x.shape[3].value, channels], style)
+    x, padding = _pad(x, kernel, stride, style)
+    strides = [1, stride, stride, 1]
+    return tf.nn.conv2d(x, mode.weights(weights, 3), strides=strides, padding=padding)
+
+
+def classifier(x, mode, *, scope="pointwise_conv", style=PLAIN):
+    """Apply a 1x1 convolution with bias: [N,H,W,C] -> logits [N,H,W,2] (background, foreground).
+
+    With ``mode.single_logit`` the result is [N,H,W,1]: foreground minus background.
+    """
+    with tf.variable_scope(scope):
+        weights = _create_weights("weights", [1, 1, x.shape[3].value, 2], style)
+        biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
+        if mode.single_logit:
+            weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
+        x = tf.nn.conv2d(x, mode.weights(weights, 3), strides=[1, 1, 1, 1], padding="SAME")
+        return mode.output(x + biases)
 
 
 def batch_norm(x, mode, style=PLAIN):
@@ -177,124 +240,68 @@ def batch_norm(x, mode, style=PLAIN):
         return mode.batch_norm(x, gamma, beta, mean, variance, style.epsilon)
 
 
-def finish(x, mode, activation, concatenated, style):
-    """Batch norm, activation (None: linear) and what the mode does to a layer's output."""
-    x = batch_norm(x, mode, style)
-    x = x if activation is None else activation(x)
-    return x if concatenated else mode.output(x)
-
-
-def conv(
-    x,
-    channels,
-    mode,
-    *,
-    kernel=1,
-    stride=1,
-    activation=relu6,
-    concatenated=False,
-    scope="pointwise_conv",
-    style=PLAIN,
-):
-    """Convolution without bias, batch norm, activation.
-
-    [N,H,W,C] -> [N,H/stride,W/stride,channels].
-
-    concatenated: the output goes into a concatenation; the mode sees the output of that.
-    """
-    with tf.variable_scope(scope):
-        x = linear(x, channels, mode, kernel=kernel, stride=stride, style=style)
-        return finish(x, mode, activation, concatenated, style)
-
-
-def linear(x, channels, mode, *, kernel=1, stride=1, style=PLAIN):
-    """Convolution alone, in the scope it stands in: as conv's."""
-    shape = [kernel, kernel, x.shape[3].value, channels]
-    weights = weights_of("weights", shape, style)
-    x, padding = padded(x, kernel, stride, style)
-    return convolve(x, mode.weights(weights, 3), stride, padding)
-
-
-def depthwise(
-    x,
-    mode,
-    *,
-    stride=1,
-    dilation=1,
-    activation=relu6,
-    concatenated=False,
-    scope="depthwise_conv",
-    style=PLAIN,
-):
-    """3x3 depthwise convolution, batch norm, activation: [N,H,W,C] -> [N,H/stride,W/stride,C].
-
-    One of stride and dilation is 1. concatenated: as conv.
-    """
-    with tf.variable_scope(scope):
-        shape = [3, 3, x.shape[3].value, 1]
-        weights = weights_of("depthwise_weights", shape, style)
-        x, padding = padded(x, 3, stride, style)
-        x = mode.depthwise(x, mode.weights(weights, 2), stride, dilation, padding)
-        return finish(x, mode, activation, concatenated, style)
-
-
-def weights_of(name, shape, style):
-    """A layer's weights; their first values follow from the graph's seed and their name alone.
-
-    (TensorFlow would count the operations made before: another graph around the network, for a GPU
-    or for several processes, would begin with other weights.)
-    """
-    seed = seed_from_name("%s/%s" % (tf.get_variable_scope().name, name))
-    return tf.get_variable(name, shape, initializer=style.initializer(seed))
-
-
-def seed_from_name(name):
-    """A number below 2**31 for a name."""
-    return zlib.crc32(name.encode()) % 2**31
-
-
-def padded(x, kernel, stride, style):
-    """(x, with what the style pads it with; the padding that is left to the convolution)."""
-    if not style.symmetric or stride == 1:
-        return x, "SAME"
-    sides = [kernel // 2] * 2
-    return tf.pad(x, [[0, 0], sides, sides, [0, 0]]), "VALID"
-
-
-def classifier(x, mode, scope="pointwise_conv", style=PLAIN):
-    """1x1 convolution with bias, no norm: [N,H,W,C] -> logits [N,H,W,2].
-
-    They are those of background and foreground. With ``mode.single_logit`` it is [N,H,W,1], foreground
-    minus background, computed as one convolution.
-    """
-    with tf.variable_scope(scope):
-        shape = [1, 1, x.shape[3].value, 2]
-        weights = weights_of("weights", shape, style)
-        biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
-        if mode.single_logit:
-            weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
-        return mode.output(convolve(x, mode.weights(weights, 3)) + biases)
-
-
-def convolve(x, weights, stride=1, padding="SAME"):
-    """Plain convolution."""
-    return tf.nn.conv2d(x, weights, strides=[1, stride, stride, 1], padding=padding)
-
-
 def upsample(x, factor):
-    """Bilinear, corners not aligned (TensorFlow 1's default).
-
-    [N,H,W,C] -> [N,factor H,factor W,C].
-    """
+    """Enlarge [N,H,W,C] bilinearly, with aligned top-left corners (TensorFlow 1's default)."""
     return tf.image.resize_bilinear(x, [x.shape[1].value * factor, x.shape[2].value * factor])
 
 
 def downsample(x, factor):
-    """Bilinear, pixels' centres half a pixel from the border: the mean of the four in the middle.
+    """Reduce [N,H,W,C] bilinearly by an even factor, with half-pixel centres.
 
-    [N,H,W,C] -> [N,H/factor,W/factor,C]; factor is even.
+    An output pixel is the mean of the four central pixels of its factor x factor block.
     """
     height, width = x.shape.as_list()[1:3]
     edge = factor // 2 - 1
-    inside = x[:, edge : height - edge, edge : width - edge]
-    return tf.nn.avg_pool(inside, [1, 2, 2, 1], [1, factor, factor, 1], "VALID")
+    centres = x[:, edge : height - edge, edge : width - edge]
+    return tf.nn.avg_pool(centres, [1, 2, 2, 1], [1, factor, factor, 1], "VALID")
+
+
+def seed_from_name(name: str) -> int:
+    """Return a number from 0 to 2**31 - 1 that depends only on the name."""
+    return zlib.crc32(name.encode()) % 2**31
+
+
+def _create_weights(name, shape, style):
+    """Create a variable whose initial value depends only on the graph's seed and its name.
+
+    TensorFlow would derive the seed from the number of operations in the graph. The initial weights
+    would then differ between devices and between numbers of processes.
+    """
+    seed = seed_from_name(f"{tf.get_variable_scope().name}/{name}")
+    return tf.get_variable(name, shape, initializer=style.initializer(seed))
+
+
+def _pad(x, kernel, stride, style):
+    """Apply symmetric padding if the style requests it. Return x and the padding still to apply."""
+    if not style.symmetric_padding or stride == 1:
+        return x, "SAME"
+    border = [kernel // 2] * 2
+    return tf.pad(x, [[0, 0], border, border, [0, 0]]), "VALID"
+
+
+def _depthwise_conv(x, weights, stride, dilation, padding):
+    """Convolve [N,H,W,C] with [h,w,C,1].
+
+    Dilation is computed with space_to_depth: the interleaved sub-images become channels. Few
+    converters know TensorFlow's own way (SpaceToBatchND), and it is slower.
+    """
+    if dilation == 1:
+        strides = [1, stride, stride, 1]
+        return tf.nn.depthwise_conv2d(x, weights, strides=strides, padding=padding)
+    height, width = x.shape.as_list()[1:3]
+    extra_rows, extra_columns = -height % dilation, -width % dilation
+    is_uneven = extra_rows > 0 or extra_columns > 0
+    if is_uneven:
+        x = tf.pad(x, [[0, 0], [0, extra_rows], [0, extra_columns], [0, 0]])
+    x = tf.nn.space_to_depth(x, dilation)
+    weights = tf.tile(weights, [1, 1, dilation**2, 1])
+    x = tf.nn.depthwise_conv2d(x, weights, strides=[1, 1, 1, 1], padding="SAME")
+    x = tf.nn.depth_to_space(x, dilation)
+    return x[:, :height, :width] if is_uneven else x
+
+
+def _normalize_and_activate(x, mode, activation, before_concat, style):
+    x = batch_norm(x, mode, style)
+    if activation is not None:
+        x = activation(x)
+    return x if before_concat else mode.output(x)

@@ -1,25 +1,24 @@
-"""MobileNetV2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks".
+"""MobileNetV2: the encoder of DeepLab and MODNet.
 
-arXiv 1801.04381, table 2. The scopes are those of the published TensorFlow checkpoints (slim), so
-that their weights for ImageNet load.
+Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 1801.04381, table 2.
+Variable scopes equal the published TensorFlow checkpoints (slim), so their ImageNet weights load.
 """
 
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
-from mmnet.networks.layers import PLAIN, conv, depthwise
+from mmnet.networks.layers import PLAIN, Mode, Style, conv, depthwise
 from mmnet.tf.compat import tf
-
-EXPANSION = 6
 
 
 class Residual(NamedTuple):
-    """An inverted residual."""
+    """An inverted residual block."""
 
-    channels: int  # of its output
+    output_channels: int
     stride: int = 1
 
 
-FIRST = 32  # channels of the first convolution
+FIRST_CHANNELS = 32  # of the first convolution
+EXPANSION = 6  # factor of the channels inside a block; the first block does not expand
 RESIDUALS = (
     Residual(16),
     Residual(24, 2),
@@ -39,47 +38,58 @@ RESIDUALS = (
     Residual(160),
     Residual(320),
 )
-LAST = 1280  # channels of the convolution after them, at widths up to 1
+LAST_CHANNELS = 1280  # of the last convolution, for width multipliers up to 1
 
 
-def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32, style=PLAIN):
-    """The features of a picture, down to the last inverted residual.
+def mobilenet_v2(
+    x: "tf.Tensor",
+    width_multiplier: float,
+    mode: Mode,
+    *,
+    output_stride: int = 32,
+    style: Style = PLAIN,
+) -> Dict[int, "tf.Tensor"]:
+    """Build the features up to the last inverted residual block.
 
-    Strides beyond ``output_stride`` become dilations of what follows.
+    Strides beyond ``output_stride`` are replaced by dilations of the following blocks.
 
     Args:
-        x: float32 [N,H,W,C], the picture in the range that the weights are trained with.
+        x: float32 [N,H,W,C], images in the range with which the weights were trained.
+        width_multiplier: channel multiplier.
+        mode: how layers compute.
+        output_stride: stride of the last features: 8, 16 or 32.
+        style: settings of the layers.
 
     Returns:
-        stride -> the last features of that stride, [N,H/stride,W/stride,channels].
+        stride -> last features with this stride, [N,H/stride,W/stride,channels].
     """
-    taps = {}
+    features = {}
     with tf.variable_scope("MobilenetV2"):
-        channels = scale_channels(FIRST, width_multiplier)
+        channels = published_channels(FIRST_CHANNELS, width_multiplier)
         x = conv(x, channels, mode, kernel=3, stride=2, scope="Conv", style=style)
         stride, dilation = 2, 1
-        for index, row in enumerate(RESIDUALS):
-            may_stride = stride * row.stride <= output_stride
+        for index, block in enumerate(RESIDUALS):
+            may_stride = stride * block.stride <= output_stride
             x = inverted_residual(
                 x,
-                scale_channels(row.channels, width_multiplier),
+                published_channels(block.output_channels, width_multiplier),
                 mode,
                 expansion=EXPANSION if index else 1,
-                stride=row.stride if may_stride else 1,
+                stride=block.stride if may_stride else 1,
                 dilation=dilation,
-                scope="expanded_conv_%d" % index if index else "expanded_conv",
+                scope=f"expanded_conv_{index}" if index else "expanded_conv",
                 style=style,
             )
             if may_stride:
-                stride *= row.stride
+                stride *= block.stride
             else:
-                dilation *= row.stride
-            taps[stride] = x
-    return taps
+                dilation *= block.stride
+            features[stride] = x
+    return features
 
 
 def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope, style):
-    """Expand, convolve each channel, project: [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
+    """Expand, convolve each channel and project: [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
     shortcut = x
     with tf.variable_scope(scope):
         if expansion > 1:
@@ -92,8 +102,11 @@ def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope, 
             return mode.output(x + shortcut)
 
 
-def scale_channels(channels, width_multiplier):
-    """As published: to the nearest multiple of 8 (half up), at least 8, never 10 % below."""
-    wanted = channels * width_multiplier
-    scaled = max(8, int(wanted + 4) // 8 * 8)
-    return scaled + 8 if scaled < 0.9 * wanted else scaled
+def published_channels(channels: int, width_multiplier: float) -> int:
+    """Return the scaled channels as the published code rounds them.
+
+    It rounds to the nearest multiple of 8 (half up), at least 8, and never 10 % down.
+    """
+    exact = channels * width_multiplier
+    rounded = max(8, int(exact + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * exact else rounded

@@ -1,160 +1,171 @@
-"""MODNet: Ke et al., "MODNet: Real-Time Trimap-Free Portrait Matting", AAAI 2022.
+"""MODNet: three branches for semantics, details and their fusion.
 
-arXiv 2011.11961. One branch finds where the person is at 1/32 of the picture, one draws the outline
-at a half of it, and the last joins them. Layers are named as in the authors' code, MobileNetV2's as
-in TensorFlow's.
+Ke et al., "MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition", AAAI 2022,
+arXiv 2011.11961. The low-resolution branch locates the person at 1/32 of the image. The
+high-resolution branch computes the outline at 1/2. The fusion branch combines them. The scopes of
+layers follow the authors' code, those of MobileNetV2 follow TensorFlow's.
 """
 
+from typing import Callable
+
 from mmnet.networks.layers import (
+    Mode,
     Outputs,
     Style,
     batch_norm,
     conv,
+    conv_without_norm,
     depthwise,
     downsample,
-    linear,
     relu,
     upsample,
 )
-from mmnet.networks.mobilenet_v2 import LAST, mobilenet_v2, scale_channels
+from mmnet.networks.mobilenet_v2 import LAST_CHANNELS, mobilenet_v2, published_channels
+from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
-STYLE = Style(epsilon=1e-5, symmetric=True)
-DEPTH = 32  # channels of the branch of the outline
-DILATIONS = (1, 2, 4)  # of e-ASPP's branches; the paper does not say which
+STYLE = Style(epsilon=1e-5, symmetric_padding=True)
+BRANCH_CHANNELS = 32
+DILATIONS = (1, 2, 4)  # of the branches of e-ASPP; the paper does not state them
 
 
-def modnet(images01, network, mode, attention):
-    """Build the network.
+def modnet(images01: "tf.Tensor", network: Network, mode: Mode, *, attention: Callable) -> Outputs:
+    """Build the graph of MODNet.
 
     Args:
-        images01: float32 [N,H,W,C] in 0..1, RGB; H and W are multiples of 32. network: Network;
-            its width_multiplier is MobileNetV2's. mode: layers.Mode.
-        attention: what is done to the deepest features: squeeze_excite (as released), or e_aspp
-            (as in the paper).
+        images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static multiples of 32.
+        network: Network, with the width multiplier of MobileNetV2.
+        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
+        attention: block for the deepest features: ``squeeze_excite`` (released code) or ``e_aspp``
+            (paper).
 
     Returns:
-        Outputs: one logit. The heads ``semantic`` [N,H/16,W/16,1] and ``detail`` [N,H,W,1] are
+        Outputs, with one logit. The heads ``semantic`` [N,H/16,W/16,1] and ``detail`` [N,H,W,1] are
         probabilities.
     """
     images = images01 * 2 - 1
     with tf.variable_scope("MODNet"):
         width = network.width_multiplier
-        taps = mobilenet_v2(images, width, mode, style=STYLE)
+        features = mobilenet_v2(images, width, mode, style=STYLE)
         with tf.variable_scope("MobilenetV2"):
-            channels = scale_channels(LAST, max(1.0, width))
-            deepest = conv(taps[32], channels, mode, scope="Conv_1", style=STYLE)
-        lr8, semantic = low_resolution(deepest, mode, attention)
-        hr2, detail = high_resolution(images, taps, lr8, mode)
-        logits = fusion(images, lr8, hr2, mode)
+            channels = published_channels(LAST_CHANNELS, max(1.0, width))
+            deepest = conv(features[32], channels, mode, scope="Conv_1", style=STYLE)
+        lr8, semantic = low_resolution_branch(deepest, mode, attention)
+        hr2, detail = high_resolution_branch(images, features, lr8, mode)
+        logits = fusion_branch(images, lr8, hr2, mode)
     heads = {"semantic": tf.sigmoid(semantic), "detail": tf.sigmoid(detail)}
     return Outputs(logits, heads, {"backbone": deepest, "lr_branch": lr8, "hr_branch": hr2})
 
 
-def low_resolution(x, mode, attention):
-    """Where the person is: [N,H/32,W/32,C] -> ([N,H/8,W/8,32], logits [N,H/16,W/16,1])."""
+def low_resolution_branch(x, mode, attention):
+    """Locate the person: [N,H/32,W/32,C] -> features [N,H/8,W/8,32], logits [N,H/16,W/16,1]."""
     with tf.variable_scope("lr_branch"):
         x = attention(x, mode)
-        x = layer(enlarge(x), 96, mode, kernel=5, scope="conv_lr16x")
-        x = layer(enlarge(x), DEPTH, mode, kernel=5, scope="conv_lr8x")
-        return x, bare(x, mode, kernel=3, stride=2, scope="conv_lr")
+        x = conv_ibn_relu(upsample2x(x), 96, mode, kernel=5, scope="conv_lr16x")
+        x = conv_ibn_relu(upsample2x(x), BRANCH_CHANNELS, mode, kernel=5, scope="conv_lr8x")
+        return x, conv_to_logit(x, mode, kernel=3, stride=2, scope="conv_lr")
 
 
-def high_resolution(images, taps, lr8, mode):
-    """The outline: features of stride 2 and 4 -> ([N,H/2,W/2,32], logits [N,H,W,1])."""
+def high_resolution_branch(images, features, lr8, mode):
+    """Compute the outline from images and features: features [N,H/2,W/2,32], logits [N,H,W,1]."""
+    wide, narrow = 2 * BRANCH_CHANNELS, BRANCH_CHANNELS
     with tf.variable_scope("hr_branch"):
-        enc2 = layer(taps[2], DEPTH, mode, scope="tohr_enc2x")
-        x = together(downsample(images, 2), enc2)
-        x = layer(x, DEPTH, mode, kernel=3, stride=2, scope="conv_enc2x")
-        enc4 = layer(taps[4], DEPTH, mode, scope="tohr_enc4x")
-        x = layer(together(x, enc4), 2 * DEPTH, mode, kernel=3, scope="conv_enc4x")
-        x = together(x, enlarge(lr8), downsample(images, 4))
-        for index, channels in enumerate((2 * DEPTH, 2 * DEPTH, DEPTH)):
-            x = layer(x, channels, mode, kernel=3, scope="conv_hr4x_%d" % index)
-        x = together(enlarge(x), enc2)
-        for index, channels in enumerate((2 * DEPTH, DEPTH, DEPTH, DEPTH)):
-            x = layer(x, channels, mode, kernel=3, scope="conv_hr2x_%d" % index)
-        detail = together(enlarge(x), images)
-        detail = layer(detail, DEPTH, mode, kernel=3, scope="conv_hr_0")
-        return x, bare(detail, mode, scope="conv_hr_1")
+        enc2 = conv_ibn_relu(features[2], narrow, mode, scope="tohr_enc2x")
+        x = concat(downsample(images, 2), enc2)
+        x = conv_ibn_relu(x, narrow, mode, kernel=3, stride=2, scope="conv_enc2x")
+        enc4 = conv_ibn_relu(features[4], narrow, mode, scope="tohr_enc4x")
+        x = conv_ibn_relu(concat(x, enc4), wide, mode, kernel=3, scope="conv_enc4x")
+        x = concat(x, upsample2x(lr8), downsample(images, 4))
+        for index, channels in enumerate((wide, wide, narrow)):
+            x = conv_ibn_relu(x, channels, mode, kernel=3, scope=f"conv_hr4x_{index}")
+        x = concat(upsample2x(x), enc2)
+        for index, channels in enumerate((wide, narrow, narrow, narrow)):
+            x = conv_ibn_relu(x, channels, mode, kernel=3, scope=f"conv_hr2x_{index}")
+        detail = concat(upsample2x(x), images)
+        detail = conv_ibn_relu(detail, narrow, mode, kernel=3, scope="conv_hr_0")
+        return x, conv_to_logit(detail, mode, scope="conv_hr_1")
 
 
-def fusion(images, lr8, hr2, mode):
-    """Both joined: logits [N,H,W,1]."""
+def fusion_branch(images, lr8, hr2, mode):
+    """Combine both branches: logits [N,H,W,1]."""
     with tf.variable_scope("f_branch"):
-        x = layer(enlarge(lr8), DEPTH, mode, kernel=5, scope="conv_lr4x")
-        x = layer(together(enlarge(x), hr2), DEPTH, mode, kernel=3, scope="conv_f2x")
-        x = together(enlarge(x), images)
-        x = layer(x, DEPTH // 2, mode, kernel=3, scope="conv_f_0")
-        return bare(x, mode, scope="conv_f_1")
+        x = conv_ibn_relu(upsample2x(lr8), BRANCH_CHANNELS, mode, kernel=5, scope="conv_lr4x")
+        x = concat(upsample2x(x), hr2)
+        x = conv_ibn_relu(x, BRANCH_CHANNELS, mode, kernel=3, scope="conv_f2x")
+        x = concat(upsample2x(x), images)
+        x = conv_ibn_relu(x, BRANCH_CHANNELS // 2, mode, kernel=3, scope="conv_f_0")
+        return conv_to_logit(x, mode, scope="conv_f_1")
 
 
 def squeeze_excite(x, mode):
-    """Weigh each channel by what the whole picture holds (Hu et al., CVPR 2018)."""
+    """Weight channels by the content of the whole image (Hu et al., CVPR 2018)."""
     channels = x.shape[3].value
     with tf.variable_scope("se_block"):
-        whole = tf.reduce_mean(x, [1, 2], keepdims=True)
+        image_mean = tf.reduce_mean(x, [1, 2], keepdims=True)
         with tf.variable_scope("squeeze"):
-            squeezed = mode.output(relu(linear(whole, channels // 4, mode, style=STYLE)))
+            squeezed = conv_without_norm(image_mean, channels // 4, mode, style=STYLE)
+            squeezed = mode.output(relu(squeezed))
         with tf.variable_scope("excite"):
-            weights = tf.sigmoid(linear(squeezed, channels, mode, style=STYLE))
-        return mode.output(x * weights)
+            channel_weights = tf.sigmoid(conv_without_norm(squeezed, channels, mode, style=STYLE))
+        return mode.output(x * channel_weights)
 
 
 def e_aspp(x, mode):
-    """What lies around each place at several distances: the paper's efficient ASPP.
+    """Combine several dilations: the efficient ASPP of the paper.
 
-    On a quarter of the channels, one dilated depthwise convolution a distance, summed; then one
-    convolution between channels.
+    A quarter of the channels passes through one dilated depthwise convolution per branch. The sum
+    of the branches is expanded to all channels.
     """
     channels = x.shape[3].value
     with tf.variable_scope("e_aspp"):
         x = conv(x, channels // 4, mode, activation=relu, scope="reduce", style=STYLE)
-        branches = [
-            depthwise(
-                x, mode, dilation=dilation, activation=None, scope="branch%d" % index, style=STYLE
+        branches = []
+        for index, dilation in enumerate(DILATIONS):
+            branch = depthwise(
+                x, mode, dilation=dilation, activation=None, scope=f"branch{index}", style=STYLE
             )
-            for index, dilation in enumerate(DILATIONS)
-        ]
+            branches.append(branch)
         x = mode.output(relu(tf.add_n(branches)))
         return conv(x, channels, mode, activation=relu, scope="fuse", style=STYLE)
 
 
-def layer(x, channels, mode, *, kernel=1, stride=1, scope):
-    """Convolution with bias, half batch norm and half instance norm, ReLU."""
+def conv_ibn_relu(x, channels, mode, *, kernel=1, stride=1, scope):
+    """Apply a convolution with bias, batch norm to the first half of the channels, instance norm to
+    the second half, and ReLU.
+    """
     with tf.variable_scope(scope):
-        x = biased(x, channels, mode, kernel=kernel, stride=stride)
-        batch_norm_training, by_picture = tf.split(x, 2, axis=3)
-        mean, variance = tf.nn.moments(by_picture, [1, 2], keepdims=True)
-        by_picture = (by_picture - mean) * tf.rsqrt(variance + STYLE.epsilon)
-        x = tf.concat([batch_norm(batch_norm_training, mode, STYLE), by_picture], axis=3)
+        x = conv_with_bias(x, channels, mode, kernel=kernel, stride=stride)
+        batch_half, instance_half = tf.split(x, 2, axis=3)
+        mean, variance = tf.nn.moments(instance_half, [1, 2], keepdims=True)
+        instance_half = (instance_half - mean) * tf.rsqrt(variance + STYLE.epsilon)
+        x = tf.concat([batch_norm(batch_half, mode, STYLE), instance_half], axis=3)
         return mode.output(relu(x))
 
 
-def bare(x, mode, *, kernel=1, stride=1, scope):
-    """Convolution with bias to one channel."""
+def conv_to_logit(x, mode, *, kernel=1, stride=1, scope):
+    """Apply a convolution with bias to one channel."""
     with tf.variable_scope(scope):
-        return mode.output(biased(x, 1, mode, kernel=kernel, stride=stride))
+        return mode.output(conv_with_bias(x, 1, mode, kernel=kernel, stride=stride))
 
 
-def biased(x, channels, mode, *, kernel, stride):
-    """Convolution and bias, in the scope it stands in."""
-    x = linear(x, channels, mode, kernel=kernel, stride=stride, style=STYLE)
+def conv_with_bias(x, channels, mode, *, kernel, stride):
+    """Apply a convolution and add a bias. Both variables belong to the current scope."""
+    x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride, style=STYLE)
     return x + tf.get_variable("biases", channels, initializer=tf.zeros_initializer())
 
 
-def together(*parts):
-    return tf.concat(parts, axis=3)
+def concat(*tensors):
+    return tf.concat(tensors, axis=3)
 
 
-def enlarge(x):
-    """Twice as large, bilinear, pixels' centres half a pixel from the border.
+def upsample2x(x):
+    """Double the resolution bilinearly, with half-pixel centres.
 
-    TensorFlow 1.15's converter to TFLite takes that resizing for the one without the half pixel.
-    So it is made of that one, u: x here is the mean of u there and half a pixel (one of u's)
-    before.
+    TensorFlow 1.15's TFLite converter ignores the option for half-pixel centres. So this function
+    upsamples with aligned corners and averages neighbouring pixels, which moves the grid by half a
+    pixel of the result.
     """
     x = tf.concat([x[:, :1], x], axis=1)
     x = tf.concat([x[:, :, :1], x], axis=2)
-    u = upsample(x, 2)[:, 1:, 1:]
-    return tf.nn.avg_pool(u, [1, 2, 2, 1], [1, 1, 1, 1], "VALID")
+    x = upsample(x, 2)[:, 1:, 1:]
+    return tf.nn.avg_pool(x, [1, 2, 2, 1], [1, 1, 1, 1], "VALID")

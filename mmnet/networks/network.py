@@ -1,28 +1,28 @@
-"""Which network: a value, known without TensorFlow."""
+"""Network: which network, its width and its input. No TensorFlow."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError, format_shape
 
-STRIDE = 32  # the sides of every network's input are multiples of it
+STRIDE = 32  # height and width of every network input are multiples of it
 
 
 class Network(NamedTuple):
-    """Which network, without its weights."""
+    """A network without its weights."""
 
-    name: str = "mmnet"  # a key of networks.build.NETWORKS
-    width_multiplier: Optional[float] = 1.0  # of its channels; None: a model file does not say
-    shape: Tuple[int, int] = (256, 256)  # (height, width) of its input in pixels
-    channels: int = 3  # of its input: RGB; 4: and the alpha of the frame before
+    name: str = "mmnet"  # a key of networks.registry.NETWORKS
+    width_multiplier: Optional[float] = 1.0  # channel multiplier; None: unknown (a model file)
+    shape: Tuple[int, int] = (256, 256)  # (height, width) of the input in pixels
+    channels: int = 3  # of the input: 3 (RGB) or 4 (RGB and the alpha of the previous frame)
 
-    def __str__(self):
-        memory = ", with the frame before" if self.channels == 4 else ""
+    def __str__(self) -> str:
+        memory = ", with the previous frame" if self.channels == 4 else ""
         width = self.width_multiplier or 0
-        return "%s %g at %s%s" % (self.name, width, format_shape(self.shape), memory)
+        return f"{self.name} {width:g} at {format_shape(self.shape)}{memory}"
 
 
 class NetworkRecord(NamedTuple):
-    """How the options of a training record its network."""
+    """Options that describe the network in the record of a training."""
 
     network: Optional[str] = None
     width_multiplier: Optional[float] = None
@@ -31,45 +31,49 @@ class NetworkRecord(NamedTuple):
     channels: Optional[int] = None
 
 
-def make_network(wanted, said=None):
-    """The Network that somebody wants, completed by what a source says of itself, then by defaults.
+def make_network(
+    requested: Mapping[str, Any], recorded: Optional[Mapping[str, Any]] = None
+) -> Network:
+    """Create a Network from requested fields, then recorded fields, then defaults.
 
     Args:
-        wanted, said: some fields of Network, name -> value.
+        requested: fields of Network that the user sets, name -> value.
+        recorded: fields that the source of the weights records.
 
     Raises:
-        ValueError: a shape whose sides are no multiples of STRIDE, a width that is not positive, or
-            other channels than 3 or 4.
+        MmnetError: the shape is not two multiples of STRIDE, the width multiplier is not positive,
+            or the channels are neither 3 nor 4.
     """
-    fields = dict(said or {}, **wanted)
+    fields = dict(recorded or {}, **requested)
     if "shape" in fields:
         fields["shape"] = tuple(fields["shape"])
     network = Network(**fields)
     if len(network.shape) != 2 or any(side < STRIDE or side % STRIDE for side in network.shape):
         raise MmnetError(
-            "the sides of a network's input are multiples of %d, not %s"
-            % (STRIDE, format_shape(network.shape))
+            f"height and width must be multiples of {STRIDE}, not {format_shape(network.shape)}",
+            "shape",
         )
     if network.channels not in (3, 4):
         raise MmnetError(
-            "a network takes 3 channels, RGB, or 4: with the alpha of the frame before; not %s"
-            % network.channels
+            f"must be 3 (RGB) or 4 (RGB and the alpha of the previous frame), not "
+            f"{network.channels}",
+            "channels",
         )
     if network.width_multiplier is not None and not network.width_multiplier > 0:
-        raise MmnetError("width_multiplier is greater than 0, not %s" % network.width_multiplier)
+        raise MmnetError(f"must be above 0, not {network.width_multiplier}", "width_multiplier")
     return network
 
 
-def network_fields(record):
-    """What a record (a run's settings, a model's card) says of its network: fields of Network.
+def network_fields(record: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the fields of Network in a record (options of a training, or the card of a model).
 
-    A record holds ``network``, a name or all the fields; records of version 0.1 and the flags hold
+    ``network`` is a name or a dictionary of fields. Options and records of version 0.1 hold
     ``width_multiplier`` and ``size`` or ``shape`` beside it.
     """
     network = record.get("network")
-    said = dict(network) if isinstance(network, dict) else {"name": network}
-    if "shape" not in said and record.get("size"):
-        said["shape"] = (record["size"], record["size"])
+    fields = dict(network) if isinstance(network, dict) else {"name": network}
+    if "shape" not in fields and record.get("size"):
+        fields["shape"] = (record["size"], record["size"])
     for name in ("width_multiplier", "shape", "channels"):
-        said.setdefault(name, record.get(name))
-    return {name: value for name, value in said.items() if value is not None}
+        fields.setdefault(name, record.get(name))
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,6 +1,7 @@
-"""Networks by name: how each is built, trained and converted. Images 0..255 to logits and alphas.
+"""Networks by name: how each network is built, trained and converted.
 
-A new network is one function in a file of this folder and one record in NETWORKS.
+A new network is one function in a file of this folder and one record in NETWORKS. ``build``
+converts images 0..255 to logits; ``alphas_from_logits`` converts logits to alphas.
 """
 
 from functools import partial
@@ -28,10 +29,10 @@ DEEPLAB_PARAMETERS = {0.35: 0.454, 0.5: 0.713, 0.75: 1.327, 1.0: 2.142}
 
 
 class NetworkDefinition(NamedTuple):
-    """One network."""
+    """Everything that the package knows about a network."""
 
-    build: Callable  # (images01, network, mode) -> Outputs
-    loss_weights: Dict[str, float]  # term -> weight, the default in training
+    build: Callable[..., Outputs]  # (images01, network, mode) -> Outputs
+    loss_weights: Dict[str, float]  # loss term -> weight, the default of training
     classifier: str  # scope of the convolution with bias that computes the logits
     encoder: Optional[str] = None  # scope that accepts converted MobileNetV2 weights
     paper_parameters: Dict[float, float] = {}  # width multiplier -> millions of parameters
@@ -77,10 +78,11 @@ def find_definition(network: Network) -> NetworkDefinition:
     """Return the definition of a network.
 
     Raises:
-        MmnetError: no such network.
+        MmnetError: no network has this name.
     """
     if network.name not in NETWORKS:
-        raise MmnetError(f"unknown network {network.name!r}; networks: {', '.join(NETWORKS)}")
+        names = ", ".join(NETWORKS)
+        raise MmnetError(f"unknown network {network.name!r}; the networks are {names}")
     return NETWORKS[network.name]
 
 
@@ -88,29 +90,31 @@ def build(network: Network, images: "tf.Tensor", mode: Mode, preprocess: str = "
     """Build a network into the default graph. Only this function divides images by 255.
 
     Args:
-        network: which network.
-        images: float32 [N,H,W,C], RGB, 0..255; with ``preprocess`` "outside" 0..1.
-        mode: how layers compute their parts.
+        network: the network.
+        images: float32 [N,H,W,C], RGB first: 0..255, or 0..1 if ``preprocess`` is "outside".
+        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
         preprocess: "inside" or "outside": where images are divided by 255.
 
     Raises:
-        MmnetError: no such network, or images of another shape.
+        MmnetError: no network has this name.
     """
     definition = find_definition(network)
-    inside = preprocess == "inside"
-    images01 = mode.picture(images, 255 if inside else 1)
-    if inside:
-        images01 = mode.picture(tf.divide(images01, 255.0, name=PREPROCESS), 1)
+    if preprocess == "inside":
+        images = mode.images(images, 255)
+        images01 = tf.divide(images, 255.0, name=PREPROCESS)
+    else:
+        images01 = images
+    images01 = mode.images(images01, 1)
     return definition.build(images01, network, mode)._replace(images01=images01)
 
 
 def input_shape(network: Network, batch_size: Optional[int] = None) -> List[Optional[int]]:
-    """Return [N,H,W,C] of the network's input."""
+    """Return the shape [N,H,W,C] of the network's input."""
     return [batch_size, *network.shape, network.channels]
 
 
 def alphas_from_logits(logits: "tf.Tensor", name: Optional[str] = None) -> "tf.Tensor":
-    """Return alphas [N,H,W,1], 0..1, of logits [N,H,W,2] or [N,H,W,1]."""
+    """Convert logits [N,H,W,2] or [N,H,W,1] to alphas [N,H,W,1], 0..1."""
     if logits.shape[3].value == 1:
         return tf.sigmoid(logits, name=name)
     return tf.identity(tf.nn.softmax(logits)[..., 1:], name=name)

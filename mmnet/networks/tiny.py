@@ -1,37 +1,38 @@
-"""The smallest useful network: one multi-branch block. Tests and examples use it.
+"""Tiny: the smallest useful network, with one multi-branch block. An example for new networks.
 
-It has every kind of layer of MMNet, an auxiliary head and a classifier, and its graph is built in a
-fraction of a second.
+Tests use it, because its graph is built in a fraction of a second. To add a network, write a
+function like ``tiny`` in a new file of this folder and add a NetworkDefinition to registry.py.
 """
 
 from mmnet.networks.layers import Mode, Outputs, classifier, conv, scale_channels, upsample
-from mmnet.networks.mmnet import Block, multi_branch
+from mmnet.networks.mmnet import Block, multi_branch_block
 from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
-BLOCK = Block(8, 8, 1, (1, 2))
+CHANNELS = 8
+DILATIONS = (1, 2)
 
 
 def tiny(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
-    """Build the graph.
+    """Build the graph of the network.
 
     Args:
-        images01: float32 [N,H,W,C], 0..1. H and W are static and even.
-        network: the network, with its width multiplier.
-        mode: how layers compute their parts.
+        images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static and even.
+        network: Network, with the width multiplier.
+        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
 
     Returns:
         Outputs. The head ``coarse_logits`` is [N,H/2,W/2,2].
     """
-    channels = scale_channels(BLOCK.channels, network.width_multiplier)
+    channels = scale_channels(CHANNELS, network.width_multiplier)
     endpoints = {}
     with tf.variable_scope("Tiny"):
         with tf.variable_scope("init_block"):
             x = conv(images01, channels, mode, kernel=3, stride=2, scope="conv")
             endpoints["init_block"] = x
-        x = multi_branch(x, channels, channels, mode, row=BLOCK, scope="block0")
-        endpoints["block0"] = x
-        with tf.variable_scope("aux_block"):
+        block = Block(channels, channels, 1, DILATIONS)
+        x = endpoints["block0"] = multi_branch_block(x, block, mode, scope="block0")
+        with tf.variable_scope("aux_block"):  # a head: only training uses it
             coarse_logits = classifier(x, mode._replace(single_logit=False))
         with tf.variable_scope("final_block"):
             logits = endpoints["final_block"] = upsample(classifier(x, mode), 2)

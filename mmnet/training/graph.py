@@ -1,10 +1,11 @@
 """The graph of one training step."""
 
+from functools import partial
 from typing import Dict, List, NamedTuple, Optional
 
-from mmnet.distributed.group import ALONE, means
+from mmnet.distributed.group import ALONE, mean_in_backward_too, means
 from mmnet.io.errors import MmnetError
-from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_in
+from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_for_group
 from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf.checkpoint import AVERAGE
 from mmnet.tf.compat import tf
@@ -80,7 +81,7 @@ def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group
     global_step = tf.get_variable(  # dropout looks for it
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    outputs = build(network, inputs.images, mode_in(group, recipe.mode, recipe.sync_batch_norm))
+    outputs = build(network, inputs.images, _mode(recipe, group))
     copies = {}
     if ADAPTATION.keys() & recipe.terms.keys():
         outputs, copies = _beside_its_copy(outputs, network, inputs.images)
@@ -132,6 +133,14 @@ class Inputs(NamedTuple):
     images: "tf.Tensor"
     truths: "tf.Tensor"
     taught: Optional["tf.Tensor"]
+
+
+def _mode(recipe, group):
+    """Return the mode of this process."""
+    if group.size == 1:
+        return recipe.mode
+    mean = partial(mean_in_backward_too, group=group) if recipe.sync_batch_norm else None
+    return mode_for_group(recipe.mode, rank=group.rank, group_size=group.size, mean_over_group=mean)
 
 
 def _beside_its_copy(outputs, network, images):

@@ -28,7 +28,7 @@ from mmnet.io.progress import show_no_progress
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.network import make_network
-from mmnet.networks.quantization import QUANTIZED_TRAINING, measure_ranges, quantization_ranges
+from mmnet.networks.quantization import QUANTIZED_TRAINING, quantization_ranges
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.tf.device import (
@@ -45,6 +45,7 @@ from mmnet.training.losses import ADAPTATION, recipe_of
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
+from mmnet.weights.measure import measure_ranges
 from mmnet.weights.run_file import network_in, network_of_run, network_options, to_yaml
 from mmnet.weights.source import find_source
 from mmnet.weights.values import Weights

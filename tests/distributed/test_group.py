@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mmnet.distributed.group import ALONE, Group, build_sharing, join_group, means, share
-from mmnet.networks.layers import TRAINING, dropout, mode_in
+from mmnet.networks.layers import TRAINING, dropout, mode_for_group
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -102,7 +102,7 @@ def test_dropout_of_a_part_is_the_part_of_dropout():
         whole = session.run(dropout(tf.ones([4, 5]), 0.5))
         parts = []
         for rank in range(2):
-            mode = mode_in(Group(rank, 2), TRAINING)
+            mode = mode_for_group(TRAINING, rank=rank, group_size=2)
             parts.append(session.run(mode.dropout(tf.ones([2, 5]), 0.5)))
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 

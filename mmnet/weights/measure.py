@@ -1,0 +1,166 @@
+"""Measure variables of a trained network on images: batch-norm statistics and 8-bit ranges."""
+
+from typing import Callable, Dict, Tuple
+
+import numpy as np
+
+from mmnet.io.progress import progress
+from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, batch_norm_training
+from mmnet.networks.quantization import HIGHEST, LEVELS, LOWEST, range_name
+from mmnet.networks.registry import build, input_shape
+from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.tf.device import Device, session_config
+from mmnet.weights.values import Weights, check_fit
+
+HISTOGRAM_BINS = 2048
+THRESHOLDS = 128  # candidates for the largest magnitude of a range
+EMPTY_BIN = 1e-9  # probability of an empty bin; avoids a division by 0
+
+
+def measure_batch_norm(weights: Weights, images: np.ndarray, batch_size: int = 32) -> Weights:
+    """Replace the moving statistics of batch norm by means over batches of images.
+
+    The moving statistics of a training belong to augmented images, and averaged weights have no
+    statistics of their own (Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
+    Generalization", UAI 2018, section 3.2).
+
+    Args:
+        weights: a trained network.
+        images: float32 [N,H,W,C], 0..255, mixed so that batches are alike. An incomplete last batch
+            is ignored.
+        batch_size: images per batch.
+
+    Raises:
+        MmnetError: the weights do not fit their network.
+    """
+    batch_size = min(batch_size, len(images))
+    starts = range(0, len(images) - batch_size + 1, batch_size)
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        x = tf.placeholder(tf.float32, input_shape(weights.network, batch_size))
+        build(weights.network, x, INFERENCE._replace(batch_norm=batch_norm_training))
+        check_fit(checkpoint.restore(session, weights.values, tf.global_variables()), weights)
+        statistics = {
+            moving.op.name: batch for moving, batch in tf.get_collection(BATCH_STATISTICS)
+        }
+        measurements = [
+            session.run(statistics, {x: images[start : start + batch_size]})
+            for start in progress(starts, len(starts), "measuring batch norm", "batches")
+        ]
+    values = dict(weights.values)
+    for name in statistics:
+        mean = np.mean([batch[name] for batch in measurements], axis=0, dtype=np.float64)
+        values[name] = mean.astype(values[name].dtype)
+    return weights._replace(values=values)
+
+
+def measure_ranges(
+    weights: Weights, images: np.ndarray, method: str = "minmax"
+) -> Dict[str, np.float32]:
+    """Measure the range of every activation that is rounded to 8 bits.
+
+    Args:
+        weights: a trained network.
+        images: float32 [N,H,W,C], 0..255.
+        method: "minmax": from the lowest to the highest value; "entropy": see entropy_range.
+
+    Returns:
+        name of a range variable -> value.
+    """
+    outputs = {}
+
+    def record(x):
+        outputs[tf.get_variable_scope().name] = x
+        return x
+
+    exact = session_config(Device(exact=True))
+    with tf.Graph().as_default(), tf.Session(config=exact) as session:
+        x = tf.placeholder(tf.float32, (1,) + images.shape[1:])
+        build(weights.network, x, INFERENCE._replace(output=record, single_logit=True))
+        checkpoint.restore(session, weights.values, tf.global_variables())
+
+        def run(fetches, image):
+            return session.run(fetches, {x: image[None]})
+
+        ranges = _measure_extremes(run, outputs, images)
+        if method == "entropy":
+            histograms = _measure_histograms(run, outputs, images, ranges)
+            for name in progress(outputs, len(outputs), "choosing ranges", "outputs"):
+                ranges[name] = entropy_range(histograms[name], *ranges[name])
+    values = {}
+    for name, (low, high) in ranges.items():
+        values[range_name(name, LOWEST)] = np.float32(low)
+        values[range_name(name, HIGHEST)] = np.float32(high)
+    return values
+
+
+def _measure_extremes(run: Callable, outputs, images) -> Dict[str, Tuple[float, float]]:
+    """Return the lowest and highest value of each output, including 0.
+
+    0 must be a level, because convolutions pad with it.
+    """
+    extremes = {name: (tf.reduce_min(y), tf.reduce_max(y)) for name, y in outputs.items()}
+    ranges = dict.fromkeys(outputs, (0.0, 0.0))
+    for image in progress(images, len(images), "measuring ranges"):
+        for name, (low, high) in run(extremes, image).items():
+            ranges[name] = min(ranges[name][0], float(low)), max(ranges[name][1], float(high))
+    return ranges
+
+
+def _measure_histograms(run: Callable, outputs, images, ranges):
+    histograms = {name: np.zeros(HISTOGRAM_BINS, np.int64) for name in outputs}
+    for image in progress(images, len(images), "counting values"):
+        for name, value in run(outputs, image).items():
+            histograms[name] += np.histogram(value, HISTOGRAM_BINS, ranges[name])[0]
+    return histograms
+
+
+def entropy_range(histogram: np.ndarray, low: float, high: float) -> Tuple[float, float]:
+    """Return the range whose LEVELS levels preserve most information of a distribution.
+
+    It minimizes the Kullback-Leibler divergence between the clipped values and the clipped and
+    rounded values (Migacz, "8-bit inference with TensorRT", GTC 2017).
+
+    Args:
+        histogram: [bins], counts of equal bins from low to high.
+        low, high: lowest and highest value, with low <= 0 <= high.
+
+    Returns:
+        (lowest, highest) inside low..high, with equal magnitudes unless low or high limits one.
+    """
+    edges = np.linspace(low, high, len(histogram) + 1)
+    zero_bin = int(np.searchsorted(edges, 0, "right")) - 1
+    best_divergence, best_range = np.inf, (low, high)
+    # The widest range comes first, so it wins a tie.
+    for threshold in np.linspace(max(-low, high), 0, THRESHOLDS, endpoint=False):
+        first = int(np.searchsorted(edges, -threshold, "left"))
+        last = int(np.searchsorted(edges, threshold, "right")) - 1
+        if last - first < LEVELS:
+            break
+        divergence = rounding_divergence(histogram, first, last, zero_bin)
+        if divergence < best_divergence:
+            best_divergence, best_range = divergence, (float(edges[first]), float(edges[last]))
+    return best_range
+
+
+def rounding_divergence(histogram: np.ndarray, first: int, last: int, zero_bin: int) -> float:
+    """Return the Kullback-Leibler divergence (nats) between a clipped and a rounded histogram.
+
+    The histogram is clipped to the bins first..last-1: outer values are counted in the end bins.
+    Then it is rounded to LEVELS levels. 0 and both ends are levels of their own, because ReLU6
+    produces these values exactly.
+    """
+    inside = histogram[first:last].astype(np.float64)
+    clipped = inside.copy()
+    clipped[0] += histogram[:first].sum()
+    clipped[-1] += histogram[last:].sum()
+    level = np.arange(len(inside)) * LEVELS // len(inside)  # of each bin
+    level[[0, -1]] = LEVELS, LEVELS + 1
+    if 0 < zero_bin - first < len(inside) - 1:
+        level[zero_bin - first] = LEVELS + 2
+    is_used = inside > 0
+    level_mean = np.bincount(level, inside) / np.maximum(np.bincount(level, is_used), 1)
+    rounded = np.where(is_used, level_mean[level], 0)
+    p, q = clipped / max(clipped.sum(), 1), rounded / max(rounded.sum(), 1)
+    q = np.where(q > 0, q, EMPTY_BIN)  # an end bin that contains only clipped values
+    return float(np.sum(p[p > 0] * np.log(p[p > 0] / q[p > 0])))
