@@ -21,8 +21,8 @@ from mmnet.networks.registry import build, input_shape
 from mmnet.tf.checkpoint import AVERAGE
 from mmnet.tf.compat import tf
 from mmnet.weights import registry
+from mmnet.weights.batch_norm import measure_batch_norm
 from mmnet.weights.convert import read_foreign
-from mmnet.weights.measure import measure_batch_norm
 from mmnet.weights.registry import check_name
 from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions, Weights, average, check_finite

@@ -11,7 +11,7 @@ from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import converts_given_ranges, tf
-from mmnet.weights.measure import measure_ranges
+from mmnet.weights.ranges import measure_ranges
 
 HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
 

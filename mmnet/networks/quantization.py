@@ -3,7 +3,7 @@
 Weights: symmetric, one scale per channel. Activations: 256 levels between the variables
 ``quantization/lowest`` and ``quantization/highest`` in the scope of the layer or concatenation
 (Jacob et al., "Quantization and Training of Neural Networks for Efficient
-Integer-Arithmetic-Only Inference", CVPR 2018). weights/measure.py measures these ranges on images.
+Integer-Arithmetic-Only Inference", CVPR 2018). weights/ranges.py measures these ranges on images.
 """
 
 from typing import Dict

@@ -45,7 +45,7 @@ from mmnet.training.losses import ADAPTATION, recipe_of
 from mmnet.training.restore import Start, restore
 from mmnet.training.saver import Saver
 from mmnet.training.schedule import batch_norm_decay, learning_rate
-from mmnet.weights.measure import measure_ranges
+from mmnet.weights.ranges import measure_ranges
 from mmnet.weights.run_file import network_in, network_of_run, network_options, to_yaml
 from mmnet.weights.source import find_source
 from mmnet.weights.values import Weights

@@ -1,57 +1,21 @@
-"""Measure variables of a trained network on images: batch-norm statistics and 8-bit ranges."""
+"""Measure the 8-bit ranges of activations on images."""
 
 from typing import Callable, Dict, Tuple
 
 import numpy as np
 
 from mmnet.io.progress import progress
-from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, batch_norm_training
+from mmnet.networks.layers import INFERENCE
 from mmnet.networks.quantization import HIGHEST, LEVELS, LOWEST, range_name
-from mmnet.networks.registry import build, input_shape
+from mmnet.networks.registry import build
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, session_config
-from mmnet.weights.values import Weights, check_fit
+from mmnet.weights.values import Weights
 
 HISTOGRAM_BINS = 2048
 THRESHOLDS = 128  # candidates for the largest magnitude of a range
 EMPTY_BIN = 1e-9  # probability of an empty bin; avoids a division by 0
-
-
-def measure_batch_norm(weights: Weights, images: np.ndarray, batch_size: int = 32) -> Weights:
-    """Replace the moving statistics of batch norm by means over batches of images.
-
-    The moving statistics of a training belong to augmented images, and averaged weights have no
-    statistics of their own (Izmailov et al., "Averaging Weights Leads to Wider Optima and Better
-    Generalization", UAI 2018, section 3.2).
-
-    Args:
-        weights: a trained network.
-        images: float32 [N,H,W,C], 0..255, mixed so that batches are alike. An incomplete last batch
-            is ignored.
-        batch_size: images per batch.
-
-    Raises:
-        MmnetError: the weights do not fit their network.
-    """
-    batch_size = min(batch_size, len(images))
-    starts = range(0, len(images) - batch_size + 1, batch_size)
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        x = tf.placeholder(tf.float32, input_shape(weights.network, batch_size))
-        build(weights.network, x, INFERENCE._replace(batch_norm=batch_norm_training))
-        check_fit(checkpoint.restore(session, weights.values, tf.global_variables()), weights)
-        statistics = {
-            moving.op.name: batch for moving, batch in tf.get_collection(BATCH_STATISTICS)
-        }
-        measurements = [
-            session.run(statistics, {x: images[start : start + batch_size]})
-            for start in progress(starts, len(starts), "measuring batch norm", "batches")
-        ]
-    values = dict(weights.values)
-    for name in statistics:
-        mean = np.mean([batch[name] for batch in measurements], axis=0, dtype=np.float64)
-        values[name] = mean.astype(values[name].dtype)
-    return weights._replace(values=values)
 
 
 def measure_ranges(
