@@ -26,7 +26,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import Check, find_dataset  # noqa: E402
+from mmnet.datasets.pairs import DatasetValidator, find_dataset  # noqa: E402
 from mmnet.io.files import (  # noqa: E402
     Part,
     add_path_to_errors,
@@ -136,7 +136,7 @@ def write_pictures(data_set, folder, form):
     """
     os.makedirs(os.path.join(folder, "images"))
     os.makedirs(os.path.join(folder, "masks"))
-    check = Check(data_set)
+    check = DatasetValidator(data_set)
 
     def write(pair, stem):
         read = check.read(pair)

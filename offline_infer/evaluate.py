@@ -19,10 +19,11 @@ sys.path.insert(0, ROOT)  # runs from any folder, with nothing installed
 
 from mmnet.datatools.tfrecords import shards_in  # noqa: E402
 
-from mmnet.datasets.pairs import Dataset, Pair, count, find_dataset  # noqa: E402
+from mmnet.datasets.pairs import Dataset, Pair, find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.evaluation.report import published, report_text, result_of  # noqa: E402
 from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
+from mmnet.io.errors import summarize_names  # noqa: E402
 from mmnet.io.files import read_bytes  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.records import read_record  # noqa: E402
@@ -116,7 +117,9 @@ def data_set_of(manifest, dataset_path):
         packed = {pair.stem: pair for pair in find_dataset(dataset_path, manifest.split).pairs}
         missing = [picture.image for picture in manifest.pictures if picture.image not in packed]
         if missing:
-            raise FileNotFoundError(count("original pictures not found in " + folder, missing))
+            raise FileNotFoundError(
+                summarize_names("original pictures not found in " + folder, missing)
+            )
         pairs = [packed[picture.image] for picture in manifest.pictures]
         return Dataset(dataset_path, manifest.split, pairs)
     pairs = [
@@ -133,7 +136,7 @@ def data_set_of(manifest, dataset_path):
     if missing:
         raise FileNotFoundError(
             "%s: say with --dataset_path where the dataset is now"
-            % count("original pictures not found", missing)
+            % summarize_names("original pictures not found", missing)
         )
     return Dataset(dataset_path, manifest.split, pairs)
 
@@ -148,7 +151,10 @@ def check_inputs(manifest, folder):
     if changed:
         raise ValueError(
             "%s: %s: run datapre.py and the inference again"
-            % (os.path.join(folder, "images"), count("inputs changed since datapre.py", changed))
+            % (
+                os.path.join(folder, "images"),
+                summarize_names("inputs changed since datapre.py", changed),
+            )
         )
 
 

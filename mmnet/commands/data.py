@@ -11,13 +11,13 @@ from humanfriendly.tables import format_pretty_table
 
 from mmnet.commands.flag_types import fraction, image_folder, one_of, positive_ints, seed_number
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
-from mmnet.datasets.pairs import count, find_dataset, splits_in
+from mmnet.datasets.pairs import find_dataset, list_splits
 from mmnet.datatools import layouts
 from mmnet.datatools.convert import RESIZED, Plan, convert
 from mmnet.datatools.layouts import LAYOUTS, find_items
 from mmnet.datatools.report import sheet_of
 from mmnet.datatools.statistics import FLAT, INVERTED, find_shared, summary_of, survey
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_page
 
@@ -119,7 +119,9 @@ def run(options):
     )
     converted = convert(found, target, plan)
     for problem, names in sorted(converted.problems.items()):
-        log.warning("%s%s", "" if problem == RESIZED else "skipped: ", count(problem, names))
+        log.warning(
+            "%s%s", "" if problem == RESIZED else "skipped: ", summarize_names(problem, names)
+        )
     if options.json:
         print(json.dumps(dict(converted._asdict(), target=target, licence=plan.licence)))
     else:
@@ -172,7 +174,7 @@ def splits_of(root):
     """
     if not os.path.isdir(root):
         raise FileNotFoundError("no dataset folder %s" % root)
-    splits = splits_in(root)
+    splits = list_splits(root)
     if not splits:
         raise MmnetError(
             "%s holds no SPLIT/image and SPLIT/mask: mmnet data convert makes them" % root
@@ -203,7 +205,8 @@ def survey_text(surveys, shared):
     lines = [format_pretty_table(rows, heads)]
     for one in surveys:
         lines += [
-            "%s: %s" % (one.name, count(*problem)) for problem in sorted(one.problems.items())
+            "%s: %s" % (one.name, summarize_names(*problem))
+            for problem in sorted(one.problems.items())
         ]
     for within, what in ((False, "in two datasets or splits"), (True, "twice in one split")):
         found = [one for one in shared if one.within == within]

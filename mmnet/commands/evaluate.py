@@ -174,7 +174,7 @@ def run(options):
     split = options.dataset_split_name
     data_sets = [find_dataset(path, split) for path in options.dataset_path]
     if options.shard:
-        parts = [data_set.part(options.shard) for data_set in data_sets]
+        parts = [data_set.select_shard(options.shard) for data_set in data_sets]
         for data_set, part in zip(data_sets, parts):
             if not part.pairs:
                 log.info("this part holds none of the %d pictures in %s", len(data_set), part.path)
@@ -249,7 +249,7 @@ def merged(options, data_set, predictor, output):
         ValueError: a part has not been scored; says which.
     """
     parts = [Shard(index, options.merge_shards) for index in range(options.merge_shards)]
-    data_sets = [data_set.part(part) for part in parts]
+    data_sets = [data_set.select_shard(part) for part in parts]
     results = [
         scores_there(options, part, predictor, output) if output and part.pairs else None
         for part in data_sets
@@ -403,7 +403,7 @@ def identity_of(options, data_set, network, sha256):
         device=options.device,
         target_eval_shape=list(options.target_eval_shape),
         all_metrics=options.all_metrics,
-        pictures=data_set.sha256,
+        pictures=data_set.fingerprint,
     )
 
 

@@ -22,13 +22,12 @@ from mmnet.commands.options import (
     SourceOptions,
     flag,
 )
-from mmnet.datasets.pairs import count, list_pictures
 from mmnet.inference.open import open_predictor
 from mmnet.io import clips as video
 from mmnet.io.clips import is_clip
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import check_writable, read_text, remove_abandoned, write_bytes
-from mmnet.io.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread_picture
+from mmnet.io.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread_picture, list_images
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.tar_shards import Shard, TarShardWriter
@@ -473,8 +472,10 @@ def photos_below(folder, output):
         )
         others = [name for name in sorted(names) if is_unread_picture(name)]
         if others:
-            log.warning("%s: %s", inside, count("pictures of formats that are not read", others))
-        for name in list_pictures(inside, PHOTOS + video.EXTENSIONS):
+            log.warning(
+                "%s: %s", inside, summarize_names("pictures of formats that are not read", others)
+            )
+        for name in list_images(inside, PHOTOS + video.EXTENSIONS):
             path = os.path.join(inside, name)
             photos.append(Photo(path, stem_of(os.path.relpath(path, folder))))
     if not photos:

@@ -6,7 +6,7 @@ from typing import Optional, Tuple
 
 from mmnet.commands.flag_types import check_memory, image_folder, one_of, positive_int, seed_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
-from mmnet.datasets.cache import read_backgrounds
+from mmnet.datasets.backgrounds import read_backgrounds
 from mmnet.datasets.synthetic import LOOKS, PLAIN, VARIED, synthesize
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_writable

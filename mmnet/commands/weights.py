@@ -10,7 +10,7 @@ from humanfriendly import format_size
 
 from mmnet.commands.flag_types import dataset_folder, one_of, positive_float
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
-from mmnet.datasets.pairs import evenly, find_dataset
+from mmnet.datasets.pairs import find_dataset, pick_evenly
 from mmnet.export.representative import read_images
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
@@ -143,7 +143,7 @@ def weights_of(source, use_ema):
 def pictures_of(options, network):
     """float32 [N,H,W,C] 0..255 of the options' datasets, of each in turn."""
     each = [
-        read_images(evenly(find_dataset(path, "train").pairs, PICTURES), network)
+        read_images(pick_evenly(find_dataset(path, "train").pairs, PICTURES), network)
         for path in options.dataset_path
     ]
     shortest = min(map(len, each))

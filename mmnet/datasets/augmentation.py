@@ -1,96 +1,125 @@
-"""Augmentation turns a sample and random numbers into a training picture.
+"""Augmentation: make a training image from a sample and random numbers. No TensorFlow.
 
-It needs only numpy and OpenCV. One warp moves the image and its mask together. Every other change
-touches only the image.
+One warp moves the image and its mask together. Every other change affects only the image.
 """
 
 import math
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
 
+from mmnet.datasets.backgrounds import swap_background
 from mmnet.io.errors import MmnetError
-from mmnet.io.foreground import estimate_foreground
 from mmnet.io.resize import resize_bilinear
 
-STRETCH = 0.15  # each axis is stretched by a factor of 1 to 1 + STRETCH
-WINDOW = (0.45, 1.4)  # sides of a window of the wide policy, in those of the sample
-ASPECT = 0.3  # its width / height differs from the sample's by a factor of exp(-.3) to exp(.3)
-SHRUNK = 1.3  # the wide policy blurs a picture that it makes smaller by more than this factor
-DEGREES = 15  # the largest rotation, to either side
-EDGE = 0.004  # width of the edge that they are cut out with, in the longer side of the sample
-# Only the rounding of a last bit can make the geometry ask for a pixel outside the sample.
+# Published geometry.
+MAX_STRETCH = 0.15  # each axis is stretched by a factor from 1 to 1 + MAX_STRETCH
+MAX_ROTATION = 15  # degrees, in both directions
+FLIP_PROBABILITY = ROTATION_PROBABILITY = 0.5
+# Windows of the policy "wide".
+WINDOW_PROBABILITY = 0.5
+WINDOW_SCALE = (0.45, 1.4)  # sides of the window, as fractions of the sample's sides
+ASPECT_RANGE = 0.3  # log aspect ratio of the window differs from the sample's by up to half of it
+ANTIALIAS_STEP = 1.3  # sample pixels per output pixel above which the image is blurred first
+ANTIALIAS_SIGMA = 0.4  # sample pixels per step
+# Rounding alone can make the published geometry read a pixel outside the sample.
 BORDER = cv2.BORDER_REFLECT_101
+
+LEVELS = np.arange(256, dtype=np.float64)
+Arrays = Tuple[np.ndarray, np.ndarray]  # (image uint8 [H,W,3], mask uint8 [H,W])
 
 
 class AugmentOptions(NamedTuple):
-    """How much a policy changes pictures beside their geometry."""
+    """Changes in addition to the geometry of a policy."""
 
-    strength: float = 1.0  # the probabilities of IMAGE_CHANGES are multiplied by it
-    backgrounds: Sequence = ()  # uint8 [h,w,3] each, any sizes
-    swapped: float = 0.4  # share of the pictures whose persons go before one of the backgrounds
-    previous: bool = False  # add a fourth channel: what the frame before may have given as alpha
+    strength: float = 1.0  # factor of the probabilities in IMAGE_CHANGES
+    backgrounds: Sequence[np.ndarray] = ()  # uint8 [h,w,3], of any size
+    swap_probability: float = 0.4  # of placing the people in front of one of the backgrounds
+    previous_alpha: bool = False  # add a fourth channel: a simulated alpha of the previous frame
 
 
-def sample_shape(shape, policy):
-    """Give the shape of the samples from which ``policy`` makes pictures of ``shape``.
+def sample_shape(shape: Tuple[int, int], policy: str) -> Tuple[int, int]:
+    """Return the shape of the samples from which a policy makes images of ``shape``.
 
-    The samples are so large that even the largest stretch loses no resolution.
+    Samples are large enough that the largest stretch loses no resolution.
     """
-    _check(policy)
+    _check_policy(policy)
     if policy == "resize_bilinear":
-        return tuple(shape)
-    return tuple(math.ceil(round(side * (1 + STRETCH), 6)) for side in shape)
+        return shape[0], shape[1]
+    height, width = (math.ceil(round(side * (1 + MAX_STRETCH), 6)) for side in shape)
+    return height, width
 
 
-def augment(image, mask, random, shape, policy, changes=AugmentOptions()):
-    """Make a training picture of ``shape`` from a sample.
+def augment(
+    image: np.ndarray,
+    mask: np.ndarray,
+    random: np.random.RandomState,
+    shape: Tuple[int, int],
+    policy: str,
+    options: AugmentOptions = AugmentOptions(),
+) -> Arrays:
+    """Make a training image of ``shape`` from a sample.
 
     Args:
-        image: uint8 [h,w,3]. It is only read.
-        mask: uint8 [h,w]. It is only read.
-        random: np.random.RandomState; the same state gives the same picture.
-        shape: (height, width).
+        image: uint8 [h,w,3]; it is not changed.
+        mask: uint8 [h,w]; it is not changed.
+        random: the same state gives the same result.
+        shape: (height, width) of the result.
         policy: a name of POLICIES.
-        changes: Changes. Without backgrounds, no random number is drawn for them. A picture without
-            a person, or without a mask, stays before its own.
+        options: further changes. An image without a person or mask keeps its background.
 
     Returns:
-        (image uint8 [H,W,3], or [H,W,4] with changes.previous, mask uint8 [H,W]). Do not write to
-        them: they are the arguments themselves where nothing had to change.
+        (image uint8 [H,W,3], or [H,W,4] with a previous alpha, mask uint8 [H,W]). They may be the
+        arguments themselves, so do not write to them.
 
     Raises:
-        ValueError: POLICIES has no such policy.
+        MmnetError: unknown policy.
     """
-    _check(policy)
-    backgrounds = changes.backgrounds
-    if len(backgrounds) and random.random_sample() < changes.swapped and mask.any():
+    _check_policy(policy)
+    backgrounds = options.backgrounds
+    if len(backgrounds) and random.random_sample() < options.swap_probability and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = swap_background(image, mask, background, random)
     image, mask = POLICIES[policy](image, mask, random, tuple(shape))
-    if policy in COLOURED:
-        image = change_colours(image, mask, random, changes.strength)
-    if changes.previous:
-        image = np.dstack([image, previous_alpha(mask, random)])
+    if policy in COLOUR_POLICIES:
+        image = change_colours(image, mask, random, options.strength)
+    if options.previous_alpha:
+        image = np.dstack([image, simulate_previous_alpha(mask, random)])
     return image, mask
 
 
-def resize(image, mask, random, shape):
-    """Only resize, with aligned corners. This draws no random number."""
+def resize(image, mask, random, shape) -> Arrays:
+    """Resize with aligned corners. It draws no random number."""
     if mask.shape == shape:
         return image, mask
-    resized = (resize_bilinear(picture, shape, align_corners=True) for picture in (image, mask))
-    return tuple(np.rint(picture).astype(np.uint8) for picture in resized)
+    image = np.rint(resize_bilinear(image, shape, align_corners=True)).astype(np.uint8)
+    mask = np.rint(resize_bilinear(mask, shape, align_corners=True)).astype(np.uint8)
+    return image, mask
 
 
-def scale_crop_flip_rotate(image, mask, random, shape):
+def scale_crop_flip_rotate(image, mask, random, shape) -> Arrays:
     """Apply the published augmentation."""
     return warp(image, mask, draw_warp(random, mask.shape, shape), shape)
 
 
-def warp(image, mask, matrix, shape):
-    """Warp the image and its mask, as four channels, by one matrix of draw_warp."""
+def scale_or_window(image, mask, random, shape) -> Arrays:
+    """Apply the published geometry, or show a window of the sample.
+
+    The published geometry shows only people who fill the image. A window may be smaller or larger
+    than the sample. Outside the sample it mirrors the image, as inference does.
+    """
+    if random.random_sample() < WINDOW_PROBABILITY:
+        return scale_crop_flip_rotate(image, mask, random, shape)
+    matrix = draw_window(random, mask.shape, shape)
+    step = np.hypot(*matrix[:, :2]).max()  # sample pixels per output pixel
+    if step > ANTIALIAS_STEP:
+        image = cv2.GaussianBlur(image, (0, 0), ANTIALIAS_SIGMA * step)
+    return warp(image, mask, matrix, shape)
+
+
+def warp(image, mask, matrix: np.ndarray, shape: Tuple[int, int]) -> Arrays:
+    """Warp image and mask together by a matrix of draw_warp or draw_window."""
     warped = cv2.warpAffine(
         cv2.merge((image, mask)),
         matrix,
@@ -101,139 +130,95 @@ def warp(image, mask, matrix, shape):
     return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.extractChannel(warped, 3)
 
 
-def draw_warp(random, sample, shape):
+def draw_warp(
+    random: np.random.RandomState, sample: Tuple[int, int], shape: Tuple[int, int]
+) -> np.ndarray:
     """Draw the published geometry as a matrix.
 
-    Each axis is stretched by its own factor, and the picture is cropped at random. One picture in
-    two is flipped. One in two is turned, cropped to the largest centred rectangle of the same
-    aspect that lies wholly inside, and enlarged again. This always draws seven random numbers.
+    Each axis is stretched by its own factor and cropped. The image may be flipped. It may be
+    rotated, cropped to the largest centred rectangle of the same aspect ratio without pixels from
+    outside, and enlarged again. The function draws seven random numbers.
 
     Args:
+        random: the source of random numbers.
         sample: (height, width) of the sample.
         shape: (height, width) of the result.
 
     Returns:
         float64 [2,3]: maps a pixel (x, y, 1) of the result to a pixel of the sample.
     """
-    stretch_x, stretch_y, left, top, flip, turn, angle = random.random_sample(7)
-    # The corners of sample and result are aligned: in both, pixel centres run from 0 to the last.
-    last, sample_last = (np.array([width - 1, height - 1]) for height, width in (shape, sample))
-    stretch = 1 + STRETCH * np.array([stretch_x, stretch_y])
+    stretch_x, stretch_y, left, top, flip, rotation, angle = random.random_sample(7)
+    # The corner pixels of sample and result coincide.
+    last, sample_last = _last_pixel(shape), _last_pixel(sample)
+    stretch = 1 + MAX_STRETCH * np.array([stretch_x, stretch_y])
     offset = np.array([left, top]) * (stretch - 1) * last
-    angle = math.radians(DEGREES * (2 * angle - 1)) if turn < 0.5 else 0.0
-    cos, sin = math.cos(angle), math.sin(angle)
+    cos, sin = _draw_rotation(rotation, angle)
     aspect = last[0] / last[1]
     linear = np.array([[cos, sin], [-sin, cos]])
-    linear /= cos + abs(sin) * max(aspect, 1 / aspect)  # makes the turned rectangle fit inside
-    if flip < 0.5:
+    linear /= cos + abs(sin) * max(aspect, 1 / aspect)  # the rotated rectangle fits inside
+    if flip < FLIP_PROBABILITY:
         linear[0] *= -1
     scale = sample_last / (stretch * last)
-    shift = last / 2 + offset - linear.dot(last) / 2  # turn and flip leave the centre where it is
+    shift = last / 2 + offset - linear.dot(last) / 2  # rotation and flip keep the centre
     return np.column_stack([linear, shift]) * scale[:, None]
 
 
-def scale_or_window(image, mask, random, shape):
-    """Apply the published geometry one time in two; else show any window of the sample.
+def draw_window(
+    random: np.random.RandomState, sample: Tuple[int, int], shape: Tuple[int, int]
+) -> np.ndarray:
+    """Draw a window of the sample as a matrix. Arguments and result are those of draw_warp.
 
-    The published geometry only ever shows a person who fills the picture. A window is smaller than
-    the sample or larger, mirrored at the borders as ``predict`` extends a photo.
+    Its sides are WINDOW_SCALE times the sample's, with another aspect ratio; it may be rotated and
+    flipped. A small window lies inside the sample, a large window contains it. The function draws
+    seven random numbers.
     """
-    if random.random_sample() < 0.5:
-        return scale_crop_flip_rotate(image, mask, random, shape)
-    matrix = draw_window(random, mask.shape, shape)
-    step = np.hypot(*matrix[:, :2])  # pixels of the sample from one pixel of the result to the next
-    if step.max() > SHRUNK:  # a picture made smaller shows no aliasing
-        image = cv2.GaussianBlur(image, (0, 0), 0.4 * step.max())
-    return warp(image, mask, matrix, shape)
-
-
-def draw_window(random, sample, shape):
-    """Draw a window on the sample: a matrix and arguments as of draw_warp.
-
-    Its sides are WINDOW of the sample's, in another aspect, turned one time in two and mirrored
-    likewise. A smaller one lies anywhere inside the sample, a larger one has it anywhere inside.
-    Always draws seven numbers.
-    """
-    zoom, aspect, left, top, flip, turn, angle = random.random_sample(7)
-    low, high = np.log(WINDOW)
-    zoom, aspect = low + zoom * (high - low), ASPECT * (aspect - 0.5)
+    zoom, aspect, left, top, flip, rotation, angle = random.random_sample(7)
+    low, high = np.log(WINDOW_SCALE)
+    zoom, aspect = low + zoom * (high - low), ASPECT_RANGE * (aspect - 0.5)
     window = np.exp([zoom + aspect, zoom - aspect])
     centre = 0.5 + (np.array([left, top]) - 0.5) * np.abs(1 - window)
-    angle = math.radians(DEGREES * (2 * angle - 1)) if turn < 0.5 else 0.0
-    cos, sin = math.cos(angle), math.sin(angle)
+    cos, sin = _draw_rotation(rotation, angle)
     linear = np.array([[cos, sin], [-sin, cos]]) * window[:, None]
-    if flip < 0.5:
+    if flip < FLIP_PROBABILITY:
         linear[0] *= -1
-    last, sample_last = (np.array([width - 1, height - 1]) for height, width in (shape, sample))
-    # Both are measured in their own sides, so that a turned window stays a rectangle of the sample.
+    last, sample_last = _last_pixel(shape), _last_pixel(sample)
+    # Result and sample are measured in their own sides: a rotated window stays a rectangle.
     linear = linear * (sample_last[:, None] / last)
     return np.column_stack([linear, centre * sample_last - linear.dot(last) / 2])
 
 
-def swap_background(image, mask, background, random):
-    """Put the persons of a sample before any part of another picture, which may be out of focus.
+def simulate_previous_alpha(mask: np.ndarray, random: np.random.RandomState) -> np.ndarray:
+    """Return an alpha, uint8 [H,W], that a network may have computed for the previous frame.
 
-    They are cut out a little inside their outline, with a soft edge and their own colours in it:
-    what a mask leaves of the old background would teach a network to look for halos. The new mask
-    is the alpha that they are put there with, so that its soft edge is true.
-
-    Args:
-        image: uint8 [H,W,3]. mask: uint8 [H,W]. background: uint8 [h,w,3].
-
-    Returns:
-        (image uint8 [H,W,3], mask uint8 [H,W]). Always draws five numbers.
+    It is zero (there was no previous frame), noise (the alpha was wrong), or the mask: moved
+    slightly, and too soft, too wide, too narrow or incomplete.
     """
-    zoom, left, top, flip, focus = random.random_sample(5)
-    edge = EDGE * max(mask.shape)
-    inside = cv2.GaussianBlur(cv2.erode(mask, np.ones((3, 3), np.uint8)), (0, 0), edge)
-    alpha = inside / np.float32(255)
-    height, width = mask.shape
-    # The largest window of the person's aspect, or a part of it down to a half of its sides.
-    scale = min(background.shape[0] / height, background.shape[1] / width) * (1 - 0.5 * zoom)
-    rows, columns = max(1, int(height * scale)), max(1, int(width * scale))
-    top = int(top * (background.shape[0] - rows))
-    left = int(left * (background.shape[1] - columns))
-    scene = background[top : top + rows, left : left + columns]
-    scene = cv2.resize(scene, (width, height), interpolation=cv2.INTER_LINEAR)
-    if flip < 0.5:
-        scene = cv2.flip(scene, 1)
-    if focus < 0.3:
-        scene = cv2.GaussianBlur(scene, (0, 0), (0.5 + 10 * focus) * edge)
-    return cv2.blendLinear(estimate_foreground(image, alpha), scene, alpha, 1 - alpha), inside
-
-
-def previous_alpha(mask, random):
-    """What the frame before may have given as alpha: uint8 [H,W].
-
-    One time in four nothing, for there was none; one in ten noise, for it may be wrong; else the
-    mask a little moved, turned and scaled, and as a network errs: too soft, too wide or too narrow,
-    with a part missing.
-    """
-    kind, turn, zoom, left, top = random.random_sample(), *random.normal(0, 1, 4)
+    kind, rotation, zoom, left, top = random.random_sample(), *random.normal(0, 1, 4)
     height, width = mask.shape
     if kind < 0.25:
         return np.zeros_like(mask)
     if kind < 0.35:
         noise = random.randint(0, 256, (6, 6)).astype(np.uint8)
         return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
-    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 3 * turn, math.exp(0.03 * zoom))
+    centre = width / 2, height / 2
+    matrix = cv2.getRotationMatrix2D(centre, 3 * rotation, math.exp(0.03 * zoom))
     matrix[:, 2] += 0.02 * max(mask.shape) * np.array([left, top])
     moved = cv2.warpAffine(mask, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    if random.random_sample() < 0.5:
+    if random.random_sample() < 0.5:  # too soft
         moved = cv2.GaussianBlur(moved, (0, 0), random.uniform(0.3, 3) * height / 256)
-    if random.random_sample() < 0.3:
+    if random.random_sample() < 0.3:  # too wide or too narrow
         side = 2 * random.randint(1, 4) + 1
         change = cv2.erode if random.random_sample() < 0.5 else cv2.dilate
         moved = change(moved, np.ones((side, side), np.uint8))
-    if random.random_sample() < 0.2:
-        side = (np.array(mask.shape) * random.uniform(0.05, 0.3, 2)).astype(int)
-        corner = (random.random_sample(2) * (np.array(mask.shape) - side)).astype(int)
-        moved[corner[0] : corner[0] + side[0], corner[1] : corner[1] + side[1]] = 0
+    if random.random_sample() < 0.2:  # incomplete
+        sides = (np.array(mask.shape) * random.uniform(0.05, 0.3, 2)).astype(int)
+        top, left = (random.random_sample(2) * (np.array(mask.shape) - sides)).astype(int)
+        moved[top : top + sides[0], left : left + sides[1]] = 0
     return moved
 
 
-def change_colours(image, mask, random, strength):
-    """The image after each of IMAGE_CHANGES, with its probability x strength."""
+def change_colours(image, mask, random, strength: float) -> np.ndarray:
+    """Apply each of IMAGE_CHANGES with its probability times ``strength``."""
     for probability, change in IMAGE_CHANGES:
         if random.random_sample() < probability * strength:
             image = change(image, mask, random)
@@ -241,11 +226,11 @@ def change_colours(image, mask, random, strength):
 
 
 # Each change is a function (image uint8 [H,W,3], mask uint8 [H,W], random) -> image. It may write
-# into the image.
+# to the image.
 
 
-def background(image, mask, random):
-    """Put the person before one colour, or before four that blend from corner to corner."""
+def plain_background(image, mask, random):
+    """Replace the background by one colour, or by four colours blended from corner to corner."""
     colours = random.uniform(0, 256, (2, 2, 3)).astype(np.uint8)
     if random.random_sample() < 0.5:
         colours[:] = colours[0, 0]
@@ -270,7 +255,7 @@ def gamma(image, mask, random):
 
 
 def hue_saturation(image, mask, random):
-    """Shift hue by up to 17 degrees (12 of the circle's 256 steps) and scale saturation."""
+    """Shift the hue by up to 12 of 256 steps (17 degrees) and scale the saturation."""
     hue = (LEVELS + random.randint(-12, 13)) % 256
     saturation = LEVELS * random.uniform(0.6, 1.5)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
@@ -283,24 +268,21 @@ def blur(image, mask, random):
 
 
 def noise(image, mask, random):
-    """Add Gaussian noise, drawn for each channel separately.
-
-    OpenCV's generator is six times as fast as numpy's, and each thread has its own.
-    """
-    cv2.setRNGSeed(random.randint(1 << 31))
+    """Add Gaussian noise to each channel. OpenCV's generator is faster than numpy's."""
+    cv2.setRNGSeed(random.randint(1 << 31))  # each thread has its own generator
     grain = cv2.randn(np.empty(image.shape, np.int16), 0, random.uniform(1, 12))
     return cv2.add(image, grain, dtype=cv2.CV_8U)
 
 
 def jpeg(image, mask, random):
-    """Compress as JPEG with a quality of 25 to 95."""
+    """Compress as JPEG with a quality from 25 to 95."""
     quality = [cv2.IMWRITE_JPEG_QUALITY, random.randint(25, 96)]
     data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
     return cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
-def cut_out(image, mask, random):
-    """Hide a rectangle behind one colour or noise. The mask keeps what the rectangle hides."""
+def random_erase(image, mask, random):
+    """Hide a rectangle behind one colour or noise. The mask does not change."""
     height, width = (np.array(mask.shape) * random.uniform(0.1, 0.4, 2)).astype(int)
     top = random.randint(mask.shape[0] - height + 1)
     left = random.randint(mask.shape[1] - width + 1)
@@ -309,9 +291,8 @@ def cut_out(image, mask, random):
     return image
 
 
-LEVELS = np.arange(256, dtype=np.float64)
 IMAGE_CHANGES = (  # (probability, change)
-    (0.2, background),
+    (0.2, plain_background),
     (0.4, brightness),
     (0.4, contrast),
     (0.3, gamma),
@@ -319,7 +300,7 @@ IMAGE_CHANGES = (  # (probability, change)
     (0.2, blur),
     (0.3, noise),
     (0.3, jpeg),
-    (0.2, cut_out),
+    (0.2, random_erase),
 )
 POLICIES = {  # name -> geometry
     "resize_bilinear": resize,
@@ -327,15 +308,27 @@ POLICIES = {  # name -> geometry
     "rich": scale_crop_flip_rotate,
     "wide": scale_or_window,
 }
-COLOURED = ("rich", "wide")  # those that change colours, too
+COLOUR_POLICIES = ("rich", "wide")  # policies that apply IMAGE_CHANGES
+
+
+def _last_pixel(shape):
+    """Return the (x, y) of the last pixel of an image."""
+    return np.array([shape[1] - 1, shape[0] - 1])
+
+
+def _draw_rotation(probability, angle):
+    """Return (cosine, sine) of a rotation from two random numbers."""
+    is_rotated = probability < ROTATION_PROBABILITY
+    angle = math.radians(MAX_ROTATION * (2 * angle - 1)) if is_rotated else 0.0
+    return math.cos(angle), math.sin(angle)
 
 
 def _map_levels(image, levels):
-    """Give each level 0..255 the value in ``levels`` [256] or [256,3], rounded and clipped."""
+    """Replace each level 0..255 by ``levels`` [256] or [256,3], rounded and clipped."""
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table if table.ndim == 1 else table[None])
 
 
-def _check(policy):
+def _check_policy(policy):
     if policy not in POLICIES:
-        raise MmnetError("augmentation is one of %s, not %r" % (", ".join(POLICIES), policy))
+        raise MmnetError(f"unknown augmentation {policy!r}; must be one of {', '.join(POLICIES)}")

@@ -1,219 +1,238 @@
-"""Threads prepare training batches ahead of their use. This needs no TensorFlow.
+"""Prepare training batches in threads, ahead of their use. No TensorFlow.
 
-Batch number k depends only on the seed, on k and on the datasets. A run that goes on from step k
-therefore needs nothing but k, and the number of threads changes nothing.
+Batch k is a function of the seed, of k and of the datasets. A run that resumes at step k needs
+nothing else, and the number of threads does not change the batches.
 """
 
 import contextlib
 import itertools
 import os
 import threading
-from functools import lru_cache, partial
-from typing import List, NamedTuple, Tuple
+from functools import lru_cache
+from typing import Any, Callable, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mmnet.datasets.augmentation import AugmentOptions, augment, sample_shape
+from mmnet.datasets.cache import Samples
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.parallel import parallel_map
 
-AHEAD = 4  # so many batches are in preparation or ready while the network works on one
-BLOCK = 1000  # in so many positions, weighted datasets take their exact shares
+BATCHES_AHEAD = 4  # batches that are prepared while the network processes one
+BLOCK_SIZE = 1000  # positions in which the weights of datasets hold exactly
 
-# These numbers are mixed with the seed, so that each purpose has its own random numbers. The order
-# of joined datasets uses [seed, epoch] alone.
-AUGMENTATION, MIXTURE, ORDER = 1, 2, 3
+# These numbers are mixed with the seed, so each purpose has its own random numbers. The order of
+# shuffled datasets uses [seed, epoch] alone.
+AUGMENTATION, DATASET_CHOICE, DATASET_ORDER = 1, 2, 3
+
+Location = Tuple[int, int]  # (dataset, sample)
 
 
 class Batch(NamedTuple):
-    images: np.ndarray  # uint8 [N,H,W,3]; [N,H,W,4] with changes.previous
+    """Training images and masks."""
+
+    images: np.ndarray  # uint8 [N,H,W,3], or [N,H,W,4] with options.previous_alpha
     masks: np.ndarray  # uint8 [N,H,W]
-    indices: List[Tuple[int, int]]  # (dataset, sample) of each picture
-    epoch: float  # pictures drawn so far (with this batch) / pictures in all datasets
+    indices: List[Location]  # one per image
+    epoch: float  # images drawn so far, including this batch / images in all datasets
 
 
-def batches(
-    samples,
-    shape,
-    policy,
-    batch_size,
+def generate_batches(
+    samples: Sequence[Samples],
+    shape: Tuple[int, int],
+    policy: str,
+    batch_size: int,
     *,
-    seed,
-    start=0,
-    weights=None,
-    changes=AugmentOptions(),
-    workers=None,
-    part=(0, 1),
-):
-    """Yield training batches without end, from batch number ``start`` on.
+    seed: int,
+    start: int = 0,
+    weights: Optional[Sequence[float]] = None,
+    options: AugmentOptions = AugmentOptions(),
+    workers: Optional[int] = None,
+    rank: int = 0,
+    group_size: int = 1,
+) -> Generator[Batch, None, None]:
+    """Generate training batches without end. Closing the generator stops its threads.
 
-    No picture is dropped: batches continue across epochs and are always full. Close the generator
-    to stop its threads.
+    No image is dropped: batches continue across epochs and are always full.
 
     Args:
-        samples: list of data.samples.Samples, each of shape augment.sample_shape(shape, policy).
-        shape: (height, width).
-        policy: a name of augment.POLICIES.
+        samples: one Samples per dataset, of the shape ``sample_shape(shape, policy)``.
+        shape: (height, width) of the images.
+        policy: a name of augmentation.POLICIES.
+        batch_size: images per step, summed over all processes.
         seed: 0 to 2**32 - 1.
-        weights: the share of each dataset; they may have any sum. Shares are rounded to
-            thousandths and kept exactly in each 1000 pictures. Each dataset is read again and
-            again, each time in a new order. With None, and with a single dataset, all pictures are
-            shuffled together, and each comes exactly once an epoch.
-        changes: as augment.
-        workers: number of threads; None means one per processor.
-        part: (k, n): give the k-th of n equal parts of each batch, for one of n processes.
-
-    Returns:
-        generator of Batch. It raises the errors of single pictures, with the file's name.
+        start: number of the first batch.
+        weights: sampling weight of each dataset, of any sum. They are rounded to thousandths and
+            hold exactly in each 1000 images. Each dataset is read repeatedly, each time in a new
+            order. None shuffles all images together: each appears exactly once per epoch.
+        options: further augmentation.
+        workers: number of threads. None uses one per processor.
+        rank: process of the group; it receives its equal part of each batch.
+        group_size: number of processes.
 
     Raises:
-        ValueError: the samples have another shape, the weights do not fit, or batch_size, seed,
-            start or workers is out of range.
+        MmnetError: an argument is out of range, or samples have another shape. The generator
+            raises the errors of single images, with the file name.
     """
-    if not samples:
-        raise MmnetError("no dataset to make batches of")
-    expected = sample_shape(shape, policy)
-    for data_set in samples:
-        if data_set.shape != expected:
-            raise MmnetError(
-                "%s at %s takes samples of %s, not %s"
-                % ((policy,) + tuple(map(format_shape, (shape, expected, data_set.shape))))
-            )
-    in_range = batch_size >= 1 and start >= 0 and 0 <= seed < 1 << 32
-    if not in_range or (workers is not None and workers < 1):
-        raise MmnetError(
-            "batch_size %r and workers %r are at least 1, start %r at least 0, seed %r is 0 to "
-            "2**32 - 1" % (batch_size, workers, start, seed)
-        )
-    lengths = [len(data_set) for data_set in samples]
+    _check_samples(samples, shape, policy)
+    _check_numbers(batch_size=batch_size, seed=seed, start=start, workers=workers)
+    if batch_size % group_size:
+        message = f"{batch_size} is not a multiple of the number of processes, {group_size}"
+        raise MmnetError(message, "batch_size")
+    lengths = [len(dataset_samples) for dataset_samples in samples]
     if weights is None or len(samples) == 1:
-        locate = _joined(lengths, seed)
+        locate = _shuffle_together(lengths, seed)
     else:
-        locate = _mixed(lengths, _shares(weights, len(samples)), seed)
-    if batch_size % part[1] or not 0 <= part[0] < part[1]:
-        raise MmnetError("a batch of %d pictures has no %d equal parts" % (batch_size, part[1]))
-    share = batch_size // part[1]
-    sizes = (share,) + tuple(shape) + (4 if changes.previous else 3,)
-    slots = range(share * part[0], share * (part[0] + 1))
-    tasks = _tasks(
-        sizes, slots, batch_size=batch_size, start=start, total=sum(lengths), locate=locate
-    )
-    make = partial(augment, policy=policy, changes=changes)
-    return _generate(samples, tasks, make, seed=seed, workers=workers or os.cpu_count() or 1)
+        locate = _mix_by_weight(lengths, _block_shares(weights, len(samples)), seed)
+    rank_size = batch_size // group_size
+
+    def empty_batches():
+        for number in itertools.count(start):
+            first = number * batch_size + rank * rank_size
+            indices = [locate(position) for position in range(first, first + rank_size)]
+            images = np.empty((rank_size, *shape, 4 if options.previous_alpha else 3), np.uint8)
+            masks = np.empty((rank_size, *shape), np.uint8)
+            epoch = (number + 1) * batch_size / sum(lengths)
+            yield first, Batch(images, masks, indices, epoch)
+
+    def make_sample(location, random):
+        image, mask = samples[location[0]][location[1]]
+        return augment(image, mask, random, shape, policy, options)
+
+    max_pending = BATCHES_AHEAD * rank_size
+    return _fill_batches(empty_batches(), make_sample, seed, workers, max_pending)
 
 
-def _tasks(sizes, slots, *, batch_size, start, total, locate):
-    """Yield (Batch to fill, slot in that Batch, position) without end.
+def _fill_batches(
+    empty_batches: Iterator[Tuple[int, Batch]],
+    make_sample: Callable[[Location, np.random.RandomState], Any],
+    seed: int,
+    workers: Optional[int],
+    max_pending: int,
+) -> Generator[Batch, None, None]:
+    """Yield batches whose images threads have made, in order.
 
-    slots: of a batch of ``batch_size``, those that are filled here.
+    Args:
+        empty_batches: (position of the first image, Batch).
+        make_sample: (location, random) -> (image, mask).
+        seed: is mixed with the position of each image.
+        workers: number of threads.
+        max_pending: images in preparation.
     """
-    for number in itertools.count(start):
-        positions = [number * batch_size + slot for slot in slots]
-        batch = Batch(
-            np.empty(sizes, np.uint8),
-            np.empty(sizes[:3], np.uint8),
-            [locate(position) for position in positions],
-            (number + 1) * batch_size / total,
-        )
-        for slot, position in enumerate(positions):
-            yield batch, slot, position
-
-
-def _generate(samples, tasks, make, seed, workers):
-    """Yield Batches whose pictures ``make`` (image, mask, random, shape) has made of samples."""
     local = threading.local()
 
-    def prepare(task):
+    def fill(task):
         batch, slot, position = task
         if not hasattr(local, "random"):
-            local.random = np.random.RandomState()
-        # Seeding takes a tenth of the time that a new generator takes.
+            local.random = np.random.RandomState()  # seeding is faster than a new generator
         local.random.seed([seed, AUGMENTATION, position])
-        data_set, index = batch.indices[slot]
-        image, mask = samples[data_set][index]
-        shape = batch.masks.shape[1:]
-        batch.images[slot], batch.masks[slot] = make(image, mask, local.random, shape)
-        return batch if slot == len(batch.masks) - 1 else None
+        batch.images[slot], batch.masks[slot] = make_sample(batch.indices[slot], local.random)
+        is_last = slot == len(batch.masks) - 1
+        return batch if is_last else None
 
-    first = next(tasks)
-    max_pending = AHEAD * len(first[0].masks)
-    tasks = itertools.chain([first], tasks)
-    prepared = parallel_map(prepare, tasks, threads=workers, max_pending=max_pending)
-    with contextlib.closing(prepared):
-        for batch in prepared:
-            if batch:  # this is its last picture; results come in the order of the tasks
+    tasks = (
+        (batch, slot, first + slot)
+        for first, batch in empty_batches
+        for slot in range(len(batch.masks))
+    )
+    results = parallel_map(
+        fill, tasks, threads=workers or os.cpu_count() or 1, max_pending=max_pending
+    )
+    with contextlib.closing(results):
+        for batch in results:  # results have the order of the tasks
+            if batch is not None:
                 yield batch
 
 
-def _joined(lengths, seed):
-    """Give the function position -> (dataset, sample) that shuffles all datasets together.
+def _check_samples(samples, shape, policy):
+    if not samples:
+        raise MmnetError("no dataset")
+    expected = sample_shape(shape, policy)
+    for dataset_samples in samples:
+        if dataset_samples.shape != expected:
+            raise MmnetError(
+                f"{policy} at {format_shape(shape)} needs samples of {format_shape(expected)}, not "
+                f"{format_shape(dataset_samples.shape)}"
+            )
 
-    Each epoch has its own order.
-    """
+
+def _check_numbers(batch_size, seed, start, workers):
+    if batch_size < 1:
+        raise MmnetError(f"{batch_size}: must be at least 1", "batch_size")
+    if not 0 <= seed < 1 << 32:
+        raise MmnetError(f"{seed}: must be from 0 to {(1 << 32) - 1}", "seed")
+    if start < 0:
+        raise MmnetError(f"{start}: must be at least 0", "start")
+    if workers is not None and workers < 1:
+        raise MmnetError(f"{workers}: must be at least 1", "workers")
+
+
+def _shuffle_together(lengths: Sequence[int], seed: int) -> Callable[[int], Location]:
+    """Return position -> location for shuffled datasets. Each epoch has its own order."""
     ends = np.cumsum(lengths)
     total = int(ends[-1])
 
     @lru_cache(maxsize=2)
-    def order(epoch):
+    def epoch_order(epoch):
         return np.random.RandomState([seed, epoch]).permutation(total)
 
     def locate(position):
-        picture = int(order(position // total)[position % total])
-        data_set = int(np.searchsorted(ends, picture, side="right"))
-        return data_set, picture - int(ends[data_set]) + lengths[data_set]
+        index = int(epoch_order(position // total)[position % total])
+        dataset = int(np.searchsorted(ends, index, side="right"))
+        return dataset, index - int(ends[dataset]) + lengths[dataset]
 
     return locate
 
 
-def _mixed(lengths, shares, seed):
-    """Give the function position -> (dataset, sample) that mixes datasets by their ``shares``.
+def _mix_by_weight(
+    lengths: Sequence[int], shares: Sequence[int], seed: int
+) -> Callable[[int], Location]:
+    """Return position -> location for datasets that are mixed by their ``shares``.
 
-    Every block of BLOCK positions holds each dataset as often as its share says, in the block's
-    own order. So it is known how often a dataset came before any position, without a count from
+    Every block of BLOCK_SIZE positions contains dataset k exactly ``shares[k]`` times, in the
+    block's own order. So the number of earlier images of a dataset is known without counting from
     the start.
     """
 
     @lru_cache(maxsize=2)
-    def block_of(number):
-        every = np.repeat(range(len(shares)), shares)
-        data_sets = np.random.RandomState([seed, MIXTURE, number]).permutation(every)
-        # For each position: how many earlier positions of this block have the same dataset.
-        earlier = np.empty(BLOCK, int)
-        for data_set, share in enumerate(shares):
-            earlier[data_sets == data_set] = range(share)
-        return data_sets, earlier
+    def block(number):
+        unordered = np.repeat(range(len(shares)), shares)
+        datasets = np.random.RandomState([seed, DATASET_CHOICE, number]).permutation(unordered)
+        earlier = np.empty(BLOCK_SIZE, int)  # earlier positions of the block with this dataset
+        for dataset, share in enumerate(shares):
+            earlier[datasets == dataset] = range(share)
+        return datasets, earlier
 
     @lru_cache(maxsize=2 * len(lengths))
-    def order(data_set, epoch):
-        return np.random.RandomState([seed, ORDER, data_set, epoch]).permutation(lengths[data_set])
+    def epoch_order(dataset, epoch):
+        random = np.random.RandomState([seed, DATASET_ORDER, dataset, epoch])
+        return random.permutation(lengths[dataset])
 
     def locate(position):
-        number, offset = divmod(position, BLOCK)
-        data_sets, earlier = block_of(number)
-        data_set = int(data_sets[offset])
-        asked = number * shares[data_set] + int(earlier[offset])
-        epoch, turn = divmod(asked, lengths[data_set])
-        return data_set, int(order(data_set, epoch)[turn])
+        number, offset = divmod(position, BLOCK_SIZE)
+        datasets, earlier = block(number)
+        dataset = int(datasets[offset])
+        drawn = number * shares[dataset] + int(earlier[offset])
+        epoch, index = divmod(drawn, lengths[dataset])
+        return dataset, int(epoch_order(dataset, epoch)[index])
 
     return locate
 
 
-def _shares(weights, count):
-    """Turn weights into whole numbers of positions that add up to BLOCK.
+def _block_shares(weights: Sequence[float], number: int) -> List[int]:
+    """Convert weights to whole numbers of positions that sum to BLOCK_SIZE.
 
-    They are rounded down. Then the largest remainders get one position more each, until the sum is
-    BLOCK.
+    They are rounded down. The largest remainders then get one position more each.
     """
     exact = np.array(weights, np.float64)
-    usable = exact.shape == (count,) and np.isfinite(exact).all()
-    if not usable or exact.min() < 0 or exact.sum() == 0:
-        raise MmnetError("weights are %d numbers of at least 0, not all 0: %r" % (count, weights))
-    exact *= BLOCK / exact.sum()
+    is_valid = exact.shape == (number,) and np.isfinite(exact).all()
+    if not is_valid or exact.min() < 0 or exact.sum() == 0:
+        message = f"{weights}: must be {number} numbers of at least 0, one of them above 0"
+        raise MmnetError(message, "dataset_weights")
+    exact *= BLOCK_SIZE / exact.sum()
     shares = np.floor(exact).astype(int)
-    shares[np.argsort(shares - exact, kind="stable")[: BLOCK - shares.sum()]] += 1
+    shares[np.argsort(shares - exact, kind="stable")[: BLOCK_SIZE - shares.sum()]] += 1
     if (shares[exact > 0] == 0).any():
-        raise MmnetError(
-            "weights %r: a share is below 1/%d, which would give none of its pictures"
-            % (weights, BLOCK)
-        )
+        message = f"{weights}: a share below 1/{BLOCK_SIZE} would use no image of its dataset"
+        raise MmnetError(message, "dataset_weights")
     return shares.tolist()

@@ -1,4 +1,4 @@
-"""The dataset layout ``<root>/<split>/{image,mask}/<stem>.<ext>``: find, read and check pairs.
+"""Find, read and validate the pairs of a dataset: ``ROOT/SPLIT/{image,mask}/STEM.EXT``.
 
 No TensorFlow.
 """
@@ -8,179 +8,180 @@ import hashlib
 import logging
 import os
 import threading
-from dataclasses import dataclass, field
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mmnet.io.errors import MmnetError
-from mmnet.io.images import EXTENSIONS, load_mask, read_image
+from mmnet.io.errors import MmnetError, format_names, format_shape, summarize_names
+from mmnet.io.images import list_images, load_mask, read_image
 from mmnet.io.tar_shards import Shard
 
-NAMES_SHOWN = 3  # of the files behind each problem
+NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"
+UNREADABLE = "unreadable files"
+DIFFERENT_SIZES = "pairs of different sizes (height x width, as stored)"
+
+Problems = Dict[str, List[str]]  # what is wrong -> names of the files
 
 log = logging.getLogger(__name__)
 
 
 class Pair(NamedTuple):
+    """The paths of an image and its mask."""
+
     stem: str
-    image: str  # path
-    mask: Optional[str]  # path; None: nobody has drawn one
+    image: str
+    mask: Optional[str]  # None: an image without a mask
 
     @property
-    def files(self):
+    def files(self) -> List[str]:
         return [path for path in (self.image, self.mask) if path is not None]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A split of a dataset on disk."""
+    """One split of a dataset on disk."""
 
-    path: str  # the folder above the split
-    split: str  # "" where the pictures lie in that folder itself, without masks
+    path: str  # the folder that contains the split
+    split: str  # an empty text: the folder itself contains images without masks
     pairs: List[Pair]  # sorted by stem
-    problems: Dict[str, List[str]] = field(default_factory=dict)  # seen without opening a file:
-    # what is wrong -> names of files
+    problems: Problems = dataclasses.field(default_factory=dict)  # found without opening a file
+    shard: Optional[Shard] = None  # the part of the split that ``pairs`` holds
 
-    shard: Optional[Shard] = None  # which part of the split this is
-
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.pairs)
 
     @property
-    def name(self):
-        """The dataset's folder without its path, and the part of it."""
+    def name(self) -> str:
+        """Return the name of the folder, followed by the shard."""
         name = os.path.basename(os.path.abspath(self.path))
-        return name if self.shard is None else "%s-%s" % (name, self.shard)
+        return name if self.shard is None else f"{name}-{self.shard}"
 
-    def part(self, shard):
-        """The pairs of one Shard, as a Dataset."""
+    def select_shard(self, shard: Shard) -> "Dataset":
+        """Return the pairs of one shard as a Dataset."""
         pairs = [pair for pair in self.pairs if shard.holds(pair.stem)]
         return dataclasses.replace(self, pairs=pairs, shard=shard)
 
     @property
-    def sha256(self):
-        """Tells one set of pictures from another, unread: a hash over file names and sizes."""
+    def fingerprint(self) -> str:
+        """Return a SHA-256 over names and sizes of the files. It opens no file."""
         digest = hashlib.sha256()
         for pair in self.pairs:
             for path in pair.files:
-                line = "%s %d\n" % (os.path.basename(path), os.path.getsize(path))
+                line = f"{os.path.basename(path)} {os.path.getsize(path)}\n"
                 digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
-def splits_in(folder):
-    """Names of a dataset's splits, sorted."""
-    return [
-        name
-        for name in sorted(os.listdir(folder))
-        if os.path.isdir(os.path.join(folder, name, "image"))
-    ]
+class PairError(MmnetError):
+    """A pair cannot be used. ``problem`` is the kind of problem."""
+
+    def __init__(self, problem: str, message: str):
+        super().__init__(message)
+        self.problem = problem
 
 
-def find_dataset(path, split):
-    """Match images with masks by stem, opening no file.
+def list_splits(folder: str) -> List[str]:
+    """Return the names of a dataset's splits, sorted."""
+    names = sorted(os.listdir(folder))
+    return [name for name in names if os.path.isdir(os.path.join(folder, name, "image"))]
+
+
+def find_dataset(path: str, split: str) -> Dataset:
+    """Match images with masks by stem. It opens no file.
 
     Raises:
-        FileNotFoundError: no such dataset, split or folder. ValueError: no picture at all.
+        FileNotFoundError: no such dataset, split or folder.
+        MmnetError: the split contains no image.
     """
     if not os.path.isdir(path):
-        raise FileNotFoundError("no dataset folder %s" % path)
+        raise FileNotFoundError(f"no dataset folder {path}")
     split_path = os.path.join(path, split)
     if not os.path.isdir(split_path):
-        splits = splits_in(path)
-        raise FileNotFoundError(
-            "no split %r in %s: it has %s"
-            % (split, path, ", ".join(splits) or "no folder with image/ and mask/ in it")
-        )
-    problems = {}
-    images = _files_by_stem(os.path.join(split_path, "image"), problems)
-    masks = _files_by_stem(os.path.join(split_path, "mask"), problems)
+        splits = ", ".join(list_splits(path)) or "none (a split holds image/ and mask/)"
+        raise FileNotFoundError(f"{path}: no split {split!r}; splits: {splits}")
+    problems: Problems = {}
+    images = _find_files(os.path.join(split_path, "image"), problems)
+    masks = _find_files(os.path.join(split_path, "mask"), problems)
     if not images and not masks:
-        raise MmnetError(
-            "%s is empty: put pictures (jpg, jpeg, png) into image/ and mask/" % split_path
-        )
-    for problem, stems, files in (
-        ("images without a mask", images.keys() - masks.keys(), images),
-        ("masks without an image", masks.keys() - images.keys(), masks),
-    ):
-        if stems:
-            problems[problem] = [os.path.basename(files[stem]) for stem in sorted(stems)]
+        raise MmnetError(f"{split_path}: is empty; put images into image/ and masks into mask/")
+    add_unmatched(images, masks, problems)
     stems = sorted(images.keys() & masks.keys())
     pairs = [Pair(stem, images[stem], masks[stem]) for stem in stems]
     return Dataset(path, split, pairs, problems)
 
 
-def find_pictures(folder):
-    """The pictures of a folder as a Dataset without masks.
+def find_unlabelled_images(folder: str) -> Dataset:
+    """Return the images of a folder as a Dataset without masks.
 
     Raises:
-        FileNotFoundError: no such folder. ValueError: no picture in it.
+        FileNotFoundError: no such folder.
+        MmnetError: the folder contains no image.
     """
-    if not os.path.isdir(folder):
-        raise FileNotFoundError("no folder of pictures %s" % folder)
-    problems = {}
-    images = _files_by_stem(folder, problems)
+    problems: Problems = {}
+    images = _find_files(folder, problems)
     if not images:
-        raise MmnetError("no pictures (jpg, jpeg, png) in %s" % folder)
+        raise MmnetError(f"{folder}: contains no image (jpg, jpeg, png, webp)")
     pairs = [Pair(stem, images[stem], None) for stem in sorted(images)]
     return Dataset(folder, "", pairs, problems)
 
 
-class PairError(ValueError):
-    """A pair that cannot be used; ``problem`` says of what kind it is."""
+def add_unmatched(images: Dict[str, str], masks: Dict[str, str], problems: Problems) -> None:
+    """Add the stems that only one of two dictionaries (stem -> file) has to ``problems``."""
+    for problem, files, others in ((NO_MASK, images, masks), (NO_IMAGE, masks, images)):
+        stems = sorted(files.keys() - others.keys())
+        if stems:
+            names = [os.path.basename(files[stem]) for stem in stems]
+            problems.setdefault(problem, []).extend(names)
 
-    def __init__(self, problem, message):
-        super().__init__(message)
-        self.problem = problem
 
-
-def read_pair(pair):
-    """Read a pair: (image uint8 [H,W,3], alpha float32 [H,W] 0..1; all 0 without a mask).
+def read_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
+    """Read a pair: (image uint8 [H,W,3], alpha float32 [H,W], 0..1). Without a mask alpha is 0.
 
     Raises:
-        PairError: a file cannot be read, or the two are of different sizes.
+        PairError: a file cannot be read, or image and mask have different sizes.
     """
     try:
         image = read_image(pair.image)
         if pair.mask is None:
             return image, np.zeros(image.shape[:2], np.float32)
         alpha = load_mask(pair.mask)
-    except (ValueError, OSError) as error:
-        raise PairError("unreadable files", str(error)) from None
+    except (MmnetError, OSError) as error:
+        raise PairError(UNREADABLE, str(error)) from None
     if image.shape[:2] != alpha.shape:
-        raise PairError(
-            "pairs of different sizes (height x width, as stored)",
-            "%s %dx%d with mask %dx%d"
-            % ((os.path.basename(pair.image),) + image.shape[:2] + alpha.shape),
-        )
+        raise PairError(DIFFERENT_SIZES, describe_sizes(pair.image, image, alpha))
     return image, alpha
 
 
-class Check:
-    """What is wrong with a dataset, gathered while its pairs are read, from any thread.
+def describe_sizes(path: str, image: np.ndarray, alpha: np.ndarray) -> str:
+    """Return ``a.jpg 80x60 with mask 40x30``."""
+    sizes = f"{format_shape(image.shape[:2])} with mask {format_shape(alpha.shape)}"
+    return f"{os.path.basename(path)} {sizes}"
 
-    So the work that needs the pictures checks them too, and still everything is said at once.
+
+class DatasetValidator:
+    """Collects the problems of a dataset while its pairs are read, from any thread.
+
+    The code that needs the images validates them too, and all problems are reported together.
     """
 
-    def __init__(self, data_set):
-        self._where = os.path.join(data_set.path, data_set.split)
-        self._problems = {problem: list(names) for problem, names in data_set.problems.items()}
-        self._flat = []
+    def __init__(self, dataset: Dataset):
+        self._path = os.path.join(dataset.path, dataset.split)
+        self._problems = {problem: list(names) for problem, names in dataset.problems.items()}
+        self._constant_masks: List[str] = []
         self._lock = threading.Lock()
 
     @property
-    def failed(self):
-        """Whether something is wrong: the results will not be asked for."""
+    def failed(self) -> bool:
+        """Return whether there is a problem. Results of the dataset are then not needed."""
         return bool(self._problems)
 
     @property
-    def problems(self):
-        """What is wrong so far -> names of files."""
+    def problems(self) -> Problems:
+        """Return the problems found so far."""
         return {problem: sorted(names) for problem, names in self._problems.items()}
 
-    def read(self, pair):
-        """read_pair, or None where the pair cannot be used."""
+    def read(self, pair: Pair) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+        """Return the result of read_pair, or None if the pair cannot be used."""
         try:
             image, alpha = read_pair(pair)
         except PairError as error:
@@ -189,59 +190,39 @@ class Check:
             return None
         if pair.mask is not None and alpha.min() == alpha.max():
             with self._lock:
-                self._flat.append(os.path.basename(pair.mask))
+                self._constant_masks.append(os.path.basename(pair.mask))
         return image, alpha
 
-    def finish(self):
-        """Warn of masks of one value only; raise ValueError with all that is wrong."""
-        if self._flat:
-            masks = count("of one value only", sorted(self._flat))
-            log.warning("%s: masks %s", self._where, masks)
-            self._flat = []
+    def finish(self) -> None:
+        """Warn of constant masks, and raise MmnetError with all problems."""
+        if self._constant_masks:
+            names = sorted(self._constant_masks)
+            log.warning("%s: %s", self._path, summarize_names("masks of one value only", names))
+            self._constant_masks = []
         if self._problems:
-            parts = [count(problem, sorted(names)) for problem, names in self._problems.items()]
-            raise MmnetError("%s: %s" % (self._where, "; ".join(parts)))
+            parts = [summarize_names(*problem) for problem in self.problems.items()]
+            raise MmnetError(f"{self._path}: {'; '.join(parts)}")
 
 
-def evenly(items, wanted):
-    """As many as ``wanted`` of the items, evenly spread, the first and the last included."""
-    chosen = np.unique(np.linspace(0, len(items) - 1, wanted).astype(int))
-    return [items[index] for index in chosen]
+def pick_evenly(items: Sequence[Any], number: int) -> List[Any]:
+    """Return up to ``number`` items, evenly spread, including the first and the last one."""
+    indices = np.unique(np.linspace(0, len(items) - 1, number).astype(int))
+    return [items[index] for index in indices]
 
 
-def list_pictures(folder, extensions=EXTENSIONS):
-    """Names of the picture files in ``folder``, sorted; hidden files are passed over."""
-    return [
-        name
-        for name in sorted(os.listdir(folder))
-        if name.lower().endswith(extensions) and not name.startswith(".")
-    ]
-
-
-def count(problem, names):
-    """``4 masks without an image (a.png, b.png, c.png, ...)``: the number and the first names."""
-    return "%d %s (%s)" % (len(names), problem, _first(names))
-
-
-def _files_by_stem(folder, problems):
+def _find_files(folder: str, problems: Problems) -> Dict[str, str]:
+    """Return stem -> path of the images of a folder, and warn of other files."""
     if not os.path.isdir(folder):
-        raise FileNotFoundError("no folder %s: a split holds image/ and mask/" % folder)
-    pictures = list_pictures(folder)
-    others = [
-        name
-        for name in sorted(os.listdir(folder))
-        if not name.startswith(".") and name not in pictures
-    ]
+        raise FileNotFoundError(f"no folder {folder}")
+    images = list_images(folder)
+    visible = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
+    others = [name for name in visible if name not in set(images)]
     if others:
-        log.warning("%s: not jpg, jpeg or png, passed over: %s", folder, _first(others))
-    files = {}
-    for name in pictures:
+        log.warning("%s: skipped, not jpg, jpeg, png or webp: %s", folder, format_names(others))
+    files: Dict[str, str] = {}
+    for name in images:
         stem = os.path.splitext(name)[0]
         if stem in files:
-            problems.setdefault("files of a stem that another file has", []).append(name)
+            problems.setdefault("files with the stem of another file", []).append(name)
         files[stem] = os.path.join(folder, name)
     return files
-
-
-def _first(names):
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

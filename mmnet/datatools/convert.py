@@ -15,7 +15,7 @@ from typing import Dict, List, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.datasets.duplicates import find_matches, groups_of, signature_of
+from mmnet.datasets.duplicates import compute_signature, find_matches, group_matches
 from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, image_of, mask_of
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, locked, read_text, sha256_of_file, write_bytes, write_text
@@ -153,13 +153,13 @@ def split_sides(items, ratio, seed):
 
     def signature(item):
         try:
-            return signature_of(image_of(item))
+            return compute_signature(image_of(item))
         except (ValueError, OSError):  # the conversion says so
-            return signature_of(np.zeros((1, 1, 3), np.uint8))
+            return compute_signature(np.zeros((1, 1, 3), np.uint8))
 
     signatures = parallel_map(signature, items)
     signatures = list(progress(signatures, len(items), "looking for near-duplicates"))
-    groups = groups_of(len(items), find_matches(signatures))
+    groups = group_matches(len(items), find_matches(signatures))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)
     sides, wanted = [TRAIN] * len(items), round(ratio * len(items))

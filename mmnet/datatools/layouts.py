@@ -13,10 +13,9 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import list_pictures
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, read_json, read_text
-from mmnet.io.images import EXTENSIONS, decode, load_mask, read_image
+from mmnet.io.images import EXTENSIONS, decode, list_images, load_mask, read_image
 from mmnet.io.resize import resize_to_cover
 
 TRAIN, TEST = "train", "test"
@@ -100,9 +99,9 @@ def matched(images, masks, problems, endings=EXTENSIONS):
 
     A mask may also be called as the whole image file is (``a.jpg.png``).
     """
-    image_of = {os.path.splitext(name)[0]: name for name in list_pictures(images)}
+    image_of = {os.path.splitext(name)[0]: name for name in list_images(images)}
     mask_of = {}
-    for name in list_pictures(masks, endings):
+    for name in list_images(masks, endings):
         stem = os.path.splitext(name)[0]
         mask_of[os.path.splitext(stem)[0] if stem.lower().endswith(EXTENSIONS) else stem] = name
     for stem in sorted(image_of.keys() & mask_of.keys()):
@@ -237,7 +236,7 @@ def find_rgba(source, options, problems):
     """Cut-outs, each before a background that its name and the seed choose."""
     if options.backgrounds is None:
         raise MmnetError("--from rgba needs --backgrounds_path, a folder of pictures")
-    names = list_pictures(options.backgrounds)
+    names = list_images(options.backgrounds)
     if not names:
         raise MmnetError("no pictures in --backgrounds_path %s" % options.backgrounds)
     folder = source if options.images is None else os.path.join(source, options.images)
@@ -250,7 +249,7 @@ def find_rgba(source, options, problems):
         return cv2.blendLinear(colours, background, alpha, 1 - alpha)
 
     items = []
-    for name in list_pictures(folder, (".png", ".webp")) if os.path.isdir(folder) else ():
+    for name in list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else ():
         path = os.path.join(folder, name)
         stem = os.path.splitext(name)[0]
         items.append(Item(None, stem, path, path, transparency, composed))

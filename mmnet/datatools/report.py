@@ -5,8 +5,9 @@ import os
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import count, evenly, read_pair
+from mmnet.datasets.pairs import pick_evenly, read_pair
 from mmnet.datatools.statistics import FLAT, INVERTED, summary_of
+from mmnet.io.errors import summarize_names
 from mmnet.io.pages import picture_uri, render
 
 SAMPLES = 24  # pictures of each dataset
@@ -25,12 +26,12 @@ def sheet_of(surveys, shared):
     for one in surveys:
         readable = {facts.stem for facts in one.facts}
         own = [pair for pair in one.data_set.pairs if pair.stem in readable]
-        groups = [("Some of them", evenly(own, min(SAMPLES, len(own))) if own else [])]
+        groups = [("Some of them", pick_evenly(own, min(SAMPLES, len(own))) if own else [])]
         for problem in (FLAT, INVERTED):
             stems = set(one.problems.get(problem, ()))
             suspects = [pair for pair in own if pair.stem in stems]
             if suspects:
-                groups.append((count(problem, sorted(stems)), suspects[:SUSPECTS]))
+                groups.append((summarize_names(problem, sorted(stems)), suspects[:SUSPECTS]))
         record = summary_of(one)
         others = [
             "%s: %s" % (problem, ", ".join(names))

@@ -1,21 +1,18 @@
 """What a dataset holds: sizes, how much of it is person, masks that look wrong. No TensorFlow."""
 
-import os
 from typing import Dict, List, NamedTuple
 
 import cv2
 import numpy as np
 
-from mmnet.datasets.duplicates import Signature, find_matches, signature_of
-from mmnet.datasets.pairs import Check, Dataset, evenly, find_dataset, splits_in
-from mmnet.io.images import read_image
+from mmnet.datasets.duplicates import Signature, compute_signature, find_matches
+from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
 SOFT = (0.02, 0.98)  # between them a pixel is neither person nor background
 CORNER = 0.1  # of the sides: the part of a picture at its upper corners
 MIDDLE = 0.25  # of the sides, from each: what is left is the middle
-LOOKED_AT = 1000  # pictures of a split that is not trained on
 FLAT, INVERTED = "masks of one value only", "masks that look inverted"
 
 
@@ -56,7 +53,7 @@ class Shared(NamedTuple):
 
 def survey(data_set):
     """The Survey of a Dataset: every pair is read once, with all processors."""
-    check = Check(data_set)
+    check = DatasetValidator(data_set)
 
     def facts(pair):
         pictures = check.read(pair)
@@ -86,7 +83,7 @@ def facts_of(stem, image, alpha):
     middle = alpha[rows : height - rows, columns : width - columns].mean()
     flat = float(alpha.min()) == float(alpha.max())
     inverted = not flat and corners > 0.9 and middle < 0.3
-    return Facts(stem, height, width, person, soft, flat, bool(inverted), signature_of(image))
+    return Facts(stem, height, width, person, soft, flat, bool(inverted), compute_signature(image))
 
 
 def find_shared(surveys):
@@ -104,49 +101,6 @@ def find_shared(surveys):
         for match in matches
     ]
     return sorted(found, key=lambda shared: (shared.within, -shared.correlation))
-
-
-def leaks_of(samples):
-    """Photos of other splits of the same datasets that are trained on, too.
-
-    Args:
-        samples: list of data.samples.Samples, of what is trained on.
-
-    Returns:
-        list of (name of the split, pictures that were looked at, stems of those that are among the
-        samples), where there are some.
-    """
-    others = []
-    for folder in {os.path.abspath(each.data_set.path) for each in samples}:
-        own = {
-            each.data_set.split for each in samples if os.path.abspath(each.data_set.path) == folder
-        }
-        if own != {""}:  # pictures without masks have no splits
-            others += [(folder, split) for split in splits_in(folder) if split not in own]
-    if not others:
-        return []
-    places = [(each, index) for each in samples for index in range(len(each))]
-    what = "looking for splits that are not unseen"
-    signatures = parallel_map(lambda place: signature_of(place[0][place[1]][0]), places)
-    trained = list(progress(signatures, len(places), what))
-    leaks = []
-    for folder, split in sorted(others):
-        data_set = find_dataset(folder, split)
-        pairs = evenly(data_set.pairs, min(LOOKED_AT, len(data_set)))
-        results = parallel_map(_stem_and_signature, pairs)
-        looked_at = [one for one in progress(results, len(pairs), what) if one]
-        matches = find_matches([signature for _, signature in looked_at], trained)
-        stems = sorted({looked_at[match.first][0] for match in matches})
-        if stems:
-            leaks.append(("%s/%s" % (data_set.name, split), len(looked_at), stems))
-    return leaks
-
-
-def _stem_and_signature(pair):
-    try:
-        return pair.stem, signature_of(read_image(pair.image))
-    except (ValueError, OSError):  # whoever scores on it is told
-        return None
 
 
 def summary_of(one):

@@ -8,7 +8,7 @@ from typing import List, NamedTuple
 
 import numpy as np
 
-from mmnet.datasets.pairs import Check
+from mmnet.datasets.pairs import DatasetValidator
 from mmnet.evaluation.metrics import dtssd, mad
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
@@ -40,7 +40,7 @@ def score_clips(predictor, data_set, temporal_filter=None):
     Raises:
         ValueError: pairs that cannot be used, all of them in one message; a clip of one frame.
     """
-    network, check = predictor.network, Check(data_set)
+    network, check = predictor.network, DatasetValidator(data_set)
     rows, before = {}, None
     for pair in progress(data_set.pairs, len(data_set), "evaluating", "frames"):
         pictures = check.read(pair)

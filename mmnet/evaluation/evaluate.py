@@ -12,7 +12,7 @@ from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from mmnet.datasets.pairs import Check
+from mmnet.datasets.pairs import DatasetValidator
 from mmnet.evaluation import metrics
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
@@ -96,7 +96,7 @@ def score_pairs(predict, score, data_set, shape, batch_size=8):
         ValueError: pairs that cannot be used, all of them in one message.
     """
     threads = os.cpu_count() or 1
-    check = Check(data_set)
+    check = DatasetValidator(data_set)
     pending = deque()  # scores under way, oldest first
     rows = []
     with ThreadPoolExecutor(threads) as pool:

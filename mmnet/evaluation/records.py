@@ -47,7 +47,7 @@ class Identity(NamedTuple):
     device: Optional[str]  # another device's scores are not taken for this one's
     target_eval_shape: List[int]
     all_metrics: bool
-    pictures: str  # Dataset.sha256
+    pictures: str  # Dataset.fingerprint
 
 
 class Record(NamedTuple):

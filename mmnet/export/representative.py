@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmnet.datasets.pairs import Dataset, evenly
+from mmnet.datasets.pairs import Dataset, pick_evenly
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image, to_01, with_channels
 from mmnet.io.progress import progress
@@ -35,13 +35,13 @@ def check_training_split(split):
 
 def read_calibration(data_set, network, pictures, method="minmax"):
     """A Calibration on so many pictures of a Dataset, evenly spread, at the network's shape."""
-    pairs = evenly(data_set.pairs, pictures)
+    pairs = pick_evenly(data_set.pairs, pictures)
     about = {
         "method": method,
         "dataset_path": data_set.path,
         "split": data_set.split,
         "pictures": len(pairs),
-        "pictures_sha256": Dataset(data_set.path, data_set.split, pairs).sha256,
+        "pictures_sha256": Dataset(data_set.path, data_set.split, pairs).fingerprint,
     }
     return Calibration(read_images(pairs, network), method, about)
 

@@ -10,10 +10,9 @@ import re
 
 import numpy as np
 
-from mmnet.datasets.pairs import count
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor, alphas_of
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import read_bytes
 from mmnet.io.progress import progress
 from mmnet.networks.network import Network
@@ -96,7 +95,7 @@ def check_outputs(folder, stems, shape, output_type):
         except OutputError as error:
             problems.setdefault(error.problem, []).append("%s: %s" % (name, error))
     if any(problems.values()):
-        parts = [count(*problem) for problem in problems.items() if problem[1]]
+        parts = [summarize_names(*problem) for problem in problems.items() if problem[1]]
         raise MmnetError("%s: %s" % (folder, "; ".join(parts)))
     return [os.path.join(folder, name) for name in names]
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Optional, Sequence
 
+NAMES_SHOWN = 3  # file names that a message shows of a list
+
 
 class MmnetError(ValueError):
     """Bad input from the user: a file, a value, or options that exclude each other.
@@ -30,3 +32,13 @@ def shorten(value: Any) -> str:
 def format_shape(shape: Sequence[int]) -> str:
     """Return ``800x600`` for the shape (800, 600): height x width."""
     return "x".join(str(side) for side in shape)
+
+
+def format_names(names: Sequence[str]) -> str:
+    """Return ``a.png, b.png, c.png, ...``: the first names of a list."""
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def summarize_names(problem: str, names: Sequence[str]) -> str:
+    """Return ``4 images without a mask (a.png, b.png, c.png, ...)``."""
+    return f"{len(names)} {problem} ({format_names(names)})"

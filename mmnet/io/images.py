@@ -6,6 +6,7 @@ decoder differs by up to five levels, and that alone moves the MAD of a picture 
 
 import io
 import os
+from typing import List, Tuple
 
 # A damaged picture is one line of ours, not three of OpenCV's: it reads this when it is imported.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -36,6 +37,15 @@ def read_image(path, upright=False):
         ValueError: the file is not a whole JPEG, PNG or WebP (HEIC or AVIF with pillow-heif).
     """
     return decode_image(read_bytes(path), path, upright)
+
+
+def list_images(folder: str, extensions: Tuple[str, ...] = EXTENSIONS) -> List[str]:
+    """Return the names of the images in a folder, sorted, without hidden files."""
+    return [
+        name
+        for name in sorted(os.listdir(folder))
+        if name.lower().endswith(extensions) and not name.startswith(".")
+    ]
 
 
 def is_unread_picture(name):

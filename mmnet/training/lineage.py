@@ -23,7 +23,7 @@ def describe_data(data_set, weight=None):
         "split": data_set.split,
         "pictures": len(data_set),
         "weight": weight,
-        "manifest_sha256": data_set.sha256,
+        "manifest_sha256": data_set.fingerprint,
     }
 
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from mmnet import __version__
 from mmnet.datasets.augmentation import AugmentOptions, sample_shape
-from mmnet.datasets.batches import batches
-from mmnet.datasets.cache import open_samples, read_backgrounds
-from mmnet.datasets.pairs import Dataset, count, evenly, find_dataset, find_pictures
-from mmnet.datatools.statistics import leaks_of
+from mmnet.datasets.backgrounds import read_backgrounds
+from mmnet.datasets.batches import generate_batches
+from mmnet.datasets.cache import open_samples
+from mmnet.datasets.duplicates import find_leaks
+from mmnet.datasets.pairs import Dataset, find_dataset, find_unlabelled_images, pick_evenly
 from mmnet.distributed.group import Group, build_sharing, join_group, share
 from mmnet.distributed.heartbeat import Heartbeat
 from mmnet.distributed.members import members_here, sharing_host
@@ -22,7 +23,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.checkpoint_files import RUN_FILE
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import locked, write_text
 from mmnet.io.progress import show_no_progress
 from mmnet.io.resize import resize_bilinear
@@ -180,7 +181,7 @@ def prepare(settings, stack):
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
     data_sets = [find_dataset(path, split) for path in settings.dataset_path or ()]
-    data_sets += [find_pictures(path) for path in settings.pictures_path or ()]
+    data_sets += [find_unlabelled_images(path) for path in settings.pictures_path or ()]
     pictures = sum(map(len, data_sets))
     last_step = last_step_of(settings, pictures)
     rate_of(settings, 0, last_step)  # a schedule without its end is an error before data is decoded
@@ -214,19 +215,19 @@ def prepare(settings, stack):
     shape = sample_shape(network.shape, settings.augmentation_method)
     budget = settings.cache_budget // sharing_host(device)
     samples = [
-        open_samples(data_set, shape, settings.cache, budget * len(data_set) // pictures)
+        open_samples(data_set, shape, settings.cache, budget=budget * len(data_set) // pictures)
         for data_set in data_sets
     ]
-    for split, pictures, stems in leaks_of(samples) if writes else ():
+    for split, pictures, stems in find_leaks(samples) if writes else ():
         log.warning(
             "%s is not unseen: %s",
             split,
-            count("of %d pictures looked at are trained on, too" % pictures, stems),
+            summarize_names("of %d pictures looked at are trained on, too" % pictures, stems),
         )
     changes = AugmentOptions(
         settings.augmentation_strength,
-        swapped=settings.swapped_backgrounds,
-        previous=network.channels == 4,
+        swap_probability=settings.swapped_backgrounds,
+        previous_alpha=network.channels == 4,
     )
     if settings.backgrounds_path:
         changes = changes._replace(backgrounds=read_backgrounds(settings.backgrounds_path, shape))
@@ -245,7 +246,7 @@ def prepare(settings, stack):
         )
     journal = TrainingLogger(settings, start, last_step, writes)
     stack.enter_context(contextlib.closing(journal))
-    input_batches = batches(
+    input_batches = generate_batches(
         samples,
         network.shape,
         settings.augmentation_method,
@@ -253,8 +254,9 @@ def prepare(settings, stack):
         seed=settings.seed,
         start=start.step_from_restore,
         weights=settings.dataset_weights,
-        changes=changes,
-        part=(group.rank, group.size),
+        options=changes,
+        rank=group.rank,
+        group_size=group.size,
     )
     stack.enter_context(contextlib.closing(input_batches))
     run = Run(
@@ -437,7 +439,7 @@ def _measure_ranges(session, graph, samples, network):
     images = [
         resize_bilinear(image, network.shape, align_corners=True)
         for data_set in samples
-        for image, _ in evenly(data_set, each)
+        for image, _ in pick_evenly(data_set, each)
     ]
     ranges = measure_ranges(Weights(network, values), np.stack(images))
     checkpoint.restore(session, ranges, graph.variables)

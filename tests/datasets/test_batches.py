@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmnet.datasets.augmentation import POLICIES, sample_shape
-from mmnet.datasets.batches import BLOCK, batches
+from mmnet.datasets.batches import BLOCK_SIZE, generate_batches
 from mmnet.datasets.cache import open_samples
 from mmnet.datasets.pairs import find_dataset
 
@@ -33,7 +33,7 @@ class Numbers:
 
 
 def take(count, *args, **options):
-    generator = batches(*args, **options)
+    generator = generate_batches(*args, **options)
     try:
         return list(itertools.islice(generator, count))
     finally:
@@ -129,13 +129,13 @@ def test_a_picture_is_augmented_anew_each_time(samples):
 
 
 def test_weights_are_kept_in_every_thousand():
-    given = numbers(BLOCK // 8 * 4, [50, 9], weights=[1, 3])
-    for start in range(0, 4 * BLOCK, BLOCK):
-        counts = Counter(data_set for data_set, _ in given[start : start + BLOCK])
+    given = numbers(BLOCK_SIZE // 8 * 4, [50, 9], weights=[1, 3])
+    for start in range(0, 4 * BLOCK_SIZE, BLOCK_SIZE):
+        counts = Counter(data_set for data_set, _ in given[start : start + BLOCK_SIZE])
         assert counts == {0: 250, 1: 750}
-    first, second = given[:BLOCK], given[BLOCK : 2 * BLOCK]
+    first, second = given[:BLOCK_SIZE], given[BLOCK_SIZE : 2 * BLOCK_SIZE]
     assert [number for number, _ in first] != [number for number, _ in second]
-    starts = range(0, 4 * BLOCK, 40)
+    starts = range(0, 4 * BLOCK_SIZE, 40)
     shares = [sum(data_set for data_set, _ in given[start : start + 40]) for start in starts]
     assert np.mean(shares) == 30 and 1 < np.std(shares) < 5  # mixed, not in a fixed pattern
     for data_set, length in ((0, 50), (1, 9)):
@@ -146,7 +146,9 @@ def test_weights_are_kept_in_every_thousand():
 
 
 def test_weights_that_do_not_divide_and_zero():
-    counts = Counter(data_set for data_set, _ in numbers(BLOCK // 8, [5, 5, 5], weights=[1, 1, 1]))
+    counts = Counter(
+        data_set for data_set, _ in numbers(BLOCK_SIZE // 8, [5, 5, 5], weights=[1, 1, 1])
+    )
     assert sorted(counts.values()) == [333, 333, 334]
     assert {data_set for data_set, _ in numbers(20, [5, 5], weights=[0, 0.1])} == {1}
     assert numbers(5, [9], weights=[2]) == numbers(5, [9])
@@ -155,33 +157,33 @@ def test_weights_that_do_not_divide_and_zero():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"weights": [1]}, "weights are 2 numbers"),
-        ({"weights": [1, -1]}, "weights are"),
-        ({"weights": [0, 0]}, "weights are"),
-        ({"weights": [1, float("nan")]}, "weights are"),
+        ({"weights": [1]}, "2 numbers"),
+        ({"weights": [1, -1]}, "weights"),
+        ({"weights": [0, 0]}, "weights"),
+        ({"weights": [1, float("nan")]}, "weights"),
         ({"weights": [1, 5000]}, "below 1/1000"),
-        ({"batch_size": 0}, "batch_size 0"),
-        ({"seed": -1}, "seed -1"),
-        ({"seed": 1 << 32}, "seed 4294967296"),
-        ({"start": -1}, "start -1"),
-        ({"workers": 0}, "workers 0"),
+        ({"batch_size": 0}, "batch_size: 0"),
+        ({"seed": -1}, "seed: -1"),
+        ({"seed": 1 << 32}, "seed: 4294967296"),
+        ({"start": -1}, "start: -1"),
+        ({"workers": 0}, "workers: 0"),
     ],
 )
 def test_what_does_not_fit_is_said_at_once(options, message):
     options = dict({"batch_size": 4, "seed": 0}, **options)
     with pytest.raises(ValueError, match=message):
-        batches([Numbers(5), Numbers(5)], SHAPE, "resize_bilinear", **options)
+        generate_batches([Numbers(5), Numbers(5)], SHAPE, "resize_bilinear", **options)
 
 
 def test_samples_of_another_shape_are_refused():
-    with pytest.raises(ValueError, match="32x32 takes samples of 37x37, not 32x32"):
-        batches([Numbers(5)], SHAPE, PUBLISHED, 4, seed=0)
-    with pytest.raises(ValueError, match="32x64 takes samples of 37x74, not 74x37"):
-        batches([Numbers(5, (37, 74)), Numbers(5, (74, 37))], WIDE, PUBLISHED, 4, seed=0)
-    with pytest.raises(ValueError, match="not 'strong'"):
-        batches([Numbers(5)], SHAPE, "strong", 4, seed=0)
+    with pytest.raises(ValueError, match="32x32 needs samples of 37x37, not 32x32"):
+        generate_batches([Numbers(5)], SHAPE, PUBLISHED, 4, seed=0)
+    with pytest.raises(ValueError, match="32x64 needs samples of 37x74, not 74x37"):
+        generate_batches([Numbers(5, (37, 74)), Numbers(5, (74, 37))], WIDE, PUBLISHED, 4, seed=0)
+    with pytest.raises(ValueError, match="'strong'"):
+        generate_batches([Numbers(5)], SHAPE, "strong", 4, seed=0)
     with pytest.raises(ValueError, match="no dataset"):
-        batches([], SHAPE, PUBLISHED, 4, seed=0)
+        generate_batches([], SHAPE, PUBLISHED, 4, seed=0)
 
 
 def test_no_more_than_a_few_batches_ahead():
@@ -192,7 +194,7 @@ def test_no_more_than_a_few_batches_ahead():
             asked.append(index)
             return super().__getitem__(index)
 
-    generator = batches([Counting(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
+    generator = generate_batches([Counting(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
     assert asked == []
     next(generator)
     time.sleep(0.1)
@@ -202,13 +204,13 @@ def test_no_more_than_a_few_batches_ahead():
 
 def test_closing_ends_the_threads():
     before = set(threading.enumerate())
-    generator = batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
+    generator = generate_batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3)
     next(generator)
     assert set(threading.enumerate()) - before
     generator.close()
     assert not set(threading.enumerate()) - before
     # Dropped, not closed:
-    next(batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3))
+    next(generate_batches([Numbers(100)], SHAPE, "resize_bilinear", 4, seed=0, workers=3))
     assert not set(threading.enumerate()) - before
 
 
@@ -221,7 +223,7 @@ def test_closing_does_not_wait_for_what_was_only_planned():
             time.sleep(0.01)
             return super().__getitem__(index)
 
-    generator = batches([Slow(100)], SHAPE, "resize_bilinear", 8, seed=0, workers=1)
+    generator = generate_batches([Slow(100)], SHAPE, "resize_bilinear", 8, seed=0, workers=1)
     next(generator)
     generator.close()
     assert len(asked) < 16  # of the 39 that were planned
@@ -234,7 +236,7 @@ def test_a_file_that_is_gone_reaches_the_loop_by_name(portraits, tmp_path):
     gone = data_set.pairs[3].image
     os.unlink(gone)
     before = set(threading.enumerate())
-    generator = batches([samples], SHAPE, "resize_bilinear", 4, seed=0)
+    generator = generate_batches([samples], SHAPE, "resize_bilinear", 4, seed=0)
     with pytest.raises(ValueError, match="No such file.*" + os.path.basename(gone)):
         for _ in range(3):
             next(generator)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.datasets.duplicates import Match, find_matches, groups_of, signature_of
+from mmnet.datasets.duplicates import Match, compute_signature, find_matches, group_matches
 from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import decode_image, encode_jpeg
 
@@ -25,8 +25,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
 def test_a_photo_is_known_again(portraits, name):
-    signatures = [signature_of(image) for image in portraits]
-    changed = [signature_of(CHANGES[name](portraits[index])) for index in (3, 8)]
+    signatures = [compute_signature(image) for image in portraits]
+    changed = [compute_signature(CHANGES[name](portraits[index])) for index in (3, 8)]
     matches = find_matches(changed, signatures)
     assert [(one.first, one.second, one.mirrored) for one in matches] == [
         (0, 3, False),
@@ -36,18 +36,18 @@ def test_a_photo_is_known_again(portraits, name):
 
 
 def test_a_mirrored_photo_is_known_again(portraits):
-    signatures = [signature_of(image) for image in portraits]
-    signatures.append(signature_of(np.ascontiguousarray(portraits[5][:, ::-1])))
+    signatures = [compute_signature(image) for image in portraits]
+    signatures.append(compute_signature(np.ascontiguousarray(portraits[5][:, ::-1])))
     (match,) = find_matches(signatures)
     assert (match.first, match.second, match.mirrored) == (5, 12, True)
 
 
 def test_others_are_not(portraits):
-    assert find_matches([signature_of(image) for image in portraits]) == []
-    flat = [signature_of(np.full((20, 20, 3), level, np.uint8)) for level in (0, 90, 255)]
+    assert find_matches([compute_signature(image) for image in portraits]) == []
+    flat = [compute_signature(np.full((20, 20, 3), level, np.uint8)) for level in (0, 90, 255)]
     assert find_matches(flat) == [] and find_matches([]) == [] and find_matches(flat, []) == []
 
 
 def test_groups_hold_together_what_matches_along_a_chain():
     matches = [Match(1, 3, 1.0, False), Match(3, 4, 1.0, False), Match(0, 5, 1.0, True)]
-    assert groups_of(7, matches) == [[0, 5], [1, 3, 4], [2], [6]]
+    assert group_matches(7, matches) == [[0, 5], [1, 3, 4], [2], [6]]

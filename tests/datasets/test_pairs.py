@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.datasets.pairs import Check, PairError, evenly, find_dataset, read_pair
+from mmnet.datasets.pairs import DatasetValidator, PairError, find_dataset, pick_evenly, read_pair
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def data_set(tmp_path):
 def checked(folder):
     """The Dataset of a folder, every pair read: raises what is wrong with it."""
     found = find_dataset(str(folder), "test")
-    check = Check(found)
+    check = DatasetValidator(found)
     for pair in found.pairs:
         check.read(pair)
     check.finish()
@@ -65,17 +65,17 @@ def test_the_name_is_the_folders_however_its_path_is_written(data_set, monkeypat
 
 
 def test_sha256_tells_pictures_apart_wherever_they_are(data_set, tmp_path):
-    sha256 = find_dataset(str(data_set), "test").sha256
+    sha256 = find_dataset(str(data_set), "test").fingerprint
     shutil.copytree(str(data_set / "test"), str(tmp_path / "copy" / "test"))
-    assert find_dataset(str(tmp_path / "copy"), "test").sha256 == sha256
+    assert find_dataset(str(tmp_path / "copy"), "test").fingerprint == sha256
     with open(str(data_set / "test" / "mask" / "a.png"), "ab") as file:
         file.write(b"\0")
-    longer = find_dataset(str(data_set), "test").sha256
+    longer = find_dataset(str(data_set), "test").fingerprint
     os.rename(
         str(tmp_path / "copy" / "test" / "image" / "a.jpg"),
         str(tmp_path / "copy" / "test" / "image" / "a.jpeg"),
     )
-    renamed = find_dataset(str(tmp_path / "copy"), "test").sha256
+    renamed = find_dataset(str(tmp_path / "copy"), "test").fingerprint
     assert len({sha256, longer, renamed}) == 3
 
 
@@ -151,5 +151,5 @@ def test_real_portraits(test_data):
 
 
 def test_evenly():
-    assert evenly(list("abcdefghi"), 3) == ["a", "e", "i"]
-    assert evenly(list("abc"), 100) == ["a", "b", "c"] and evenly(list("abc"), 1) == ["a"]
+    assert pick_evenly(list("abcdefghi"), 3) == ["a", "e", "i"]
+    assert pick_evenly(list("abc"), 100) == ["a", "b", "c"] and pick_evenly(list("abc"), 1) == ["a"]

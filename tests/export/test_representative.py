@@ -39,12 +39,12 @@ def test_pictures_are_evenly_spread_and_told(portrait_set, shape):
         "dataset_path": portrait_set.path,
         "split": "test",
         "pictures": 3,
-        "pictures_sha256": Dataset("elsewhere", "train", chosen).sha256,
+        "pictures_sha256": Dataset("elsewhere", "train", chosen).fingerprint,
     }
     assert len(calibration.about["pictures_sha256"]) == 64
     everything = read_calibration(portrait_set, network, 100)
     assert everything.about["pictures"] == len(everything.images) == len(portrait_set)
-    assert everything.about["pictures_sha256"] == portrait_set.sha256
+    assert everything.about["pictures_sha256"] == portrait_set.fingerprint
     np.testing.assert_array_equal(input_of(calibration, "inside"), calibration.images)
     outside = input_of(calibration, "outside")
     np.testing.assert_allclose(outside, calibration.images / 255, atol=1e-6)

@@ -22,7 +22,7 @@ def test_a_data_set_as_it_is_recorded(portraits, portrait_set):
         "split": "test",
         "pictures": 6,
         "weight": 0.5,
-        "manifest_sha256": portrait_set.sha256,
+        "manifest_sha256": portrait_set.fingerprint,
     }
 
 
