@@ -1,14 +1,14 @@
 """Write a dataset as the .bin files that msame and ais_bench feed to an .om model.
 
-This needs only numpy and OpenCV. The command
+Requires numpy and OpenCV only. The command
 
     python offline_infer/datapre.py --dataset_path DATASET
 
-writes, below ``Bin/test``:
-    images/<stem>.bin   the network's input, NHWC [size,size,3] RGB. The folder holds nothing else,
-                        because msame feeds every file it finds.
-    masks/<stem>.bin    float32 [size,size] 0..1
-    manifest.json       the picture of each stem and how it was prepared; evaluate.py reads this
+writes below ``Bin/test``:
+    images/<stem>.bin   network input, NHWC [size,size,3], RGB. The folder holds nothing else,
+                        because msame feeds every file that it finds.
+    masks/<stem>.bin    float32 [size,size], 0..1
+    manifest.json       image and preprocessing of each stem; evaluate.py reads it
 """
 
 import argparse
@@ -18,17 +18,16 @@ import os
 import re
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import DatasetValidator, find_dataset  # noqa: E402
+from mmnet.datasets.pairs import Dataset, DatasetValidator, Pair, find_dataset  # noqa: E402
+from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import (  # noqa: E402
-    Part,
     add_path_to_errors,
     check_writable,
     remove_abandoned,
@@ -37,255 +36,250 @@ from mmnet.io.files import (  # noqa: E402
     write_json,
 )
 from mmnet.io.images import to_01  # noqa: E402
+from mmnet.io.parallel import parallel_map  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.resize import resize_bilinear  # noqa: E402
 from mmnet.networks.network import STRIDE  # noqa: E402
 
-LONGEST_STEM = 200  # with it, <stem>_output_0.bin stays below the 255 bytes of a file name
+MAX_STEM_LENGTH = 200  # so that <stem>_output_0.bin fits into the 255 bytes of a file name
 
 
-class Input(NamedTuple):
-    """How a model takes its pictures."""
+class InputFormat(NamedTuple):
+    """Input of a model."""
 
     shape: Tuple[int, int] = (256, 256)  # (height, width)
     dtype: str = "float32"  # or "uint8" (rounded, 0..255) for a model with AIPP
-    preprocess: str = "inside"  # float32 is divided by 255 inside the graph, or "outside": here
+    preprocess: str = "inside"  # division by 255: "inside" the graph, or "outside": in the files
+
+    @property
+    def is_divided(self) -> bool:
+        """Return whether the files hold 0..1. AIPP divides uint8 files itself."""
+        return self.dtype == "float32" and self.preprocess == "outside"
 
 
-def main(argv=None):
-    flags = parser().parse_args(argv)
-    shape = tuple(getattr(flags, "shape", (flags.size, flags.size)))
-    form = Input(shape, flags.dtype, flags.preprocess)
-    need_folder_name(flags.dataset_split_name)
-    data_set = find_dataset(flags.dataset_path, flags.dataset_split_name)
-    folder, pictures = datapre(data_set, flags.output, form)
-    length = np.dtype(form.dtype).itemsize * shape[0] * shape[1] * 3
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    flags = make_parser().parse_args(argv)
+    height, width = getattr(flags, "shape", (flags.size, flags.size))
+    input_format = InputFormat((height, width), flags.dtype, flags.preprocess)
+    check_split_name(flags.dataset_split_name)
+    dataset = find_dataset(flags.dataset_path, flags.dataset_split_name)
+    folder = write_inputs(dataset, flags.output, input_format)
+    length = np.dtype(input_format.dtype).itemsize * height * width * 3
     print(
-        "%d pictures in %s: %d bytes each, %s [%d,%d,3], RGB %s"
-        % (
-            len(pictures),
-            os.path.join(folder, "images"),
-            length,
-            form.dtype,
-            shape[0],
-            shape[1],
-            "0..1" if divides(form) else "0..255",
-        )
+        f"{len(dataset)} pictures in {os.path.join(folder, 'images')}: {length} bytes each, "
+        f"{input_format.dtype} [{height},{width},3], "
+        f"RGB {'0..1' if input_format.is_divided else '0..255'}"
     )
     return 0
 
 
-def datapre(data_set, output, form=Input()):
-    """Write a dataset's split into ``<output>/<split>``. It replaces an earlier result.
-
-    Args:
-        data_set: Dataset. form: Input.
-
-    Returns:
-        (path of ``<output>/<split>``, the manifest's list of pictures)
+def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = InputFormat()) -> str:
+    """Write a split to ``<output>/<split>``, and replace an earlier result. Return that folder.
 
     Raises:
-        ValueError: the split is not the name of one folder, ``<output>/<split>`` is no result of
-            datapre, ``output`` cannot be written, or pairs cannot be used (all in one message).
+        MmnetError: the split is not the name of one folder, the folder holds something else,
+            ``output`` cannot be written, or pairs are unusable.
     """
-    split = data_set.split
-    need_folder_name(split)
+    check_split_name(dataset.split)
     output = os.path.abspath(output)
-    target = os.path.join(output, split)
+    target = os.path.join(output, dataset.split)
     restore_folder(target)
     if os.path.lexists(target) and not os.path.isfile(os.path.join(target, "manifest.json")):
-        raise ValueError(
-            "%s was not written by datapre (it holds no manifest.json) and stays: move it away or "
-            "give another --output" % target
+        raise MmnetError(
+            f"{target}: not written by datapre.py (it has no manifest.json); move it away, or give "
+            "another --output"
         )
     check_writable("--output", output)
     os.makedirs(output, exist_ok=True)
     remove_abandoned(output)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
         new = os.path.join(folder, "new")
-        pictures = write_pictures(data_set, new, form)
         manifest = {
-            "dataset_path": os.path.abspath(data_set.path),
-            "split": split,
-            "shape": list(form.shape),
-            "dtype": form.dtype,
-            "preprocess": form.preprocess,
-            "pictures": pictures,
+            "dataset_path": os.path.abspath(dataset.path),
+            "split": dataset.split,
+            "shape": list(input_format.shape),
+            "dtype": input_format.dtype,
+            "preprocess": input_format.preprocess,
+            "pictures": write_pairs(dataset, new, input_format),
         }
         write_json(os.path.join(new, "manifest.json"), manifest)
         replace_folder(target, new)
-    return target, pictures
+    return target
 
 
-def need_folder_name(split):
-    """Raise ValueError for a split that is not the name of one folder."""
+def check_split_name(split: str) -> None:
+    """Raise MmnetError if a split is not the name of one folder."""
     if os.path.basename(split) != split or split in ("", ".", ".."):
-        raise ValueError("--dataset_split_name is the name of one folder, not %r" % split)
+        raise MmnetError(f"--dataset_split_name {split!r}: must be the name of one folder")
 
 
-def name_of(pair, path):
-    """A file's name; of a packed pair, which has no files of its own, its stem."""
-    return pair.stem if isinstance(path, Part) else os.path.basename(path)
-
-
-def write_pictures(data_set, folder, form):
-    """Write images/ and masks/ of a dataset into a new folder, and check it on the way.
-
-    Returns:
-        The manifest's list of pictures.
-    """
+def write_pairs(
+    dataset: Dataset, folder: str, input_format: InputFormat
+) -> List[Optional[Dict[str, Any]]]:
+    """Write images/ and masks/ to a new folder. Return the manifest's entry of each pair."""
     os.makedirs(os.path.join(folder, "images"))
     os.makedirs(os.path.join(folder, "masks"))
-    check = DatasetValidator(data_set)
+    validator = DatasetValidator(dataset)
 
-    def write(pair, stem):
-        read = check.read(pair)
-        if read is None or check.failed:
+    def write(item):
+        pair, stem = item
+        arrays = validator.read(pair)
+        if arrays is None or validator.failed:
             return None
-        image, mask = read
-        data = to_input(image, form).tobytes()
-        resized_mask = resize_bilinear(mask, form.shape, align_corners=True)
-        for kind, values in (("images", data), ("masks", resized_mask.astype("<f4").tobytes())):
-            path = os.path.join(folder, kind, stem + ".bin")
-            with add_path_to_errors(path), open(path, "wb") as file:
-                file.write(values)
-        return {
-            "stem": stem,
-            "image": name_of(pair, pair.image),
-            "mask": name_of(pair, pair.mask),
-            "height": mask.shape[0],
-            "width": mask.shape[1],
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
+        return write_pair(pair, stem, *arrays, folder=folder, input_format=input_format)
 
-    stems = safe_stems([pair.stem for pair in data_set.pairs])
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        written = pool.map(write, data_set.pairs, stems)
-        pictures = list(progress(written, len(stems), "writing"))
-    check.finish()
-    return pictures
+    stems = make_safe_stems([pair.stem for pair in dataset.pairs])
+    entries = parallel_map(write, zip(dataset.pairs, stems))
+    entries = list(progress(entries, len(dataset), "writing"))
+    validator.finish()
+    return entries
 
 
-def to_input(image, form):
-    """An image uint8 [h,w,3] as an Input takes it: ``dtype`` [H,W,3], little-endian."""
-    image = resize_bilinear(image, form.shape, align_corners=True)
-    if form.dtype == "uint8":
+def write_pair(
+    pair: Pair,
+    stem: str,
+    image: np.ndarray,
+    mask: np.ndarray,
+    *,
+    folder: str,
+    input_format: InputFormat,
+) -> Dict[str, Any]:
+    """Write the input and the mask of a pair. Return its entry in the manifest."""
+    data = to_input(image, input_format).tobytes()
+    small_mask = resize_bilinear(mask, input_format.shape, align_corners=True)
+    for kind, contents in (("images", data), ("masks", small_mask.astype("<f4").tobytes())):
+        path = os.path.join(folder, kind, stem + ".bin")
+        with add_path_to_errors(path), open(path, "wb") as file:
+            file.write(contents)
+    return {
+        "stem": stem,
+        "image": os.path.basename(pair.image),
+        "mask": os.path.basename(pair.mask or ""),
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+
+
+def to_input(image: np.ndarray, input_format: InputFormat) -> np.ndarray:
+    """Convert an image uint8 [h,w,3] to a model's input [H,W,3], little-endian."""
+    image = resize_bilinear(image, input_format.shape, align_corners=True)
+    if input_format.dtype == "uint8":
         return np.rint(image).astype(np.uint8)
-    return (to_01(image) if divides(form) else image).astype("<f4")
+    return (to_01(image) if input_format.is_divided else image).astype("<f4")
 
 
-def divides(form):
-    """Tell whether pictures are written as 0..1. Bytes are not: AIPP does any division of them."""
-    return form.dtype == "float32" and form.preprocess == "outside"
+def make_safe_stems(stems: Sequence[str]) -> List[str]:
+    """Return different names of A-Z a-z 0-9 _ - that no tool truncates or splits.
 
-
-def safe_stems(stems):
-    """Make names that no tool cuts or splits, in the order of ``stems``.
-
-    They are all different, not too long, and hold only A-Z a-z 0-9 _ -. A stem that is safe already
-    keeps its name, whatever the others become.
+    A stem that is already safe keeps its name.
     """
-    safe = [re.sub("[^A-Za-z0-9_-]", "_", stem)[:LONGEST_STEM] for stem in stems]
-    taken = {stem for stem, name in zip(stems, safe) if stem == name}
+    safe = [re.sub("[^A-Za-z0-9_-]", "_", stem)[:MAX_STEM_LENGTH] for stem in stems]
+    used = {stem for stem, name in zip(stems, safe) if stem == name}
     names = []
     for stem, name in zip(stems, safe):
         number, unique = 1, name
-        while stem != name and unique in taken:
+        while stem != name and unique in used:
             number += 1
-            unique = "%s_%d" % (name, number)
-        taken.add(unique)
+            unique = f"{name}_{number}"
+        used.add(unique)
         names.append(unique)
     return names
 
 
 class Parser(argparse.ArgumentParser):
-    """Parses the flags of this folder's scripts, and writes one line about a wrong flag."""
+    """Parses the flags of this folder's scripts, and prints one line for a wrong flag."""
 
     def error(self, message):
         sys.exit(fail(self.prog, message))
 
     def parse_args(self, *arguments):
-        """As ever, but an empty value is an error: mostly a shell variable that is not set."""
+        """Parse flags. Refuse empty values: they come from shell variables that are not set."""
         flags = super().parse_args(*arguments)
         for name, value in vars(flags).items():
             if isinstance(value, str) and not value.strip():
-                self.error("--%s is empty (a shell variable that is not set?)" % name)
+                self.error(f"--{name}: is empty; is a shell variable not set?")
         return flags
 
 
-def run(main):
-    """Run the ``main`` of a script of this folder.
+def run(main: Callable[[], int]) -> int:
+    """Run the ``main`` of a script in this folder.
 
     Returns:
         The exit code: that of ``main``, 2 after one line about bad input, or 130 after Ctrl-C.
     """
     name = os.path.basename(sys.argv[0])
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=name + ": %(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{name}: %(message)s")
     try:
         return main()
     except KeyboardInterrupt:
         return 130
-    except (ValueError, OSError) as error:
+    except (MmnetError, OSError) as error:
         return fail(name, error)
 
 
-def fail(name, error):
-    sys.stderr.write("%s: error: %s\n" % (name, " ".join(str(error).split())))
+def fail(name: str, error: object) -> int:
+    sys.stderr.write(f"{name}: error: {' '.join(str(error).split())}\n")
     return 2
 
 
-def network_side(text):
+def network_side(text: str) -> int:
     if not text.isdigit() or int(text) < STRIDE or int(text) % STRIDE:
-        raise argparse.ArgumentTypeError("a multiple of 32 such as 128 or 256, not %r" % text)
+        raise argparse.ArgumentTypeError(f"{text!r}: must be a multiple of 32, for example 256")
     return int(text)
 
 
-def parser():
-    flags = Parser(
+def make_parser() -> Parser:
+    parser = Parser(
         description="Write a dataset as the .bin files that msame and ais_bench feed to an .om "
         "model.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    flags.add_argument(
+    parser.add_argument(
         "--dataset_path",
         required=True,
         default=argparse.SUPPRESS,
         metavar="FOLDER",
-        help="holds SPLIT/image and SPLIT/mask",
+        help="folder of the dataset: SPLIT/image and SPLIT/mask",
     )
-    flags.add_argument(
-        "--dataset_split_name", default="test", metavar="SPLIT", help="the folder below it"
+    parser.add_argument(
+        "--dataset_split_name", default="test", metavar="SPLIT", help="split of the dataset"
     )
-    flags.add_argument(
-        "--output", default=os.path.join(ROOT, "Bin"), metavar="FOLDER", help="SPLIT/ goes into it"
+    parser.add_argument(
+        "--output",
+        default=os.path.join(ROOT, "Bin"),
+        metavar="FOLDER",
+        help="folder in which SPLIT/ is written",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--size",
         default=256,
         type=network_side,
         metavar="PIXELS",
         help="side of a square network input",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--shape",
         nargs=2,
         type=network_side,
         metavar=("HEIGHT", "WIDTH"),
         default=argparse.SUPPRESS,
-        help="the network's input, in place of --size",
+        help="height and width of the network input, instead of --size",
     )
-    flags.add_argument(
-        "--dtype", default="float32", choices=("float32", "uint8"), help="uint8: a model with AIPP"
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "uint8"),
+        help="type of the values; uint8 for a model with AIPP",
     )
-    flags.add_argument(
+    parser.add_argument(
         "--preprocess",
         default="inside",
         choices=("inside", "outside"),
-        help="where pictures are divided by 255: inside the graph (it gets 0..255) or outside "
-        "(0..1)",
+        help="division by 255: inside the graph (files hold 0..255) or outside (0..1)",
     )
-    return flags
+    return parser
 
 
 if __name__ == "__main__":

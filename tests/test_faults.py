@@ -117,7 +117,7 @@ def case_bytes(folder, **_):
 
 def case_datapre(folder, portrait_set):
     output = str(folder / "Bin")
-    datapre.datapre(portrait_set, output, datapre.Input((32, 32)))
+    datapre.write_inputs(portrait_set, output, datapre.InputFormat((32, 32)))
 
     def check():
         manifest = read_json(os.path.join(output, "test", "manifest.json"))
@@ -126,13 +126,13 @@ def case_datapre(folder, portrait_set):
             path = os.path.join(output, "test", "images", picture["stem"] + ".bin")
             assert os.path.getsize(path) == length
 
-    return lambda: datapre.datapre(portrait_set, output, datapre.Input((64, 32))), check
+    return lambda: datapre.write_inputs(portrait_set, output, datapre.InputFormat((64, 32))), check
 
 
 def case_best(folder, checkpoints):
     first, second = (os.path.join(checkpoints, "MMNetModel-%d" % step) for step in (1, 2))
     best = str(folder / "best")
-    records.keep_best(best, records.Best(0.2, first, "p"), first, False)
+    records.keep_best(best, records.Best(0.2, first, "p"), first, higher_is_better=False)
 
     def check():
         score = records.read_best(os.path.join(best, "score.json"))
@@ -142,7 +142,11 @@ def case_best(folder, checkpoints):
             ending = path[len(source) :]
             assert read_bytes(held + ending) == read_bytes(path)
 
-    return lambda: records.keep_best(best, records.Best(0.1, second, "p"), second, False), check
+    def replace():
+        score = records.Best(0.1, second, "p")
+        records.keep_best(best, score, second, higher_is_better=False)
+
+    return replace, check
 
 
 def case_samples(folder, portrait_set):

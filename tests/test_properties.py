@@ -16,16 +16,19 @@ from hypothesis import strategies as st
 from mmnet.commands.settings import VERBS, Synthesize
 
 from helpers import ROOT
+from helpers.results import make_identity
 from mmnet.commands import flag_types as kinds
 from mmnet.commands.presets import convert, read_preset, to_yaml
-from mmnet.evaluation.report import Result, from_csv, to_csv
+from mmnet.datasets.pairs import Dataset, Pair
+from mmnet.evaluation.evaluate import Evaluation
+from mmnet.evaluation.records import read_evaluation, write_record
 from mmnet.inference.card import Card, card_to_dict, parse_card
 from mmnet.inference.replay import NAMINGS, RESULT_FILE
 from mmnet.io.records import to_record
 from mmnet.networks.network import Network
 
 sys.path.append(ROOT)
-from offline_infer.datapre import LONGEST_STEM, safe_stems  # noqa: E402
+from offline_infer.datapre import MAX_STEM_LENGTH, make_safe_stems  # noqa: E402
 
 FEW = settings(max_examples=60, deadline=None, derandomize=True)
 JSON = st.recursive(
@@ -171,11 +174,11 @@ STEMS = st.lists(st.text(LETTERS, min_size=1), max_size=6)
 @given(STEMS)
 def test_safe_stems(stems):
     stems = list(dict.fromkeys(stems))
-    names = safe_stems(stems)
+    names = make_safe_stems(stems)
     assert len(set(names)) == len(names) == len(stems)
     for stem, name in zip(stems, names):
         assert set(name) <= set(string.ascii_letters + string.digits + "_-")
-        assert len(name) <= LONGEST_STEM + 4
+        assert len(name) <= MAX_STEM_LENGTH + 4
         if set(stem) <= set(string.ascii_letters + string.digits + "_-") and len(stem) <= 200:
             assert name == stem
         for naming in NAMINGS:
@@ -184,13 +187,21 @@ def test_safe_stems(stems):
 
 @FEW
 @given(STEMS.filter(bool), st.booleans())
-def test_scores_come_back_from_csv(stems, square):
-    shapes = {"network": (64, 64) if square else (64, 96), "target": (8, 6)}
+def test_scores_come_back_from_record(stems, square):
+    identity = make_identity(network={"shape": [64, 64] if square else [64, 96]})
+    shapes = {"network": tuple(identity.network["shape"]), "target": (8, 6)}
     scores = {
-        (metric, where): np.full(len(stems), 0.25)
+        (metric, place): np.random.RandomState(0).rand(len(stems))
+        for place in shapes
         for metric in ("mad", "gauss_grad")
-        for where in shapes
     }
-    result = Result(None, None, stems, scores, shapes)
-    again_stems, again, again_shapes = from_csv(to_csv(result))
-    assert (again_stems, again_shapes, list(again)) == (stems, shapes, list(scores))
+    dataset = Dataset("faces", "test", [Pair(stem, stem + ".jpg", None) for stem in stems])
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "record.json")
+        write_record(path, Evaluation(dataset, None, 3, shapes, scores), identity)
+        evaluation = read_evaluation(path, dataset, None, identity)
+    assert evaluation is not None
+    assert (evaluation.shapes, evaluation.global_step) == (shapes, 3)
+    assert list(evaluation.scores) == list(scores)
+    for key, values in scores.items():
+        np.testing.assert_array_equal(evaluation.scores[key], values)

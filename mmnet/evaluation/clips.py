@@ -1,84 +1,107 @@
-"""Score a Predictor over clips, frame after frame. No TensorFlow.
+"""Score a trained network on clips, frame by frame. No TensorFlow.
 
-A clip is those pairs of a dataset whose stems differ only behind the last ``_``, in the order of
-their stems. A network of four channels sees the alpha that it gave for the frame before.
+The frames of a clip are the pairs of a dataset whose stems differ only after the last ``_``, in the
+order of their stems. A network with four channels receives its own alpha of the previous frame.
 """
 
-from typing import List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.datasets.pairs import DatasetValidator
+from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.evaluation.metrics import dtssd, mad
+from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
+TemporalFilter = Callable[..., np.ndarray]  # alpha, image, previous frame -> alpha
+
 
 class ClipScores(NamedTuple):
-    clips: List[str]  # their names
-    mad: np.ndarray  # [clips] 0..1, the mean of a clip's frames
-    dtssd: np.ndarray  # [clips] 0 or more, the mean of the steps from a frame to the next
-    frames: int  # in all
+    """Scores of one trained network on the clips of a dataset."""
+
+    clips: List[str]  # names
+    mad: np.ndarray  # [clips], 0..1, mean over the frames of a clip
+    dtssd: np.ndarray  # [clips], 0 or more, mean over the changes between its frames
+    frames: int  # of all clips
 
 
-def clip_of(stem):
-    """``walk_0007`` -> ``walk``."""
-    return stem.rpartition("_")[0]
+class ScoredFrame(NamedTuple):
+    """A frame as the temporal filter and the next frame need it. All at the network's shape."""
 
-
-def score_clips(predictor, data_set, temporal_filter=None):
-    """Score every frame of every clip at the network's shape.
-
-    Args:
-        temporal_filter: one of photos.temporal.FILTERS, (alpha, image, before) -> alpha; None: the
-            network's alphas. What is filtered does not go back into the network.
-
-    Returns:
-        ClipScores.
-
-    Raises:
-        ValueError: pairs that cannot be used, all of them in one message; a clip of one frame.
-    """
-    network, check = predictor.network, DatasetValidator(data_set)
-    rows, before = {}, None
-    for pair in progress(data_set.pairs, len(data_set), "evaluating", "frames"):
-        pictures = check.read(pair)
-        if pictures is None or check.failed:
-            continue
-        image, truth = (resize_bilinear(one, network.shape, align_corners=True) for one in pictures)
-        name = clip_of(pair.stem)
-        if name not in rows:
-            rows[name], before = {"mad": [], "dtssd": []}, None
-        given = kept = alpha_after(predictor, image, before)
-        if temporal_filter and before is not None:
-            kept = temporal_filter(given, image, before)
-        rows[name]["mad"].append(mad(kept, truth))
-        if before is not None:
-            rows[name]["dtssd"].append(dtssd((before.alpha, kept), (before.truth, truth)))
-        before = Before(image, kept, given, truth)
-    check.finish()
-    short = [name for name, row in rows.items() if not row["dtssd"]]
-    if short:
-        raise MmnetError(
-            "%s: a clip has frames CLIP_0001, CLIP_0002, ..., and %s has one"
-            % (data_set.path, short[0] or "a picture without _ in its name")
-        )
-    means = [[np.mean(row[name]) for row in rows.values()] for name in ("mad", "dtssd")]
-    return ClipScores(list(rows), *map(np.array, means), frames=len(data_set))
-
-
-class Before(NamedTuple):
-    """What is left of a frame."""
-
-    image: np.ndarray  # float32 [H,W,3] 0..255
-    alpha: np.ndarray  # float32 [H,W] 0..1, after the filter
-    given: np.ndarray  # the network's alpha
+    image: np.ndarray  # float32 [H,W,3], 0..255
+    alpha: np.ndarray  # float32 [H,W], 0..1, filtered
+    network_alpha: np.ndarray  # unfiltered
     truth: np.ndarray
 
 
-def alpha_after(predictor, image, before):
-    """The network's alpha of a frame; ``before`` is a Before, or None for a clip's first frame."""
-    if before is None:
-        return predictor(image[np.newaxis])[0]
-    return predictor(image[np.newaxis], before.given[np.newaxis])[0]
+def clip_name(stem: str) -> str:
+    """Return ``walk`` for the stem ``walk_0007``."""
+    return stem.rpartition("_")[0]
+
+
+def score_clips(
+    predictor: Predictor, dataset: Dataset, temporal_filter: Optional[TemporalFilter] = None
+) -> ClipScores:
+    """Score every frame of every clip at the network's shape.
+
+    Args:
+        predictor: the trained network.
+        dataset: frames with masks.
+        temporal_filter: one of matting.temporal.FILTERS; None: score the network's alphas. The
+            network always receives its unfiltered alpha.
+
+    Raises:
+        MmnetError: unusable pairs, or a clip with one frame.
+    """
+    validator = DatasetValidator(dataset)
+    scores: Dict[str, Any] = {}  # clip -> (MADs, dtSSDs)
+    previous = None
+    for pair in progress(dataset.pairs, len(dataset), "evaluating", "frames"):
+        arrays = validator.read(pair)
+        if arrays is None or validator.failed:
+            continue
+        image, truth = (
+            resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
+        )
+        name = clip_name(pair.stem)
+        if name not in scores:
+            scores[name], previous = ([], []), None
+        frame = matte_frame(image, truth, predictor, temporal_filter, previous)
+        mads, changes = scores[name]
+        mads.append(mad(frame.alpha, truth))
+        if previous is not None:
+            changes.append(dtssd((previous.alpha, frame.alpha), (previous.truth, truth)))
+        previous = frame
+    validator.finish()
+    for name, (_, changes) in scores.items():
+        if not changes:
+            raise MmnetError(
+                f"{dataset.path}: clip {name or '(image without _ in its name)'} has one frame; "
+                "name frames CLIP_0001, CLIP_0002, ..."
+            )
+    return ClipScores(
+        list(scores),
+        np.array([np.mean(mads) for mads, _ in scores.values()]),
+        np.array([np.mean(changes) for _, changes in scores.values()]),
+        frames=len(dataset),
+    )
+
+
+def matte_frame(
+    image: np.ndarray,
+    truth: np.ndarray,
+    predictor: Predictor,
+    temporal_filter: Optional[TemporalFilter],
+    previous: Optional[ScoredFrame],
+) -> ScoredFrame:
+    """Compute the alpha of one frame. ``previous`` is None for the first frame of a clip."""
+    if previous is None:
+        alpha = predictor(image[np.newaxis])[0]
+        return ScoredFrame(image, alpha, alpha, truth)
+    network_alpha = predictor(image[np.newaxis], previous.network_alpha[np.newaxis])[0]
+    alpha = network_alpha
+    if temporal_filter is not None:
+        alpha = temporal_filter(network_alpha, image, previous)
+    return ScoredFrame(image, alpha, network_alpha, truth)

@@ -1,186 +1,236 @@
-"""Score any Predictor over the pairs of a dataset. No TensorFlow.
+"""Score a trained network on the pairs of a dataset. No TensorFlow.
 
-Decoding and scoring run beside the network. The pass that scores the pictures also checks them.
+Worker threads decode images and compute scores while the network runs. The same pass checks the
+dataset: all unusable pairs are reported together.
 """
 
-import os
+import itertools
 import time
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mmnet.datasets.pairs import DatasetValidator
-from mmnet.evaluation import metrics
+from mmnet.datasets.pairs import Dataset, DatasetValidator, Pair
+from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
+from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
+from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
-EXAMPLES = 4  # pictures kept for looking at
-PUBLISHED = ("mad", "gauss_grad")
-MORE = ("sad", "mse", "grad", "conn", "miou")  # at the target shape, where asked for
+EXAMPLES = 4  # images kept for TensorBoard
+DECIMALS = 10  # of a score; keeps records short
+
+Shape = Tuple[int, int]  # (height, width)
+ScoreKey = Tuple[str, str]  # (a key of METRICS, "network" or "target")
 
 
-class Example(NamedTuple):
+class Sample(NamedTuple):
+    """A pair, ready to be scored."""
+
     stem: str
-    image: np.ndarray  # float32 [H,W,3] 0..255
-    truth: np.ndarray  # float32 [H,W] 0..1
-    alpha: np.ndarray  # float32 [H,W] 0..1
+    image: np.ndarray  # float32 [H,W,3], 0..255, network input (corners aligned)
+    truth: np.ndarray  # float32 [H,W], 0..1, the mask at the network's shape
+    mask: np.ndarray  # float32 [h,w], 0..1, as stored
+    photo: np.ndarray  # uint8 [h,w,3], as stored
 
 
 class Evaluation(NamedTuple):
-    stems: List[str]
-    scores: Dict[Tuple[str, str], np.ndarray]  # (metric, "network" or "target") -> [pictures]
-    shapes: Dict[str, Tuple[int, int]]  # "network" and "target" -> (height, width)
-    predict_ms: float  # inside the Predictor, a picture
-    examples: List[Example]
+    """Scores of one trained network on one dataset. Records keep everything but the defaults."""
+
+    dataset: Dataset
+    source: Optional[str]  # checkpoint prefix or model; None: untrained weights
+    global_step: Optional[int]
+    shapes: Dict[str, Shape]  # of "network" and "target"
+    scores: Dict[ScoreKey, np.ndarray]  # one value per pair of the dataset
+    predict_ms: float = 0.0  # network time per image
+    examples: Sequence[Tuple[Sample, np.ndarray]] = ()  # alphas are float32 [H,W]
+    alphas: Sequence[np.ndarray] = ()  # float32 [H,W] of all pairs, if evaluate keeps them
+
+    @property
+    def stems(self) -> List[str]:
+        return [pair.stem for pair in self.dataset.pairs]
+
+    def tag(self, key: ScoreKey) -> str:
+        """Return the published name of a score: ``MAD/test``, or ``MAD/test/800_600``."""
+        metric, place = key
+        name = f"{METRICS[metric].tag}/{self.dataset.split}"
+        if place == "network":
+            return name
+        height, width = self.shapes[place]
+        return f"{name}/{height}_{width}"
+
+    def means(self) -> Dict[str, float]:
+        """Return the mean scores by published name."""
+        return {self.tag(key): float(np.mean(values)) for key, values in self.scores.items()}
 
 
 def evaluate(
-    predictor, data_set, target_shape=(800, 600), batch_size=8, all_metrics=False, *, matte=None
-):
-    """Score every pair exactly once.
+    predictor: Predictor,
+    dataset: Dataset,
+    target_shape: Optional[Shape] = (800, 600),
+    *,
+    batch_size: int = 8,
+    all_metrics: bool = False,
+    matte: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    keep_alphas: bool = False,
+) -> Evaluation:
+    """Score each pair of a dataset once.
 
     Args:
-        predictor: a Predictor, or what has its ``network.shape`` and is called as it is.
-        data_set: data.pairs.Dataset. target_shape: (height, width) of the second resolution; None
-            scores at the network's alone. all_metrics: add MORE (the published two are the
-            default).
-        matte: function image uint8 [H,W,3] -> alpha [H,W], which is scored in the predictor's
-            place.
-
-    Returns:
-        Evaluation.
+        predictor: the trained network.
+        dataset: images with masks.
+        target_shape: second shape at which alphas are scored; None: the network's shape only.
+        batch_size: images per network run.
+        all_metrics: compute all METRICS at the target shape, not only MAIN_METRICS.
+        matte: function image uint8 [H,W,3] -> alpha [H,W] that is scored instead of one network
+            run.
+        keep_alphas: return the alphas of all pairs too.
 
     Raises:
-        ValueError: pairs that cannot be used, all of them in one message; predictions of another
-            shape or outside 0..1.
+        MmnetError: unusable pairs, or alphas with a wrong shape or values outside 0..1.
     """
-    examples, seconds = [], []
+    examples: List[Tuple[Sample, np.ndarray]] = []
+    all_alphas: List[np.ndarray] = []
+    seconds = 0.0
 
     def predict(samples):
+        nonlocal seconds
         start = time.monotonic()
         if matte is None:
             alphas = check_alphas(predictor, samples)
         else:
             alphas = [matte(sample.photo) for sample in samples]
-        seconds.append(time.monotonic() - start)
+        seconds += time.monotonic() - start
         for sample, alpha in zip(samples[: EXAMPLES - len(examples)], alphas):
-            at_network = _at(alpha, sample.truth.shape)
-            examples.append(Example(sample.stem, sample.image, sample.truth, at_network))
+            small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
+            examples.append((sample, small_alpha))
+        if keep_alphas:
+            all_alphas.extend(alphas)
         return alphas
 
-    def score_one(alpha, sample):
-        return score(alpha, sample, target_shape, all_metrics)
+    def score(alpha, sample):
+        return score_alpha(alpha, sample, target_shape, all_metrics=all_metrics)
 
-    shape = tuple(predictor.network.shape)
-    rows = score_pairs(predict, score_one, data_set, shape, batch_size)
-    scores = {key: np.array([row[key] for row in rows]) for key in rows[0]}
-    stems = [pair.stem for pair in data_set.pairs]
-    shapes = {"network": shape}
+    network_shape = tuple(predictor.network.shape)
+    rows = score_pairs(predict, score, dataset, network_shape, batch_size)
+    scores = {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]}
+    shapes = {"network": network_shape}
     if target_shape is not None:
         shapes["target"] = tuple(target_shape)
-    return Evaluation(stems, scores, shapes, sum(seconds) / len(stems) * 1e3, examples)
+    return Evaluation(
+        dataset,
+        predictor.source,
+        predictor.step,
+        shapes,
+        scores,
+        predict_ms=1000 * seconds / len(dataset),
+        examples=examples,
+        alphas=all_alphas,
+    )
 
 
-def score_pairs(predict, score, data_set, shape, batch_size=8):
-    """What ``score`` gives for every pair, in order; reading and scoring run beside predicting.
+def score_pairs(
+    predict: Callable[[List[Sample]], Sequence[np.ndarray]],
+    score: Callable[[np.ndarray, Sample], Any],
+    dataset: Dataset,
+    shape: Shape,
+    batch_size: int = 8,
+) -> List[Any]:
+    """Return ``score(alpha, sample)`` of each pair, in the order of the dataset.
 
     Args:
-        predict: list of Sample -> their alphas. score: (alpha, Sample) -> anything.
-        shape: (height, width) of the network.
+        predict: function that returns the alphas of a batch of samples.
+        score: function that scores one alpha; it runs in worker threads.
+        dataset: images with masks.
+        shape: (height, width) of the network input.
+        batch_size: images per call of ``predict``.
 
     Raises:
-        ValueError: pairs that cannot be used, all of them in one message.
+        MmnetError: the dataset contains unusable pairs.
     """
-    threads = os.cpu_count() or 1
-    check = DatasetValidator(data_set)
-    pending = deque()  # scores under way, oldest first
-    rows = []
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            read = partial(_sample, check, shape)
-            batches = _read_ahead(pool, data_set.pairs, read, batch_size)
-            for batch in progress(batches, len(data_set), "evaluating", count=len):
-                if check.failed:  # go on reading, so that everything wrong is said at once
-                    continue
-                for sample, alpha in zip(batch, predict(batch)):
-                    pending.append(pool.submit(score, alpha, sample))
-                while len(pending) > 2 * batch_size:  # bounds the masks in memory
-                    rows.append(pending.popleft().result())
-            check.finish()
-            rows.extend(future.result() for future in pending)
-        except BaseException:
-            for future in pending:
-                future.cancel()
-            raise
+    validator = DatasetValidator(dataset)
+
+    def predict_samples():
+        pairs = parallel_map(
+            lambda pair: read_sample(pair, validator, shape),
+            dataset.pairs,
+            max_pending=2 * batch_size,
+        )
+        batches = _split_into_batches(pairs, batch_size)
+        for batch in progress(batches, len(dataset), "evaluating", count=len):
+            if not validator.failed:  # else only read the rest, to report all unusable pairs
+                yield from zip(predict(batch), batch)
+
+    scores = parallel_map(lambda item: score(*item), predict_samples(), max_pending=2 * batch_size)
+    rows = list(scores)
+    validator.finish()
     return rows
 
 
-def check_alphas(predictor, samples):
-    """A Predictor's alphas [N,H,W] of Samples; ValueError for any of another shape."""
+def read_sample(pair: Pair, validator: DatasetValidator, shape: Shape) -> Optional[Sample]:
+    """Read a pair as a Sample. Return None, and note it in ``validator``, if the pair is unusable."""
+    arrays = validator.read(pair)
+    if arrays is None:
+        return None
+    photo, mask = arrays
+    image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
+    return Sample(pair.stem, image, truth, mask, photo)
+
+
+def check_alphas(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray:
+    """Return the alphas [N,H,W] of samples.
+
+    Raises:
+        MmnetError: the predictor returned another shape.
+    """
     images = np.stack([sample.image for sample in samples])
     alphas = np.asarray(predictor(images))
     if alphas.shape != images.shape[:3]:
         raise MmnetError(
-            "a predictor gives alphas %s for images %s, not %s"
-            % (list(images.shape[:3]), list(images.shape), list(alphas.shape))
+            f"{predictor.source}: returns alphas {list(alphas.shape)} for images "
+            f"{list(images.shape)}, expected {list(images.shape[:3])}"
         )
     return alphas
 
 
-class Sample(NamedTuple):
-    """A pair as it is scored."""
+def score_alpha(
+    alpha: np.ndarray,
+    sample: Sample,
+    target_shape: Optional[Shape] = None,
+    *,
+    all_metrics: bool = False,
+) -> Dict[ScoreKey, float]:
+    """Score one alpha of any size at the network's shape and at the target shape.
 
-    stem: str
-    image: np.ndarray  # float32 [H,W,3] 0..255 at the network's shape, corners aligned
-    truth: np.ndarray  # float32 [H,W] 0..1, likewise
-    mask: np.ndarray  # float32 [H,W] 0..1 as stored
-    photo: np.ndarray  # uint8 [H,W,3] as stored
-
-
-def score(alpha, sample, target_shape, all_metrics=False):
-    """Scores of one picture: (metric, where) -> value.
-
-    Where "network", the alpha is compared with the truth; where "target", the alpha and the
-    original mask are compared, both resized to the target shape with corners not aligned.
+    At "network" both alphas are resized with aligned corners, as for training; at "target" without,
+    as in the published code.
     """
-    at_network = _at(alpha, sample.truth.shape)
-    row = {
-        (name, "network"): getattr(metrics, name)(at_network, sample.truth) for name in PUBLISHED
+    small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
+    scores = {
+        (name, "network"): METRICS[name].compute(small_alpha, sample.truth) for name in MAIN_METRICS
     }
-    if target_shape is None:
-        return row
-    alpha = resize_bilinear(alpha, target_shape, align_corners=False)
-    truth = resize_bilinear(sample.mask, target_shape, align_corners=False)
-    for name in PUBLISHED + (MORE if all_metrics else ()):
-        row[name, "target"] = getattr(metrics, name)(alpha, truth)
-    return row
+    if target_shape is not None:
+        alpha = resize_bilinear(alpha, target_shape, align_corners=False)
+        truth = resize_bilinear(sample.mask, target_shape, align_corners=False)
+        for name in METRICS if all_metrics else MAIN_METRICS:
+            scores[name, "target"] = METRICS[name].compute(alpha, truth)
+    return scores
 
 
-def _at(alpha, shape):
-    """An alpha of any size at ``shape``, corners aligned."""
-    return resize_bilinear(alpha, shape, align_corners=True)
+def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
+    """Run the network once on an image, resized as ``evaluate`` resizes it.
+
+    Args:
+        image: uint8 [h,w,3].
+        predictor: the trained network.
+
+    Returns:
+        float32 [H,W], 0..1, at the network's shape.
+    """
+    return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]
 
 
-def _sample(check, shape, pair):
-    pictures = check.read(pair)
-    if pictures is None:
-        return None
-    photo, mask = pictures
-    image, truth = (resize_bilinear(each, shape, align_corners=True) for each in pictures)
-    return Sample(pair.stem, image, truth, mask, photo)
-
-
-def _read_ahead(pool, pairs, read, batch_size):
-    """Yield batches (lists of Sample); the next one is read while the caller works on this one."""
-    following = None
-    for start in range(0, len(pairs), batch_size):
-        current = following
-        following = [pool.submit(read, pair) for pair in pairs[start : start + batch_size]]
-        if current:
-            yield [future.result() for future in current]
-    if following:
-        yield [future.result() for future in following]
+def _split_into_batches(items, batch_size):
+    items = iter(items)
+    return iter(lambda: list(itertools.islice(items, batch_size)), [])

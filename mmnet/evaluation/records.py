@@ -1,60 +1,53 @@
-"""What is kept of scores, below an output folder (by default the checkpoint's own).
+"""Files of an evaluation in an output folder (by default the folder of the checkpoint).
 
 eval/                              TensorBoard events
-eval/<dataset>-<split>-<H>x<W>/   <source>.csv: a line a picture; <source>.json: means, origin;
-                                   of a second dataset in one call its TensorBoard events
-best/<metric>/                     the best checkpoint for that metric, and score.json
+eval/<dataset>-<split>-<H>x<W>/    <source>.json: scores per image, their means and their origin;
+                                   TensorBoard events of further datasets
+best/<score>/                      the best checkpoint by that score, and score.json
 """
 
 import logging
 import os
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.evaluation.report import HIGHER_IS_BETTER, Result, from_csv, published, tag, to_csv
+from mmnet.datasets.pairs import Dataset
+from mmnet.evaluation.evaluate import Evaluation, Shape
+from mmnet.evaluation.metrics import METRICS
+from mmnet.evaluation.report import published_scores
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.files import (
-    read_bytes,
-    read_text,
-    remove_abandoned,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from mmnet.io.files import read_bytes, remove_abandoned, write_bytes, write_json
 from mmnet.io.records import read_record
 from mmnet.io.tensorboard import close_events, open_events, panel, write_events
 
 log = logging.getLogger(__name__)
 
 
-def record_path(output, data_set, target_shape, source):
-    """Where the record of a source on a dataset lies, without its extension."""
-    folder = "%s-%s-%s" % (data_set.name, data_set.split, format_shape(target_shape))
-    name = os.path.basename(os.path.normpath(source)) if source else "untrained"
-    return os.path.join(output, "eval", folder, name)
-
-
 class Identity(NamedTuple):
-    """Tells scores from those of another source, of other pictures or settings."""
+    """Everything that scores depend on. Scores with another identity are computed again."""
 
     network: dict
-    source: Optional[str]  # SHA-256 of the checkpoint's index or of the model
+    source: Optional[str]  # SHA-256 of the checkpoint's index or of the model file
     use_ema: bool
     logit_scale: float
-    as_photos: List[bool]  # whether, without a second look, without refinement
-    device: Optional[str]  # another device's scores are not taken for this one's
+    as_photos: bool
+    second_pass: bool
+    refine_edges: bool
+    device: Optional[str]
     target_eval_shape: List[int]
     all_metrics: bool
-    pictures: str  # Dataset.fingerprint
+    pictures: str  # hash of the names and sizes of the dataset's files
 
 
 class Record(NamedTuple):
-    """The JSON beside a CSV of scores."""
+    """The JSON file of an evaluation."""
 
     identity: Identity
-    scores: dict  # as report.published
+    scores: Dict[str, Any]  # report.published_scores
+    stems: List[str]
+    image_scores: Dict[str, List[float]]  # by published name, in the order of stems
 
 
 class Best(NamedTuple):
@@ -62,105 +55,179 @@ class Best(NamedTuple):
 
     score: float
     checkpoint: str
-    pictures: str
+    pictures: str  # Identity.pictures
 
 
-def read_scores(path, source, identity):
-    """The Result that an earlier run wrote, or None: of this very source, pictures and settings.
-
-    A record that is damaged counts as none, with a warning.
-    """
-    if not os.path.exists(path + ".json"):
-        return None
-    try:
-        record = read_record(path + ".json", Record)
-        if record.identity != identity:
-            return None
-        stems, scores, shapes = from_csv(read_text(path + ".csv"))
-        means = record.scores
-        if len(stems) != means.get("pictures") or len(scores) != sum("/" in name for name in means):
-            raise MmnetError("%s.csv holds other pictures or scores" % path)
-    except (OSError, ValueError) as error:
-        log.warning("the record %s.json is damaged (%s): scored again", path, error)
-        return None
-    log.info("%s: scores read from %s.csv", source, path)
-    return Result(source, record.scores.get("global_step"), stems, scores, shapes)
+def record_path(output: str, dataset: Dataset, target_shape: Shape, source: Optional[str]) -> str:
+    """Return the path of the record of a source on a dataset."""
+    folder = f"{dataset.name}-{dataset.split}-{format_shape(target_shape)}"
+    name = os.path.basename(os.path.normpath(source)) if source else "untrained"
+    return os.path.join(output, "eval", folder, name + ".json")
 
 
-def write_records(result, evaluation, data_set, output, identity, copy=None, alone=True):
-    """Write all that is kept of an evaluation; the record comes last: it says that all is there.
+def read_evaluation(
+    path: str, dataset: Dataset, source: Optional[str], identity: Identity
+) -> Optional[Evaluation]:
+    """Read a record. Return None if it is missing, damaged (with a warning) or outdated.
 
     Args:
-        identity: Identity. copy: prefix of a copy of the checkpoint, for best/; None keeps no best.
-        alone: whether this dataset's events are those of ``output`` itself, or of its own folder.
+        path: of the record.
+        dataset: images that were scored.
+        source: checkpoint prefix or model; None: untrained weights.
+        identity: a record with another identity is outdated.
     """
-    split = data_set.split
-    scalars = {name: value for name, value in published(result, split).items() if "/" in name}
-    path = record_path(output, data_set, result.shapes["target"], result.source)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    remove_abandoned(os.path.dirname(path))
-    scalars["inference_time_ms/%s" % split] = evaluation.predict_ms
-    pictures = {
-        "example/%s/%d" % (split, index): panel(example.image, example.truth, example.alpha)
-        for index, example in enumerate(evaluation.examples)
+    if not os.path.exists(path):
+        return None
+    try:
+        record = read_record(path, Record)
+        if record.identity != identity:
+            return None
+        evaluation = _to_evaluation(record, dataset, source, path)
+    except (OSError, ValueError) as error:
+        log.warning("%s; scoring again", error)
+        return None
+    log.info("%s: scores read from %s", source, path)
+    return evaluation
+
+
+def _to_evaluation(record, dataset, source, path):
+    """Convert a Record. Raise MmnetError if its lists do not fit each other or the dataset."""
+    shapes = {
+        "network": tuple(record.identity.network["shape"]),
+        "target": tuple(record.identity.target_eval_shape),
     }
-    writer = open_events(os.path.join(output, "eval") if alone else os.path.dirname(path))
-    errors = {
-        "errors/" + tag(key, split, result.shapes): values for key, values in result.scores.items()
+    step = record.scores.get("global_step")
+    evaluation = Evaluation(dataset, source, step, shapes, scores={})
+    if record.stems != evaluation.stems:
+        raise MmnetError(f"{path}: stems: not the images of {dataset.path}")
+    for place in shapes:
+        for metric in METRICS:
+            values = record.image_scores.get(evaluation.tag((metric, place)))
+            if values is None:
+                continue
+            if len(values) != len(dataset):
+                raise MmnetError(
+                    f"{path}: image_scores: {len(values)} values for {len(dataset)} images"
+                )
+            evaluation.scores[metric, place] = np.array(values)
+    if evaluation.means().keys() != record.image_scores.keys():
+        raise MmnetError(f"{path}: image_scores: unknown scores {sorted(record.image_scores)}")
+    return evaluation
+
+
+def merge_evaluations(dataset: Dataset, shards: Sequence[Evaluation]) -> Evaluation:
+    """Return the evaluation of a dataset from the evaluations of all its shards."""
+    stems = [stem for shard in shards for stem in shard.stems]
+    positions = {stem: index for index, stem in enumerate(stems)}
+    order = [positions[pair.stem] for pair in dataset.pairs]
+    scores = {
+        key: np.concatenate([shard.scores[key] for shard in shards])[order]
+        for key in shards[0].scores
     }
-    write_events(writer, result.global_step, scalars, pictures, histograms=errors)
-    close_events(writer)
-    for key, values in result.scores.items() if copy else ():
-        score = Best(float(np.mean(values)), result.source, identity.pictures)
-        name = tag(key, split, result.shapes).replace("/", "_")
-        keep_best(os.path.join(output, "best", name), score, copy, key[0] in HIGHER_IS_BETTER)
-    write_text(path + ".csv", to_csv(result))
-    record = {"identity": identity._asdict(), "scores": published(result, split)}
-    write_json(path + ".json", record)
+    return shards[0]._replace(dataset=dataset, scores=scores)
 
 
-def keep_best(folder, score, copy, higher_is_better):
-    """Make ``folder`` hold the checkpoint at ``copy`` if its score beats the one there.
+def write_evaluation(
+    evaluation: Evaluation,
+    output: str,
+    identity: Identity,
+    *,
+    checkpoint_copy: Optional[str] = None,
+    shared_events: bool = True,
+) -> None:
+    """Write events, best checkpoints and, last, the record. A record means that all is written.
 
-    The new files come first, then score.json, which decides, then TensorFlow's ``checkpoint`` file,
-    and only then the old ones go: killed at any point, the folder holds the checkpoint that
-    score.json speaks of.
+    Args:
+        evaluation: with examples.
+        output: folder.
+        identity: of the evaluation.
+        checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
+        shared_events: write events to eval/, not to the folder of the dataset.
+    """
+    path = record_path(output, evaluation.dataset, evaluation.shapes["target"], evaluation.source)
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    remove_abandoned(folder)
+    write_scores_as_events(evaluation, os.path.join(output, "eval") if shared_events else folder)
+    if checkpoint_copy is not None:
+        for (metric, place), values in evaluation.scores.items():
+            best = Best(float(np.mean(values)), str(evaluation.source), identity.pictures)
+            name = evaluation.tag((metric, place)).replace("/", "_")
+            keep_best(
+                os.path.join(output, "best", name),
+                best,
+                checkpoint_copy,
+                higher_is_better=METRICS[metric].higher_is_better,
+            )
+    write_record(path, evaluation, identity)
+
+
+def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
+    image_scores = {
+        evaluation.tag(key): values.tolist() for key, values in evaluation.scores.items()
+    }
+    record = Record(identity, published_scores(evaluation), evaluation.stems, image_scores)
+    write_json(path, dict(record._asdict(), identity=identity._asdict()))
+
+
+def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
+    """Write mean scores, histograms, examples and the network time for TensorBoard."""
+    split = evaluation.dataset.split
+    scalars = dict(evaluation.means())
+    scalars[f"inference_time_ms/{split}"] = evaluation.predict_ms
+    images = {
+        f"example/{split}/{index}": panel(sample.image, sample.truth, alpha)
+        for index, (sample, alpha) in enumerate(evaluation.examples)
+    }
+    histograms = {
+        f"errors/{evaluation.tag(key)}": values for key, values in evaluation.scores.items()
+    }
+    events = open_events(folder)
+    write_events(events, evaluation.global_step, scalars, images, histograms=histograms)
+    close_events(events)
+
+
+def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) -> None:
+    """Replace the checkpoint in a folder by the one at ``copy`` if its score is better.
+
+    The new files come first, then score.json, then TensorFlow's ``checkpoint`` file. The previous
+    checkpoint is deleted last, so the folder is complete whenever the process is killed.
     """
     score_path = os.path.join(folder, "score.json")
-    name = os.path.basename(copy)
     best = read_best(score_path)
-    better = True
-    if best is not None:
-        if best.pictures != score.pictures:
-            log.warning(
-                "%s was chosen on other pictures and stays as it is (--output FOLDER starts anew)",
-                folder,
-            )
-            return
-        gain = score.score - best.score
-        better = gain > 0 if higher_is_better else gain < 0
-        name = name if better else os.path.basename(best.checkpoint)
-    if better:
+    if best is not None and best.pictures != score.pictures:
+        log.warning(
+            "%s was selected on other images and stays; use another output folder to start anew",
+            folder,
+        )
+        return
+    if best is None or _is_better(score.score, best.score, higher_is_better):
+        name = os.path.basename(copy)
         os.makedirs(folder, exist_ok=True)
         remove_abandoned(folder)
-        run = os.path.join(os.path.dirname(copy), checkpoint_files.RUN_FILE)
-        for path in [run] + checkpoint_files.files_of(copy):
+        run_file = os.path.join(os.path.dirname(copy), checkpoint_files.RUN_FILE)
+        for path in [run_file, *checkpoint_files.files_of(copy)]:
             if os.path.exists(path):
                 write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
         write_json(score_path, score._asdict())
         checkpoint_files.mark_latest(os.path.join(folder, name))
-    # The one before goes, also where a kill had left it.
+    else:
+        name = os.path.basename(best.checkpoint)
     for prefix in checkpoint_files.list_checkpoints(folder):
-        if os.path.basename(prefix) != name:
+        if os.path.basename(prefix) != name:  # also the rest of a process that was killed
             checkpoint_files.delete(prefix)
 
 
-def read_best(path):
-    """The Best in a score.json; None where there is none, or, with a warning, a damaged one."""
+def read_best(path: str) -> Optional[Best]:
+    """Read a score.json. Return None if it is missing or, with a warning, if it is damaged."""
     if not os.path.exists(path):
         return None
     try:
         return read_record(path, Best)
     except (OSError, ValueError) as error:
-        log.warning("%s is damaged (%s): the best is chosen anew", path, error)
+        log.warning("%s; selecting the best checkpoint anew", error)
         return None
+
+
+def _is_better(score, best_score, higher_is_better):
+    return score > best_score if higher_is_better else score < best_score

@@ -21,9 +21,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
+from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
-from mmnet.evaluation.records import read_best, read_scores  # noqa: E402
-from mmnet.evaluation.report import from_csv  # noqa: E402
+from mmnet.evaluation.records import Identity, read_best, read_evaluation  # noqa: E402
 from mmnet.inference.card import parse_card  # noqa: E402
 from mmnet.inference.flatbuffer import need_sound  # noqa: E402
 from mmnet.inference.replay import decode  # noqa: E402
@@ -68,21 +68,31 @@ def seeds():
     kinds["preset"] = (".yaml", preset, read_whole_preset)
     best = {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"}
     kinds["best"] = (".json", to_bytes(best), read_best)
-    identity = {
-        "network": {},
-        "source": None,
-        "use_ema": False,
-        "temperature": 1.0,
-        "as_photos": [False, False, False],
-        "device": None,
-        "target_eval_shape": [8, 6],
-        "all_metrics": False,
-        "pictures": "ab",
+    dataset = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
+    identity = Identity(
+        network={"shape": [64, 64]},
+        source=None,
+        use_ema=False,
+        logit_scale=1.0,
+        as_photos=False,
+        second_pass=True,
+        refine_edges=True,
+        device=None,
+        target_eval_shape=[8, 6],
+        all_metrics=False,
+        pictures="ab",
+    )
+    record = {
+        "identity": identity._asdict(),
+        "scores": {"MAD/test": 0.25, "pictures": 1, "global_step": 3},
+        "stems": ["a"],
+        "image_scores": {"MAD/test": [0.25]},
     }
-    scores = {"identity": identity, "scores": {"pictures": 1, "global_step": 3}}
-    kinds["scores"] = (".json", to_bytes(scores), lambda path: read_scores(path[:-5], None, None))
-    csv = b"stem,mad_256,mad_800_600\na,0.1,0.2\nb,0.3,0.4\n"
-    kinds["csv"] = (".csv", csv, lambda path: from_csv(read_bytes(path).decode("utf-8")))
+    kinds["scores"] = (
+        ".json",
+        to_bytes(record),
+        lambda path: read_evaluation(path, dataset, None, identity),
+    )
     card = {
         "network": {"name": "mmnet", "width_multiplier": 1.0, "shape": [64, 64], "channels": 3},
         "preprocess": "inside",

@@ -1,0 +1,40 @@
+"""Confidence intervals of mean scores and of paired differences. No TensorFlow."""
+
+from typing import NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+RESAMPLES = 1000
+SEED = 0
+
+Interval = Tuple[float, float]  # (low, high)
+
+
+class PairedDifference(NamedTuple):
+    """Mean difference between two networks on the same images, with its 95 % interval."""
+
+    mean: float
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Return "better" or "worse" (lower scores are better), or "not significant"."""
+        low, high = self.interval
+        if high < 0:
+            return "better"
+        return "worse" if low > 0 else "not significant"
+
+
+def bootstrap_interval(values: Sequence[float]) -> Interval:
+    """Return the 95 % confidence interval of a mean: percentiles of the resampled means."""
+    values = np.asarray(values)
+    random = np.random.RandomState(SEED)
+    means = [values[random.randint(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def paired_difference(values: np.ndarray, reference: np.ndarray) -> PairedDifference:
+    """Compare the scores of two networks image by image."""
+    differences = values - reference
+    return PairedDifference(float(differences.mean()), bootstrap_interval(differences))
