@@ -1,36 +1,40 @@
-"""Names and files of TensorFlow checkpoints. No TensorFlow, and nothing is opened.
+"""Find, copy and delete the files of TensorFlow checkpoints without reading them. No TensorFlow.
 
-A checkpoint is named by its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
+The name of a checkpoint is its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
 """
 
 import hashlib
 import os
 import re
 import shutil
+from typing import List, Optional
 
 from mmnet.io.files import read_bytes, write_text
 
 RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
 
 
-def step_of(prefix):
-    """The step that a prefix ends with: ``MMNetModel-304500`` -> 304500; None without one."""
+def step_of(prefix: str) -> Optional[int]:
+    """Return the step at the end of a prefix: MMNetModel-304500 -> 304500; None without a step."""
     match = re.search(r"-(\d+)$", prefix)
     return int(match.group(1)) if match else None
 
 
-def list_checkpoints(folder):
-    """Prefixes of the checkpoints in ``folder``, lowest step first."""
+def list_checkpoints(folder: str) -> List[str]:
+    """Return the prefixes of the checkpoints in a folder, lowest step first."""
     names = [name for name in os.listdir(folder) if name.endswith(".index")]
     prefixes = [os.path.join(folder, name[: -len(".index")]) for name in names]
     return sorted(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix))
 
 
-def resolve(path):
-    """The prefix that ``path`` means: itself, or a folder's checkpoint of the highest step.
+def find_checkpoint(path: str) -> str:
+    """Return the prefix of a checkpoint.
+
+    Args:
+        path: a prefix, one of the checkpoint's files, or a folder, whose highest step is returned.
 
     Raises:
-        FileNotFoundError: no checkpoint there; says which file is missing.
+        FileNotFoundError: no checkpoint, or its index file is missing.
     """
     path = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
     if os.path.exists(path + ".index"):
@@ -38,36 +42,26 @@ def resolve(path):
     if os.path.isdir(path):
         prefixes = list_checkpoints(path)
         if not prefixes:
-            raise FileNotFoundError("no checkpoint (*.index) in %s" % path)
+            raise FileNotFoundError(f"{path}: no checkpoint (*.index)")
         return prefixes[-1]
     folder, name = os.path.split(path)
-    others = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    if any(other.startswith(name + ".data-") for other in others):
-        raise FileNotFoundError(
-            "checkpoint %s has its data file but not its index, %s.index" % (path, name)
-        )
-    raise FileNotFoundError("no checkpoint %s: give a prefix (without .index) or a folder" % path)
+    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+    if any(other.startswith(name + ".data-") for other in names):
+        raise FileNotFoundError(f"{path}: checkpoint without its index file, {name}.index")
+    raise FileNotFoundError(f"{path}: no checkpoint; give a prefix (without .index) or a folder")
 
 
-def files_of(prefix):
-    """The files of a checkpoint that exist, the index last: without its index it is none yet."""
+def files_of(prefix: str) -> List[str]:
+    """Return the paths of a checkpoint's files. The index file, which makes it valid, is last."""
     folder, name = os.path.split(prefix)
-    shard = re.compile(re.escape(name) + r"\.data-\d{5}-of-\d{5}$")
-    shards = sorted(other for other in os.listdir(folder or ".") if shard.match(other))
-    return [os.path.join(folder, other) for other in shards] + [prefix + ".index"]
+    data_file = re.compile(re.escape(name) + r"\.data-\d{5}-of-\d{5}$")
+    names = sorted(filter(data_file.match, os.listdir(folder or ".")))
+    return [os.path.join(folder, name) for name in names] + [prefix + ".index"]
 
 
-def index_sha256(prefix):
-    """Tells one checkpoint from another by content: its index holds every variable's checksum."""
+def index_sha256(prefix: str) -> str:
+    """Return a hash of the contents: the index file holds the checksum of each variable."""
     return hashlib.sha256(read_bytes(prefix + ".index")).hexdigest()
-
-
-def delete(prefix):
-    """Delete a checkpoint and its record, the index first: it is then none for any reader."""
-    for path in reversed(files_of(prefix)):
-        os.unlink(path)
-    if os.path.exists(prefix + ".json"):
-        os.unlink(prefix + ".json")
 
 
 def copy_checkpoint(prefix: str, folder: str) -> str:
@@ -79,6 +73,14 @@ def copy_checkpoint(prefix: str, folder: str) -> str:
     for path in paths:
         shutil.copy(path, folder)
     return os.path.join(folder, os.path.basename(prefix))
+
+
+def delete_checkpoint(prefix: str) -> None:
+    """Delete a checkpoint and its .json file, the index first: readers then ignore the rest."""
+    for path in reversed(files_of(prefix)):
+        os.unlink(path)
+    if os.path.exists(prefix + ".json"):
+        os.unlink(prefix + ".json")
 
 
 def mark_latest(prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading regular files only, writing so that no reader sees half a file, and names of files."""
+"""Read regular files only, replace files and folders atomically, and check output paths."""
 
 import contextlib
 import ctypes
@@ -11,52 +11,78 @@ import shutil
 import stat
 import tempfile
 import time
+from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from mmnet.io.errors import MmnetError
 
-BEFORE = ".before"  # behind the name of a folder that is being replaced
-ABANDONED_SECONDS = 3600  # nobody has written to a file under construction for so long
-LOCK = ".lock"  # in a folder that one process at a time may write to
+LOCK_FILE = ".lock"  # in a folder that only one process at a time may write to
+ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
+BACKUP_SUFFIX = ".before"  # of a folder while it is being replaced
+
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 
-def read_bytes(path):
-    """The contents of a regular file,
+def read_bytes(path: str) -> bytes:
+    """Read a regular file.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: a folder, a pipe or a device.
+        FileNotFoundError: no such file.
+        MmnetError: a folder, a pipe or a device.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # opening a pipe must not wait
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait for a pipe's writer
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise MmnetError("%s is not a regular file" % path)
+            raise MmnetError(f"{path}: not a regular file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read()
     finally:
         os.close(descriptor)
 
 
-def read_text(path):
-    """The contents of a regular UTF-8 file; ValueError where they are not UTF-8."""
+def read_text(path: str) -> str:
+    """Read a regular UTF-8 file. Raise MmnetError if it is not UTF-8."""
     try:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise MmnetError("%s is not UTF-8 text (%s)" % (path, error)) from None
+        raise MmnetError(f"{path}: not UTF-8 text ({error})") from None
 
 
-def read_json(path):
-    """The object (dict) in a JSON file; ValueError, with the file's name, for anything else."""
+def read_json(path: str) -> Dict[str, Any]:
+    """Read the object in a JSON file. Raise MmnetError if the file contains anything else."""
+    text = read_text(path)
     try:
-        value = json.loads(read_text(path))
+        value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MmnetError("%s is not JSON (%s)" % (path, error)) from None
+        raise MmnetError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, dict):
-        raise MmnetError("%s holds no JSON object" % path)
+        raise MmnetError(f"{path}: JSON without an object at the top level")
     return value
 
 
+def sha256_of_file(path: str) -> str:
+    """Return the SHA-256 of a regular file as hexadecimal digits."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def write_bytes(path: str, data: bytes) -> None:
+    """Replace the file at ``path`` atomically."""
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
+
+
+def write_text(path: str, text: str) -> None:
+    """Replace the file at ``path`` atomically by a UTF-8 text."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: str, value: Any) -> None:
+    """Replace the file at ``path`` atomically by indented JSON."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
 @contextlib.contextmanager
-def add_path_to_errors(path):
-    """An OSError from inside says which file it is about: that of a full disk does not."""
+def add_path_to_errors(path: str) -> Iterator[None]:
+    """Add the path to an OSError without one. The error of a full disk contains no path."""
     try:
         yield
     except OSError as error:
@@ -65,18 +91,17 @@ def add_path_to_errors(path):
 
 
 @contextlib.contextmanager
-def atomic_write(path):
-    """Give a temporary name beside ``path``, of an empty file; at the end it is renamed into place.
+def atomic_write(path: str) -> Iterator[str]:
+    """Yield the path of an empty temporary file, which replaces ``path`` at the end of the block.
 
-    Where the block fails, the temporary file goes, and what lay at ``path`` stays.
+    If the block fails, the temporary file is deleted, and the file at ``path`` stays.
 
     Raises:
-        ValueError: something that is no regular file lies there: a device, a pipe or a folder
-            is never replaced.
+        MmnetError: ``path`` is a device, a pipe or a folder; these are never replaced.
     """
     if os.path.lexists(path) and not os.path.isfile(path):
-        raise MmnetError("%s is not a regular file and stays" % path)
-    path = os.path.realpath(path)  # a link stays a link
+        raise MmnetError(f"{path}: not a regular file, so it is not replaced")
+    path = os.path.realpath(path)  # replace the target of a link, not the link
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
     os.close(descriptor)
     try:
@@ -85,79 +110,68 @@ def atomic_write(path):
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
-        with contextlib.suppress(OSError):  # a disk that fails may refuse this too
+        with contextlib.suppress(OSError):  # a failing disk may refuse this too
             os.unlink(temporary)
         raise
 
 
-def write_bytes(path, data):
-    """Write ``data`` in the place of ``path``, as ``replacing`` does."""
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        file.write(data)
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
-def remove_abandoned(folder):
-    """Remove what writers that were killed left half-built in a folder, an hour ago or more."""
+def remove_abandoned(folder: str) -> None:
+    """Delete the temporary files and folders of killed writers that are older than an hour."""
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
         if not name.startswith((".writing-", ".building-")):
             continue
-        with contextlib.suppress(OSError):  # another process was first, or it is not ours
-            inside = [folder for folder, _, _ in os.walk(path)]
-            written_at = max(os.path.getmtime(each) for each in [path] + inside)
-            if time.time() - written_at <= ABANDONED_SECONDS:
+        with contextlib.suppress(OSError):  # another process deleted it, or it is not ours
+            folders = [folder for folder, _, _ in os.walk(path)]
+            modified = max(os.path.getmtime(entry) for entry in [path] + folders)
+            if time.time() - modified <= ABANDONED_SECONDS:
                 continue
-            if inside:
+            if folders:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 os.unlink(path)
 
 
-def write_text(path, text):
-    """write_bytes of UTF-8."""
-    write_bytes(path, text.encode("utf-8"))
+def replace_folder(target: str, new: str) -> None:
+    """Move the folder ``new`` to ``target``. A complete folder is at ``target`` at every moment.
 
-
-def write_json(path, value):
-    """Write a JSON file that a person can read."""
-    write_text(path, json.dumps(value, indent=1) + "\n")
-
-
-def replace_folder(target, new):
-    """Put the folder ``new`` in the place of ``target``; a whole one is there at every moment.
-
-    ``new`` then holds what was there before, if anything was. Both lie on one file system. Where
-    the system cannot exchange two names at once, the old folder is first renamed to
-    ``<target>.before`` and, should this process end right then, put back by restore_folder.
+    Afterwards ``new`` contains the previous folder, if there was one. Both paths are on one file
+    system. If the system cannot exchange two names atomically, the previous folder is first renamed
+    to ``<target>.before``; after a crash at that moment ``restore_folder`` moves it back.
     """
     restore_folder(target)
     if not os.path.lexists(target):
         os.rename(new, target)
     elif not _exchange(target, new):
-        before = target + BEFORE
-        os.rename(target, before)
+        backup = target + BACKUP_SUFFIX
+        os.rename(target, backup)
         try:
             os.rename(new, target)
         except BaseException:
-            os.rename(before, target)
+            os.rename(backup, target)
             raise
-        os.rename(before, new)
+        os.rename(backup, new)
 
 
-def restore_folder(target):
-    """Put back what a replace_folder that was killed half-way had set aside."""
-    if os.path.isdir(target + BEFORE) and not os.path.lexists(target):
-        os.rename(target + BEFORE, target)
+def restore_folder(target: str) -> None:
+    """Move back the previous folder of a ``replace_folder`` that was killed halfway."""
+    if os.path.isdir(target + BACKUP_SUFFIX) and not os.path.lexists(target):
+        os.rename(target + BACKUP_SUFFIX, target)
 
 
 def _exchange(first, second):
-    """Exchange two names at once (Linux's renameat2); False where that cannot be done."""
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if function is None:
+    """Exchange two names atomically with Linux's renameat2. Return False if it is unavailable."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
         return False
-    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-    names = [os.fsencode(os.path.abspath(path)) for path in (first, second)]
-    if function(here, names[0], here, names[1], exchange) == 0:
+    paths = [os.fsencode(os.path.abspath(path)) for path in (first, second)]
+    if renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
@@ -166,63 +180,37 @@ def _exchange(first, second):
 
 
 @contextlib.contextmanager
-def locked(folder, wait=False):
-    """Hold a folder for this process alone; the system lets go of it however the process ends.
+def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
+    """Lock a folder for this process. The system releases the lock however the process ends.
+
+    A file system without locks is not locked.
 
     Args:
-        wait: until another process lets go of it.
+        folder: an existing folder.
+        wait: wait until another process releases the folder.
 
     Raises:
-        ValueError: another process holds it, and nobody waits; says which.
+        MmnetError: another process has locked the folder, and ``wait`` is False.
     """
-    with open(os.path.join(folder, LOCK), "a+", encoding="utf-8") as file:
+    with open(os.path.join(folder, LOCK_FILE), "a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise MmnetError("%s is in use: %s writes there" % (folder, holder)) from None
-        except OSError:  # a file system without locks
+            raise MmnetError(f"{folder}: in use, {holder} writes to it") from None
+        except OSError:  # the file system has no locks
             pass
         file.truncate(0)
-        file.write("process %d\n" % os.getpid())
+        file.write(f"process {os.getpid()}\n")
         file.flush()
         yield
 
 
-def check_replaceable(flag, path, is_ours, inputs=()):
-    """Raise ValueError where a file may not be written to ``path``.
+def is_writable(folder: str) -> bool:
+    """Return whether files can be created in a folder or, if it is missing, in its parent.
 
-    It may be new, or one that this verb wrote before; never one of its inputs, a device, a pipe, a
-    folder or somebody else's file.
-
-    Args:
-        is_ours: the bytes of the file there -> whether this verb wrote it. inputs: paths.
-    """
-    if os.path.isdir(path):
-        raise MmnetError("%s %s is a folder: give the name of a file" % (flag, path))
-    check_writable(flag, os.path.dirname(os.path.abspath(path)))
-    if not os.path.lexists(path):
-        return
-    if not os.path.isfile(path):
-        raise MmnetError("%s %s is not a regular file and stays" % (flag, path))
-    if any(os.path.exists(one) and os.path.samefile(path, one) for one in inputs):
-        raise MmnetError("%s %s is an input of this command and stays" % (flag, path))
-    if not is_ours(read_bytes(path)):
-        raise MmnetError(
-            "%s %s was not written by this command and stays: give another name" % (flag, path)
-        )
-
-
-def sha256_of_file(path):
-    """The SHA-256 of a regular file's contents, as hexadecimal digits."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
-
-
-def is_writable(folder):
-    """Whether files may be put into ``folder``, or into its nearest parent that exists.
-
-    A folder without any write bit counts as read-only for root too: somebody marked it so.
+    A folder without any write permission counts as read-only for root too.
     """
     folder = os.path.abspath(folder)
     while not os.path.exists(folder):
@@ -232,29 +220,61 @@ def is_writable(folder):
     return writable and bool(os.stat(folder).st_mode & any_write)
 
 
-def check_writable(flag, folder):
-    """Raise ValueError, naming the flag, for a folder that nothing may be put into."""
+def check_writable(folder: str, parameter: str = "output") -> None:
+    """Raise MmnetError if no file can be created in a folder.
+
+    Args:
+        folder: may be missing if it can be created.
+        parameter: name of the parameter that contains the folder, for the message.
+    """
     if not is_writable(folder):
-        raise MmnetError("%s %s cannot be written" % (flag, folder))
+        raise MmnetError(f"{folder} is not writable", parameter)
 
 
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def check_replaceable(
+    path: str,
+    is_own: Callable[[bytes], bool],
+    *,
+    inputs: Sequence[str] = (),
+    parameter: str = "output",
+) -> None:
+    """Raise MmnetError if a command must not write its result to ``path``.
+
+    A result may be a new file, or replace a file that the same command wrote earlier. It never
+    replaces an input, a device, a pipe, a folder or a foreign file.
+
+    Args:
+        path: path of the result.
+        is_own: contents of a file -> whether the same command wrote it.
+        inputs: paths that the command reads.
+        parameter: name of the parameter that contains the path, for the message.
+    """
+    if os.path.isdir(path):
+        raise MmnetError(f"{path} is a folder; give the name of a file", parameter)
+    check_writable(os.path.dirname(os.path.abspath(path)), parameter)
+    if not os.path.lexists(path):
+        return
+    if not os.path.isfile(path):
+        raise MmnetError(f"{path} is not a regular file, so it is not replaced", parameter)
+    if any(os.path.exists(name) and os.path.samefile(path, name) for name in inputs):
+        raise MmnetError(f"{path} is an input of this command; give another name", parameter)
+    if not is_own(read_bytes(path)):
+        raise MmnetError(
+            f"{path} exists, and this command did not write it; give another name", parameter
+        )
 
 
-def short_names(paths):
-    """The shortest ends that tell paths apart: a/x.pb b/x.pb c/y.pb -> a/x.pb b/x.pb y.pb."""
+def short_names(paths: Sequence[str]) -> List[str]:
+    """Return the shortest distinct ends of paths: a/x.pb b/x.pb c/y.pb -> a/x.pb b/x.pb y.pb."""
     parts = [os.path.normpath(path).split(os.sep) for path in paths]
     names = []
-    for own in parts:
+    for own_parts in parts:
         length = 1
-        while length < len(own) and _sharing(parts, own[-length:]) > parts.count(own):
+        while length < len(own_parts):
+            end = own_parts[-length:]
+            paths_with_end = sum(other[-length:] == end for other in parts)
+            if paths_with_end <= parts.count(own_parts):
+                break
             length += 1
-        names.append(os.sep.join(own[-length:]))
+        names.append(os.sep.join(own_parts[-length:]))
     return names
-
-
-def _sharing(parts, end):
-    return sum(other[-len(end) :] == end for other in parts)

@@ -1,105 +1,114 @@
-"""The colours of a person without those of the background that shine through at a soft edge."""
+"""Estimate the colours of a person without the background colours in semi-transparent pixels.
+
+Forte and Pitie, "Approximate Fast Foreground Colour Estimation", ICIP 2021 ("blur fusion").
+"""
+
+from typing import NamedTuple, Tuple
 
 import cv2
 import numpy as np
 
 from mmnet.io.resize import shrink
 
-# Sides of the windows whose colours are averaged, in the picture's longer side: first the colours
-# from afar, then those from near by.
-WINDOWS = (0.11, 0.0075)
-LONGEST = 800  # pixels of the longer side at which colours are averaged: averages are smooth
-STRIP = 256  # rows at a time, which bounds the memory of a large photo
-ROW = 1024  # pixels that are sampled in one go
-COARSE = 8  # pixels of the smallest window, at which large ones are averaged
-LEAST = 0.5 / 255  # an alpha nearer to 0 or 1 than this is 0 or 1 once it is written
+COLOUR_SIZE = 800  # pixels of the longer side at which colours are averaged
+WINDOWS = (0.11, 0.0075)  # averaging windows, as fractions of the longer side: far, then near
+STRIP_ROWS = 256  # rows that are processed at once, to limit the memory for a large photo
+SAMPLE_ROW = 1024  # pixels per row of a remap; OpenCV allows at most 32767
+MIN_WINDOW = 8  # pixels; a larger window is averaged at a smaller image size
+ALPHA_ROUNDING = 0.5 / 255  # an alpha this close to 0 or 1 is stored as 0 or 255
+EPSILON = np.float32(1e-5)  # avoids a division by zero
 
 
-def estimate_foreground(image, alpha):
-    """Estimate the foreground's colours of an image by blur fusion.
+class MeanColours(NamedTuple):
+    """Mean colours around each pixel: float32 [h,w,3], 0..255, at most COLOUR_SIZE pixels."""
 
-    Forte and Pitie, "Approximate Fast Foreground Colour Estimation", ICIP 2021, algorithm 1, twice:
-    the mean colours F of the foreground and B of the background around a pixel, weighted by alpha
-    and 1 - alpha, then F + alpha (I - alpha F - (1 - alpha) B).
+    foreground: np.ndarray
+    background: np.ndarray
+
+
+def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Estimate the foreground colours of an image by blur fusion.
+
+    F and B are the mean colours of foreground and background around a pixel, weighted by alpha and
+    1 - alpha. The estimate is F + alpha (I - alpha F - (1 - alpha) B). This is done twice, with a
+    large and a small window.
 
     Args:
-        image: uint8 [H,W,3]. alpha: float32 [H,W] 0..1.
+        image: uint8 [H,W,3].
+        alpha: float32 [H,W], 0..1.
 
     Returns:
-        uint8 [H,W,3]; where alpha is 1 the image's own colours, where it is 0 none of them.
+        uint8 [H,W,3]. It equals the image where alpha is 1.
     """
-    foreground, background = mean_colours(image, alpha)
+    means = mean_colours(image, alpha)
     height, width = image.shape[:2]
-    result = cv2.resize(np.rint(foreground).astype(np.uint8), (width, height))
-    opaque = alpha >= 1 - LEAST
+    result = cv2.resize(np.rint(means.foreground).astype(np.uint8), (width, height))
+    opaque = alpha >= 1 - ALPHA_ROUNDING
     cv2.copyTo(image, opaque.view(np.uint8), result)
-    soft = (alpha > LEAST) & ~opaque
-    for top in range(0, height, STRIP):
-        rows = np.s_[top : top + STRIP]
-        y, x = np.nonzero(soft[rows])
-        at = (y + top, x)
-        near, far = (sampled(means, image.shape[:2], at) for means in (foreground, background))
-        fused = _fused(image[at].astype(np.float32), alpha[at][:, None], near, far)
-        result[at] = np.rint(fused)
+    soft = (alpha > ALPHA_ROUNDING) & ~opaque
+    for top in range(0, height, STRIP_ROWS):
+        rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
+        pixels = rows + top, columns
+        foreground = sample_pixels(means.foreground, image.shape[:2], pixels)
+        background = sample_pixels(means.background, image.shape[:2], pixels)
+        colours = image[pixels].astype(np.float32)
+        result[pixels] = np.rint(_fuse(colours, alpha[pixels][:, None], foreground, background))
     return result
 
 
-def mean_colours(image, alpha):
-    """The mean colours of foreground and background around each pixel.
-
-    Returns:
-        (foreground, background), float32 [h,w,3] 0..255, the longer side at most LONGEST.
-    """
-    seen = shrink(image, LONGEST).astype(np.float32)
-    weight = cv2.merge(3 * [shrink(alpha, LONGEST)])  # numpy is slow where it repeats a last axis
-    foreground = background = seen
+def mean_colours(image: np.ndarray, alpha: np.ndarray) -> MeanColours:
+    """Return the mean colours of foreground and background; arguments as estimate_foreground."""
+    small = shrink(image, COLOUR_SIZE).astype(np.float32)
+    weight = cv2.merge(3 * [shrink(alpha, COLOUR_SIZE)])  # faster than broadcasting in numpy
+    foreground = background = small
     for window in WINDOWS:
         side = max(3, round(window * max(weight.shape)))
-        means = _mean(foreground, weight, side)
-        background = _mean(background, 1 - weight, side)
-        foreground = _fused(seen, weight, means, background)
-    return means, background
+        foreground_mean = _weighted_mean(foreground, weight, side)
+        background = _weighted_mean(background, 1 - weight, side)
+        foreground = _fuse(small, weight, foreground_mean, background)
+    return MeanColours(foreground_mean, background)
 
 
-def sampled(picture, shape, at):
-    """A picture [h,w,C] enlarged to ``shape`` (height, width), at some of its pixels only.
+def sample_pixels(
+    array: np.ndarray, shape: Tuple[int, int], pixels: Tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """Enlarge an array to ``shape`` with bilinear interpolation, but compute only some pixels.
 
     Args:
-        at: (rows, columns), integers [N].
+        array: float32 [h,w,C].
+        shape: (height, width) of the enlarged array.
+        pixels: (rows, columns) of the pixels to compute, integers [N].
 
     Returns:
-        [N,C].
+        float32 [N,C].
     """
-    rows, columns = at
-    filled = -(-max(1, len(rows)) // ROW) * ROW  # OpenCV's pictures are no longer than 32767
-    where = np.zeros((2, filled), np.float32)
+    rows, columns = pixels
+    count = len(rows)
+    padded_count = -(-max(1, count) // SAMPLE_ROW) * SAMPLE_ROW
+    positions = np.zeros((2, padded_count), np.float32)
     # Pixel centres: row y of the result lies at (y + .5) h / height - .5.
-    where[0, : len(rows)] = (columns + 0.5) * (picture.shape[1] / shape[1]) - 0.5
-    where[1, : len(rows)] = (rows + 0.5) * (picture.shape[0] / shape[0]) - 0.5
-    x, y = where.reshape(2, -1, ROW)
-    values = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return values.reshape(filled, -1)[: len(rows)]
+    positions[0, :count] = (columns + 0.5) * (array.shape[1] / shape[1]) - 0.5
+    positions[1, :count] = (rows + 0.5) * (array.shape[0] / shape[0]) - 0.5
+    x, y = positions.reshape(2, -1, SAMPLE_ROW)
+    values = cv2.remap(array, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return values.reshape(padded_count, -1)[:count]
 
 
-def _fused(seen, weight, foreground, background):
-    rest = seen - background - weight * (foreground - background)
-    return np.clip(foreground + weight * rest, 0, 255)
+def _fuse(colours, alpha, foreground, background):
+    residual = colours - background - alpha * (foreground - background)
+    return np.clip(foreground + alpha * residual, 0, 255)
 
 
-def _mean(colours, weight, side):
-    """Colours [H,W,3] averaged over windows, each weighted [H,W,3].
-
-    What is averaged over a large window is averaged at a smaller size.
-    """
+def _weighted_mean(colours, weight, side):
+    """Average colours [h,w,3] over square windows with weights [h,w,3]."""
     height, width = weight.shape[:2]
-    factor = max(1, side // COARSE)
+    factor = max(1, side // MIN_WINDOW)
     weighted = colours * weight
     if factor > 1:
         size = max(1, width // factor), max(1, height // factor)
-        weighted, weight = (
-            cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (weighted, weight)
-        )
+        weighted = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
         side = max(3, round(side / factor))
     window = (side, side)
-    mean = cv2.blur(weighted, window) / (cv2.blur(weight, window) + np.float32(1e-5))
+    mean = cv2.blur(weighted, window) / (cv2.blur(weight, window) + EPSILON)
     return mean if factor == 1 else cv2.resize(mean, (width, height))

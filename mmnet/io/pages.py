@@ -1,18 +1,20 @@
-"""What every page of HTML shares: its template, its pictures, how it is known again."""
+"""Render the HTML pages that mmnet writes."""
 
 import base64
 import os
+from typing import Any
 
 import jinja2
+import numpy as np
 
 from mmnet import __version__
 from mmnet.io.images import encode_jpeg
 
-GENERATOR = b'content="mmnet'  # in every page: one that holds it is ours to replace
+GENERATOR = b'content="mmnet'  # part of every page; a file that contains it may be replaced
 
 
-def render(template, **values):
-    """The page of the template file at a path, with ``values`` in it."""
+def render_page(template: str, **values: Any) -> str:
+    """Return the page that a template file and its values define."""
     folder, name = os.path.split(os.path.abspath(template))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True
@@ -20,12 +22,12 @@ def render(template, **values):
     return environment.get_template(name).render(version=__version__, **values)
 
 
-def is_page(data):
-    """Whether the bytes of a file are a page that mmnet wrote."""
+def is_own_page(data: bytes) -> bool:
+    """Return whether mmnet wrote the page in these contents of a file."""
     return GENERATOR in data
 
 
-def picture_uri(image, quality):
-    """Uint8 [H,W] or [H,W,3] as a JPEG inside a page, quality 0 to 100."""
+def image_uri(image: np.ndarray, quality: int) -> str:
+    """Return uint8 [H,W] or RGB [H,W,3] as the data URI of a JPEG of quality 0 to 100."""
     jpeg = base64.b64encode(encode_jpeg(image, quality)).decode()
-    return "data:image/jpeg;base64," + jpeg
+    return f"data:image/jpeg;base64,{jpeg}"

@@ -1,68 +1,68 @@
 """Show the progress of long work on stderr.
 
-A terminal gets one line that renews itself. Any other stderr gets a plain line now and then.
+A terminal shows one line, which is updated. Any other stderr gets a new line from time to time.
+Progress is hidden if the level of the logger ``mmnet`` is above INFO.
 """
 
 import contextlib
 import datetime
+import logging
 import sys
 import time
+from typing import Any, Callable, Iterable, Iterator, Optional
 
-TERMINAL_SECONDS = 0.2  # the least time between two renewals of the line on a terminal
-PLAIN_SECONDS = 10.0  # the least time between two plain lines
-
-_state = {"shows": True}
-
-
-def show_no_progress():
-    """Be silent in this process from now on: of several that do the same, one tells."""
-    _state["shows"] = False
+TERMINAL_SECONDS = 0.2  # between two updates of the line on a terminal
+PLAIN_SECONDS = 10.0  # between two lines on any other stderr
+TERMINAL_DELAY = 1.0  # work that ends within this time shows nothing on a terminal
+CLEAR_LINE = "\r\033[K"
 
 
-def progress(items, total, what, unit="pictures", count=None):
-    """Yield from ``items`` and show how far the work is. Work of a second or so shows nothing.
+def progress(
+    items: Iterable[Any],
+    total: Optional[int],
+    description: str,
+    unit: str = "images",
+    count: Optional[Callable[[Any], int]] = None,
+) -> Iterator[Any]:
+    """Yield the items and show the progress.
 
     Args:
-        total: how many of ``unit`` there are in all; None where nobody knows.
-        what: the name of the work, at the start of the line.
+        items: work, item by item.
+        total: number of units in all items, or None if unknown.
+        description: start of the line.
         unit: what is counted, in the plural.
-        count: function item -> how many of ``unit`` it holds. None counts 1 for each item.
+        count: function item -> units in this item. None counts one unit per item.
     """
     terminal = sys.stderr.isatty()
+    interval = TERMINAL_SECONDS if terminal else PLAIN_SECONDS
     start = time.monotonic()
-    shown_at = start + (1.0 if terminal else 0.0)  # a terminal's first line waits a second longer
+    last_shown = start + TERMINAL_DELAY if terminal else start
     done = 0
     has_shown = False
     for item in items:
         yield item
         done += count(item) if count else 1
         now = time.monotonic()
-        if now - shown_at < (TERMINAL_SECONDS if terminal else PLAIN_SECONDS):
+        if now - last_shown < interval:
             continue
-        shown_at = now
-        rate = done / (now - start)
-        line = "%s: %d %s, %.1f %s/s" % (what, done, unit, rate, unit)
-        if total is not None:
-            left = datetime.timedelta(seconds=round(max(0, total - done) / rate))
-            line = "%s: %d / %d %s, %.1f %s/s, %s left" % (
-                what,
-                done,
-                total,
-                unit,
-                rate,
-                unit,
-                left,
-            )
-        _show("\r\033[K" + line if terminal else line + "\n")
+        last_shown = now
+        line = f"{description}: {_format_progress(done, total, unit, done / (now - start))}"
+        _show(CLEAR_LINE + line if terminal else line + "\n")
         has_shown = True
     if terminal and has_shown:
-        _show("\r\033[K")
+        _show(CLEAR_LINE)
+
+
+def _format_progress(done, total, unit, rate):
+    if total is None:
+        return f"{done} {unit}, {rate:.1f} {unit}/s"
+    time_left = datetime.timedelta(seconds=round(max(0, total - done) / rate))
+    return f"{done} / {total} {unit}, {rate:.1f} {unit}/s, {time_left} left"
 
 
 def _show(text):
-    """Write to stderr; one that is full or closed does not end the work."""
-    if not _state["shows"]:
+    if logging.getLogger("mmnet").level > logging.INFO:
         return
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # a full or closed stderr does not stop the work
         sys.stderr.write(text)
         sys.stderr.flush()

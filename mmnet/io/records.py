@@ -1,89 +1,87 @@
-"""Our own JSON, read back: a typed record in, a clear error out. No TensorFlow."""
+"""Read JSON and YAML files with type checks. No TensorFlow."""
 
 import typing
+from typing import Any, Dict, Type, TypeVar
 
 import yaml
 
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.files import read_json, read_text
 
+MAX_YAML_LENGTH = 100000  # characters
 
-def read_record(path, kind):
-    """A JSON file as a ``kind``, a NamedTuple whose annotations say what its fields hold.
+Record = TypeVar("Record")
 
-    Fields with a default may be absent; what ``kind`` does not know is passed over, for a later
-    version may have written it.
+
+def read_record(path: str, record_type: Type[Record]) -> Record:
+    """Read a JSON file as a NamedTuple, and check each field against its type hint.
+
+    A field with a default may be missing. Unknown fields are ignored, because a later version may
+    have written them.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: anything else than such a record; names the
-            file and the field.
+        FileNotFoundError: no such file.
+        MmnetError: the file is not JSON, or a field is missing or has another type.
     """
-    return to_record(read_json(path), kind, path)
+    return to_record(read_json(path), record_type, path)
 
 
-def to_record(value, kind, where):
-    """A dict as a ``kind``; ``where`` is what errors call it."""
-    if not isinstance(value, dict):
-        raise MmnetError("%s is %s, not an object" % (where, shorten(value)))
-    hints = typing.get_type_hints(kind)
-    defaults = getattr(kind, "_field_defaults", {})
+def to_record(value: Any, record_type: Type[Record], where: str) -> Record:
+    """Convert a dict to a NamedTuple as ``read_record`` does. Errors start with ``where``."""
+    _check_type(value, dict, where)
+    defaults = getattr(record_type, "_field_defaults", {})
     fields = {}
-    for name in kind._fields:
+    for name, hint in typing.get_type_hints(record_type).items():
         if name in value:
-            fields[name] = _typed(value[name], hints[name], "%s: %s" % (where, name))
+            fields[name] = _convert(value[name], hint, f"{where}: {name}")
         elif name not in defaults:
-            raise MmnetError("%s lacks %s" % (where, name))
-    return kind(**fields)
+            raise MmnetError(f"{where}: {name} is missing")
+    return record_type(**fields)
 
 
-def _typed(value, hint, where):
-    """``value`` where it is what an annotation says, lists as tuples where that says so."""
-    origin, inner = getattr(hint, "__origin__", None), getattr(hint, "__args__", ()) or ()
-    if origin is typing.Union:
-        if value is None and type(None) in inner:
+def _convert(value, hint, where):
+    """Return a JSON value as its type hint requires: lists become tuples, dicts NamedTuples."""
+    origin = getattr(hint, "__origin__", None)
+    arguments = getattr(hint, "__args__", None) or ()
+    if hint is Any:
+        return value
+    if origin is typing.Union:  # Optional
+        if value is None:
             return None
-        return _typed(value, next(one for one in inner if one is not type(None)), where)
+        return _convert(value, arguments[0], where)
     if hasattr(hint, "_fields"):
         return to_record(value, hint, where)
-    if origin in (list, typing.List, tuple, typing.Tuple):
-        return _items(value, origin, inner, where)
-    if origin in (dict, typing.Dict) or hint is dict:
-        if not isinstance(value, dict):
-            raise MmnetError("%s is %s, not an object" % (where, shorten(value)))
-        if len(inner) == 2 and not isinstance(inner[1], typing.TypeVar):
-            return {key: _typed(value[key], inner[1], "%s: %s" % (where, key)) for key in value}
-        return value
-    if hint is typing.Any:
-        return value
-    return _plain(value, hint, where)
-
-
-def _items(value, origin, inner, where):
-    if not isinstance(value, list):
-        raise MmnetError("%s is %s, not a list" % (where, shorten(value)))
-    is_tuple = origin in (tuple, typing.Tuple)
-    if is_tuple and inner and inner[-1] is not Ellipsis:
-        if len(value) != len(inner):
-            raise MmnetError("%s has %d items, not %d" % (where, len(value), len(inner)))
-        kinds = inner
-    else:
-        kinds = inner[:1] * len(value) if inner else (typing.Any,) * len(value)
-    items = [
-        _typed(one, kind, "%s[%d]" % (where, number))
-        for number, (one, kind) in enumerate(zip(value, kinds))
-    ]
-    return tuple(items) if is_tuple else items
-
-
-def _plain(value, hint, where):
+    if origin is list or origin is tuple:
+        return _convert_items(value, origin, arguments, where)
+    if origin is dict:
+        _check_type(value, dict, where)
+        return {key: _convert(value[key], arguments[1], f"{where}: {key}") for key in value}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise MmnetError("%s is %s, not %s" % (where, shorten(value), hint.__name__))
+    _check_type(value, hint, where)
     return value
 
 
-MAX_YAML_LENGTH = 100000  # characters
+def _convert_items(value, origin, arguments, where):
+    """Convert a list to List[X], Tuple[X, ...] or Tuple[X, Y]."""
+    _check_type(value, list, where)
+    if origin is list or arguments[-1] is Ellipsis:
+        hints = arguments[:1] * len(value)
+    else:
+        hints = arguments
+    if len(value) != len(hints):
+        raise MmnetError(f"{where}: {len(value)} items, expected {len(hints)}")
+    items = [
+        _convert(item, hint, f"{where}[{index}]")
+        for index, (item, hint) in enumerate(zip(value, hints))
+    ]
+    return tuple(items) if origin is tuple else items
+
+
+def _check_type(value, expected_type, where):
+    is_wrong_bool = isinstance(value, bool) and expected_type is not bool
+    if is_wrong_bool or not isinstance(value, expected_type):
+        raise MmnetError(f"{where}: expected {expected_type.__name__}, not {shorten(value)}")
 
 
 class PlainLoader(yaml.SafeLoader):
@@ -96,11 +94,8 @@ class PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_yaml(path):
+def read_yaml(path: str) -> Dict[str, Any]:
     """Read a YAML file of ``name: value`` lines.
-
-    Returns:
-        dict, name -> value.
 
     Raises:
         FileNotFoundError: no such file.

@@ -1,15 +1,15 @@
-"""Very many photos: which of them a process takes, and tar files that hold their results."""
+"""Split long lists of photos into shards, and store results in tar files. No TensorFlow."""
 
 import contextlib
 import io
 import os
 import re
-import sys
 import tarfile
 import threading
 import zlib
-from typing import NamedTuple
+from typing import Dict, NamedTuple
 
+from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write
 
 
@@ -19,78 +19,95 @@ class Shard(NamedTuple):
     index: int
     count: int
 
-    def holds(self, name):
-        """Whether a photo is in this part; its name alone decides, whatever else is listed."""
+    def contains(self, name: str) -> bool:
+        """Return whether a photo belongs to this shard. This depends on the photo's name only."""
         return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.index
 
     def __str__(self):
-        return "%dof%d" % (self.index, self.count)
+        return f"{self.index}of{self.count}"
 
 
 class TarShardWriter:
-    """Tar files of results, ``results-<shard>-<number>.tar``, each of so many photos; a context.
+    """Writes results to ``results-<shard>-<number>.tar``. It is a context manager and thread-safe.
 
-    A file has its name once it is whole, so what is there is complete, and readers may take it.
+    A tar file gets its name when it is complete, so other programs may read it at once.
 
     Attributes:
-        done: stems of the photos whose results are there already.
+        finished_stems: stems of the photos in the complete tar files of earlier runs.
     """
 
-    def __init__(self, folder, shard, photos_each):
-        self._folder, self._each = folder, photos_each
-        self._prefix = "results-%s-" % str(shard)
-        self._lock, self._tar, self._photos = threading.Lock(), None, 0
+    def __init__(self, folder: str, shard: Shard, photos_per_file: int):
+        """Create the folder, and read which photos its tar files contain.
+
+        Raises:
+            MmnetError: another program wrote a tar file of this name.
+        """
+        self._folder, self._photos_per_file = folder, photos_per_file
+        self._prefix = f"results-{shard}-"
+        self._lock = threading.Lock()
+        self._tar = None
+        self._next_number = 0
+        self.finished_stems = set()
         os.makedirs(folder, exist_ok=True)
-        own = re.compile(re.escape(self._prefix) + r"(\d+)\.tar")
-        found = sorted(filter(own.fullmatch, os.listdir(folder)))
-        self._number = 1 + max((int(own.fullmatch(name).group(1)) for name in found), default=-1)
-        self.done = set()
-        for name in found:
-            with tarfile.open(os.path.join(folder, name)) as tar:
-                self.done.update(member.pax_headers["comment"] for member in tar)
+        pattern = re.compile(re.escape(self._prefix) + r"(\d+)\.tar")
+        for match in filter(None, map(pattern.fullmatch, sorted(os.listdir(folder)))):
+            self.finished_stems.update(_read_stems(os.path.join(folder, match.group())))
+            self._next_number = int(match.group(1)) + 1
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         with self._lock:
-            self._finish()
+            if self._tar is not None:
+                self._finish_file()
 
-    def add(self, stem, files):
-        """Add the results of a photo (name -> bytes); name -> where it is: ``x.tar:name``."""
+    def add(self, stem: str, files: Dict[str, bytes]) -> Dict[str, str]:
+        """Add the results of one photo.
+
+        Args:
+            stem: name of the photo without its extension.
+            files: file name -> contents.
+
+        Returns:
+            File name -> where the file is stored, for example ``results-0of1-000000.tar:a.png``.
+        """
         with self._lock:
             if self._tar is None:
-                self._begin()
+                self._start_file()
             try:
                 for name, data in files.items():
                     member = tarfile.TarInfo(name)
                     member.size, member.pax_headers = len(data), {"comment": stem}
                     self._tar.addfile(member, io.BytesIO(data))
-            except BaseException:  # a part of a photo's results is in it: it gets no name
+            except BaseException:
                 self._tar = None
-                self._file.__exit__(*sys.exc_info())
-                raise
-            added = {name: "%s:%s" % (self._path(), name) for name in files}
+                with self._cleanup:  # deletes the tar file, which contains only a part of the photo
+                    raise
             self._photos += 1
-            if self._photos == self._each:
-                self._finish()
-            return added
+            path = self._path
+            if self._photos == self._photos_per_file:
+                self._finish_file()
+            return {name: f"{path}:{name}" for name in files}
 
-    def _path(self):
-        return os.path.join(self._folder, "%s%06d.tar" % (self._prefix, self._number))
-
-    def _begin(self):
-        self._file = contextlib.ExitStack()
-        temporary = self._file.enter_context(atomic_write(self._path()))
-        self._tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
-        self._file.callback(self._tar.fileobj.close)
+    def _start_file(self):
+        self._path = os.path.join(self._folder, f"{self._prefix}{self._next_number:06d}.tar")
         self._photos = 0
+        self._cleanup = contextlib.ExitStack()
+        temporary = self._cleanup.enter_context(atomic_write(self._path))
+        self._tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
+        self._cleanup.callback(self._tar.fileobj.close)
 
-    def _finish(self):
-        """Give the file under construction its name."""
-        if self._tar is None:
-            return
-        with self._file:
+    def _finish_file(self):
+        with self._cleanup:
             tar, self._tar = self._tar, None
             tar.close()
-        self._number += 1
+        self._next_number += 1
+
+
+def _read_stems(path):
+    try:
+        with tarfile.open(path) as tar:
+            return {member.pax_headers["comment"] for member in tar}
+    except (tarfile.TarError, KeyError):
+        raise MmnetError(f"{path}: not written by mmnet; use another output folder") from None

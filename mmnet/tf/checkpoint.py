@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints as values: read, restore with a report, write, watch a folder."""
+"""Read, restore, write and watch TensorFlow checkpoints. Their values are numpy arrays."""
 
 import contextlib
 import logging
@@ -6,75 +6,80 @@ import os
 import shutil
 import tempfile
 import time
-from typing import List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from mmnet.io.checkpoint_files import files_of, list_checkpoints, mark_latest
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_text
-from mmnet.tf.compat import tf
+from mmnet.tf.compat import reason_of, tf
 
-AVERAGE = "/ExponentialMovingAverage"  # behind the name of a weight
+AVERAGE_SUFFIX = "/ExponentialMovingAverage"  # appended to the name of a variable
 POLL_SECONDS = 2.0
+PATTERN_CHARACTERS = frozenset("*?[]\\")  # TensorFlow treats a path with these as a pattern
 
 log = logging.getLogger(__name__)
 
 
-class Report(NamedTuple):
-    """What a restore did with every variable, by name."""
+class RestoreReport(NamedTuple):
+    """What a restore did with each variable, by name."""
 
     loaded: List[str]
-    missing: List[str]  # in the network, not in the checkpoint
-    unused: List[str]  # in the checkpoint, not in the network
-    reshaped: List[Tuple[str, list, list]]  # not loaded: (name, shape there, shape here)
+    missing: List[str]  # in the graph, but not in the checkpoint
+    unused: List[str]  # in the checkpoint, but not in the graph
+    reshaped: List[Tuple[str, list, list]]  # not loaded: (name, checkpoint's shape, graph's shape)
 
 
-def read(prefix):
-    """Every variable of a checkpoint: name -> array. Reading checks the stored checksums.
+def read(prefix: str) -> Dict[str, np.ndarray]:
+    """Read all variables of a checkpoint, and verify their checksums.
+
+    Returns:
+        Variable name -> array.
 
     Raises:
-        FileNotFoundError: no such checkpoint. ValueError: damaged, cut off, or without its data.
+        FileNotFoundError: no such checkpoint.
+        MmnetError: the checkpoint is truncated or damaged, or its data file is missing.
     """
     if not os.path.exists(prefix + ".index"):
-        raise FileNotFoundError("no checkpoint %s" % prefix)
+        raise FileNotFoundError(f"{prefix}: no such checkpoint")
     for path in files_of(prefix):
         if not os.path.isfile(path):
-            raise MmnetError("checkpoint %s: %s is not a regular file" % (prefix, path))
+            raise MmnetError(f"{prefix}: {path} is not a regular file")
     try:
-        with _plain_prefix(prefix) as plain:
-            reader = tf.train.load_checkpoint(plain)
+        with _plain_prefix(prefix) as plain_prefix:
+            reader = tf.train.load_checkpoint(plain_prefix)
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
-        # TensorFlow 2.x raises some of these as Python's own.
-        reason = str(error).splitlines()[0]
-        raise MmnetError(
-            "checkpoint %s is damaged or not complete (%s)" % (prefix, reason)
-        ) from None
+        # TensorFlow 2.x raises some of its errors as Python's built-in ones.
+        raise MmnetError(f"{prefix}: damaged or incomplete checkpoint ({reason_of(error)})") from None
 
 
 @contextlib.contextmanager
 def _plain_prefix(prefix):
-    """A name of the same checkpoint that TensorFlow does not take for a pattern.
-
-    It takes ``run [1]/MMNetModel-6`` for one.
-    """
-    if not set(prefix) & set("*?[]\\"):
+    """Yield a prefix of the same checkpoint that TensorFlow does not treat as a pattern."""
+    if not PATTERN_CHARACTERS & set(prefix):
         yield prefix
         return
     with tempfile.TemporaryDirectory(prefix="mmnet-checkpoint-") as folder:
+        plain_prefix = os.path.join(folder, "checkpoint")
         for path in files_of(prefix):
-            ending = path[len(prefix) :]
-            os.symlink(os.path.abspath(path), os.path.join(folder, "checkpoint" + ending))
-        yield os.path.join(folder, "checkpoint")
+            os.symlink(os.path.abspath(path), plain_prefix + path[len(prefix) :])
+        yield plain_prefix
 
 
-def restore(session, values, variables):
-    """Put ``values`` (name -> array) into the graph's ``variables`` by name.
+def restore(
+    session: "tf.Session", values: Dict[str, np.ndarray], variables: "Sequence[tf.Variable]"
+) -> RestoreReport:
+    """Assign values to the variables of the same names in one run.
 
-    It takes one run and adds no operation: values are fed through the initializers, so an int32
-    global step enters an int64 one. Variables that get no value are left alone.
+    The values are fed to the initializers. This casts types, for example an int32 global step to
+    int64, and adds no operation to the graph. Variables without a value keep theirs.
 
-    Returns:
-        Report.
+    Args:
+        session: a session of the variables' graph.
+        values: variable name -> array.
+        variables: variables of the graph.
     """
     loaded, missing, reshaped = {}, [], []
     for variable in variables:
@@ -86,81 +91,94 @@ def restore(session, values, variables):
         else:
             loaded[name] = variable
     # The tensor that the initializer assigns is not always variable.initial_value: TensorFlow
-    # rewrites those that depend on other variables.
+    # rewrites initial values that depend on other variables.
     feed = {variable.initializer.inputs[1]: values[name] for name, variable in loaded.items()}
     session.run([variable.initializer for variable in loaded.values()], feed)
     names = {variable.op.name for variable in variables}
-    return Report(sorted(loaded), missing, sorted(values.keys() - names), reshaped)
+    return RestoreReport(sorted(loaded), missing, sorted(values.keys() - names), reshaped)
 
 
-def write(prefix, values, files=None):
-    """Write a checkpoint that appears whole or not at all.
+def write(
+    prefix: str, values: Dict[str, np.ndarray], files: Optional[Dict[str, str]] = None
+) -> None:
+    """Write a checkpoint atomically.
 
-    It is built in a folder beside it, then moved, the index last.
+    It is built in a temporary folder beside it. Then its files are moved, the index last.
 
     Args:
-        values: name -> array. files: suffix -> text of more files, there before the index is.
+        prefix: path of the checkpoint.
+        values: variable name -> array.
+        files: suffix -> text of further files, which are written before the index appears.
 
     Raises:
-        OSError: it cannot be written; nothing is left behind.
+        OSError: the checkpoint cannot be written; nothing is left behind.
     """
     folder, name = os.path.split(os.path.abspath(prefix))
-    building = tempfile.mkdtemp(prefix=".saving-", dir=folder)
+    temporary = tempfile.mkdtemp(prefix=".saving-", dir=folder)
     try:
-        inside = os.path.join(building, name)
-        with tf.Graph().as_default(), tf.Session() as session:
-            holders = {
-                key: tf.placeholder(value.dtype, value.shape) for key, value in values.items()
-            }
-            save = tf.raw_ops.SaveV2(
-                prefix=inside,
-                tensor_names=list(holders),
-                shape_and_slices=[""] * len(holders),
-                tensors=list(holders.values()),
-            )
-            session.run(save, {holders[key]: value for key, value in values.items()})
+        _save(os.path.join(temporary, name), values)
         for suffix, text in (files or {}).items():
             write_text(prefix + suffix, text)
-        for path in files_of(inside):
+        for path in files_of(os.path.join(temporary, name)):
             os.replace(path, os.path.join(folder, os.path.basename(path)))
     except tf.errors.OpError as error:
-        # The line before that of the operation, behind the path of a temporary file.
-        line = str(error).partition("\n\t [[")[0].splitlines()[-1]
-        reason = line.rpartition("; ")[2]
-        raise OSError("checkpoint %s cannot be written: %s" % (prefix, reason)) from None
+        raise OSError(f"{prefix}: cannot write checkpoint ({reason_of(error)})") from None
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     mark_latest(prefix)
 
 
-def watch(folder, timeout=None):
-    """Yield the prefix of every checkpoint in ``folder`` once, lowest step first, also new ones.
+def _save(prefix, values):
+    with tf.Graph().as_default(), tf.Session() as session:
+        placeholders = [tf.placeholder(value.dtype, value.shape) for value in values.values()]
+        save = tf.raw_ops.SaveV2(
+            prefix=prefix,
+            tensor_names=list(values),
+            shape_and_slices=[""] * len(values),
+            tensors=placeholders,
+        )
+        session.run(save, dict(zip(placeholders, values.values())))
 
-    A checkpoint that is half-written is waited for, one that is deleted before its turn is passed
-    over. Those written while the caller was busy come next.
+
+def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
+    """Yield the prefix of each checkpoint in a folder once, lowest step first, and wait for more.
+
+    An incomplete checkpoint is yielded when it becomes complete. A checkpoint that is deleted
+    before its turn is skipped.
 
     Args:
         folder: may appear later.
-        timeout: seconds without a new checkpoint after which to end; None goes on for ever.
+        timeout: stop after this many seconds without a new checkpoint; None never stops.
     """
-    seen = set()
-    waiting = set()
-    last = time.monotonic()
+    yielded = set()
+    incomplete = set()
+    last_found = time.monotonic()
     while True:
-        present = list_checkpoints(folder) if os.path.isdir(folder) else []
-        for prefix in [prefix for prefix in present if prefix not in seen]:
-            try:
-                read(prefix)
-            except (FileNotFoundError, ValueError) as error:
-                if os.path.exists(prefix + ".index") and prefix not in waiting:
-                    log.warning("waiting for %s: %s", prefix, error)
-                    waiting.add(prefix)
-                continue
-            seen.add(prefix)
+        prefix = _next_complete(folder, yielded, incomplete)
+        if prefix is not None:
+            yielded.add(prefix)
             yield prefix
-            last = time.monotonic()
-            break  # list again: meanwhile an earlier one may have become whole
+            last_found = time.monotonic()
+        elif timeout is not None and time.monotonic() - last_found >= timeout:
+            return
         else:
-            if timeout is not None and time.monotonic() - last >= timeout:
-                return
             time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout))
+
+
+def _next_complete(folder, yielded, incomplete):
+    """Return the first complete checkpoint that is not in ``yielded``, or None.
+
+    Report each incomplete checkpoint once, and add it to the set ``incomplete``.
+    """
+    prefixes = list_checkpoints(folder) if os.path.isdir(folder) else []
+    for prefix in prefixes:
+        if prefix in yielded:
+            continue
+        try:
+            read(prefix)
+            return prefix
+        except (FileNotFoundError, MmnetError) as error:
+            if os.path.exists(prefix + ".index") and prefix not in incomplete:
+                log.warning("waiting for checkpoint %s", error)
+                incomplete.add(prefix)
+    return None

@@ -1,8 +1,7 @@
-"""Import TensorFlow, here alone, as ``tf``: the graph-mode v1 API of TensorFlow 1.15 and 2.x.
+"""Import TensorFlow as ``tf``: the graph-mode API of version 1, from TensorFlow 1.15 or 2.x.
 
-It is imported when the first of its names is asked for, which no module does while it is imported
-itself: what runs without TensorFlow neither waits for it nor needs it. Every switch between
-versions belongs here and nowhere else.
+This is the only module that imports TensorFlow or depends on its version. TensorFlow is imported
+when ``tf`` is first used, so modules that import this one also run without TensorFlow.
 """
 
 import contextlib
@@ -13,74 +12,72 @@ import sys
 import sysconfig
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Iterator, List
 
 from mmnet.io.errors import MmnetError
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # environment variable that TensorFlow's C++ code reads
+os.environ.setdefault(LOG_LEVEL, "3")
 
 
 @contextlib.contextmanager
-def _native_closed(descriptor):
-    """Discard what is written to file descriptor 1 or 2.
+def _discard_stream(descriptor):
+    """Discard what is written to file descriptor 1 or 2, unless TF_CPP_MIN_LOG_LEVEL is 0.
 
-    TF 2.x writes a greeting from C++ before it reads its log level, and converters write notes
-    between our results. Both would bury our one-line messages. Python's exceptions still come
-    through. With TF_CPP_MIN_LOG_LEVEL=0 in the environment nothing is discarded.
+    TensorFlow's C++ code writes to the descriptors directly: a greeting before it reads its log
+    level, and notes of its converters between our results. Python exceptions are not affected.
     """
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0":
+    if os.environ[LOG_LEVEL] == "0":
         yield
         return
-    kept = os.dup(descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    stream = os.dup(descriptor)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, descriptor)
+        os.dup2(null_device, descriptor)
         yield
     finally:
-        ctypes.CDLL(None).fflush(None)  # discards the contents of C's buffers too
-        os.dup2(kept, descriptor)
-        os.close(kept)
-        os.close(nowhere)
+        ctypes.CDLL(None).fflush(None)  # also discards the buffers of C
+        os.dup2(stream, descriptor)
+        os.close(stream)
+        os.close(null_device)
 
 
 @lru_cache(maxsize=None)
-def _tensorflow():
-    """The module; ValueError, saying what to install, where there is none."""
-    with warnings.catch_warnings(), _native_closed(2):
-        # While TF 1.15 is imported, it warns six times about the future of numpy.
-        warnings.simplefilter("ignore")
+def _import_tensorflow():
+    with warnings.catch_warnings(), _discard_stream(2):
+        warnings.simplefilter("ignore")  # TF 1.15 warns about the future of numpy
         try:
             import tensorflow.compat.v1 as module
         except ImportError as error:
             raise MmnetError(
-                "this needs TensorFlow (%s): sh scripts/setup.sh, or pip install mmnet; without it "
-                "predict, evaluate and benchmark run a .tflite or an .onnx" % error
+                f"this needs TensorFlow ({error}): run sh scripts/setup.sh or pip install mmnet; "
+                "without TensorFlow, predict, evaluate and benchmark run .tflite and .onnx files"
             ) from None
-        # This comes before the next call, which warns about itself.
+        # Set before disable_v2_behavior, which logs a warning about itself.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         module.disable_v2_behavior()
     return module
 
 
-class _Lazy:
-    """Stands for the module."""
+class _LazyModule:
+    """Imports TensorFlow when an attribute is first read."""
 
     def __getattr__(self, name):
-        return getattr(_tensorflow(), name)
+        return getattr(_import_tensorflow(), name)
 
 
 if TYPE_CHECKING:
     import tensorflow.compat.v1 as tf
 else:
-    tf = _Lazy()
+    tf = _LazyModule()
 
 
 @contextlib.contextmanager
-def quiet_converters():
+def quiet_converters() -> Iterator[None]:
     """Silence TensorFlow Lite and tf2onnx, and let the TFLite converter find its program.
 
-    TF 1.15's converter starts toco_from_protos by its bare name. pip installs that program among
-    the scripts, so their folder is put on PATH meanwhile.
+    The converter of TF 1.15 runs toco_from_protos without a path. pip installs this program in the
+    environment's folder of scripts, which is therefore added to PATH for the block.
     """
     path = os.environ.get("PATH", "")
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + path
@@ -88,20 +85,20 @@ def quiet_converters():
         logging.getLogger(name).setLevel(logging.ERROR)
     sys.stdout.flush()
     try:
-        with warnings.catch_warnings(), _native_closed(2), _native_closed(1):
+        with warnings.catch_warnings(), _discard_stream(2), _discard_stream(1):
             warnings.simplefilter("ignore")
             yield
     finally:
         os.environ["PATH"] = path
 
 
-def converts_given_ranges():
-    """Whether TFLite's converter makes int8 of fake quantisation; TensorFlow 1.15's does not."""
+def converts_fake_quantization() -> bool:
+    """Return whether the TFLite converter turns fake quantization into int8 (not in TF 1.15)."""
     return _is_version_2()
 
 
-def tflite_threads():
-    """Whether TensorFlow's TFLite runs more than one thread; TensorFlow 1.15's does not."""
+def tflite_supports_threads() -> bool:
+    """Return whether TensorFlow's TFLite uses more than one thread (not in TF 1.15)."""
     return _is_version_2()
 
 
@@ -109,8 +106,8 @@ def _is_version_2():
     return not tf.__version__.startswith("1.")
 
 
-def runtimes():
-    """What is installed to run models, with versions: ``["TensorFlow 2.21.0", ...]``."""
+def installed_runtimes() -> List[str]:
+    """Return the installed runtimes for models with their versions: ["TensorFlow 2.21.0", ...]."""
     try:
         from importlib.metadata import PackageNotFoundError, version
     except ImportError:  # Python 3.7
@@ -120,18 +117,28 @@ def runtimes():
         def version(name):
             return get_distribution(name).version
 
-    found = []
+    runtimes = []
     for name, package in (
         ("TensorFlow", "tensorflow"),
         ("LiteRT", "ai-edge-litert"),
         ("ONNX Runtime", "onnxruntime"),
     ):
         with contextlib.suppress(PackageNotFoundError):
-            found.append("%s %s" % (name, version(package)))
-    return found
+            runtimes.append(f"{name} {version(package)}")
+    return runtimes
 
 
-def is_out_of_memory(error):
+def reason_of(error: BaseException) -> str:
+    """Return the line of TensorFlow's error message that states the reason.
+
+    The line is before the name of the operation. Error messages of a run in TF 2.x start with a
+    traceback of the graph's construction.
+    """
+    lines = str(error).partition("\n\t [[")[0].splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception reports that memory is exhausted. Does not import TensorFlow."""
     if isinstance(error, MemoryError):
         return True

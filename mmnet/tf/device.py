@@ -1,114 +1,122 @@
-"""What a session and an optimizer need to know of what they run on: cpu, gpu or npu (Ascend).
+"""The device that runs a graph: cpu, gpu or npu (Ascend), with its sessions and loss scaling.
 
-The npu comes with TF Adapter, whose Python package is npu_bridge: it is imported only here, and
-only where the npu is asked for. None of this has run on an npu yet; it is built to TF Adapter's
-documents and sources.
+The npu needs TF Adapter, whose Python package is npu_bridge. Only this module imports it, and only
+if the npu is used. This code follows TF Adapter's documents and sources; it has not run on an npu.
 """
 
-from typing import NamedTuple, Optional, Tuple
+import logging
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 
-# What --precision means -> the graph optimizer's fields that rewrite a graph so; older TensorFlows
-# have not all of them.
-MIXED = {
+# Training precision -> options of TensorFlow's graph optimizer. Old versions lack some of them.
+MIXED_PRECISIONS = {
     "mixed_float16": ("auto_mixed_precision", "auto_mixed_precision_cpu"),
     "bfloat16": ("auto_mixed_precision_onednn_bfloat16",),
 }
+
+log = logging.getLogger(__name__)
 
 
 class Device(NamedTuple):
     """What runs a graph, and how."""
 
-    kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: what TensorFlow finds
-    precision: str = "allow_mix_precision"  # what the npu computes in float16
-    threads: Optional[int] = None  # of the processor; None is one a core; the first session decides
-    mixed: str = "float32"  # what training computes in; MIXED has the others
+    kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: TensorFlow's choice
+    precision_mode: str = "allow_mix_precision"  # TF Adapter's setting for float16 on the npu
+    threads: Optional[int] = None  # None: one per core; the first session of a process decides
+    precision: str = "float32"  # of training, or a key of MIXED_PRECISIONS
     xla: bool = False  # compile parts of the graph
-    exact: bool = False  # run graphs without TensorFlow's own optimizers, which move alphas by 1e-5
-    rank: int = 0  # of this process among those that train together
-    processes: int = 1
-    addresses: Tuple[str, ...] = ()  # host:port of each process; () where another program knows
-    engine: str = "tensorflow"  # what adds up their gradients: a key of cluster.engines.ENGINES
+    exact: bool = False  # do not let TensorFlow rewrite the graph, which changes roundings
+    rank: int = 0  # of this process in its group
+    processes: int = 1  # in the group
+    addresses: Tuple[str, ...] = ()  # host:port of each process; empty if the engine knows them
+    engine: str = "tensorflow"  # averages gradients in the group: tensorflow, horovod or hccl
 
 
-def has_gpu(device):
-    """Whether a GPU runs what the Device runs."""
+def has_gpu(device: Device) -> bool:
+    """Return whether a GPU runs the graphs of a device."""
     return device.kind in (None, "gpu") and bool(
         tf.config.experimental.list_physical_devices("GPU")
     )
 
 
-def check_device(device):
-    """Raise ValueError, saying what to install, where a Device is not there."""
+def check_device(device: Device) -> None:
+    """Raise MmnetError with the missing requirement if a device is not available."""
     if device.kind == "gpu" and not has_gpu(device):
         raise MmnetError(
-            "--device gpu: TensorFlow %s finds no GPU here (it takes NVIDIA's driver and a "
-            "TensorFlow with CUDA); --device cpu runs without one" % tf.__version__
+            f"TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a TensorFlow "
+            "with CUDA, or use cpu",
+            "device",
         )
     if device.kind == "npu":
-        _npu()
+        _import_npu()
 
 
-def check_precision(device, force=False):
-    """Raise ValueError where a Device gains nothing by its mixed precision, unless forced."""
-    if device.mixed == "float32":
+def check_precision(device: Device) -> None:
+    """Log a warning if the device gains no speed from its precision.
+
+    Raises:
+        MmnetError: the npu, which has another option for its precision.
+    """
+    if device.precision == "float32":
         return
     if device.kind == "npu":
-        raise MmnetError("--precision is for GPUs: on the npu --precision_mode says it")
-    if force or (has_gpu(device) and device.mixed == "mixed_float16"):
+        raise MmnetError("only for GPUs and CPUs; set precision_mode for the npu", "precision")
+    if device.precision == "bfloat16":
+        reason = "TensorFlow supports it on CPUs only, where it is slower than float32"
+    elif not has_gpu(device):
+        reason = "there is no GPU, and CPUs do not compute faster in float16"
+    else:
         return
-    raise MmnetError(
-        "--precision %s gains nothing here (%s): leave it out; --force_precision does it all the "
-        "same"
-        % (
-            device.mixed,
-            "TensorFlow rewrites graphs to it on processors only, where a step took 1.6 times as "
-            "long"
-            if device.mixed == "bfloat16"
-            else "there is no GPU, and processors compute float16 no faster",
-        )
-    )
+    log.warning("precision %s gains no speed: %s", device.precision, reason)
 
 
-def session_config(device=Device()):
-    """The ConfigProto of sessions on a Device; ValueError for the npu without npu_bridge."""
+def session_config(device: Device = Device()) -> "tf.ConfigProto":
+    """Return the configuration of sessions on a device.
+
+    Raises:
+        MmnetError: the npu without npu_bridge.
+    """
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
     config.intra_op_parallelism_threads = device.threads or 0
     config.inter_op_parallelism_threads = device.threads or 0
     if device.processes > 1 and device.engine == "tensorflow":
         config.experimental.collective_group_leader = "/job:worker/replica:0/task:0"
-        config.device_filters.append("/job:worker/replica:0/task:%d" % device.rank)
+        config.device_filters.append(f"/job:worker/replica:0/task:{device.rank}")
     if device.kind == "cpu":
         config.device_count["GPU"] = 0
     elif device.kind == "gpu":
-        config.gpu_options.allow_growth = True  # else TensorFlow takes all memory of every GPU
+        config.gpu_options.allow_growth = True  # otherwise TensorFlow reserves all GPU memory
     elif device.kind == "npu":
-        _npu()
-        config.allow_soft_placement = True
-        rewrites = config.graph_options.rewrite_options
-        rewrites.remapping = rewrites.OFF  # TF Adapter's documents want both off, by this value
-        rewrites.memory_optimization = rewrites.OFF
-        optimizer = rewrites.custom_optimizers.add()
-        optimizer.name = "NpuOptimizer"
-        optimizer.parameter_map["use_off_line"].b = True  # on the npu itself
-        optimizer.parameter_map["precision_mode"].s = device.precision.encode()
+        _configure_npu(config, device)
     return config
 
 
-def training_session_config(device=Device()):
-    """A session_config under which a step gives the same bits every time on one machine.
+def _configure_npu(config, device):
+    _import_npu()
+    config.allow_soft_placement = True
+    rewrites = config.graph_options.rewrite_options
+    rewrites.remapping = rewrites.OFF  # TF Adapter requires both to be off
+    rewrites.memory_optimization = rewrites.OFF
+    optimizer = rewrites.custom_optimizers.add()
+    optimizer.name = "NpuOptimizer"
+    optimizer.parameter_map["use_off_line"].b = True  # run on the npu
+    optimizer.parameter_map["precision_mode"].s = device.precision_mode.encode()
 
-    TensorFlow sums three gradients and more in whichever order their buffers come free. Ours are
-    summed in pairs, in a fixed order (training/graph.py), and the graph optimizer that would merge
-    those sums again is switched off.
+
+def training_session_config(device: Device = Device()) -> "tf.ConfigProto":
+    """Return a session configuration with which a training step gives the same bits every time.
+
+    TensorFlow adds three or more gradients in the order in which their buffers become free. Our
+    graph adds them in pairs in a fixed order (training/graph.py). The arithmetic optimizer would
+    merge these sums again, so it is off.
     """
     config = session_config(device)
     rewrites = config.graph_options.rewrite_options
     rewrites.arithmetic_optimization = rewrites.OFF
-    for name in MIXED.get(device.mixed, ()):
+    for name in MIXED_PRECISIONS.get(device.precision, ()):
         if name in rewrites.DESCRIPTOR.fields_by_name:
             setattr(rewrites, name, rewrites.ON)
     if device.xla:
@@ -117,55 +125,59 @@ def training_session_config(device=Device()):
     return config
 
 
-def loss_scaling(device):
-    """What goes around the optimizer in training: optimizer -> optimizer, or None for nothing.
+def loss_scaling(device: Device) -> Optional[Callable[[Any], Any]]:
+    """Return a function that wraps an optimizer in loss scaling, or None if it is not needed.
 
-    Small gradients vanish in float16, so the loss is scaled up and the gradients down again. A step
-    that overflows updates nothing. On the npu two of them halve the scale, and 1000 good ones
-    double it; elsewhere each one halves it, and 2000 good ones double it. The scale is in the
-    checkpoint.
+    Small gradients vanish in float16. The loss is therefore multiplied by a scale, and the
+    gradients are divided by it. A step that overflows changes no weights and halves the scale (on
+    the npu: every second such step), and a number of good steps doubles it. The checkpoint
+    contains the scale.
     """
-    if device.kind != "npu" and device.mixed == "mixed_float16":
-        experimental = tf.train.experimental
-        return lambda optimizer: experimental.MixedPrecisionLossScaleOptimizer(
-            optimizer, experimental.DynamicLossScale()
-        )
-    if device.kind != "npu":
+    if device.kind == "npu":
+        npu = _import_npu()
+
+        def wrap_for_npu(optimizer):
+            manager = npu.ExponentialUpdateLossScaleManager(
+                init_loss_scale=2**32,
+                incr_every_n_steps=1000,
+                decr_every_n_nan_or_inf=2,
+                decr_ratio=0.5,
+            )
+            options = {"is_distributed": True} if device.processes > 1 else {}
+            return npu.NPULossScaleOptimizer(optimizer, manager, **options)
+
+        return wrap_for_npu
+    if device.precision != "mixed_float16":
         return None
-    npu = _npu()
 
     def wrap(optimizer):
-        manager = npu.ExponentialUpdateLossScaleManager(
-            init_loss_scale=2**32,
-            incr_every_n_steps=1000,
-            decr_every_n_nan_or_inf=2,
-            decr_ratio=0.5,
-        )
-        more = {"is_distributed": True} if device.processes > 1 else {}
-        return npu.NPULossScaleOptimizer(optimizer, manager, **more)
+        experimental = tf.train.experimental
+        scale = experimental.DynamicLossScale()
+        return experimental.MixedPrecisionLossScaleOptimizer(optimizer, scale)
 
     return wrap
 
 
-def hccl_all_reduce():
-    """HCCL's function: tensor -> its sum over the processes; it finds them in RANK_TABLE_FILE.
+def hccl_all_reduce() -> "Callable[[tf.Tensor], tf.Tensor]":
+    """Return HCCL's function that sums a tensor over the processes in RANK_TABLE_FILE.
 
     Raises:
-        ValueError: no npu_bridge.
+        MmnetError: npu_bridge is not installed.
     """
-    _npu()
+    _import_npu()
     from npu_bridge.hccl import hccl_ops
 
     return lambda tensor: hccl_ops.allreduce(tensor, "sum")
 
 
-def _npu():
-    """TF Adapter's names; importing them registers NpuOptimizer with TensorFlow."""
+def _import_npu():
+    """Return TF Adapter's functions. The import registers NpuOptimizer with TensorFlow."""
     try:
         from npu_bridge import npu_init
     except ImportError as error:
         raise MmnetError(
-            "--device npu needs npu_bridge (%s): run on an Ascend host with CANN and its TF "
-            "Adapter installed (source its set_env.sh first), or choose --device cpu or gpu" % error
+            f"npu needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter after "
+            "sourcing its set_env.sh, or use cpu or gpu",
+            "device",
         ) from None
     return npu_init
