@@ -31,7 +31,7 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 
 from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import read_bytes, read_json, write_bytes, write_text  # noqa: E402
-from mmnet.io.images import to_01  # noqa: E402
+from mmnet.io.images import to_unit_range  # noqa: E402
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -151,7 +151,7 @@ def read_sample(path: Optional[str], model: Any) -> np.ndarray:
     elif len(data) == number:
         sample = np.frombuffer(data, np.uint8).astype(np.float32)
         if model.card.preprocess == "outside":
-            sample = to_01(sample)
+            sample = to_unit_range(sample)
     else:
         raise MmnetError(
             f"{path}: {len(data)} bytes, but the model takes {4 * number} (float32) or {number} "

@@ -24,7 +24,7 @@ from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.tables import format_table
 from mmnet.networks.inference_graph import inference_graph
-from mmnet.tf.compat import runtimes
+from mmnet.tf.compat import installed_runtimes
 from mmnet.tf.device import Device
 from mmnet.weights.registry import UNTRAINED
 from mmnet.weights.source import find_source, source_bytes
@@ -254,7 +254,7 @@ def machine():
             ]
         model = names[0] if names else model
     words = [model, "%d cores" % (os.cpu_count() or 1), platform.system()]
-    return ", ".join(words + runtimes() + ["mmnet " + __version__])
+    return ", ".join(words + installed_runtimes() + ["mmnet " + __version__])
 
 
 def to_json(row):

@@ -19,7 +19,7 @@ from mmnet.datatools.report import sheet_of
 from mmnet.datatools.statistics import FLAT, INVERTED, find_shared, summary_of, survey
 from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import check_replaceable, check_writable, write_text
-from mmnet.io.pages import is_page
+from mmnet.io.pages import is_own_page
 
 SPLIT_RATIO = 0.1  # of the action split, where none is given
 SHOWN = 10  # photos in two places that the text names
@@ -98,7 +98,7 @@ def run(options):
     if options.action == "check":
         return check(options)
     source, target = options.paths
-    check_writable("TARGET", target)
+    check_writable(target, "target")
     if os.path.realpath(source) == os.path.realpath(target):
         raise MmnetError("%s is the source and the target: give a new folder" % target)
     layout = options.layout or "dapm"  # split reads ours
@@ -148,7 +148,7 @@ def converted_text(converted, target, plan):
 def check(options):
     """Print what the datasets hold; the exit code."""
     if options.report:
-        check_replaceable("--report", options.report, is_page)
+        check_replaceable(options.report, is_own_page, parameter="report")
     data_sets = [find_dataset(root, split) for root in options.paths for split in splits_of(root)]
     surveys = [survey(data_set) for data_set in data_sets]
     shared = find_shared(surveys)

@@ -27,7 +27,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
 from mmnet.io.images import encode_png
-from mmnet.io.pages import picture_uri
+from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
 from mmnet.matting.clip import next_frame
 from mmnet.matting.compose import BLUR, OutputOptions, compose, load_background, results_of
@@ -226,7 +226,7 @@ def as_html(image):
     height, width = image.shape[:2]
     return (
         '<img alt="the person cut out" decoding="sync" width="%d" height="%d" '
-        'style="height: auto; width: 100%%" src="%s">' % (width, height, picture_uri(image, 95))
+        'style="height: auto; width: 100%%" src="%s">' % (width, height, image_uri(image, 95))
     )
 
 

@@ -88,7 +88,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 
 def run(options):
-    check_writable("--output", options.output)
+    check_writable(options.output)
     data_set = find_pictures(options)
     weights = load_weights(
         options.checkpoint_path, options.network_fields(), options.weight_options()

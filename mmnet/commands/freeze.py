@@ -48,10 +48,10 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 def run(options):
     inputs = source_files(find_source(options.checkpoint_path))
-    check_replaceable("--output", options.output, CAN_REPLACE["pb"], inputs)
-    check_replaceable("--output", card_path(options.output), CAN_REPLACE["card"], inputs)
+    check_replaceable(options.output, CAN_REPLACE["pb"], inputs=inputs)
+    check_replaceable(card_path(options.output), CAN_REPLACE["card"], inputs=inputs)
     if options.graph:
-        check_replaceable("--graph", options.graph, CAN_REPLACE["pb"], inputs)
+        check_replaceable(options.graph, CAN_REPLACE["pb"], inputs=inputs, parameter="graph")
         if os.path.realpath(options.graph) == os.path.realpath(options.output):
             raise MmnetError("--graph and --output are the same file: %s" % options.graph)
     data_set = find_pictures(options)

@@ -71,7 +71,7 @@ def info_of_checkpoint(prefix):
     values = checkpoint.read(prefix)
     trainable = count(values, TRAINABLE)
     network = [name for name in values if is_network_variable(name)]
-    averages = sum(name.endswith(checkpoint.AVERAGE) for name in values)
+    averages = sum(name.endswith(checkpoint.AVERAGE_SUFFIX) for name in values)
     ranges = quantization_ranges(values)
     copies = sum(name.endswith(COPY) for name in values)
     known = len(network) + len(ranges) + averages + copies + ("global_step" in values)

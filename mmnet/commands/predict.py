@@ -27,7 +27,13 @@ from mmnet.io import clips as video
 from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import check_writable, read_text, remove_abandoned, write_bytes
-from mmnet.io.images import EXTENSIONS, HEIF_EXTENSIONS, encode_png, is_unread_picture, list_images
+from mmnet.io.images import (
+    HEIF_EXTENSIONS,
+    IMAGE_EXTENSIONS,
+    encode_png,
+    is_unsupported_image,
+    list_images,
+)
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.tar_shards import Shard, TarShardWriter
@@ -40,7 +46,7 @@ from mmnet.weights.registry import DEFAULT, VIDEO
 
 LIST = ".txt"  # of photos
 STANDARD = "-"  # stands for standard input among the photos, and for standard output
-PHOTOS = EXTENSIONS + HEIF_EXTENSIONS
+PHOTOS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 log = logging.getLogger(__name__)
@@ -141,10 +147,10 @@ class ClipPrediction(NamedTuple):
 def run(options):
     single = options.output == STANDARD or is_one_file(options.output)
     if options.output != STANDARD:
-        check_writable("--output", folder_of(options.output))
+        check_writable(folder_of(options.output))
     found = find_photos(options.photos, options.output)
     if options.shard:
-        found = [photo for photo in found if options.shard.holds(photo.stem)]
+        found = [photo for photo in found if options.shard.contains(photo.stem)]
     photos = [photo for photo in found if not is_clip(photo.path)]
     clips = [photo for photo in found if is_clip(photo.path)]
     wanted = OutputOptions(
@@ -213,10 +219,10 @@ def tars_of(options):
     if not options.tar:
         return contextlib.nullcontext()
     tars = TarShardWriter(options.output, options.shard or Shard(0, 1), options.tar)
-    if tars.done and not options.resume:
+    if tars.finished_stems and not options.resume:
         raise MmnetError(
             "--output %s holds tar files of %d photos: --resume goes on with them, or give another "
-            "folder" % (options.output, len(tars.done))
+            "folder" % (options.output, len(tars.finished_stems))
         )
     return tars
 
@@ -224,7 +230,7 @@ def tars_of(options):
 def is_done(photo, output, kinds, tars=None):
     """Whether all kinds of results of a photo are there, and no older than the photo."""
     if tars is not None:
-        return photo.stem in tars.done
+        return photo.stem in tars.finished_stems
     try:
         since = os.path.getmtime(photo.path)
         results = [result_path(output, photo, kind) for kind in kinds]
@@ -470,7 +476,7 @@ def photos_below(folder, output):
             for name in folders
             if not name.startswith(".") and os.path.abspath(os.path.join(inside, name)) != output
         )
-        others = [name for name in sorted(names) if is_unread_picture(name)]
+        others = [name for name in sorted(names) if is_unsupported_image(name)]
         if others:
             log.warning(
                 "%s: %s", inside, summarize_names("pictures of formats that are not read", others)

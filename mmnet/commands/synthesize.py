@@ -46,7 +46,7 @@ class Options(BaseOptions):
 
 
 def run(options):
-    check_writable("--dataset_path", options.dataset_path)
+    check_writable(options.dataset_path, "dataset_path")
     backgrounds = ()
     if options.backgrounds_path:
         backgrounds = read_backgrounds(options.backgrounds_path, options.shape)

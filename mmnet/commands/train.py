@@ -139,7 +139,6 @@ class Options(NetworkOptions, DeviceOptions):
         help="what a GPU computes in: float32; mixed_float16 (convolutions in float16, batch norm's "
         "statistics and the loss in float32, the loss scaled); bfloat16",
     )
-    force_precision: bool = flag(False, help="use --precision where nothing is gained by it, too")
     xla: bool = flag(
         False,
         help="let XLA compile parts of the graph on a GPU (on processors it was 7 times slower)",
@@ -306,5 +305,5 @@ class Options(NetworkOptions, DeviceOptions):
 
 
 def run(options):
-    check_writable("--train_dir", options.train_dir)
+    check_writable(options.train_dir, "train_dir")
     return train(options)

@@ -18,7 +18,7 @@ from mmnet.io.files import check_writable
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import make_network
 from mmnet.networks.registry import build, input_shape
-from mmnet.tf.checkpoint import AVERAGE
+from mmnet.tf.checkpoint import AVERAGE_SUFFIX
 from mmnet.tf.compat import tf
 from mmnet.weights import registry
 from mmnet.weights.batch_norm import measure_batch_norm
@@ -101,7 +101,7 @@ class Options(JsonOptions):
 
 def run(options):
     if options.action == "average":
-        check_writable("--output", os.path.dirname(os.path.abspath(options.output)))
+        check_writable(os.path.dirname(os.path.abspath(options.output)))
         several = [weights_of(source, options.use_ema) for source in options.names]
         mean = average(several)
         if options.dataset_path:
@@ -111,7 +111,7 @@ def run(options):
         print(json.dumps({"path": options.output}) if options.json else options.output)
         return 0
     if options.action == "convert":
-        check_writable("--output", os.path.dirname(os.path.abspath(options.output)))
+        check_writable(os.path.dirname(os.path.abspath(options.output)))
         weights, missing = converted(options)
         write_weights(options.output, weights)
         record = {"path": options.output, "variables": len(weights.values), "missing": missing}
@@ -135,7 +135,7 @@ def run(options):
 def weights_of(source, use_ema):
     """The Weights of a checkpoint, or its moving averages if asked for and if it has any."""
     weights = load_weights(source)
-    if use_ema and any(name.endswith(AVERAGE) for name in weights.values):
+    if use_ema and any(name.endswith(AVERAGE_SUFFIX) for name in weights.values):
         return load_weights(source, weight_options=WeightOptions(use_ema))
     return weights
 

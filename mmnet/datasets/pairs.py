@@ -58,7 +58,7 @@ class Dataset:
 
     def select_shard(self, shard: Shard) -> "Dataset":
         """Return the pairs of one shard as a Dataset."""
-        pairs = [pair for pair in self.pairs if shard.holds(pair.stem)]
+        pairs = [pair for pair in self.pairs if shard.contains(pair.stem)]
         return dataclasses.replace(self, pairs=pairs, shard=shard)
 
     @property

@@ -18,7 +18,14 @@ import numpy as np
 from mmnet.datasets.duplicates import compute_signature, find_matches, group_matches
 from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, image_of, mask_of
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import atomic_write, locked, read_text, sha256_of_file, write_bytes, write_text
+from mmnet.io.files import (
+    atomic_write,
+    lock_folder,
+    read_text,
+    sha256_of_file,
+    write_bytes,
+    write_text,
+)
 from mmnet.io.images import encode_jpeg, encode_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
@@ -71,7 +78,7 @@ def convert(found, target, plan):
     """
     need_own(target)
     os.makedirs(target, exist_ok=True)
-    with locked(target):
+    with lock_folder(target):
         made = begun(target, plan)
         before = len(made)
         problems = {problem: list(names) for problem, names in found.problems.items()}

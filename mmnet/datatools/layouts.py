@@ -15,7 +15,7 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, read_json, read_text
-from mmnet.io.images import EXTENSIONS, decode, list_images, load_mask, read_image
+from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, load_mask, read_image
 from mmnet.io.resize import resize_to_cover
 
 TRAIN, TEST = "train", "test"
@@ -94,7 +94,7 @@ def said_of(source):
     )
 
 
-def matched(images, masks, problems, endings=EXTENSIONS):
+def matched(images, masks, problems, endings=IMAGE_EXTENSIONS):
     """Yield (stem, image path, mask path) of two folders, by stem; what lacks the other is said.
 
     A mask may also be called as the whole image file is (``a.jpg.png``).
@@ -103,7 +103,7 @@ def matched(images, masks, problems, endings=EXTENSIONS):
     mask_of = {}
     for name in list_images(masks, endings):
         stem = os.path.splitext(name)[0]
-        mask_of[os.path.splitext(stem)[0] if stem.lower().endswith(EXTENSIONS) else stem] = name
+        mask_of[os.path.splitext(stem)[0] if stem.lower().endswith(IMAGE_EXTENSIONS) else stem] = name
     for stem in sorted(image_of.keys() & mask_of.keys()):
         yield stem, os.path.join(images, image_of[stem]), os.path.join(masks, mask_of[stem])
     for problem, stems, names in (
@@ -153,7 +153,7 @@ def find_aisegment(source, options, problems):
         group, _, clip = os.path.relpath(inside, root).rpartition(os.sep)
         matting = os.path.join(source, "matting", group, clip.replace("clip_", "matting_"))
         for name in sorted(names):
-            if name.startswith(".") or not name.lower().endswith(EXTENSIONS):
+            if name.startswith(".") or not name.lower().endswith(IMAGE_EXTENSIONS):
                 if name.startswith("._"):  # a Mac's archive leaves them
                     problems.setdefault("files that are no pictures", []).append(name)
                 continue
@@ -228,7 +228,7 @@ def find_labels(source, options, problems):
         inside = labels != 0 if options.ids is None else np.isin(labels, options.ids)
         return inside.astype(np.float32)
 
-    found = matched(images, masks, problems, EXTENSIONS + (".mat",))
+    found = matched(images, masks, problems, IMAGE_EXTENSIONS + (".mat",))
     return [Item(None, stem, image, mask, person) for stem, image, mask in found]
 
 
@@ -298,7 +298,7 @@ def transparency(path, shape):
 
 def read_cutout(path):
     """(colours uint8 [H,W,3], alpha float32 [H,W]) of a picture of four channels."""
-    picture = decode(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
+    picture = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if picture.ndim != 3 or picture.shape[2] != 4:
         raise MmnetError("%s has no alpha channel" % path)
     if picture.dtype == np.uint16:
@@ -330,7 +330,7 @@ def drawn_objects(path, shape):
 
 def _draw_bitmap(mask, bitmap):
     png = zlib.decompress(base64.b64decode(bitmap["data"]))
-    drawn = decode(png, "a bitmap", cv2.IMREAD_UNCHANGED)
+    drawn = decode_pixels(png, "a bitmap", cv2.IMREAD_UNCHANGED)
     inside = drawn[..., -1] if drawn.ndim == 3 else drawn
     left, top = bitmap["origin"]
     part = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
@@ -344,7 +344,7 @@ def read_labels(path):
     data = read_bytes(path)
     if data[25:26] == PALETTE:  # OpenCV gives its colours
         return _palette_numbers(path)
-    labels = decode(data, path, cv2.IMREAD_UNCHANGED)
+    labels = decode_pixels(data, path, cv2.IMREAD_UNCHANGED)
     if labels.ndim == 3:
         raise MmnetError("%s has colours: labels are numbers, grey or of a palette" % path)
     return labels

@@ -8,7 +8,7 @@ import numpy as np
 from mmnet.datasets.pairs import pick_evenly, read_pair
 from mmnet.datatools.statistics import FLAT, INVERTED, summary_of
 from mmnet.io.errors import summarize_names
-from mmnet.io.pages import picture_uri, render
+from mmnet.io.pages import image_uri, render_page
 
 SAMPLES = 24  # pictures of each dataset
 SUSPECTS = 24  # pictures of each kind of mask that looks wrong
@@ -45,7 +45,7 @@ def sheet_of(surveys, shared):
         for one in shared[:SHARED]
     ]
     template = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
-    return render(template, found=found, doubles=doubles, hidden=len(shared) - len(doubles))
+    return render_page(template, found=found, doubles=doubles, hidden=len(shared) - len(doubles))
 
 
 def thumbnail(pair):
@@ -56,5 +56,5 @@ def thumbnail(pair):
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
     shorten = alpha * image + (1 - alpha) * (0.35 * image + 0.65 * TINT)
-    data = picture_uri(np.rint(shorten).astype(np.uint8), 80)
+    data = image_uri(np.rint(shorten).astype(np.uint8), 80)
     return {"stem": pair.stem, "data": data}

@@ -200,9 +200,9 @@ def check_spec(form, weights, calibration):
 def need_ours(form, inputs=()):
     """Raise ValueError where something else than an earlier export lies at a ExportSpec's place."""
     restore_folder(form.path)
-    check_replaceable("--output", card_path(form.path), CAN_REPLACE["card"], inputs)
+    check_replaceable(card_path(form.path), CAN_REPLACE["card"], inputs=inputs)
     if form.format != "savedmodel":
-        check_replaceable("--output", form.path, CAN_REPLACE[form.format], inputs)
+        check_replaceable(form.path, CAN_REPLACE[form.format], inputs=inputs)
     elif os.path.lexists(form.path) and not os.path.isfile(os.path.join(form.path, SAVED_MODEL)):
         raise MmnetError(
             "%s is not a SavedModel and stays: move it away or give another --output" % form.path

@@ -6,11 +6,11 @@ import numpy as np
 
 from mmnet.datasets.pairs import Dataset, pick_evenly
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import read_image, to_01, with_channels
+from mmnet.io.images import pad_channels, read_image, to_unit_range
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.quantization import quantization_ranges
-from mmnet.tf.compat import converts_given_ranges, tf
+from mmnet.tf.compat import converts_fake_quantization, tf
 from mmnet.weights.ranges import measure_ranges
 
 HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
@@ -52,14 +52,14 @@ def read_images(pairs, network):
         resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
         for pair in progress(pairs, len(pairs), "reading pictures")
     ]
-    return with_channels(np.stack(images), network.channels)
+    return pad_channels(np.stack(images), network.channels)
 
 
 def ranges_for(weights, calibration):
     """The ranges that an int8 model gets, by name; None: the converter measures them itself."""
     if calibration is not None and calibration.method == "minmax":
         return None
-    if not converts_given_ranges():
+    if not converts_fake_quantization():
         needing = (
             "--calibration_method entropy" if calibration else "a checkpoint of train --quantize"
         )
@@ -75,4 +75,4 @@ def ranges_for(weights, calibration):
 
 def input_of(calibration, preprocess):
     """The pictures of a Calibration as a model takes them."""
-    return to_01(calibration.images) if preprocess == "outside" else calibration.images
+    return to_unit_range(calibration.images) if preprocess == "outside" else calibration.images

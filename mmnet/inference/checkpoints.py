@@ -42,7 +42,7 @@ class CheckpointPredictor(Predictor):
         """Take the weights of a checkpoint, of this network.
 
         Returns:
-            checkpoint.Report.
+            checkpoint.RestoreReport.
 
         Raises:
             ValueError: those of another network.

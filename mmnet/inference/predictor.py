@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import to_01, with_channels
+from mmnet.io.images import pad_channels, to_unit_range
 
 TOLERANCE = 1e-5  # 0..1, an alpha is there by rounding
 
@@ -41,7 +41,7 @@ class Predictor:
     def __call__(self, images, previous=None):
         images = np.asarray(images, np.float32)
         if images.ndim == 4 and images.shape[3] == 3 and self.network.channels > 3:
-            images = with_channels(images, self.network.channels)
+            images = pad_channels(images, self.network.channels)
             if previous is not None:
                 images[..., 3] = 255 * previous
         expected = self.network.shape + (self.network.channels,)
@@ -51,7 +51,7 @@ class Predictor:
                 % ((self.source or "the network",) + expected + (list(images.shape),))
             )
         if self.card.preprocess == "outside":
-            images = to_01(images)
+            images = to_unit_range(images)
         batch = self.batch or len(images)
         outputs = [self.run(images[at : at + batch]) for at in range(0, len(images), batch)]
         return clip_rounding(alphas_of(np.concatenate(outputs), self.card.output_type))

@@ -12,7 +12,7 @@ from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.tf.compat import quiet_converters, tf, tflite_threads
+from mmnet.tf.compat import quiet_converters, tf, tflite_supports_threads
 from mmnet.tf.device import Device
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def tflite_interpreter(threads=None):
         raise MmnetError(
             "running a .tflite needs ai-edge-litert (%s): pip install ai-edge-litert" % error
         ) from None
-    if tflite_threads():
+    if tflite_supports_threads():
         return partial(Interpreter, num_threads=threads)
     if threads in (None, 1):
         return Interpreter

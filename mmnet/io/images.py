@@ -20,8 +20,11 @@ from mmnet.io.files import read_bytes, write_bytes
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 HEIF_EXTENSIONS = (".heic", ".heif", ".avif")  # readable if pillow-heif is installed
 # Images that users may expect to be read. They are reported instead of silently ignored.
-UNSUPPORTED_EXTENSIONS = (
-    (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2", ".svg") + (".psd", ".dng", ".cr2", ".nef")
+UNSUPPORTED_EXTENSIONS = (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2", ".svg") + (
+    ".psd",
+    ".dng",
+    ".cr2",
+    ".nef",
 )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmnet.io.clips import Backdrop, is_clip, load_backdrop
 from mmnet.io.errors import MmnetError
-from mmnet.io.foreground import LONGEST, estimate_foreground
+from mmnet.io.foreground import COLOUR_SIZE, estimate_foreground
 from mmnet.io.resize import resize_to_cover, shrink
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions
@@ -90,8 +90,8 @@ def blurred_background(image, alpha):
 
     The background's colours are averaged without the person's, whose glow would surround it.
     """
-    weight = 1 - shrink(alpha, LONGEST)
-    colours = shrink(shrink(image, LONGEST) * weight[..., None], OUT_OF_FOCUS)
+    weight = 1 - shrink(alpha, COLOUR_SIZE)
+    colours = shrink(shrink(image, COLOUR_SIZE) * weight[..., None], OUT_OF_FOCUS)
     weight = shrink(weight, OUT_OF_FOCUS)
     sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
     weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]

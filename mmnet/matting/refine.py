@@ -10,7 +10,7 @@ gradient error -13 and -28 %.
 import cv2
 import numpy as np
 
-from mmnet.io.foreground import STRIP, sampled
+from mmnet.io.foreground import STRIP_ROWS, sample_pixels
 
 RADIUS = 0.0075  # of the window, in the longer side
 SMOOTHNESS = 1e-3  # He's epsilon, for colours in 0..1
@@ -33,11 +33,11 @@ def refined(alpha, small, image):
     shape = image.shape[:2]
     result = alpha.copy() if alpha.shape == shape else cv2.resize(alpha, shape[::-1])
     soft = is_soft(result)
-    for top in range(0, len(image), STRIP):
-        y, x = np.nonzero(soft[top : top + STRIP])
+    for top in range(0, len(image), STRIP_ROWS):
+        y, x = np.nonzero(soft[top : top + STRIP_ROWS])
         at = (y + top, x)
         before, seen = result[at], image[at].astype(np.float32) / 255
-        slope, offset = np.split(sampled(linear, shape, at), [3], axis=1)
+        slope, offset = np.split(sample_pixels(linear, shape, at), [3], axis=1)
         fitted = scale_alpha_logits((slope * seen).sum(axis=1) + offset[:, 0])
         # The fit counts where either is soft: far from an edge it says nothing.
         weight = 4 * np.minimum(0.25, fitted * (1 - fitted) + before * (1 - before))

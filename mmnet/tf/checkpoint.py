@@ -52,7 +52,9 @@ def read(prefix: str) -> Dict[str, np.ndarray]:
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of its errors as Python's built-in ones.
-        raise MmnetError(f"{prefix}: damaged or incomplete checkpoint ({reason_of(error)})") from None
+        raise MmnetError(
+            f"{prefix}: damaged or incomplete checkpoint ({reason_of(error)})"
+        ) from None
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Iterator, List
+from typing import TYPE_CHECKING, Iterator, List
 
 from mmnet.io.errors import MmnetError
 

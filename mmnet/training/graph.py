@@ -7,7 +7,7 @@ from mmnet.distributed.group import ALONE, mean_in_backward_too, means
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_for_group
 from mmnet.networks.registry import alphas_from_logits, build, input_shape
-from mmnet.tf.checkpoint import AVERAGE
+from mmnet.tf.checkpoint import AVERAGE_SUFFIX
 from mmnet.tf.compat import tf
 from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
 
@@ -242,7 +242,7 @@ def _with_averages(trained, step, decay):
     """
     averages = {
         variable: tf.get_variable(
-            variable.op.name + AVERAGE,
+            variable.op.name + AVERAGE_SUFFIX,
             variable.shape,
             trainable=False,
             initializer=tf.zeros_initializer(),

@@ -8,7 +8,7 @@ import numpy as np
 from humanfriendly import format_timespan
 
 from mmnet.evaluation.metrics import mad, miou
-from mmnet.io.tensorboard import close_events, open_events, panel, write_events, write_settings
+from mmnet.io.tensorboard import EventWriter, make_panel
 from mmnet.weights.run_file import to_yaml
 
 EXAMPLES = 2  # pictures of a batch shown in TensorBoard
@@ -31,7 +31,7 @@ class TrainingLogger:
         writes: whether it is this process that tells, of those that train together.
         """
         self._settings, self._last_step = settings, last_step
-        self._writer = open_events(settings.train_dir) if writes else None
+        self._writer = EventWriter(settings.train_dir) if writes else None
         self._told_at, self._told_step = time.monotonic(), start.step_from_restore
         self._waited = 0.0
 
@@ -40,8 +40,8 @@ class TrainingLogger:
         if self._writer is None:
             return
         configuration = textwrap.indent(to_yaml(self._settings), "    ")
-        write_events(self._writer, global_step, {}, texts={"configuration": configuration})
-        write_settings(self._writer, vars(self._settings))
+        self._writer.write(global_step, {}, texts={"configuration": configuration})
+        self._writer.write_hyperparameters(vars(self._settings))
 
     def next_batch(self, batches):
         """The next batch, with the time counted that it took to come."""
@@ -78,8 +78,8 @@ class TrainingLogger:
             scalars["batch/mIoU"] = np.mean([miou(*pair) for pair in zip(alphas, masks)])
             histograms["errors/batch/MAD"] = [mad(*pair) for pair in zip(alphas, masks)]
         shorten = zip(batch.images[:EXAMPLES, ..., :3], masks, alphas)
-        pictures = {"batch/%d" % index: panel(*example) for index, example in enumerate(shorten)}
-        write_events(self._writer, global_step, scalars, pictures, histograms=histograms)
+        pictures = {"batch/%d" % index: make_panel(*example) for index, example in enumerate(shorten)}
+        self._writer.write(global_step, scalars, pictures, histograms=histograms)
         self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0
 
     def _log(self, global_step, step, losses, speed):
@@ -102,4 +102,4 @@ class TrainingLogger:
 
     def close(self):
         if self._writer is not None:
-            close_events(self._writer)
+            self._writer.close()

@@ -60,4 +60,4 @@ class Saver:
             if os.path.exists(prefix + ".json")
         ]
         for old in own[: -self._max_to_keep]:
-            checkpoint_files.delete(old)
+            checkpoint_files.delete_checkpoint(old)

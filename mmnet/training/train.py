@@ -24,8 +24,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError, summarize_names
-from mmnet.io.files import locked, write_text
-from mmnet.io.progress import show_no_progress
+from mmnet.io.files import lock_folder, write_text
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.network import make_network
@@ -177,7 +176,7 @@ def prepare(settings, stack):
     settings = dataclasses.replace(settings, **network_options(network))
     device = device_of(settings)
     check_device(device)  # before data is decoded
-    check_precision(device, settings.force_precision)
+    check_precision(device)
     recipe = recipe_in(settings, network)
     split = settings.dataset_split_name
     data_sets = [find_dataset(path, split) for path in settings.dataset_path or ()]
@@ -188,10 +187,9 @@ def prepare(settings, stack):
     writes = device.rank == 0  # the others only compute, and say what goes wrong
     if not writes:
         logging.getLogger("mmnet").setLevel(logging.WARNING)
-        show_no_progress()
     else:
         os.makedirs(settings.train_dir, exist_ok=True)
-        stack.enter_context(locked(settings.train_dir))
+        stack.enter_context(lock_folder(settings.train_dir))
     if device.processes == 1 and is_done(settings.train_dir, last_step):
         log.info("%s has taken its %d steps: nothing is left to do", settings.train_dir, last_step)
         return None
@@ -293,7 +291,7 @@ def device_of(settings):
         ValueError: the pictures of a step cannot be divided among the processes.
     """
     device = Device(
-        settings.device, settings.precision_mode, mixed=settings.precision, xla=settings.xla
+        settings.device, settings.precision_mode, precision=settings.precision, xla=settings.xla
     )
     device = device._replace(**members_here(settings.engine))
     if settings.batch_size % device.processes:

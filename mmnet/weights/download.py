@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import locked, sha256_of_file
+from mmnet.io.files import lock_folder, sha256_of_file
 from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
@@ -37,7 +37,7 @@ def download(file, addresses, folder):
         ) from None
     path = os.path.join(folder, file.name)
     part = os.path.join(folder, ".part-" + file.name)
-    with locked(folder, wait=True):
+    with lock_folder(folder, wait=True):
         if os.path.isfile(path) and os.path.getsize(path) == file.bytes:
             return
         fetch(file, addresses, part)

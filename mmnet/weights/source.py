@@ -37,7 +37,7 @@ def find_source(text):
     kind = EXTENSIONS.get(os.path.splitext(text)[1].lower())
     if kind is None or os.path.isdir(text):
         try:
-            return Source("checkpoint", checkpoint_files.resolve(text))
+            return Source("checkpoint", checkpoint_files.find_checkpoint(text))
         except FileNotFoundError as error:
             raise FileNotFoundError(str(error) + registry.hint(text)) from None
     if not os.path.lexists(text):

@@ -48,7 +48,7 @@ def read_weights(prefix, network, weight_options=WeightOptions(), *, finite=True
     if finite:
         check_finite(prefix, values)
     if reading.use_ema:
-        ending = checkpoint.AVERAGE
+        ending = checkpoint.AVERAGE_SUFFIX
         averages = {
             name[: -len(ending)]: value for name, value in values.items() if name.endswith(ending)
         }

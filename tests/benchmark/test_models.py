@@ -130,7 +130,7 @@ def test_the_command(models, hurry, capfd):
     "arguments, said",
     [
         (["none.tflite"], "no model none.tflite"),
-        (["nowhere/MMNetModel-1"], "no checkpoint nowhere/MMNetModel-1"),
+        (["nowhere/MMNetModel-1"], "nowhere/MMNetModel-1: no checkpoint"),
         (
             ["PB", "--threads", "1,0"],
             "whole numbers above 0 with commas between, such as 1,2, not '1,0'",

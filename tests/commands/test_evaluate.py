@@ -149,7 +149,7 @@ def test_loop_keeps_the_best_and_computes_nothing_twice(results_of, write_checkp
         expected = min(second, key=lambda result: np.mean(result.scores[key])).global_step
         assert best[name] == [expected]
         folder = os.path.join(run, "best", name)
-        checkpoint.read(checkpoint_files.resolve(folder))
+        checkpoint.read(checkpoint_files.find_checkpoint(folder))
         with open(os.path.join(folder, "checkpoint")) as file:
             assert file.read() == 'model_checkpoint_path: "MMNetModel-%d"\n' % expected
         assert len(os.listdir(folder)) == 4  # data, index, checkpoint, score.json

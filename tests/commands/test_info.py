@@ -118,7 +118,7 @@ def test_models(delivered, lively_weights, tmp_path, capfd):
 
 
 @pytest.mark.parametrize(
-    "path, said", [("nowhere/x", "no checkpoint nowhere/x"), ("x.onnx", "no model x.onnx")]
+    "path, said", [("nowhere/x", "nowhere/x: no checkpoint"), ("x.onnx", "no model x.onnx")]
 )
 def test_bad_input(path, said, capfd):
     capfd.readouterr()

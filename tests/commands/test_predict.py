@@ -51,7 +51,7 @@ def test_a_broken_file_among_many_is_skipped(portrait_set, tmp_path):
     photos = [Photo(str(broken), "broken"), Photo(good, "further/good")]
     wanted = OutputOptions(("alpha", "cutout", "composition", "side-by-side"), BLACK)
     first, second = predict_photos(brightness((64, 64)), photos, out, wanted, jobs=2)
-    assert "broken.jpg is not a JPEG" in first.error and first.alpha is None
+    assert "broken.jpg: not a JPEG" in first.error and first.alpha is None
     image = read_image(good)
     assert second.error is None
     cutout = cv2.imread(second.cutout, cv2.IMREAD_UNCHANGED)

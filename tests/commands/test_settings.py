@@ -90,7 +90,7 @@ def test_every_setting_says_what_it_is():
         (
             "train",
             {"dataset_path": ["data"], "train_dir": "new", "checkpoint_path": "none"},
-            "no checkpoint .*none",
+            "none: no checkpoint",
         ),
         (
             "benchmark",

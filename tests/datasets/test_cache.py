@@ -328,7 +328,7 @@ def test_everything_wrong_is_said_at_once(own_set, tmp_path, cache, decoded):
     assert "1 masks without an image (portrait0_0001.png)" in said
     assert "2 unreadable files (" in said
     for path in (pairs[2].image, pairs[5].mask):
-        assert "%s is not a JPEG or PNG" % path in said
+        assert "%s: not a JPEG" % path in said
     assert "1 pairs of different sizes" in said
     assert "portrait0_0003.jpg 200x150 with mask 30x20" in said
     assert sorted(decoded) == stems_of(data_set)  # once each, all of them

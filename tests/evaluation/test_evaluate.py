@@ -135,7 +135,7 @@ def test_everything_wrong_with_the_data_set_is_said_at_once(portraits, tmp_path)
         assert "1 images without a mask (portrait0_0000.jpg)" in said
         assert "2 unreadable files (" in said
         for path in (pairs[1].image, pairs[5].mask):
-            assert "%s is not a JPEG or PNG" % path in said
+            assert "%s: not a JPEG" % path in said
         assert "1 pairs of different sizes" in said
         assert "portrait0_0003.jpg 200x150 with mask 30x20" in said
 

@@ -112,7 +112,7 @@ def test_the_verb(portraits, lively_weights, write_checkpoints, tmp_path, capfd)
     page.write_text("a letter")
     capfd.readouterr()
     assert main(command) == 2
-    assert "report.html was not written by this command" in capfd.readouterr().err
+    assert "report.html exists, and this command did not write it" in capfd.readouterr().err
     assert main(["evaluate", "--dataset_path", portraits, "--as_clips", "--report", "x"]) == 2
     assert "--as_clips prints MAD and dtSSD" in capfd.readouterr().err
 

@@ -55,7 +55,7 @@ def test_where_ranges_come_from(monkeypatch):
     weights = Weights(SMALL, {name: 6.0, "MMNet/init_block/conv/weights": 1.0})
     minmax = Calibration(np.zeros((1, 64, 64, 3), "f"), "minmax", {})
     for converts in (lambda: True, lambda: False):
-        monkeypatch.setattr(calibration_module, "converts_given_ranges", converts)
+        monkeypatch.setattr(calibration_module, "converts_fake_quantization", converts)
         assert ranges_for(weights, minmax) is None  # the converter measures them
     for calibration, needing in (
         (None, "a checkpoint of train --quantize"),
@@ -63,5 +63,5 @@ def test_where_ranges_come_from(monkeypatch):
     ):
         with pytest.raises(ValueError, match="takes no given ranges, as %s needs" % needing):
             ranges_for(weights, calibration)
-    monkeypatch.setattr(calibration_module, "converts_given_ranges", lambda: True)
+    monkeypatch.setattr(calibration_module, "converts_fake_quantization", lambda: True)
     assert ranges_for(weights, None) == {name: 6.0}

@@ -76,10 +76,10 @@ def test_sources_that_do_not_open(delivered, tmp_path):
     for name in ("none.pb", "none.tflite", "none.onnx"):
         with pytest.raises(FileNotFoundError, match="no model .*%s" % name):
             open_predictor(str(tmp_path / name))
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint \(\*.index\) in "):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint \(\*.index\)"):
         open_predictor(str(tmp_path))
     (tmp_path / "a.bin").write_text("x")
-    with pytest.raises(FileNotFoundError, match="no checkpoint .*a.bin: give a prefix"):
+    with pytest.raises(FileNotFoundError, match="a.bin: no checkpoint; give a prefix"):
         open_predictor(str(tmp_path / "a.bin"))
     (tmp_path / "saved_model.pb").write_text("no SavedModel")
     with pytest.raises(ValueError, match="is not a SavedModel with input_x and output"):

@@ -13,7 +13,7 @@ from helpers.cards import CARD_OF_0_1, write_card
 from mmnet.inference import tflite as tflite_module
 from mmnet.inference.card import card_path
 from mmnet.inference.tflite import open_tflite
-from mmnet.tf.compat import tflite_threads
+from mmnet.tf.compat import tflite_supports_threads
 from mmnet.tf.device import Device
 
 
@@ -41,7 +41,7 @@ def test_a_batch_gives_what_single_pictures_give(cards, lively_images):
 
 def test_threads(cards, lively_images):
     path = cards[0].path
-    if not tflite_threads():
+    if not tflite_supports_threads():
         with pytest.raises(ValueError, match="TFLite runs on one thread, not 2"):
             open_tflite(path, Device(threads=2))
         return

@@ -18,10 +18,10 @@ from mmnet.io.tar_shards import Shard, TarShardWriter
 
 def test_every_name_is_in_one_part():
     names = ["folder/photo %d" % number for number in range(1000)]
-    parts = [[name for name in names if Shard(index, 3).holds(name)] for index in range(3)]
+    parts = [[name for name in names if Shard(index, 3).contains(name)] for index in range(3)]
     assert sorted(sum(parts, [])) == sorted(names)
     assert min(map(len, parts)) > 250
-    assert all(Shard(0, 1).holds(name) for name in names)
+    assert all(Shard(0, 1).contains(name) for name in names)
 
 
 def test_tars_are_whole_and_go_on(tmp_path):
@@ -34,9 +34,9 @@ def test_tars_are_whole_and_go_on(tmp_path):
             "results-1of4-000000.tar"  # the other is under construction
         ]
     with TarShardWriter(folder, shard, 2) as tars:
-        assert tars.done == {"a", "b/ü", "c"}
+        assert tars.finished_stems == {"a", "b/ü", "c"}
         tars.add("d", {"d_alpha.png": b""})
-    assert TarShardWriter(folder, Shard(2, 4), 2).done == set()
+    assert TarShardWriter(folder, Shard(2, 4), 2).finished_stems == set()
     names = sorted(os.listdir(folder))
     assert names == ["results-1of4-%06d.tar" % number for number in range(3)]
     with tarfile.open(os.path.join(folder, names[0])) as tar:
@@ -155,7 +155,7 @@ def test_scores_of_parts_put_together_are_those_of_the_whole(
     empty = next(
         shard
         for shard in range(100)
-        if not any(Shard(shard, 100).holds("portrait0_%04d" % number) for number in range(1, 7))
+        if not any(Shard(shard, 100).contains("portrait0_%04d" % number) for number in range(1, 7))
     )
     assert main(command + out + ["--shard", "%d/100" % empty]) == 0
     assert "holds none of the 6 pictures" in caplog.text

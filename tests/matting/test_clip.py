@@ -131,7 +131,7 @@ def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
         ),
         ([clip, "--output", "-"], "--output - writes one picture"),
         ([clip, "--output", clip, "--background", "red"], "is a result of another photo"),
-        ([clip, "--output", str(locked / "o.webm")], "locked cannot be written"),
+        ([clip, "--output", str(locked / "o.webm")], "locked is not writable"),
         ([clip, "--output", out, "--background", str(text)], "text.mp4 is not a clip that can be"),
         ([str(text), "--output", out], "skipped: %s is not a clip that can be read" % text),
     ):

@@ -104,14 +104,14 @@ def test_what_is_no_photo(tmp_path, rgb):
         said = "a photo is a path, bytes, .*not %s" % type(thing).__name__
         with pytest.raises(ValueError, match=said):
             load_photo(thing)
-    with pytest.raises(ValueError, match="the photo's bytes is not a JPEG or PNG"):
+    with pytest.raises(ValueError, match="the photo's bytes: not a JPEG"):
         load_photo(b"no picture")
     with pytest.raises(FileNotFoundError, match="none.jpg"):
         load_photo(str(tmp_path / "none.jpg"))
     with pytest.raises(FileNotFoundError, match="none.jpg"):
         load_photo(tmp_path / "none.jpg")
-    with pytest.raises(ValueError, match="is not a regular file"):
+    with pytest.raises(ValueError, match="not a regular file"):
         load_photo(tmp_path)
     os.mkfifo(str(tmp_path / "pipe.jpg"))
-    with pytest.raises(ValueError, match="pipe.jpg is not a regular file"):
+    with pytest.raises(ValueError, match="pipe.jpg: not a regular file"):
         load_photo(str(tmp_path / "pipe.jpg"))

@@ -17,7 +17,7 @@ from mmnet.inference.open import open_predictor
 from mmnet.networks.network import Network
 from mmnet.networks.registry import NETWORKS
 from mmnet.tf import checkpoint
-from mmnet.tf.compat import converts_given_ranges
+from mmnet.tf.compat import converts_fake_quantization
 
 FLAGS = ["--network", "tiny", "--shape", "64", "96"]
 TINY = Network("tiny", 1.0, (64, 96))
@@ -156,7 +156,7 @@ def test_it_learns_8_bits(trained, portraits, tmp_path, capfd):
     command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
     command += ["--train_dir", folder, "--batch_size", "4", "--max_step_from_restore", "2"]
     assert run(capfd, *(command + ["--checkpoint_path", trained, "--quantize"])) == (0, [])
-    if converts_given_ranges():
+    if converts_fake_quantization():
         command = ["export", "--checkpoint_path", folder, "--output", tmp_path, "--json"]
         command += ["--format", "tflite", "--precision", "int8"]
         code, (card,) = run(capfd, *command)

@@ -16,7 +16,7 @@ from mmnet.networks import quantization
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.mmnet import mmnet
 from mmnet.tf import checkpoint
-from mmnet.tf.compat import converts_given_ranges, tf
+from mmnet.tf.compat import converts_fake_quantization, tf
 from mmnet.tf.device import session_config
 from mmnet.training.train import train
 
@@ -161,7 +161,7 @@ def test_training_for_8_bits(lively_weights, portraits, quantized, tmp_path):
         moved = not np.array_equal(last[name], value)
         assert moved == ("moving" not in name) or "aux_block" in name, name
     assert all(np.isfinite(value).all() for value in last.values())
-    averages = sum(name.endswith("lowest" + checkpoint.AVERAGE) for name in last)
+    averages = sum(name.endswith("lowest" + checkpoint.AVERAGE_SUFFIX) for name in last)
     assert averages == len(outputs)
     for suffix in (".index", ".data-00000-of-00001", ".json"):
         shutil.copy(str(quantized / ("MMNetModel-3" + suffix)), str(tmp_path))
@@ -185,7 +185,7 @@ def test_its_checkpoint_exports_to_int8(quantized, tmp_path, capfd, flags):
     arguments += ["--precision", "int8", "--output", str(tmp_path), "--json"]
     code = cli.main(arguments + flags)
     out, err = capfd.readouterr()
-    if not converts_given_ranges():
+    if not converts_fake_quantization():
         says = "converter takes no given ranges, as a checkpoint of train --quantize needs"
         assert code == 2 and says in err
         return
@@ -222,7 +222,7 @@ def test_entropy_calibration(test_data, tmp_path, capfd):
     arguments += ["--calibration_pictures", "20", "--calibration_method", "entropy"]
     code = cli.main(arguments + ["--dataset_path", os.path.join(test_data, "soft")])
     out, err = capfd.readouterr()
-    if not converts_given_ranges():
+    if not converts_fake_quantization():
         says = "converter takes no given ranges, as --calibration_method entropy needs"
         assert code == 2 and says in err
         assert not os.listdir(str(tmp_path))

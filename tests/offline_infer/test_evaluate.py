@@ -216,18 +216,18 @@ def test_manifests_that_are_none(tmp_path):
     picture = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "0"}
     good = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [picture]}
     for contents, said in (
-        ("{", "is not JSON"),
-        ("[]", "holds no JSON object"),
-        ("{}", r"lacks dataset_path \(not a manifest of datapre.py\)"),
-        (json.dumps(dict(good, pictures=[])), "lacks pictures"),
-        ('{"dataset_path": "", "split": "", "size": 64, "pictures": []}', "lacks pictures"),
-        (json.dumps(dict(good, shape=64)), "shape is 64, not a list"),
+        ("{", ": not JSON"),
+        ("[]", "JSON without an object"),
+        ("{}", r"dataset_path is missing \(not a manifest of datapre.py\)"),
+        (json.dumps(dict(good, pictures=[])), "pictures is missing"),
+        ('{"dataset_path": "", "split": "", "size": 64, "pictures": []}', "pictures is missing"),
+        (json.dumps(dict(good, shape=64)), "shape: expected list, not 64"),
         (json.dumps(dict(good, shape=[64])), r"shape is \[64\]"),
         (json.dumps(dict(good, shape=[64, "64"])), r"shape\[1\] is '64', not int"),
         (json.dumps(dict(good, shape=[64, -64])), r"shape is \[64, -64\]"),
-        (json.dumps(dict(good, pictures=[{}])), r"pictures\[0\] lacks stem"),
+        (json.dumps(dict(good, pictures=[{}])), r"pictures\[0\]: stem is missing"),
         (json.dumps(dict(good, pictures=[dict(picture, mask="../b")])), "not the name of one file"),
-        (json.dumps(dict(good, pictures=["a"])), r"pictures\[0\] is 'a', not an object"),
+        (json.dumps(dict(good, pictures=["a"])), r"pictures\[0\]: expected dict, not 'a'"),
     ):
         path.write_text(contents)
         with pytest.raises(ValueError, match=said) as caught:

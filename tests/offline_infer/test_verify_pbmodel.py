@@ -152,7 +152,7 @@ def test_a_pipe_among_the_samples_is_passed_over(models, pictures, tmp_path, cap
     output = tmp_path / "output"
     flags = ["--model", models[INSIDE], "--input", pictures[0], "--output", output]
     code, lines = run(capsys, *flags)
-    assert code == 0 and any("c.bin is not a regular file" in line for line in lines)
+    assert code == 0 and any("c.bin: not a regular file" in line for line in lines)
     assert sorted(os.listdir(results(output))) == ["a_output_0.bin", "b_output_0.bin"]
 
 

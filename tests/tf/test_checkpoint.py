@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from mmnet.io.checkpoint_files import delete, list_checkpoints, resolve, step_of
+from mmnet.io.checkpoint_files import delete_checkpoint, find_checkpoint, list_checkpoints, step_of
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 
@@ -29,7 +29,7 @@ def test_finding_what_tensorflow_wrote(written):
     assert [step_of(prefix) for prefix in list_checkpoints(written)] == [9, 10, 100]
     latest = os.path.join(written, LATEST)
     for path in (written, latest, latest + ".index", latest + DATA):
-        assert resolve(path) == latest
+        assert find_checkpoint(path) == latest
 
 
 def test_what_is_not_there(written, tmp_path):
@@ -85,7 +85,7 @@ def test_restore_reports_both_ways_and_casts():
         }
         report = checkpoint.restore(session, values, [step, weights, new])
         reshaped = [("weights", [2, 3], [2, 2])]
-        assert report == checkpoint.Report(["global_step"], ["new"], ["old"], reshaped)
+        assert report == checkpoint.RestoreReport(["global_step"], ["new"], ["old"], reshaped)
         assert session.run(step) == 7
         assert session.run(new).tolist() == [1, 1, 1]
         assert len(session.graph.get_operations()) == operations
@@ -97,7 +97,7 @@ def test_watch_yields_each_once_also_what_comes_while_busy(run, write_checkpoint
         steps.append(step_of(prefix))
         if steps == [9]:
             write_checkpoints(50, folder=run)  # written while 9 is scored
-            delete(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
+            delete_checkpoint(os.path.join(run, "MMNetModel-10"))  # and max_to_keep takes one
     assert steps == [9, 50, 100]
 
 
@@ -118,7 +118,7 @@ def test_watch_waits_for_the_half_written(run, tmp_path, caplog):
 def test_published_checkpoints_hold_everything(test_data):
     for step in (304500, 1898000):
         path = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
-        values = checkpoint.read(resolve(path))
+        values = checkpoint.read(find_checkpoint(path))
         assert len(values) == 1170
         assert values["global_step"] == step and values["global_step"].dtype == np.int32
 

@@ -163,7 +163,7 @@ def test_not_positive(run):
 def test_bad_input(capfd, portraits, write_checkpoints, tmp_path):
     arguments = ["selfcheck", "--dataset_path", portraits, "--checkpoint_path"]
     for path, says in (
-        (str(tmp_path), "no checkpoint (*.index) in"),
+        (str(tmp_path), "no checkpoint (*.index)"),
         (write_checkpoints(1), "not mmnet of width_multiplier 1"),
     ):
         assert main(arguments + [path]) == 2

@@ -57,23 +57,23 @@ RECORD = {
 @pytest.mark.parametrize(
     "contents, said",
     [
-        (json.dumps(RECORD)[:20], "is not JSON"),
-        ("[]", "holds no JSON object"),
+        (json.dumps(RECORD)[:20], ": not JSON"),
+        ("[]", "JSON without an object"),
         (json.dumps(dict(RECORD, global_step="7")), "global_step is '7', not int .delete "),
         (json.dumps(dict(RECORD, step_from_restore=None)), "step_from_restore is None, not int"),
-        (json.dumps(dict(RECORD, data_sets=None)), "data_sets is None, not a list"),
-        (json.dumps(dict(RECORD, data_sets=[7])), r"data_sets\[0\] is 7, not an object"),
-        (json.dumps(dict(RECORD, data_sets=[DATA_SET])), r"data_sets\[0\] lacks steps"),
+        (json.dumps(dict(RECORD, data_sets=None)), "data_sets: expected list, not None"),
+        (json.dumps(dict(RECORD, data_sets=[7])), r"data_sets\[0\]: expected dict, not 7"),
+        (json.dumps(dict(RECORD, data_sets=[DATA_SET])), r"data_sets\[0\]: steps is missing"),
         (
             json.dumps(dict(RECORD, data_sets=[{"path": "A", "steps": 7}])),
-            r"data_sets\[0\] lacks split",
+            r"data_sets\[0\]: split is missing",
         ),
-        (json.dumps(dict(RECORD, parent=[])), r"parent is \[\], not an object"),
+        (json.dumps(dict(RECORD, parent=[])), r"parent: expected dict, not \[\]"),
         (
             json.dumps(dict(RECORD, parent={"path": "B", "global_step": 3, "lineage": {}})),
-            "parent: lineage lacks global_step",
+            "parent: lineage: global_step is missing",
         ),
-        (json.dumps({"global_step": 7}), "lacks step_from_restore"),
+        (json.dumps({"global_step": 7}), "step_from_restore is missing"),
     ],
 )
 def test_a_damaged_record_names_the_field(tmp_path, contents, said):

@@ -234,7 +234,7 @@ def test_later_verbs_know_the_network(unbroken, portraits):
     ):
         flags = dict(flags, dataset_path=portraits, checkpoint_path=str(path))
         settings = resolve("evaluate", flags)
-        prefix = checkpoint_files.resolve(settings.checkpoint_path)
+        prefix = checkpoint_files.find_checkpoint(settings.checkpoint_path)
         network = network_of_checkpoint(prefix, settings.wanted())
         assert network == Network("mmnet", 0.25, shape)
 
@@ -449,7 +449,7 @@ def test_bad_teachers(portraits, photos, tmp_path, lively_weights, capfd):
     )
     for flags, says in (
         (["--teacher", model, "--size", "96"], "model.pb takes pictures of 64x64, not 96x96"),
-        (["--teacher", str(tmp_path / "none")], "no checkpoint %s" % (tmp_path / "none")),
+        (["--teacher", str(tmp_path / "none")], "%s: no checkpoint" % (tmp_path / "none")),
         (["--teacher_temperature", "2"], "--teacher_temperature needs a --teacher"),
         (["--lambda_teacher_loss", "2"], "--lambda_teacher_loss needs a --teacher"),
         (["--pictures_path", photos], "--pictures_path needs a --teacher"),
@@ -484,7 +484,7 @@ def test_a_network_that_sees_the_frame_before(unbroken, portraits, tmp_path):
     prefixes = checkpoint_files.list_checkpoints(str(tmp_path))
     assert network_of_checkpoint(prefixes[-1]) == SMALLEST._replace(channels=4)
     name = "MMNet/init_block/conv/weights"
-    before = checkpoint.read(checkpoint_files.resolve(str(unbroken)))
+    before = checkpoint.read(checkpoint_files.find_checkpoint(str(unbroken)))
     first, second = (checkpoint.read(prefix) for prefix in prefixes)
     assert first[name].shape[2] == 4 and first[name + "/Adam"].shape[2] == 4
     assert np.abs(first[name][:, :, :3] - before[name]).max() < 0.01

@@ -94,7 +94,7 @@ def test_a_damaged_file_is_told(home, monkeypatch):
 def test_a_registry_that_is_not_one(tmp_path):
     path = tmp_path / "registry.json"
     path.write_text(json.dumps({"x": {"description": "", "files": []}}))
-    with pytest.raises(ValueError, match="registry.json: x lacks data"):
+    with pytest.raises(ValueError, match="registry.json: x: data is missing"):
         registry.read_registry(str(path))
 
 
