@@ -35,7 +35,7 @@ from mmnet.io.files import (  # noqa: E402
     restore_folder,
     write_json,
 )
-from mmnet.io.images import to_01  # noqa: E402
+from mmnet.io.images import to_unit_range  # noqa: E402
 from mmnet.io.parallel import parallel_map  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.resize import resize_bilinear  # noqa: E402
@@ -89,7 +89,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
             f"{target}: not written by datapre.py (it has no manifest.json); move it away, or give "
             "another --output"
         )
-    check_writable("--output", output)
+    check_writable(output)
     os.makedirs(output, exist_ok=True)
     remove_abandoned(output)
     with tempfile.TemporaryDirectory(dir=output, prefix=".building-") as folder:
@@ -166,7 +166,7 @@ def to_input(image: np.ndarray, input_format: InputFormat) -> np.ndarray:
     image = resize_bilinear(image, input_format.shape, align_corners=True)
     if input_format.dtype == "uint8":
         return np.rint(image).astype(np.uint8)
-    return (to_01(image) if input_format.is_divided else image).astype("<f4")
+    return (to_unit_range(image) if input_format.is_divided else image).astype("<f4")
 
 
 def make_safe_stems(stems: Sequence[str]) -> List[str]:

@@ -40,7 +40,7 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
 
 def run(options: Options) -> int:
     if options.output:
-        check_writable("--output", os.path.dirname(os.path.abspath(options.output)))
+        check_writable(os.path.dirname(os.path.abspath(options.output)))
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
     weights = load_weights(
         options.checkpoint_path, options.network_fields(), options.weight_options()

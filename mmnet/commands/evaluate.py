@@ -54,7 +54,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, is_writable, write_text
-from mmnet.io.pages import is_page
+from mmnet.io.pages import is_own_page
 from mmnet.io.tar_shards import Shard
 from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.temporal import FILTERS
@@ -185,7 +185,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
 def run(options: Options) -> int:
     datasets = find_datasets(options)
     if options.report:
-        check_replaceable("--report", options.report, is_page)
+        check_replaceable(options.report, is_own_page, parameter="report")
     if options.as_clips:
         for dataset in datasets:
             print_clip_scores(options, dataset)

@@ -20,7 +20,7 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import read_bytes, remove_abandoned, write_bytes, write_json
 from mmnet.io.records import read_record
-from mmnet.io.tensorboard import close_events, open_events, panel, write_events
+from mmnet.io.tensorboard import EventWriter, make_panel
 
 log = logging.getLogger(__name__)
 
@@ -176,15 +176,15 @@ def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     scalars = dict(evaluation.means())
     scalars[f"inference_time_ms/{split}"] = evaluation.predict_ms
     images = {
-        f"example/{split}/{index}": panel(sample.image, sample.truth, alpha)
+        f"example/{split}/{index}": make_panel(sample.image, sample.truth, alpha)
         for index, (sample, alpha) in enumerate(evaluation.examples)
     }
     histograms = {
         f"errors/{evaluation.tag(key)}": values for key, values in evaluation.scores.items()
     }
-    events = open_events(folder)
-    write_events(events, evaluation.global_step, scalars, images, histograms=histograms)
-    close_events(events)
+    writer = EventWriter(folder)
+    writer.write(evaluation.global_step, scalars, images, histograms=histograms)
+    writer.close()
 
 
 def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) -> None:
@@ -215,7 +215,7 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
         name = os.path.basename(best.checkpoint)
     for prefix in checkpoint_files.list_checkpoints(folder):
         if os.path.basename(prefix) != name:  # also the rest of a process that was killed
-            checkpoint_files.delete(prefix)
+            checkpoint_files.delete_checkpoint(prefix)
 
 
 def read_best(path: str) -> Optional[Best]:

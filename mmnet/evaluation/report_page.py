@@ -14,7 +14,7 @@ from mmnet.evaluation.report import dataset_name, source_name
 from mmnet.evaluation.statistics import bootstrap_interval
 from mmnet.io.errors import format_shape
 from mmnet.io.foreground import estimate_foreground
-from mmnet.io.pages import picture_uri, render
+from mmnet.io.pages import image_uri, render_page
 from mmnet.io.resize import resize_bilinear, shrink
 
 TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
@@ -43,7 +43,7 @@ def make_page(
     shown: Dict[str, Evaluation] = {}
     for evaluation in evaluations:
         shown.setdefault(evaluation.dataset.path, evaluation)
-    return render(
+    return render_page(
         TEMPLATE,
         title=f"Scores of {source_name(evaluations[0].source)}",
         about=about,
@@ -150,7 +150,7 @@ def _image_panels(evaluation, index, matte):
             (METRICS[name].label, evaluation.scores[name, "target"][index]) for name in MAIN_METRICS
         ],
         "panels": {
-            label: picture_uri(shrink(panel, PANEL_SIZE), JPEG_QUALITY)
+            label: image_uri(shrink(panel, PANEL_SIZE), JPEG_QUALITY)
             for label, panel in panels.items()
         },
     }

@@ -65,10 +65,8 @@ def _convert(value, hint, where):
 def _convert_items(value, origin, arguments, where):
     """Convert a list to List[X], Tuple[X, ...] or Tuple[X, Y]."""
     _check_type(value, list, where)
-    if origin is list or arguments[-1] is Ellipsis:
-        hints = arguments[:1] * len(value)
-    else:
-        hints = arguments
+    has_fixed_length = origin is tuple and arguments[-1] is not Ellipsis
+    hints = arguments if has_fixed_length else arguments[:1] * len(value)
     if len(value) != len(hints):
         raise MmnetError(f"{where}: {len(value)} items, expected {len(hints)}")
     items = [
