@@ -13,9 +13,10 @@ import mmnet
 from mmnet.datasets.synthetic import draw_clip, draw_portrait
 from mmnet.io.foreground import estimate_foreground
 from mmnet.io.resize import shrink
+from mmnet.matting.background import ImageBackground
 from mmnet.matting.compose import compose, side_by_side
-from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_at_working_size
-from mmnet.matting.temporal import Before, motion
+from mmnet.matting.photo import WORKING_SIZE, enlarge_alpha, matte_at_working_size
+from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 from mmnet.weights.registry import VIDEO
 
 SHAPE = (320, 280)  # height, width of a panel
@@ -26,15 +27,18 @@ SEED = [3, 1]
 
 def draw(predictor, path, frames=FRAMES):
     """Write the animation, there and back."""
-    background = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # a wall without a person
-    given = before = None
+    wall = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # contains no person
+    background = ImageBackground(wall)
+    network_alpha = previous = None
     panels = []
     for image, _ in draw_clip(np.random.RandomState(SEED), frames, SHAPE):
-        small = shrink(image, GRAIN)
-        given = alpha = matte_at_working_size(small, predictor, previous=given)
-        if before is not None:
-            alpha = motion(alpha, small, before)
-        before = Before(small, alpha)
+        small = shrink(image, WORKING_SIZE)
+        alpha = network_alpha = matte_at_working_size(
+            small, predictor, previous_alpha=network_alpha
+        )
+        if previous is not None:
+            alpha = smooth_along_motion(alpha, small, previous)
+        previous = PreviousFrame(small, alpha)
         alpha = enlarge_alpha(alpha, small, image)
         composition = compose(image, alpha, background, estimate_foreground(image, alpha))
         panels.append(Image.fromarray(side_by_side(image, alpha, composition)))

@@ -11,10 +11,11 @@ import numpy as np
 import mmnet
 from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import save_png
+from mmnet.matting.background import ColourBackground
 from mmnet.matting.compose import compose
 
 PORTRAITS = (4, 13)  # `mmnet synthesize` draws these numbers with seed 0
-WHITE = np.array([255, 255, 255], np.uint8)
+WHITE = ColourBackground(255, 255, 255)
 
 
 def draw(predictor, path):

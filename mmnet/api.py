@@ -1,66 +1,149 @@
-"""The public functions behind ``mmnet.load``, ``mmnet.matte`` and ``mmnet.cutout``."""
+"""The public functions of ``import mmnet``: load, matte, cutout and cutout_image."""
 
-from functools import lru_cache
+import functools
+import warnings
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
+
+import numpy as np
+from deprecation import DeprecatedWarning
 
 from mmnet.inference.open import open_predictor
-from mmnet.io.foreground import estimate_foreground
-from mmnet.matting.compose import cut_out
+from mmnet.inference.predictor import Predictor
+from mmnet.io.errors import MmnetError
+from mmnet.io.foreground import estimate_foreground as foreground_colours
+from mmnet.matting.compose import make_cutout
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions, matte_photo
-from mmnet.weights.registry import DEFAULT
+from mmnet.tf.device import Device, check_device
+from mmnet.weights.registry import DEFAULT, is_name
 from mmnet.weights.values import WeightOptions
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
-def load(source=DEFAULT, *, use_ema=False, logit_scale=1.0):
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def rename_keywords(**new_names: str) -> Callable[[Function], Function]:
+    """Accept the keywords of 0.2 (old=new) with a DeprecationWarning. Delete it in 0.4."""
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def call(*args, **keywords):
+            for old, new in new_names.items():
+                if old in keywords:
+                    name, details = f"{function.__name__}({old}=)", f"Use {new}= instead."
+                    warnings.warn(DeprecatedWarning(name, "0.3", "0.4", details), stacklevel=2)
+                    keywords[new] = keywords.pop(old)
+            return function(*args, **keywords)
+
+        return cast(Function, call)
+
+    return decorate
+
+
+@rename_keywords(temperature="logit_scale")
+def load(
+    source: str = DEFAULT,
+    *,
+    use_ema: bool = False,
+    logit_scale: float = 1.0,
+    device: Optional[str] = None,
+    threads: Optional[int] = None,
+) -> Predictor:
     """Open a trained network.
 
     Args:
-        source: weights by name (``mmnet weights list``; by default those that come with mmnet), a
-            checkpoint's prefix, a folder of checkpoints (its latest), a .pb, a .tflite, an .onnx or
-            a SavedModel's folder.
-        use_ema: take a checkpoint's moving averages of the weights.
-        logit_scale: what a checkpoint's log odds of alpha are multiplied by.
+        source: weights by name (``mmnet weights list``), a checkpoint prefix, a folder of
+            checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
+        use_ema: use the moving averages of a checkpoint's weights.
+        logit_scale: factor of the checkpoint's logits.
+        device: "cpu", "gpu" or "npu"; None: TensorFlow's choice.
+        threads: CPU threads; None: the choice of the runtime.
 
     Returns:
-        Predictor: call it with images float32 [N,H,W,3] 0..255 of its ``network.shape`` to get
-        alphas float32 [N,H,W] 0..1; or give it to ``matte`` and ``cutout``.
+        A Predictor. Call it with images, float32 [N,H,W,3], 0..255, of its ``network.shape`` to get
+        alphas, float32 [N,H,W], 0..1, or pass it to ``matte`` and ``cutout``.
 
     Raises:
-        FileNotFoundError: nothing there. ValueError: damaged, or what runs it is not installed.
+        FileNotFoundError: the source does not exist.
+        MmnetError: the source is damaged, or its runtime is not installed.
     """
-    return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale))
+    target = Device(device, threads=threads)
+    check_device(target)
+    return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale), device=target)
 
 
-def matte(photo, predictor=None, *, second_pass=True, refinement=True):
-    """The alpha of a photo at its own size: float32 [H,W] in 0..1.
+@rename_keywords(second_look="second_pass", refinement="refine_edges")
+def matte(
+    photo: Any,
+    predictor: Union[Predictor, str] = DEFAULT,
+    *,
+    second_pass: bool = True,
+    refine_edges: bool = True,
+) -> np.ndarray:
+    """Compute the alpha of a photo at its own size: float32 [H,W], 0..1.
 
     Args:
-        photo: a path, the bytes of a file, a uint8 array [H,W,3] RGB or a PIL image; files and PIL
-            images are turned as their EXIF orientation says.
-        predictor: of ``load``; None: of the weights that come with mmnet, opened once.
-        second_pass: run the network again on the part of the photo that holds the people.
-        refinement: bring the alpha to the photo's own edges.
+        photo: a path, bytes, a file object, a PIL image, or a uint8 array: RGB [H,W,3], RGBA
+            [H,W,4] or grey [H,W]. Files and PIL images are rotated by their EXIF orientation.
+        predictor: a Predictor from ``load``, or a source. Weights by name are opened once.
+        second_pass: run the network again on the box that contains the people.
+        refine_edges: refine the edges with the photo.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: no picture.
+        FileNotFoundError: the photo does not exist.
+        MmnetError: the photo is unreadable or has an unsupported type.
     """
-    care = MattingOptions(second_pass, refinement)
-    return matte_photo(load_photo(photo), predictor or in_the_box(), care)
+    options = MattingOptions(second_pass, refine_edges)
+    return matte_photo(load_photo(photo), _find_predictor(predictor), options)
 
 
-def cutout(photo, predictor=None, *, second_pass=True, refinement=True, foreground_colours=True):
-    """The person cut out of a photo: RGBA uint8 [H,W,4]; arguments as ``matte``.
+@rename_keywords(
+    second_look="second_pass", refinement="refine_edges", foreground_colours="estimate_foreground"
+)
+def cutout(
+    photo: Any,
+    predictor: Union[Predictor, str] = DEFAULT,
+    *,
+    second_pass: bool = True,
+    refine_edges: bool = True,
+    estimate_foreground: bool = True,
+) -> np.ndarray:
+    """Cut the person out of a photo: RGBA uint8 [H,W,4]; arguments as ``matte``.
 
-    foreground_colours: estimate the person's own colours at soft edges, where the photo's are mixed
-    with the old background's.
+    estimate_foreground: replace background colours in semi-transparent pixels.
     """
     image = load_photo(photo)
-    care = MattingOptions(second_pass, refinement)
-    alpha = matte_photo(image, predictor or in_the_box(), care)
-    return cut_out(image, alpha, estimate_foreground(image, alpha) if foreground_colours else None)
+    options = MattingOptions(second_pass, refine_edges)
+    alpha = matte_photo(image, _find_predictor(predictor), options)
+    return make_cutout(
+        image, alpha, foreground_colours(image, alpha) if estimate_foreground else None
+    )
 
 
-@lru_cache(maxsize=1)
-def in_the_box():
-    """The Predictor of the weights that come with mmnet."""
-    return load()
+def cutout_image(
+    photo: Any, predictor: Union[Predictor, str] = DEFAULT, **options: bool
+) -> "Image":
+    """Cut the person out of a photo: PIL image (RGBA); arguments as ``cutout``.
+
+    Raises:
+        MmnetError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MmnetError("cutout_image: needs Pillow; run: pip install pillow") from None
+    return Image.fromarray(cutout(photo, predictor, **options))
+
+
+def _find_predictor(predictor: Union[Predictor, str, None]) -> Predictor:
+    if isinstance(predictor, Predictor):
+        return predictor
+    source = DEFAULT if predictor is None else predictor
+    return _open_once(source) if is_name(source) else load(source)
+
+
+@functools.lru_cache(maxsize=None)
+def _open_once(name: str) -> Predictor:
+    return load(name)

@@ -46,8 +46,8 @@ ALLOWED = {  # folder or root module -> folders that it may import
     "": {"api"},
     "__main__": {"cli"},
 }
-# Modules without TensorFlow that several folders use: the value Network, names of weights.
-SHARED = {"mmnet.networks.network"}
+# Modules without TensorFlow that several folders use: the values Network and Device.
+SHARED = {"mmnet.networks.network", "mmnet.tf.device"}
 VERSION = "mmnet"  # `from mmnet import __version__`
 
 WITHOUT_TENSORFLOW = ("io", "datasets", "datatools", "matting", "evaluation", "api")

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, SMALL
-from mmnet.commands.predict import Photo, predict_photos
 from mmnet.datasets import cache as samples
 from mmnet.datasets import synthetic
 from mmnet.evaluation import records
@@ -24,6 +23,8 @@ from mmnet.inference.card import Card, card_path, read_card
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files, files, images
 from mmnet.io.files import read_bytes, read_json
+from mmnet.matting.files import InputFile, Output
+from mmnet.matting.process import process_photos
 from mmnet.tf import checkpoint
 from mmnet.weights.source import SAVED_MODEL
 
@@ -173,10 +174,10 @@ def case_synthesize(folder, **_):
 
 def case_predict(folder, portrait_set):
     predictor = Predictor(lambda batch: batch[..., :1] / 255, Card(SMALL))
-    output, photo = str(folder / "out"), Photo(portrait_set.pairs[0].image, "photo")
+    output, photo = str(folder / "out"), InputFile(portrait_set.pairs[0].image, "photo")
 
     def write():
-        problems = [one.error for one in predict_photos(predictor, [photo], output)]
+        problems = [one.error for one in process_photos([photo], predictor, Output(output))]
         if problems[0]:
             raise OSError(problems[0])
 

@@ -1,119 +1,168 @@
-"""A clip cut out. Decoding, the network, colours and encoding run beside each other. No TensorFlow.
+"""Matte a clip. Decoding, network, rendering and encoding run in parallel. No TensorFlow.
 
-A frame's way: frames_of -> matte_at_working_size -> a temporal filter -> enlarge_alpha -> results_of -> write.
+A frame passes frames_of -> matte_frames (network and temporal filter) -> render_frame -> writing.
 """
 
 import contextlib
 import os
 import time
-from typing import Any, List, NamedTuple
+from fractions import Fraction
+from typing import Dict, Generator, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.io.clips import Backdrop, Frame, frames_of, open_clip, writing
+from mmnet.inference.predictor import Predictor
+from mmnet.io.clips import Clip, Frame, frames_of, open_clip, writing
 from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
-from mmnet.matting.compose import OutputOptions, results_of
-from mmnet.matting.photo import GRAIN, enlarge_alpha, matte_at_working_size
-from mmnet.matting.temporal import FILTERS, Before
+from mmnet.matting.background import Background
+from mmnet.matting.compose import OutputOptions, render_outputs
+from mmnet.matting.photo import WORKING_SIZE, MattingOptions, enlarge_alpha, matte_at_working_size
+from mmnet.matting.temporal import FILTERS, PreviousFrame
 
-WAITING = 64 << 20  # bytes of decoded frames that wait for the network
+DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the network
 
 
-class Cut(NamedTuple):
-    """What became of a clip."""
+class ClipResult(NamedTuple):
+    """The result of one clip."""
 
     frames: int
-    seconds: float  # that it took
-    person_share: float  # mean alpha
-    problems: List[str]  # what of it could not be read
+    seconds: float  # processing time
+    person_fraction: float  # mean alpha
+    warnings: List[str]  # unreadable parts of the clip
 
 
-class Seen(NamedTuple):
-    """A frame that the network has seen."""
+class MattedFrame(NamedTuple):
+    """A frame after the network and the temporal filter."""
 
     frame: Frame
-    small: np.ndarray  # uint8 [h,w,3]
-    alpha: np.ndarray  # float32 [h,w] 0..1
-    background: Any
+    small: np.ndarray  # uint8 [h,w,3], the frame at the working size
+    alpha: np.ndarray  # float32 [h,w], 0..1
+    background: Optional[Background]
 
 
-def cut_clip(predictor, path, outputs, wanted=OutputOptions(), temporal_filter="motion"):
-    """Write what is wanted of every frame of a clip.
+class RenderedFrame(NamedTuple):
+    """The outputs of a frame."""
+
+    frame: Frame
+    person_fraction: float  # mean alpha
+    images: Dict[str, np.ndarray]  # kind -> image
+
+
+def matte_clip(
+    path: str,
+    predictor: Predictor,
+    outputs: Dict[str, str],
+    options: OutputOptions = OutputOptions(),
+    *,
+    temporal_filter: str = "motion",
+) -> ClipResult:
+    """Write the outputs of a clip.
 
     Args:
-        path: of the clip. outputs: kind of wanted.kinds -> path of the clip or PNGs to write.
-        temporal_filter: one of FILTERS.
-
-    Returns:
-        Cut.
+        path: a clip.
+        predictor: a trained network.
+        outputs: kind -> path of the clip, or pattern of the PNG files, to write.
+        options: background and processing steps.
+        temporal_filter: a name in temporal.FILTERS.
 
     Raises:
-        FileNotFoundError, ValueError: as open_clip and frames_of do. OSError: no room.
+        FileNotFoundError: the clip does not exist.
+        MmnetError: the clip is unreadable, or cannot be encoded.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
+    options = options._replace(kinds=tuple(outputs))
+    person_fractions = []
     with contextlib.ExitStack() as stack:
         clip = stack.enter_context(open_clip(path))
-        writers = {
-            kind: stack.enter_context(writing(output, clip)) for kind, output in outputs.items()
-        }
-        jobs = os.cpu_count() or 1
-        decoded = prefetch(frames_of(clip), waiting_frames(clip))
-        seen = prefetch(look_at(decoded, predictor, wanted, clip, temporal_filter), 2)
-        stack.callback(seen.close)
-        made = parallel_map(
-            lambda one: (one.frame, *finished(one, wanted)), seen, threads=jobs, max_pending=jobs
+        writers = {kind: stack.enter_context(writing(outputs[kind], clip)) for kind in outputs}
+        decoded = prefetch(frames_of(clip), max_decoded_frames(clip))
+        matted = prefetch(matte_frames(decoded, clip, predictor, options, temporal_filter), 2)
+        stack.callback(matted.close)
+        threads = os.cpu_count() or 1
+        rendered = parallel_map(
+            lambda frame: render_frame(frame, options), matted, threads=threads, max_pending=threads
         )
-        stack.callback(made.close)
-        shares = []
-        for frame, share, results in progress(made, clip.expected, "predicting", "frames"):
-            shares.append(share)
+        stack.callback(rendered.close)
+        for result in progress(rendered, clip.expected, "predicting", "frames"):
+            person_fractions.append(result.person_fraction)
             for kind, write in writers.items():
-                write(frame._replace(image=results[kind]))
-    seconds = time.monotonic() - begun
-    return Cut(len(shares), seconds, float(np.mean(shares)), clip.problems)
+                write(result.frame._replace(image=result.images[kind]))
+    seconds = time.monotonic() - start
+    return ClipResult(
+        len(person_fractions), seconds, float(np.mean(person_fractions)), clip.problems
+    )
 
 
-def look_at(frames, predictor, wanted, clip, temporal_filter):
-    """Yield Seen for every Frame, in their order: each alpha follows from the one before."""
-    before = first = None
-    background, moving = wanted.background, None
-    if isinstance(background, Backdrop):
-        moving = background.play()
+def matte_frames(
+    frames: Generator,
+    clip: Clip,
+    predictor: Predictor,
+    options: OutputOptions,
+    temporal_filter: str,
+) -> Generator:
+    """Yield a MattedFrame per Frame, in order: each alpha depends on the previous one."""
+    previous = first_pts = None
     with contextlib.closing(frames):
         for frame in frames:
-            small = shrink(frame.image, GRAIN)
-            before = next_frame(small, predictor, wanted.care, temporal_filter, before)
-            if moving:
-                first = frame.pts if first is None else first
-                background = moving((frame.pts - first) * clip.time_base)
-            yield Seen(frame, small, before.alpha, background)
+            previous = matte_next_frame(
+                frame.image,
+                predictor,
+                options.matting,
+                temporal_filter=temporal_filter,
+                previous=previous,
+            )
+            first_pts = frame.pts if first_pts is None else first_pts
+            background = options.background
+            if background is not None:
+                seconds: Fraction = (frame.pts - first_pts) * clip.time_base
+                background = background.still(seconds)
+            yield MattedFrame(frame, previous.image, previous.alpha, background)
 
 
-def next_frame(small, predictor, care, temporal_filter, before):
-    """The Before that a frame leaves: its picture and its alpha, made steady.
+def matte_next_frame(
+    image: np.ndarray,
+    predictor: Predictor,
+    options: MattingOptions,
+    *,
+    temporal_filter: str = "motion",
+    previous: Optional[PreviousFrame] = None,
+) -> PreviousFrame:
+    """Compute the alpha of a frame at the working size.
 
     Args:
-        small: uint8 [h,w,3], the frame, of at most GRAIN pixels. before: Before, of the frame
-            before, of the same size; None: there was none.
+        image: uint8 [H,W,3].
+        predictor: a trained network.
+        options: processing steps.
+        temporal_filter: a name in temporal.FILTERS.
+        previous: result of the previous frame; ignored if its shape differs.
     """
-    alpha = unfiltered = matte_at_working_size(small, predictor, care, before and before.unfiltered)
-    steady = FILTERS[temporal_filter]
-    if steady and before is not None:
-        alpha = steady(alpha, small, before)
-    return Before(small, alpha, unfiltered)
+    small = shrink(image, WORKING_SIZE)
+    if previous is not None and previous.image.shape != small.shape:
+        previous = None
+    network_alpha = matte_at_working_size(
+        small,
+        predictor,
+        second_pass=options.second_pass,
+        previous_alpha=None if previous is None else previous.network_alpha,
+    )
+    smooth = FILTERS[temporal_filter]
+    alpha = network_alpha
+    if smooth is not None and previous is not None:
+        alpha = smooth(network_alpha, small, previous)
+    return PreviousFrame(small, alpha, network_alpha)
 
 
-def finished(seen, wanted):
-    """(the person's share of the picture, kind -> picture) of a Seen."""
-    image = seen.frame.image
-    alpha = enlarge_alpha(seen.alpha, seen.small, image, wanted.care)
-    results = results_of(image, alpha, wanted._replace(background=seen.background))
-    return float(alpha.mean()), results
+def render_frame(matted: MattedFrame, options: OutputOptions) -> RenderedFrame:
+    """Enlarge the alpha to the size of the frame and render the outputs."""
+    image = matted.frame.image
+    alpha = enlarge_alpha(matted.alpha, matted.small, image, refine=options.matting.refine_edges)
+    images = render_outputs(image, alpha, options._replace(background=matted.background))
+    return RenderedFrame(matted.frame, float(alpha.mean()), images)
 
 
-def waiting_frames(clip):
-    """How many decoded frames may wait."""
+def max_decoded_frames(clip: Clip) -> int:
+    """Return how many decoded frames may wait for the network."""
     context = clip.stream.codec_context
-    return max(1, min(8, WAITING // max(1, 3 * context.width * context.height)))
+    return max(1, min(8, DECODED_BYTES // max(1, 3 * context.width * context.height)))

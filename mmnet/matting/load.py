@@ -1,55 +1,77 @@
-"""A user's photo, from whatever it comes as. No TensorFlow."""
+"""Load a photo from a path, bytes, a file object, a PIL image or an array. No TensorFlow."""
 
 import os
+from typing import Any
 
+import cv2
 import numpy as np
 from overload import overload
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import check_image, decode_image, read_image
+from mmnet.io.images import decode_image, read_image
+
+EXIF_ORIENTATION = 0x112
 
 
 @overload
-def load_photo(path: str):
-    """Load a photo, upright: RGB uint8 [H,W,3].
+def load_photo(photo: str) -> np.ndarray:
+    """Load a photo as RGB uint8 [H,W,3].
 
-    It is turned as its EXIF orientation says. Grey, palette and 16-bit files come out as 8-bit RGB;
-    an alpha channel is dropped.
+    Files and PIL images are rotated by their EXIF orientation. Grey, palette and 16-bit images
+    become 8-bit RGB. An alpha channel is dropped.
 
     Args:
-        path: str, os.PathLike, the bytes of a JPEG or PNG file, a uint8 array [H,W,3] (given back
-            as it is) or a PIL image.
+        photo: a path (str or os.PathLike), the bytes of an image file, a binary file object, a PIL
+            image, or a uint8 array: RGB [H,W,3], which is returned as it is, RGBA [H,W,4] or grey
+            [H,W].
 
     Raises:
-        FileNotFoundError: no such file. ValueError: not a whole JPEG or PNG, an array of another
-            kind, or no photo at all.
+        FileNotFoundError: the file does not exist.
+        MmnetError: an unreadable file, or an unsupported type.
     """
-    return read_image(path, True)
+    return read_image(photo, upright=True)
 
 
 @load_photo.add
-def load_photo(path: os.PathLike):  # noqa: F811
-    return read_image(os.fspath(path), True)
+def _load_path(photo: os.PathLike) -> np.ndarray:
+    return read_image(os.fspath(photo), upright=True)
 
 
 @load_photo.add
-def load_photo(data: bytes):  # noqa: F811
-    return decode_image(data, "the photo's bytes", True)
+def _load_bytes(photo: bytes) -> np.ndarray:
+    return decode_image(photo, "photo (bytes)", upright=True)
 
 
 @load_photo.add
-def load_photo(array: np.ndarray):  # noqa: F811
-    return check_image(array)
-
-
-@load_photo.add
-def load_photo(image: object):  # noqa: F811
-    if not hasattr(image, "convert"):  # PIL is not needed for anything else
+def _load_array(photo: np.ndarray) -> np.ndarray:
+    is_grey = photo.ndim == 2
+    if photo.dtype != np.uint8 or not (is_grey or photo.ndim == 3 and photo.shape[2] in (3, 4)):
         raise MmnetError(
-            "a photo is a path, bytes, a uint8 array [H,W,3] or a PIL image, not %s"
-            % type(image).__name__
+            f"array {photo.dtype} {list(photo.shape)}: must be uint8 [H,W,3], [H,W,4] or [H,W]",
+            "photo",
         )
-    if hasattr(image, "getexif") and image.getexif().get(0x112, 1) != 1:
+    if is_grey:
+        return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB)
+    return photo if photo.shape[2] == 3 else np.ascontiguousarray(photo[..., :3])
+
+
+@load_photo.add
+def _load_object(photo: object) -> np.ndarray:
+    if hasattr(photo, "convert"):
+        return _load_pil(photo)
+    if hasattr(photo, "read"):
+        data = photo.read()
+        if isinstance(data, bytes):
+            return decode_image(data, getattr(photo, "name", "photo (file object)"), upright=True)
+    raise MmnetError(
+        f"{type(photo).__name__}: must be a path, bytes, a binary file object, a PIL image or a "
+        "uint8 array",
+        "photo",
+    )
+
+
+def _load_pil(image: Any) -> np.ndarray:
+    if hasattr(image, "getexif") and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
         from PIL import ImageOps
 
         image = ImageOps.exif_transpose(image)

@@ -1,40 +1,43 @@
-"""The alpha of a photo of any shape, at its own size. No TensorFlow.
+"""Compute the alpha of a photo of any shape, at the photo's own size. No TensorFlow.
 
-The whole photo comes first, then a second look at the part of it that holds the people, then the
-photo's own edges.
+1. Shrink the photo to WORKING_SIZE and run the network on the whole photo.
+2. Run the network again on the box that contains the people, and blend the result in.
+3. Enlarge the alpha to the size of the photo and refine its edges with the photo (refine.py).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
 
+from mmnet.inference.predictor import Predictor
 from mmnet.io.resize import resize_bilinear, shrink
-from mmnet.matting.refine import refined
+from mmnet.matting.refine import refine_edges
 
-# Limits of height / width, up to which a photo is squeezed into the network's input like the
-# pictures of training. (On persons/val, our weights: MAD .0498 with the lower one at .5, .0532 at
-# 1, which is what portraits alone have taught; the published 887,000 steps: .1100 and .1088.)
-TALLEST, WIDEST = 2.0, 0.5
-GRAIN = 800  # pixels of a training portrait's longer side
+WORKING_SIZE = 800  # pixels of the longer side: the size of the training portraits
 
-# The second look, chosen on persons/val.
-MARGIN = 0.15  # around the people, in the longer side of their box
-PORTRAIT = 4 / 3  # height / width of the part that is looked at
-LARGEST_PART = 0.7  # of the photo: what is larger has been seen well enough
-SMALLEST_PERSON = 0.1  # of the largest one's area: what is smaller is no person
+# A photo whose aspect ratio (height / width) lies between these limits is squeezed into the
+# network input. Selected on persons/val: docs/benchmarks.md, "Aspect ratio".
+MAX_ASPECT_RATIO = 2.0
+MIN_ASPECT_RATIO = 0.5
+
+# Second pass. Selected on persons/val: docs/benchmarks.md, "Second pass".
+BOX_MARGIN = 0.15  # on each side of the people, as a fraction of their longer side
+BOX_ASPECT_RATIO = 4 / 3  # height / width of the box
+MAX_BOX_AREA = 0.7  # fraction of the photo; a larger box gains nothing from a second pass
+MIN_PERSON_AREA = 0.1  # fraction of the largest region; smaller regions are not people
 
 
 class MattingOptions(NamedTuple):
-    """What is done for a photo beside one run of the network."""
+    """Processing steps in addition to one network run."""
 
     second_pass: bool = True
-    refinement: bool = True
-    foreground_colours: bool = True  # in what is cut out; the alpha has none
+    refine_edges: bool = True
+    estimate_foreground: bool = True  # replace background colours in semi-transparent pixels
 
 
 class Box(NamedTuple):
-    """A part of a photo, in pixels; bottom and right lie outside."""
+    """A rectangle in pixels. ``bottom`` and ``right`` are exclusive."""
 
     top: int
     left: int
@@ -42,123 +45,150 @@ class Box(NamedTuple):
     right: int
 
 
-def matte_photo(image, predictor, care=MattingOptions()):
-    """The alpha of a photo at its own size.
+def matte_photo(
+    image: np.ndarray, predictor: Predictor, options: MattingOptions = MattingOptions()
+) -> np.ndarray:
+    """Compute the alpha of a photo at its own size.
 
     Args:
-        image: uint8 [H,W,3] RGB. predictor: Predictor. care: Care.
+        image: uint8 [H,W,3], RGB.
+        predictor: a trained network.
+        options: processing steps.
 
     Returns:
-        float32 [H,W] 0..1.
+        float32 [H,W], 0..1.
     """
-    small = shrink(image, GRAIN)
-    return enlarge_alpha(matte_at_working_size(small, predictor, care), small, image, care)
+    small = shrink(image, WORKING_SIZE)
+    alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
+    return enlarge_alpha(alpha, small, image, refine=options.refine_edges)
 
 
-def matte_at_working_size(small, predictor, care=MattingOptions(), previous=None):
-    """The alpha of a photo of at most GRAIN pixels, from one look at it or two.
+def matte_at_working_size(
+    small: np.ndarray,
+    predictor: Predictor,
+    *,
+    second_pass: bool = True,
+    previous_alpha: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """Compute the alpha of a photo of at most WORKING_SIZE pixels.
 
     Args:
-        small: uint8 [h,w,3]. previous: float32 [h,w] 0..1, the alpha of the frame before; for a
-            network that sees it.
+        small: uint8 [h,w,3], RGB.
+        predictor: a trained network.
+        second_pass: run the network again on the box that contains the people.
+        previous_alpha: float32 [h,w], 0..1, of the previous frame; input of four-channel networks.
 
     Returns:
-        float32 [h,w] 0..1.
+        float32 [h,w], 0..1.
     """
-    alpha = look(small, predictor, previous)
-    if not care.second_pass:
+    alpha = run_network(small, predictor, previous_alpha)
+    box = people_box(alpha) if second_pass else None
+    if box is None:
         return alpha
-    part = people_box(alpha)
-    if part is None:
-        return alpha
-    inside = (slice(part.top, part.bottom), slice(part.left, part.right))
-    closer = look(small[inside], predictor, None if previous is None else previous[inside])
-    return merged(alpha, closer, part)
+    crop = slice(box.top, box.bottom), slice(box.left, box.right)
+    previous_crop = None if previous_alpha is None else previous_alpha[crop]
+    box_alpha = run_network(small[crop], predictor, previous_crop)
+    return blend_second_pass(alpha, box_alpha, box)
 
 
-def enlarge_alpha(alpha, small, image, care=MattingOptions()):
-    """The alpha of ``small`` at the size of the photo that it was made of; arguments as above."""
-    if care.refinement:
-        return refined(alpha, small, image)
-    if small is image:
+def enlarge_alpha(
+    alpha: np.ndarray, small: np.ndarray, image: np.ndarray, *, refine: bool = True
+) -> np.ndarray:
+    """Resize the alpha of ``small`` to the size of ``image``, from which ``small`` was made.
+
+    Returns:
+        float32 [H,W], 0..1.
+    """
+    if refine:
+        return refine_edges(alpha, small, image)
+    if alpha.shape == image.shape[:2]:
         return alpha
     return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
-def look(image, predictor, previous=None):
-    """One run of the network: the alpha of an image, at its size.
+def run_network(
+    image: np.ndarray, predictor: Predictor, previous_alpha: Optional[np.ndarray] = None
+) -> np.ndarray:
+    """Run the network once on an image of any shape, and return the alpha at the image's size.
 
-    The network learned photos that were squeezed into a square, so one whose sides differ by no
-    more than a factor of two goes in the same way. One that is wider or higher is first extended to
-    that limit by mirroring it at its borders, which keeps the person's shape and leaves no edge to
-    be mistaken for one; the extension is cut off again. (Mirroring everything to a square scored
-    worse: MAD .0258 against .0204 on 3:4 portraits.)
+    The network was trained with photos squeezed into its input shape, so images inside the
+    aspect-ratio limits are squeezed too. Wider or taller images are first extended to the limit
+    by mirroring at their borders. Mirroring keeps the person's proportions and adds no false edge.
     """
-    rows, columns = image.shape[:2]
-    above = (max(0, round(columns * WIDEST) - rows) + 1) // 2
-    left = (max(0, round(rows / TALLEST) - columns) + 1) // 2
+    height, width = image.shape[:2]
+    pad_y = (max(0, round(width * MIN_ASPECT_RATIO) - height) + 1) // 2
+    pad_x = (max(0, round(height / MAX_ASPECT_RATIO) - width) + 1) // 2
 
-    def squeezed(picture):
-        extended = cv2.copyMakeBorder(picture, above, above, left, left, cv2.BORDER_REFLECT_101)
-        return resize_bilinear(extended, predictor.network.shape, align_corners=True)[None]
+    def to_network_input(array):
+        padded_array = cv2.copyMakeBorder(array, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101)
+        return resize_bilinear(padded_array, predictor.network.shape, align_corners=True)[None]
 
-    pictures = [image] if previous is None else [image, previous]
-    alpha = predictor(*map(squeezed, pictures))[0]
-    extended = (rows + 2 * above, columns + 2 * left)
-    alpha = resize_bilinear(alpha, extended, align_corners=True)
-    return alpha[above : above + rows, left : left + columns]
+    inputs = [image] if previous_alpha is None else [image, previous_alpha]
+    alpha = predictor(*map(to_network_input, inputs))[0]
+    padded_shape = (height + 2 * pad_y, width + 2 * pad_x)
+    alpha = resize_bilinear(alpha, padded_shape, align_corners=True)
+    return alpha[pad_y : pad_y + height, pad_x : pad_x + width]
 
 
-def people_box(alpha):
-    """The Box around the people of an alpha, with a margin, towards 3:4; None: no second look.
+def people_box(alpha: np.ndarray) -> Optional[Box]:
+    """Return the box around all people with a margin, or None if a second pass gains nothing.
 
-    There is none where nobody was found, or where the box is nearly the whole photo.
+    The result is None if the alpha contains no person, or if the box covers nearly the whole photo.
     """
     height, width = alpha.shape
     _, _, regions, _ = cv2.connectedComponentsWithStats((alpha > 0.5).astype(np.uint8))
-    people = regions[1:]
-    if not len(people):
+    people = regions[1:]  # region 0 is the background
+    if len(people) == 0:
         return None
-    people = people[people[:, cv2.CC_STAT_AREA] >= SMALLEST_PERSON * people[:, -1].max()]
-    left, top = people[:, 0].min(), people[:, 1].min()
-    right, bottom = (people[:, 0] + people[:, 2]).max(), (people[:, 1] + people[:, 3]).max()
-    margin = MARGIN * max(right - left, bottom - top)
-    rows, columns = bottom - top + 2 * margin, right - left + 2 * margin
-    rows, columns = max(rows, columns * PORTRAIT), max(columns, rows / PORTRAIT)
-    top, bottom = _placed((top + bottom) / 2, rows, height)
-    left, right = _placed((left + right) / 2, columns, width)
-    if (bottom - top) * (right - left) > LARGEST_PART * height * width:
+    areas = people[:, cv2.CC_STAT_AREA]
+    people = people[areas >= MIN_PERSON_AREA * areas.max()]
+    left, top = people[:, cv2.CC_STAT_LEFT].min(), people[:, cv2.CC_STAT_TOP].min()
+    right = (people[:, cv2.CC_STAT_LEFT] + people[:, cv2.CC_STAT_WIDTH]).max()
+    bottom = (people[:, cv2.CC_STAT_TOP] + people[:, cv2.CC_STAT_HEIGHT]).max()
+
+    margin = BOX_MARGIN * max(right - left, bottom - top)
+    box_height, box_width = bottom - top + 2 * margin, right - left + 2 * margin
+    box_height, box_width = (
+        max(box_height, box_width * BOX_ASPECT_RATIO),
+        max(box_width, box_height / BOX_ASPECT_RATIO),
+    )
+    top, bottom = _fit_interval((top + bottom) / 2, box_height, height)
+    left, right = _fit_interval((left + right) / 2, box_width, width)
+    if (bottom - top) * (right - left) > MAX_BOX_AREA * height * width:
         return None
     return Box(top, left, bottom, right)
 
 
-def _placed(centre, length, limit):
-    """(first, end) of a stretch around ``centre``, moved into 0 .. limit, and cut to it."""
-    length = min(int(round(length)), limit)
-    first = min(max(0, int(round(centre - length / 2))), limit - length)
-    return first, first + length
+def blend_second_pass(alpha: np.ndarray, box_alpha: np.ndarray, box: Box) -> np.ndarray:
+    """Return ``alpha`` with ``box_alpha`` inside the box, faded in over the box's margin.
 
-
-def merged(alpha, closer, part):
-    """An alpha with a closer one in a part of it, faded in from the part's inner borders."""
-    rows, columns = closer.shape
+    A side of the box that lies on the border of the photo has no fade.
+    """
+    box_height, box_width = box_alpha.shape
     height, width = alpha.shape
-    fade = max(1.0, MARGIN / 2 * max(rows, columns) / (1 + 2 * MARGIN))
-    y = _ramp(rows, fade, part.top > 0, part.bottom < height)
-    x = _ramp(columns, fade, part.left > 0, part.right < width)
-    weight = np.minimum(y[:, None], x[None])
+    fade = max(1.0, BOX_MARGIN / 2 * max(box_height, box_width) / (1 + 2 * BOX_MARGIN))
+    weight_y = _fade_weights(box_height, fade, start=box.top > 0, end=box.bottom < height)
+    weight_x = _fade_weights(box_width, fade, start=box.left > 0, end=box.right < width)
+    weight = np.minimum(weight_y[:, None], weight_x[None])
     result = alpha.copy()
-    inside = result[part.top : part.bottom, part.left : part.right]
-    inside += weight * (closer - inside)
+    inside = result[box.top : box.bottom, box.left : box.right]
+    inside += weight * (box_alpha - inside)
     return result
 
 
-def _ramp(length, fade, at_start, at_end):
-    """float32 [length]: 1, but from 0 to 1 over ``fade`` pixels at the ends that are asked for."""
-    ramp = np.ones(length, np.float32)
-    way = np.arange(length, dtype=np.float32) / fade
-    if at_start:
-        ramp = np.minimum(ramp, way)
-    if at_end:
-        ramp = np.minimum(ramp, way[::-1])
-    return ramp
+def _fit_interval(centre, length, limit):
+    """Return (start, end) of an interval of this length near ``centre`` and inside 0..limit."""
+    length = min(int(round(length)), limit)
+    start = min(max(0, int(round(centre - length / 2))), limit - length)
+    return start, start + length
+
+
+def _fade_weights(length, fade, *, start, end):
+    """Return float32 [length]: 1, with a linear ramp from 0 over ``fade`` pixels at each end."""
+    weights = np.ones(length, np.float32)
+    ramp = np.arange(length, dtype=np.float32) / fade
+    if start:
+        weights = np.minimum(weights, ramp)
+    if end:
+        weights = np.minimum(weights, ramp[::-1])
+    return weights

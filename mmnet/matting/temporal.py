@@ -1,7 +1,6 @@
-"""Alphas of a clip made steady from frame to frame. No TensorFlow.
+"""Temporal filters: reduce the flicker of alphas in clips. No TensorFlow.
 
-Over eight made-up clips at 256x256, with the weights in the box (MAD, dtSSD): each frame alone
-.0246, .0953; exponential .0284, .0916; motion .0246, .0861.
+docs/benchmarks.md, "Temporal filters", compares them (MAD, dtSSD).
 """
 
 from typing import NamedTuple, Optional
@@ -11,72 +10,88 @@ import numpy as np
 
 from mmnet.io.resize import shrink
 
-KEPT = {"exponential": 0.3, "motion": 0.85}  # share of the alpha before
-LONGEST = 256  # pixels of the longer side at which motion is looked for
-TOLERANCE = 10.0  # levels 0..255 by which the same point may change its colour
-WINDOW = (5, 5)  # whose mean difference counts
+# Weight of the previous alpha.
+EXPONENTIAL_WEIGHT = 0.3
+MOTION_WEIGHT = 0.85
+
+FLOW_SIZE = 256  # pixels of the longer side at which optical flow is computed
+COLOUR_TOLERANCE = 10.0  # levels (0..255): scale of the colour change between two frames
+COLOUR_WINDOW = (5, 5)  # pixels over which the colour change is averaged
 
 
-class Before(NamedTuple):
-    """What a frame leaves to the next one."""
+class PreviousFrame(NamedTuple):
+    """State of the filter: the previous frame and its alphas."""
 
-    image: np.ndarray  # [h,w,3] RGB 0..255
-    alpha: np.ndarray  # float32 [h,w] 0..1, after the filter
-    unfiltered: Optional[np.ndarray] = None  # the network's, for one that sees it
-
-
-def exponential(alpha, image, before):
-    """Exponential smoothing: what moves leaves a trail."""
-    kept = np.float32(KEPT["exponential"])
-    return kept * before.alpha + (1 - kept) * alpha
+    image: np.ndarray  # [h,w,3], RGB 0..255
+    alpha: np.ndarray  # float32 [h,w], 0..1, filtered
+    network_alpha: Optional[np.ndarray] = None  # unfiltered; input of four-channel networks
 
 
-def motion(alpha, image, before):
-    """Smoothing along the motion, where it is known: nothing trails.
+def smooth_exponential(alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame) -> np.ndarray:
+    """Average the alpha with the previous one. Moving people leave a trail."""
+    weight = np.float32(EXPONENTIAL_WEIGHT)
+    return weight * previous.alpha + (1 - weight) * alpha
 
-    The alpha before is moved with the picture (dense inverse search: Kroeger et al., "Fast Optical
-    Flow using Dense Inverse Search", ECCV 2016). It counts where the picture before, moved the same
-    way, looks like this one; where it does not, because something has come into sight, this frame's
-    alpha stays.
+
+def smooth_along_motion(
+    alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame
+) -> np.ndarray:
+    """Average the alpha with the previous one, moved along the optical flow.
+
+    The weight of the previous alpha falls where the moved previous image differs from the current
+    image, for example where the background appears behind a person. Optical flow: dense inverse
+    search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016).
 
     Args:
-        alpha: float32 [h,w] 0..1, the network's. image: [h,w,3] RGB 0..255. before: Before, of the
-            same size.
+        alpha: float32 [h,w], 0..1, of the network.
+        image: [h,w,3], RGB 0..255.
+        previous: the previous frame, of the same size.
 
     Returns:
-        float32 [h,w] 0..1.
+        float32 [h,w], 0..1.
     """
-    small, small_before = (shrink(as_bytes(each), LONGEST) for each in (image, before.image))
-    where = _positions(small, small_before)
-    moved = cv2.remap(small_before, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    difference = cv2.blur(cv2.absdiff(small, moved).max(axis=2).astype(np.float32), WINDOW)
-    weight = np.float32(KEPT["motion"]) * np.exp(-np.square(difference / TOLERANCE))
-    where, weight = _enlarged(where, weight, alpha.shape)
-    kept = cv2.remap(before.alpha, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return alpha + weight * (kept - alpha)
+    small = shrink(_to_uint8(image), FLOW_SIZE)
+    previous_small = shrink(_to_uint8(previous.image), FLOW_SIZE)
+    positions = _previous_positions(small, previous_small)
+    weight = np.float32(MOTION_WEIGHT) * _similarity(small, _sample(previous_small, positions))
+    positions, weight = _resize_flow(positions, weight, alpha.shape)
+    return alpha + weight * (_sample(previous.alpha, positions) - alpha)
 
 
-FILTERS = {"none": None, "exponential": exponential, "motion": motion}
+FILTERS = {"none": None, "exponential": smooth_exponential, "motion": smooth_along_motion}
 
 
-def as_bytes(image):
-    return image if image.dtype == np.uint8 else np.rint(image.clip(0, 255)).astype(np.uint8)
-
-
-def _positions(image, before):
-    """float32 [h,w,2]: x and y in the picture before of each pixel of this one."""
-    grey, grey_before = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (image, before))
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+def _previous_positions(image, previous_image):
+    """Return float32 [h,w,2]: for each pixel of the image its (x, y) in the previous image."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    previous_grey = cv2.cvtColor(previous_image, cv2.COLOR_RGB2GRAY)
+    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     height, width = grey.shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return search.calc(grey, grey_before, None) + np.dstack([x, y])
+    return flow.calc(grey, previous_grey, None) + np.dstack([x, y])
 
 
-def _enlarged(where, weight, shape):
-    """Positions and weights for an alpha of another size; pixel centres at .5."""
+def _similarity(image, moved_image):
+    """Return float32 [h,w], 0..1: 1 where the colours of both images agree."""
+    difference = cv2.absdiff(image, moved_image).max(axis=2).astype(np.float32)
+    return np.exp(-np.square(cv2.blur(difference, COLOUR_WINDOW) / COLOUR_TOLERANCE))
+
+
+def _sample(array, positions):
+    return cv2.remap(array, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _resize_flow(positions, weight, shape):
+    """Resize positions and weight to another image shape. Pixel centres are at .5."""
     if weight.shape == shape:
-        return where, weight
+        return positions, weight
     size = shape[::-1]
     scale = np.array(size, np.float32) / np.array(weight.shape[::-1], np.float32)
-    where = (cv2.resize(where, size, interpolation=cv2.INTER_LINEAR) + 0.5) * scale - 0.5
-    return where, cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
+    new_positions = cv2.resize(positions, size, interpolation=cv2.INTER_LINEAR)
+    new_positions = (new_positions + 0.5) * scale - 0.5
+    new_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
+    return new_positions, new_weight
+
+
+def _to_uint8(image):
+    return image if image.dtype == np.uint8 else np.rint(image.clip(0, 255)).astype(np.uint8)

@@ -10,7 +10,7 @@ from mmnet.evaluation import metrics
 from mmnet.evaluation.clips import score_clips
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
-from mmnet.matting.temporal import KEPT, exponential
+from mmnet.matting.temporal import EXPONENTIAL_WEIGHT, smooth_exponential
 from mmnet.networks.network import Network
 
 SHAPE = (64, 64)
@@ -40,7 +40,7 @@ class Recorder:
 def test_frames_come_in_their_order_with_the_alpha_before(clips):
     data_set = find_dataset(clips, "test")
     recorder = Recorder(4)
-    scores = score_clips(recorder.predictor, data_set, exponential)
+    scores = score_clips(recorder.predictor, data_set, smooth_exponential)
     assert scores.frames == len(recorder.seen) == 8
     assert scores.clips == ["clip0_0000", "clip0_0001"]
     for number, image in enumerate(recorder.seen):
@@ -51,8 +51,8 @@ def test_frames_come_in_their_order_with_the_alpha_before(clips):
 def test_scores_by_hand(clips):
     data_set = find_dataset(clips, "test")
     recorder = Recorder(3)
-    smoothed = score_clips(recorder.predictor, data_set, exponential)
-    share = KEPT["exponential"]
+    smoothed = score_clips(recorder.predictor, data_set, smooth_exponential)
+    share = EXPONENTIAL_WEIGHT
     alphas = [image[..., 0] / 255 for image in recorder.seen]
     truths = []
 

@@ -1,0 +1,191 @@
+"""Find photos and clips, and decide where their outputs are written. No TensorFlow."""
+
+import logging
+import os
+import sys
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from mmnet.io import clips
+from mmnet.io.clips import is_clip
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_text, write_bytes
+from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png, is_unsupported_image
+from mmnet.io.tar_shards import TarShardWriter
+from mmnet.matting.compose import KINDS
+from mmnet.matting.load import load_photo
+
+LIST_EXTENSION = ".txt"  # of a file that lists photos
+STANDARD_STREAM = "-"  # standard input among the photos, standard output as the output
+PHOTO_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS
+SHOWN_NAMES = 3  # of files in a message
+
+log = logging.getLogger(__name__)
+
+
+class InputFile(NamedTuple):
+    """A photo or clip to process."""
+
+    path: str  # or STANDARD_STREAM
+    stem: str  # start of the names of its outputs, relative to the output folder
+
+    def load(self) -> np.ndarray:
+        """Load the photo: RGB uint8 [H,W,3]."""
+        return load_photo(sys.stdin.buffer.read() if self.path == STANDARD_STREAM else self.path)
+
+
+class Output(NamedTuple):
+    """Where outputs are written: a folder, one file, or STANDARD_STREAM."""
+
+    path: str
+    tar: Optional[TarShardWriter] = None  # writes into tar files in the folder ``path``
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether ``path`` is one image, one clip or the pattern of its frames."""
+        extension = os.path.splitext(self.path)[1].lower()
+        is_media = extension in clips.EXTENSIONS or extension == clips.SEQUENCE
+        return is_media and not os.path.isdir(self.path)
+
+    @property
+    def folder(self) -> str:
+        """The folder that contains all outputs."""
+        return os.path.dirname(os.path.abspath(self.path)) if self.is_one_file else self.path
+
+    def path_of(self, file: InputFile, kind: str) -> str:
+        """Return the path of an output."""
+        if self.is_one_file:
+            return self.path
+        extension = ".png"
+        if is_clip(file.path):
+            extension = ".webm" if kind == "cutout" else ".mp4"
+        return os.path.join(self.path, f"{file.stem}_{kind}{extension}")
+
+    def write(self, file: InputFile, images: Dict[str, np.ndarray]) -> Dict[str, str]:
+        """Write the outputs of a photo (kind -> image) as PNG. Return kind -> path."""
+        pngs = {kind: encode_png(image) for kind, image in images.items()}
+        if self.path == STANDARD_STREAM:
+            sys.stdout.buffer.write(b"".join(pngs.values()))
+            return dict.fromkeys(pngs, self.path)
+        paths = {kind: self.path_of(file, kind) for kind in pngs}
+        if self.tar is not None:
+            names = {kind: os.path.relpath(path, self.path) for kind, path in paths.items()}
+            members = self.tar.add(file.stem, {names[kind]: png for kind, png in pngs.items()})
+            return {kind: members[name] for kind, name in names.items()}
+        for kind, png in pngs.items():
+            os.makedirs(os.path.dirname(paths[kind]) or ".", exist_ok=True)
+            write_bytes(paths[kind], png)
+        return paths
+
+    def is_complete(self, file: InputFile, kinds: Sequence[str]) -> bool:
+        """Return whether all outputs exist and are not older than the photo or clip."""
+        if self.tar is not None:
+            return file.stem in self.tar.finished_stems
+        try:
+            input_time = os.path.getmtime(file.path)
+            return all(os.path.getmtime(self.path_of(file, kind)) >= input_time for kind in kinds)
+        except OSError:
+            return False
+
+
+def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
+    """Find the photos and clips that paths name: files, folders, lists (.txt), standard input.
+
+    Folders are searched with their subfolders. Hidden files and the output folder are skipped.
+
+    Raises:
+        FileNotFoundError: a path does not exist.
+        MmnetError: a folder or list without photos, or two photos with the same outputs.
+    """
+    files: List[InputFile] = []
+    for path in paths:
+        if path == STANDARD_STREAM:
+            files.append(InputFile(path, "photo"))
+        elif os.path.isdir(path):
+            files.extend(_search_folder(path, output))
+        elif path.endswith(LIST_EXTENSION):
+            files.extend(_read_list(path))
+        elif os.path.exists(path):
+            files.append(InputFile(path, _stem(os.path.basename(path))))
+        else:
+            raise FileNotFoundError(f"{path}: no such photo, clip or folder")
+    files = _remove_duplicates(files, output)
+    _check_no_output(files, output)
+    return files
+
+
+def _search_folder(folder, output):
+    output_folder = os.path.abspath(output.path)
+    if os.path.abspath(folder) == output_folder:
+        raise MmnetError(f"{folder}: contains the photos; give another folder", "output")
+    files = []
+    for parent, subfolders, names in os.walk(folder):
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if name[0] != "." and os.path.abspath(os.path.join(parent, name)) != output_folder
+        )
+        names = sorted(name for name in names if name[0] != ".")
+        unsupported = [name for name in names if is_unsupported_image(name)]
+        if unsupported:
+            examples = ", ".join(unsupported[:SHOWN_NAMES])
+            log.warning(
+                "%s: %d images of unsupported formats skipped (for example %s)",
+                parent,
+                len(unsupported),
+                examples,
+            )
+        for name in names:
+            if name.lower().endswith(PHOTO_EXTENSIONS + clips.EXTENSIONS):
+                path = os.path.join(parent, name)
+                files.append(InputFile(path, _stem(os.path.relpath(path, folder))))
+    if not files:
+        extensions = ", ".join(PHOTO_EXTENSIONS + clips.EXTENSIONS)
+        raise MmnetError(f"{folder}: no photos and no clips ({extensions})")
+    return files
+
+
+def _read_list(path):
+    """Return the files of a list, one path per line, relative to the list.
+
+    Stems contain the folders below the deepest folder that contains all files.
+    """
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    folder = os.path.dirname(os.path.abspath(path))
+    paths = [os.path.normpath(os.path.join(folder, line)) for line in lines if line]
+    if not paths or any("\0" in line for line in lines):
+        raise MmnetError(f"{path}: must list photos, one path per line")
+    common_folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [InputFile(path, _stem(os.path.relpath(path, common_folder))) for path in paths]
+
+
+def _remove_duplicates(files, output):
+    unique: Dict[str, InputFile] = {}
+    for file in files:
+        key = output.path if output.is_one_file else file.stem
+        other = unique.setdefault(key, file)
+        if os.path.abspath(other.path) != os.path.abspath(file.path):
+            raise MmnetError(
+                f"{other.path} and {file.path}: would be written to the same files; process them "
+                "into two folders"
+            )
+    return list(unique.values())
+
+
+def _check_no_output(files, output):
+    """Raise MmnetError if a photo would be replaced by the output of another one."""
+    folder = os.path.join(os.path.abspath(output.folder), "")
+    inside = [file for file in files if os.path.abspath(file.path).startswith(folder)]
+    if not inside:
+        return
+    paths = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
+    for file in inside:
+        if os.path.abspath(file.path) in paths:
+            raise MmnetError(
+                f"{file.path}: is an output of another photo; give another folder", "output"
+            )
+
+
+def _stem(path):
+    return os.path.splitext(path)[0]
