@@ -12,8 +12,7 @@ from humanfriendly import InvalidSize, InvalidTimespan, format_size, parse_size,
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE, Network
-from mmnet.weights import registry
-from mmnet.weights.source import find_source
+from mmnet.weights.source import check_source
 
 # Rough memory of MMNet 1.0, to refuse absurd sizes before they are allocated.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
@@ -143,11 +142,7 @@ def image_folder(value: str) -> str:
 
 def source(value: str) -> str:
     """Check that a checkpoint, a folder of checkpoints, a model file or a known name exists."""
-    if registry.is_name(value) and not os.path.lexists(value):
-        if value != registry.UNTRAINED:
-            registry.check_name(value)
-    else:
-        find_source(value)
+    check_source(value)
     return value
 
 

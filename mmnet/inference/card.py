@@ -1,7 +1,7 @@
-"""The card of a model file: what it is, as JSON beside it. No TensorFlow."""
+"""The card of a model file: JSON beside the file that describes it. No TensorFlow."""
 
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.files import read_json, sha256_of_file
@@ -9,93 +9,104 @@ from mmnet.io.records import to_record
 from mmnet.networks.network import Network, make_network, network_fields
 from mmnet.weights.source import SAVED_MODEL
 
-PREPROCESS = ("inside", "outside")  # of the model: where pictures are divided by 255
-OUTPUT_TYPES = ("probabilities", "alpha", "logits")
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+CHOICES = {  # field -> values
+    "preprocess": ("inside", "outside"),
+    "output_type": ("probabilities", "alpha", "logits"),
+    "precision": ("float32", "float16", "dynamic", "int8"),
+}
 
 
 class Card(NamedTuple):
-    """What a model file is. Fields without a value are those that ``mmnet export`` measured."""
+    """Description of a model file. Optional fields are those that ``mmnet export`` measured."""
 
     network: Network
-    preprocess: str = "inside"
+    preprocess: str = "inside"  # division of images by 255: in the model, or before it
     output_type: str = "alpha"
     precision: str = "float32"
     path: Optional[str] = None
     format: Optional[str] = None  # "pb", "savedmodel", "tflite" or "onnx"
-    input: Optional[str] = None  # name, type, shape, what it holds
+    input: Optional[str] = None  # name, type, shape and range
     output: Optional[str] = None
     checkpoint: Optional[str] = None  # prefix
     index_sha256: Optional[str] = None  # of the checkpoint
     use_ema: bool = False
     logit_scale: float = 1.0  # factor of the checkpoint's logits
-    calibration: Optional[dict] = None  # what int8's ranges were measured on
-    tensorflow: Optional[str] = None  # its version
+    calibration: Optional[dict] = None  # source of the int8 ranges
+    tensorflow: Optional[str] = None  # version that exported the model
     parameters: Optional[int] = None
-    multiply_adds: Optional[int] = None  # of one picture
-    operations: Optional[Dict[str, int]] = None  # type -> count; None where it cannot be told
+    multiply_adds: Optional[int] = None  # for one image
+    operations: Optional[Dict[str, int]] = None  # type -> count; None: the runtime lists none
     bytes: Optional[int] = None
-    sha256: Optional[str] = None  # of the file, or of the SavedModel's saved_model.pb
-    pictures: Optional[int] = None  # that were compared
+    sha256: Optional[str] = None  # of the file, or of saved_model.pb
+    pictures: Optional[int] = None  # number of images compared with the checkpoint
     largest_difference: Optional[float] = None  # of alpha from the checkpoint's, over all pixels
     mean_difference: Optional[float] = None
 
 
-def card_path(path):
-    """Where the card of a model lies."""
+def card_path(path: str) -> str:
+    """Return the path of a model's card."""
     return os.path.normpath(path) + ".json"
 
 
-def card_to_dict(card):
-    """Ready for JSON."""
+def card_to_dict(card: Card) -> Dict[str, Any]:
+    """Return a card as a dictionary for JSON."""
     return dict(card._asdict(), network=dict(card.network._asdict()))
 
 
-def read_card(path):
-    """The Card that ``mmnet export`` wrote beside a model.
+def read_card(path: str, sha256: Optional[str] = None) -> Card:
+    """Read the card that ``mmnet export`` wrote beside a model, and compare its hash.
+
+    Args:
+        path: model file, or folder of a SavedModel.
+        sha256: hash of the model, if the caller knows it.
 
     Raises:
-        ValueError: no card, not a card, or another file's; says which.
+        MmnetError: no card, an invalid card, or the card of another file.
     """
-    where = card_path(path)
+    file = card_path(path)
     try:
-        record = read_json(where)
-    except (OSError, ValueError) as error:
+        record = read_json(file)
+    except (OSError, MmnetError) as error:
         raise MmnetError(
-            "%s does not say what it takes and gives, and its card, which mmnet export writes "
-            "beside it, cannot be read (%s)" % (path, error)
+            f"{path}: cannot be opened without its card, which mmnet export writes ({error})"
         ) from None
-    if record.get("sha256") != model_sha256(path):
-        raise MmnetError("%s is the card of another file than %s: export it again" % (where, path))
-    return parse_card(record, where)
+    if record.get("sha256") != (sha256 or model_sha256(path)):
+        raise MmnetError(f"{file}: is the card of another file than {path}; export the model again")
+    return parse_card(record, file)
 
 
-def check_own_card(path):
-    """Raise ValueError where the card beside a model, if there is one, is that of another file."""
+def check_own_card(path: str, sha256: Optional[str] = None) -> None:
+    """Raise MmnetError if a model has a card, but that of another file."""
     if os.path.lexists(card_path(path)):
-        read_card(path)
+        read_card(path, sha256)
 
 
-def parse_card(record, where):
-    """The Card in a record (dict); ValueError, naming ``where`` and the field, for others."""
-    for name, known in (
-        ("preprocess", PREPROCESS),
-        ("output_type", OUTPUT_TYPES),
-        ("precision", PRECISIONS),
-    ):
-        if record.get(name) not in known:
+def parse_card(record: Dict[str, Any], source: str) -> Card:
+    """Convert the content of a card, also one of version 0.1 or 0.2.
+
+    Args:
+        record: the JSON object.
+        source: name of the card in error messages.
+
+    Raises:
+        MmnetError: a field is missing or invalid.
+    """
+    for name, choices in CHOICES.items():
+        if record.get(name) not in choices:
             raise MmnetError(
-                "%s is not a card of mmnet export: %s is one of %s, not %s"
-                % (where, name, ", ".join(known), shorten(record.get(name)))
+                f"{source}: not a card of mmnet export: {name}: expected {', '.join(choices)}, "
+                f"not {shorten(record.get(name))}"
             )
+    fields = dict(record)
+    fields.setdefault("logit_scale", fields.pop("temperature", 1.0))  # its name before 0.3
     try:
         network = make_network({}, network_fields(record))
-        fields = dict(record, network=dict(network._asdict(), shape=list(network.shape)))
-        return to_record(fields, Card, where)
-    except (TypeError, ValueError) as error:
-        raise MmnetError("%s is not a card of mmnet export: %s" % (where, error)) from None
+        fields["network"] = dict(network._asdict(), shape=list(network.shape))
+        return to_record(fields, Card, source)
+    except (TypeError, MmnetError) as error:
+        raise MmnetError(f"{source}: not a card of mmnet export: {error}") from None
 
 
-def model_sha256(path):
-    """Of a model's file; of the saved_model.pb in a SavedModel, which holds the weights too."""
+def model_sha256(path: str) -> str:
+    """Return the hash of a model file. Of a SavedModel it is the hash of its saved_model.pb."""
     return sha256_of_file(os.path.join(path, SAVED_MODEL) if os.path.isdir(path) else path)

@@ -1,8 +1,13 @@
-"""A checkpoint as a Predictor."""
+"""Open checkpoints as Predictors."""
+
+from typing import Any, Optional
+
+import numpy as np
 
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.networks.layers import INFERENCE
+from mmnet.networks.network import Network
 from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -13,13 +18,20 @@ SEED = 0  # of untrained weights
 
 
 class CheckpointPredictor(Predictor):
-    """A network in a session of its own; ``load`` gives it other weights as often as one likes."""
+    """A network in its own session. ``load`` replaces its weights."""
 
-    def __init__(self, network, device=Device(), weights=None):
-        """Open it with these Weights, or untrained.
+    def __init__(
+        self, network: Network, device: Device = Device(), weights: Optional[Weights] = None
+    ):
+        """Build the network and load its weights.
+
+        Args:
+            network: the network.
+            device: the device that runs it.
+            weights: weights of this network; None: untrained.
 
         Raises:
-            ValueError: a Device that is not there; weights of another network.
+            MmnetError: the device is missing, or the weights are those of another network.
         """
         check_device(device)
         graph = tf.Graph()
@@ -31,21 +43,18 @@ class CheckpointPredictor(Predictor):
             initializer = tf.global_variables_initializer()
         graph.finalize()
         self._session = tf.Session(graph=graph, config=session_config(device))
-        super().__init__(self._run, Card(network))
-        self._weights = None
+        super().__init__(self._run, Card(network), release=self._session.close)
+        self._weights: Optional[Weights] = None
         if weights is None:
             self._session.run(initializer)
         else:
             self.load(weights)
 
-    def load(self, weights):
-        """Take the weights of a checkpoint, of this network.
-
-        Returns:
-            checkpoint.RestoreReport.
+    def load(self, weights: Weights) -> Any:
+        """Replace the weights, and return the checkpoint.Report of the restore.
 
         Raises:
-            ValueError: those of another network.
+            MmnetError: weights of another network.
         """
         report = checkpoint.restore(self._session, weights.values, self._variables)
         check_fit(report, weights)
@@ -54,17 +63,17 @@ class CheckpointPredictor(Predictor):
         return report
 
     @property
-    def weights(self):
-        """The Weights that it computes with."""
+    def weights(self) -> Weights:
+        """The loaded weights, or the random ones of an untrained network."""
         if self._weights is None:
             variables = {variable.op.name: variable for variable in self._variables}
             self._weights = Weights(self.network, self._session.run(variables))
         return self._weights
 
-    def _run(self, images):
+    def _run(self, images: np.ndarray) -> np.ndarray:
         return self._session.run(self._alphas, {self._images: images})
 
 
-def open_weights(weights, device=Device()):
-    """A CheckpointPredictor with these Weights."""
+def open_weights(weights: Weights, device: Device = Device()) -> CheckpointPredictor:
+    """Return a CheckpointPredictor with these weights."""
     return CheckpointPredictor(weights.network, device, weights)

@@ -1,105 +1,112 @@
-"""An .onnx as a Predictor. What it takes and gives says its metadata, else its card."""
+"""Open .onnx files as Predictors. Their metadata, or else their card, describes the model."""
+
+import hashlib
+import importlib
+from typing import Any, Dict, Optional
 
 import numpy as np
 
-from mmnet.inference.card import check_own_card, model_sha256, parse_card, read_card
+from mmnet.inference.card import Card, check_own_card, parse_card, read_card
 from mmnet.inference.complexity import count_operations
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.device import Device
 
 
-def open_onnx(path, device=Device(), batch=1):
-    """An ONNX model of ``mmnet export``.
+def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
+    """Open an ONNX model of ``mmnet export``.
 
     Args:
-        device: its ``threads``; None leaves it to onnxruntime. batch: pictures a run; other than 1
-            takes the package onnx.
+        path: the file.
+        device: ``threads`` is used; None lets onnxruntime decide.
+        batch_size: images per run. A batch size above 1 needs the package onnx.
 
     Raises:
-        ValueError: no ONNX model, none with ``input_x`` and ``output``, or onnxruntime is not
-            installed.
+        MmnetError: no ONNX model, no ``input_x`` and ``output``, or onnxruntime is not installed.
     """
     onnxruntime = import_extra("onnxruntime", "running an .onnx")
-    check_own_card(path)
+    data = read_bytes(path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    check_own_card(path, sha256)
     try:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 3  # errors only
         options.intra_op_num_threads = device.threads or 0
-        session = onnxruntime.InferenceSession(
-            of_batch(path, batch) if batch > 1 else path,
-            options,
-            providers=["CPUExecutionProvider"],
-        )
-    except Exception as error:  # onnxruntime's own classes are not importable under one name
-        raise MmnetError("%s is not an ONNX model that runs here (%s)" % (path, error)) from None
+        model = set_batch_size(data, batch_size) if batch_size > 1 else data
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except MmnetError:
+        raise
+    except Exception as error:  # onnxruntime and onnx raise classes of their own
+        raise MmnetError(f"{path}: not an ONNX model that runs here ({error})") from None
     shapes = {value.name: value.shape for value in session.get_inputs()}
     if INPUT not in shapes or OUTPUT not in [value.name for value in session.get_outputs()]:
-        raise MmnetError("%s has no %s and %s" % (path, INPUT, OUTPUT))
-    card = _card_in(path, session.get_modelmeta().custom_metadata_map)
+        raise MmnetError(f"{path}: has no input {INPUT} or no output {OUTPUT}")
+    card = _find_card(path, sha256, session.get_modelmeta().custom_metadata_map)
     shape = list(shapes[INPUT])
-    if len(shape) != 4 or shape[0] != batch or shape[3] not in (3, 4):
-        raise MmnetError("%s takes %s, not [%d,H,W,3] or [%d,H,W,4]" % (path, shape, batch, batch))
-    network = card.network._replace(shape=tuple(shape[1:3]), channels=shape[3])
+    if len(shape) != 4 or shape[0] != batch_size or shape[3] not in (3, 4):
+        raise MmnetError(f"{path}: takes {shape}, expected [{batch_size},H,W,3 or 4]")
     complexity = None
     if card.parameters is not None and card.multiply_adds is not None:
         complexity = Complexity(card.parameters, card.multiply_adds)
+    network = card.network._replace(shape=tuple(shape[1:3]), channels=shape[3])
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
-        card._replace(network=network, sha256=model_sha256(path)),
+        card._replace(network=network, sha256=sha256),
         source=path,
-        operations=_operations(path),
+        operations=_list_operations(data),
         complexity=complexity,
-        batch=batch,
+        batch_size=batch_size,
     )
 
 
-def _card_in(path, metadata):
+def set_batch_size(data: bytes, batch_size: int) -> bytes:
+    """Return an ONNX model for one image as a model for ``batch_size`` images."""
+    onnx = import_extra("onnx", "a batch of several images in an .onnx")
+    model = onnx.load_model_from_string(data)
+    for value in list(model.graph.input) + list(model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch_size
+    del model.graph.value_info[:]  # shapes of intermediate values for one image
+    shapes = {node.input[-1] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        is_shape = tensor.name in shapes and tensor.data_type == onnx.TensorProto.INT64
+        if is_shape and len(values) == 4:
+            values = np.array([batch_size, *values[1:]], np.int64)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    return model.SerializeToString()
+
+
+def import_extra(name: str, purpose: str) -> Any:
+    """Import a package of the extra ``export``.
+
+    Raises:
+        MmnetError: the package is not installed. The message starts with ``purpose``.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise MmnetError(
+            f"{purpose} needs the package {name} ({error}): pip install 'mmnet[export]', or pip "
+            "install '.[export]' in a checkout"
+        ) from None
+
+
+def _find_card(path: str, sha256: str, metadata: Dict[str, str]) -> Card:
     if not {"preprocess", "output_type"} <= metadata.keys():
-        return read_card(path)
-    record = {
-        "preprocess": metadata["preprocess"],
-        "output_type": metadata["output_type"],
-        "precision": "float32",
-    }
+        return read_card(path, sha256)
+    record: Dict[str, Any] = {name: metadata[name] for name in ("preprocess", "output_type")}
+    record["precision"] = "float32"
     for name in ("parameters", "multiply_adds"):
         if metadata.get(name, "").isdigit():
             record[name] = int(metadata[name])
     return parse_card(record, path)
 
 
-def _operations(path):
+def _list_operations(data: bytes) -> Optional[Dict[str, int]]:
     try:
-        import onnx  # not needed to run a model, and not always there where one runs
+        import onnx  # optional: onnxruntime runs the model without it
     except ImportError:
         return None
-    return count_operations(node.op_type for node in onnx.load(path).graph.node)
-
-
-def of_batch(path, batch):
-    """An ONNX model, as bytes, that takes and gives so many pictures a run."""
-    onnx = import_extra("onnx", "a batch of more than one picture in an .onnx")
-    model = onnx.load(path)
-    for value in list(model.graph.input) + list(model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_value = batch
-    del model.graph.value_info[:]  # the shapes between are those of one picture
-    shapes = {node.input[-1] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
-    for tensor in model.graph.initializer:  # some of them name one picture
-        values = onnx.numpy_helper.to_array(tensor)
-        is_shape = tensor.name in shapes and tensor.data_type == onnx.TensorProto.INT64
-        if is_shape and len(values) == 4:
-            values = np.array([batch, *values[1:]], np.int64)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
-    return model.SerializeToString()
-
-
-def import_extra(name, what_for):
-    """An optional package; ValueError, saying how to install it, where it is not there."""
-    try:
-        return __import__(name)
-    except ImportError as error:
-        raise MmnetError(
-            "%s needs %s (%s): pip install 'mmnet[export]', in this repository pip install "
-            "'.[export]' (onnx, tf2onnx and onnxruntime)" % (what_for, name, error)
-        ) from None
+    return count_operations(node.op_type for node in onnx.load_model_from_string(data).graph.node)

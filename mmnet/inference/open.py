@@ -1,92 +1,123 @@
-"""Open a trained network, whatever it lies in. Here, and only here, it is decided which it is.
+"""Open a trained network from any source.
 
-Flags speak first, then what the source says of itself (the run beside a checkpoint, a card, the
-graph), then the defaults.
+Only this module decides which network a source contains: the flags have priority, then the record
+in the source (config.yaml beside a checkpoint, a card, the graph), then the defaults.
 """
 
 import importlib.util
+import os
+from typing import Any, Dict, Optional, Union
 
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
 from mmnet.inference.onnx import open_onnx
+from mmnet.inference.predictor import Predictor
 from mmnet.inference.tensorflow import open_frozen, open_savedmodel
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.networks.network import make_network
+from mmnet.networks.network import Network, make_network
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT, model_paths
 from mmnet.weights.run_file import network_of_run
-from mmnet.weights.source import find_source
-from mmnet.weights.values import WeightOptions, read_weights, scale_classifier
+from mmnet.weights.source import KINDS, Source, find_source
+from mmnet.weights.values import WeightOptions, Weights, read_weights, scale_classifier
 
-OPENERS = {
+OPENERS = {  # kind of model file -> (path, device, batch size) -> Predictor
     "pb": open_frozen,
     "savedmodel": open_savedmodel,
     "tflite": open_tflite,
     "onnx": open_onnx,
 }
-INTERPRETERS = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # that need no TensorFlow
+RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # packages without TensorFlow
 
 
 def open_predictor(
-    source=DEFAULT, wanted=None, *, weight_options=WeightOptions(), device=Device(), batch=1
-):
-    """A Predictor of weights by name, a checkpoint (its prefix, or a folder: its latest), a .pb, a
-    .tflite, an .onnx or a SavedModel's folder.
-
-    Weights with a name may have model files beside their checkpoint, the same network: the first
-    that an interpreter is here for is taken, where nothing is asked for that only a checkpoint has.
+    source: Union[str, Source] = DEFAULT,
+    network_fields: Optional[Dict[str, Any]] = None,
+    *,
+    weight_options: WeightOptions = WeightOptions(),
+    device: Device = Device(),
+    batch_size: int = 1,
+) -> Predictor:
+    """Open a trained network.
 
     Args:
-        wanted: fields of Network that the user gave, name -> value.
-        reading: Reading, of a checkpoint. device: Device.
-        batch: pictures a run of a model file; a checkpoint takes any number.
+        source: name of weights, checkpoint prefix, folder of checkpoints (its latest), .pb, .tflite
+            or .onnx file, or folder of a SavedModel; or the Source of one of them. Weights by name
+            are opened from their model file if an installed runtime can run it and if no argument
+            needs the checkpoint.
+        network_fields: fields of Network that the user gave.
+        weight_options: how the weights of a checkpoint are read.
+        device: device and number of threads.
+        batch_size: images per run of a model file. A checkpoint takes any number.
 
     Raises:
-        FileNotFoundError: nothing there. ValueError: damaged, another network's, or what runs it is
-            not installed; says what to install.
+        FileNotFoundError: nothing there.
+        MmnetError: a damaged source, another network, an option that the source cannot apply, or a
+            missing runtime.
     """
-    found = find_source(source)
-    if found.kind == "untrained":
-        return CheckpointPredictor(make_network(wanted or {}), device)
-    if found.name and not wanted and weight_options == WeightOptions() and device.kind is None:
-        found = prefer_model_file(found)
-    if found.kind == "checkpoint":
-        return open_weights(load_weights(found.path, wanted, weight_options), device)
-    predictor = OPENERS[found.kind](found.path, device, batch)
-    need_wanted(predictor, wanted or {})
+    source = _resolve(source)
+    has_options = weight_options != WeightOptions()
+    if source.name and not network_fields and not has_options and device.kind is None:
+        source = prefer_model_file(source)
+    if source.kind == "untrained" and not has_options:
+        return CheckpointPredictor(make_network(network_fields or {}), device)
+    if source.kind in ("checkpoint", "untrained"):
+        return open_weights(load_weights(source, network_fields, weight_options), device)
+    for name, value, default in zip(weight_options._fields, weight_options, WeightOptions()):
+        if value != default:
+            raise MmnetError(f"applies to checkpoints, not to {source.path}", name)
+    predictor = OPENERS[source.kind](source.path, device, batch_size)
+    shape = tuple((network_fields or {}).get("shape", predictor.network.shape))
+    if shape != predictor.network.shape:
+        raise MmnetError(
+            f"{source.path}: takes images of {format_shape(predictor.network.shape)}, not "
+            f"{format_shape(shape)}"
+        )
     return predictor
 
 
-def prefer_model_file(source):
-    """The Source of a model file of weights with a name, or themselves."""
-    for path in model_paths(source.name):
-        model = find_source(path)
-        if importlib.util.find_spec(INTERPRETERS[model.kind]):
-            return model._replace(name=source.name)
+def prefer_model_file(source: Source) -> Source:
+    """Return the first model file of weights by name that an installed runtime can run.
+
+    A model file opens and runs faster than its checkpoint. Without a runtime the result is
+    ``source``.
+    """
+    for path in model_paths(source.name or ""):
+        kind = KINDS[os.path.splitext(path)[1]]
+        if importlib.util.find_spec(RUNTIMES[kind]):
+            return Source(kind, path, source.name)
     return source
 
 
-def load_weights(source, wanted=None, weight_options=WeightOptions(), *, finite=True):
-    """The Weights of a checkpoint; arguments as open_predictor and read_weights."""
-    found = find_source(source)
-    if found.kind == "untrained":
-        return scale_classifier(
-            CheckpointPredictor(make_network(wanted or {})).weights, weight_options.logit_scale
-        )
-    network = network_of_checkpoint(found.path, wanted)
-    return read_weights(found.path, network, weight_options, finite=finite)
+def load_weights(
+    source: Union[str, Source],
+    network_fields: Optional[Dict[str, Any]] = None,
+    weight_options: WeightOptions = WeightOptions(),
+    *,
+    finite: bool = True,
+) -> Weights:
+    """Read the weights of a checkpoint, or make the random weights of "untrained".
+
+    Args:
+        source, network_fields, weight_options: as in ``open_predictor``.
+        finite: reject values that are not finite.
+    """
+    source = _resolve(source)
+    if source.kind == "untrained":
+        if weight_options.use_ema:
+            raise MmnetError("untrained weights have no moving averages", "use_ema")
+        with CheckpointPredictor(make_network(network_fields or {})) as predictor:
+            return scale_classifier(predictor.weights, weight_options.logit_scale)
+    if source.kind != "checkpoint" or source.path is None:
+        raise MmnetError(f"{source.path}: is not a checkpoint")
+    network = network_of_checkpoint(source.path, network_fields)
+    return read_weights(source.path, network, weight_options, finite=finite)
 
 
-def network_of_checkpoint(prefix, wanted=None):
-    """The Network of a checkpoint: what is wanted, else what its run says, else the default."""
-    return make_network(wanted or {}, network_of_run(prefix))
+def network_of_checkpoint(prefix: str, network_fields: Optional[Dict[str, Any]] = None) -> Network:
+    """Return the network of a checkpoint: given fields, then the record of its run, then defaults."""
+    return make_network(network_fields or {}, network_of_run(prefix))
 
 
-def need_wanted(predictor, wanted):
-    """Raise ValueError where a model file is another network than the user asked for."""
-    shape = predictor.network.shape
-    if tuple(wanted.get("shape", shape)) != shape:
-        raise MmnetError(
-            "%s takes pictures of %s, not %s"
-            % (predictor.source, format_shape(shape), format_shape(wanted["shape"]))
-        )
+def _resolve(source):
+    return source if isinstance(source, Source) else find_source(source)

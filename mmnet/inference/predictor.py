@@ -1,78 +1,138 @@
-"""The one interface of all that predicts: pictures in, alphas out. No TensorFlow."""
+"""The interface of every trained network: images in, alphas out. No TensorFlow."""
 
-from typing import NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 
+from mmnet.inference.card import Card
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import pad_channels, to_unit_range
+from mmnet.io.images import to_01, with_channels
 
-TOLERANCE = 1e-5  # 0..1, an alpha is there by rounding
+TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 
 
 class Complexity(NamedTuple):
-    """How much a network holds and how much it computes."""
+    """Size and arithmetic of a network."""
 
-    parameters: int  # numbers in weights, biases and batch norm
-    multiply_adds: int  # of the convolutions, for one picture
+    parameters: int  # weights, biases and batch norm, including the moving statistics
+    multiply_adds: int  # of the convolutions, for one image
 
 
 class Predictor:
-    """Call it with images float32 [N,H,W,C] 0..255 to get alphas float32 [N,H,W] 0..1.
+    """A trained network. Call it with images to get alphas.
 
-    A network of four channels sees ``previous``, too: the alphas [N,H,W] 0..1 of the frames before
-    the images; None where no frame was before them.
+    It is a context manager, which closes it at the end.
 
     Attributes:
-        card: inference.card.Card. network: its Network; H, W and C are this network's.
-        source: what it was opened from; None: untrained. step: global step, None without one.
-        precision: one of card.PRECISIONS. operations: type -> count, or None where it cannot be
-            told. complexity: Complexity, or None. batch: pictures that ``run`` takes; None: any.
-        sha256: tells one trained network from another by content; None: untrained.
+        card: what the model computes; ``card.network`` is the network.
+        network: the network. ``network.shape`` is the height and width of its input.
+        source: checkpoint prefix or path of the model; None: untrained.
+        step: global step of the checkpoint, or None.
+        sha256: hash of the checkpoint's index or of the model file; None: untrained.
+        precision: "float32", "float16", "dynamic" or "int8".
+        operations: type of operation -> count, or None if the runtime does not list them.
+        complexity: its Complexity, or None if it is not known.
+        batch_size: images per run of the model; None: any number.
     """
 
-    def __init__(self, run, card, *, source=None, operations=None, complexity=None, batch=None):
-        """run: the model's own input, float32, to its own output, float32."""
-        self.run, self.card = run, card
-        self.network, self.precision = card.network, card.precision
-        self.source, self.step, self.sha256 = source, None, card.sha256
-        self.operations, self.complexity, self.batch = operations, complexity, batch
+    def __init__(
+        self,
+        run: Callable[[np.ndarray], np.ndarray],
+        card: Card,
+        *,
+        source: Optional[str] = None,
+        operations: Optional[Dict[str, int]] = None,
+        complexity: Optional[Complexity] = None,
+        batch_size: Optional[int] = None,
+        release: Optional[Callable[[], Any]] = None,
+    ):
+        """Wrap a model.
 
-    def __call__(self, images, previous=None):
+        Args:
+            run: input of the model, float32 [N,H,W,C] -> output of the model, float32.
+            card: input range and output type of the model.
+            source, operations, complexity, batch_size: see the attributes.
+            release: frees the resources of the model.
+        """
+        self.run = run
+        self.card = card
+        self.network, self.precision, self.sha256 = card.network, card.precision, card.sha256
+        self.source, self.step = source, None  # type: Optional[str], Optional[int]
+        self.operations, self.complexity, self.batch_size = operations, complexity, batch_size
+        self._release = release
+
+    def __call__(
+        self, images: np.ndarray, previous_alphas: Optional[np.ndarray] = None
+    ) -> np.ndarray:
+        """Run the network.
+
+        Args:
+            images: [N,H,W,3], RGB, 0..255, or [N,H,W,C] for a network with C input channels.
+            previous_alphas: [N,H,W], 0..1, alphas of the previous frames for a network with four
+                input channels. None: there are no previous frames.
+
+        Returns:
+            float32 [N,H,W], 0..1.
+
+        Raises:
+            MmnetError: images of another shape than the network's input.
+        """
         images = np.asarray(images, np.float32)
-        if images.ndim == 4 and images.shape[3] == 3 and self.network.channels > 3:
-            images = pad_channels(images, self.network.channels)
-            if previous is not None:
-                images[..., 3] = 255 * previous
-        expected = self.network.shape + (self.network.channels,)
-        if images.shape[1:] != expected:
+        channels = self.network.channels
+        if images.ndim == 4 and images.shape[3] == 3 and channels > 3:
+            images = with_channels(images, channels)
+            if previous_alphas is not None:
+                images[..., 3] = 255 * previous_alphas
+        height, width = self.network.shape
+        if images.shape[1:] != (height, width, channels):
             raise MmnetError(
-                "%s takes images [N,%d,%d,%d], not %s"
-                % ((self.source or "the network",) + expected + (list(images.shape),))
+                f"{self.source or 'the network'}: takes images [N,{height},{width},{channels}], "
+                f"not {list(images.shape)}"
             )
         if self.card.preprocess == "outside":
-            images = to_unit_range(images)
-        batch = self.batch or len(images)
-        outputs = [self.run(images[at : at + batch]) for at in range(0, len(images), batch)]
-        return clip_rounding(alphas_of(np.concatenate(outputs), self.card.output_type))
+            images = to_01(images)
+        batch_size = self.batch_size or len(images)
+        starts = range(0, len(images), batch_size)
+        outputs = [self.run(images[start : start + batch_size]) for start in starts]
+        return clip_rounding(output_to_alphas(np.concatenate(outputs), self.card.output_type))
+
+    def close(self) -> None:
+        """Free the session or interpreter. The predictor cannot be called afterwards."""
+        if self._release is not None:
+            self._release()
+        self._release, self.run = None, _closed
+
+    def __enter__(self) -> "Predictor":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
 
 
-def clip_rounding(alphas):
-    """Alphas that rounding has brought out of 0..1 (ONNX Runtime's sigmoid gives 1 + 1e-7) back.
+def _closed(images):
+    raise RuntimeError("the predictor is closed")
 
-    What is further out, or not a number, stays for whoever checks it.
+
+def clip_rounding(alphas: np.ndarray) -> np.ndarray:
+    """Clip alphas to 0..1 if they leave it by at most TOLERANCE.
+
+    ONNX Runtime's sigmoid, for example, returns 1 + 1e-7. Larger errors and NaN stay visible.
     """
-    lowest, highest = alphas.min(initial=0), alphas.max(initial=1)
-    if lowest >= -TOLERANCE and highest <= 1 + TOLERANCE:
+    if alphas.min(initial=0) >= -TOLERANCE and alphas.max(initial=1) <= 1 + TOLERANCE:
         return np.clip(alphas, 0, 1)
     return alphas
 
 
-def alphas_of(output, output_type):
-    """Alphas [N,H,W] of a model's output.
+def output_to_alphas(output: np.ndarray, output_type: str) -> np.ndarray:
+    """Convert the output of a model to alphas.
 
-    That is probabilities or logits [N,H,W,2], or alpha [N,H,W,1].
+    Args:
+        output: probabilities or logits [N,H,W,2], or alpha [N,H,W,1].
+        output_type: "probabilities", "logits" or "alpha".
+
+    Returns:
+        [N,H,W].
     """
-    if output_type == "logits":  # the softmax of two
+    if output_type == "logits":  # the softmax of two logits
         return 0.5 + 0.5 * np.tanh((output[..., 1] - output[..., 0]) / 2)
     return output[..., -1]

@@ -1,4 +1,7 @@
-"""Frozen graphs (.pb) and SavedModels as Predictors."""
+"""Open frozen graphs (.pb) and SavedModels as Predictors."""
+
+import hashlib
+from typing import Any
 
 from mmnet.inference.card import Card, check_own_card, model_sha256
 from mmnet.inference.complexity import count_operations, graph_complexity
@@ -11,87 +14,93 @@ from mmnet.networks.registry import PREPROCESS
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, session_config
 
-# The operation ``output`` -> output_type; anything else gives logits.
-OUTPUT_OPERATIONS = {"Softmax": "probabilities", "ConcatV2": "probabilities", "Sigmoid": "alpha"}
+# Type of the operation ``output`` -> output_type. Other types return logits.
+OUTPUT_TYPES = {"Softmax": "probabilities", "ConcatV2": "probabilities", "Sigmoid": "alpha"}
 
 
-def open_frozen(path, device=Device(), batch=1):
-    """A frozen graph of ``mmnet freeze``; all about it is read from the graph.
+def open_frozen(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
+    """Open a frozen graph of ``mmnet freeze`` or ``mmnet export``. It needs no card.
 
     Args:
-        batch: pictures a run.
+        path: the .pb file.
+        device: device and number of threads.
+        batch_size: images per run.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: no GraphDef, or none with ``input_x`` and
-            ``output``.
+        FileNotFoundError: no such file.
+        MmnetError: no GraphDef, or one without ``input_x`` and ``output``.
     """
-    graph_def = tf.GraphDef()
     data = read_bytes(path)
+    graph_def = tf.GraphDef()
     try:
         graph_def.ParseFromString(data)
-        card = _card_in(graph_def)
-    except Exception as error:  # protobuf's DecodeError is not importable under one name
-        raise MmnetError(
-            "%s is not a frozen graph with %s and %s (%s: %s)"
-            % (path, INPUT, OUTPUT, type(error).__name__, error)
-        ) from None
-    return _open(path, graph_def, card, device, batch)
+    except Exception as error:  # protobuf raises other classes on other versions
+        raise MmnetError(f"{path}: not a frozen graph ({type(error).__name__}: {error})") from None
+    sha256 = hashlib.sha256(data).hexdigest()
+    return _open_graph(path, graph_def, sha256, device, batch_size)
 
 
-def open_savedmodel(path, device=Device(), batch=1):
-    """A SavedModel of ``mmnet export``: the folder with saved_model.pb in it.
+def open_savedmodel(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
+    """Open a SavedModel of ``mmnet export``: a folder with saved_model.pb.
+
+    Args:
+        path: the folder.
+        device: device and number of threads.
+        batch_size: images per run.
 
     Raises:
-        ValueError: no SavedModel that this TensorFlow loads, or none of ``mmnet export``.
+        MmnetError: TensorFlow cannot load it, or it has no ``input_x`` and ``output``.
     """
-    check_own_card(path)
-    serving = [tf.saved_model.tag_constants.SERVING]
+    sha256 = model_sha256(path)
+    check_own_card(path, sha256)
+    tags = [tf.saved_model.tag_constants.SERVING]
     try:
         with tf.Graph().as_default() as graph, tf.Session(config=session_config(device)) as session:
-            tf.saved_model.load(session, serving, path)
-        graph_def = graph.as_graph_def()  # its weights are inside: the session is not needed
-        card = _card_in(graph_def)
-    except (
-        Exception
-    ) as error:  # OSError, RuntimeError, OpError, DecodeError by TensorFlow's version
-        raise MmnetError(
-            "%s is not a SavedModel with %s and %s (%s: %s)"
-            % (path, INPUT, OUTPUT, type(error).__name__, str(error).splitlines()[0])
-        ) from None
-    return _open(path, graph_def, card, device, batch)
+            tf.saved_model.load(session, tags, path)
+    except Exception as error:  # TensorFlow raises other classes on other versions
+        reason = str(error).splitlines()[0]
+        raise MmnetError(f"{path}: not a SavedModel ({type(error).__name__}: {reason})") from None
+    return _open_graph(path, graph.as_graph_def(), sha256, device, batch_size)
 
 
-def _card_in(graph_def):
-    """What a graph says of itself, as networks.frozen made it; KeyError for other graphs."""
-    nodes = {node.name: node for node in graph_def.node}
-    sides = [int(side.size) for side in nodes[INPUT].attr["shape"].shape.dim]
-    if len(sides) != 4 or min(sides[1:]) < 1:
-        raise MmnetError("%s has the shape %s" % (INPUT, sides))
-    network = Network(width_multiplier=None, shape=tuple(sides[1:3]), channels=sides[3])
-    preprocess = "inside" if PREPROCESS in nodes else "outside"
-    return Card(network, preprocess, OUTPUT_OPERATIONS.get(nodes[OUTPUT].op, "logits"))
-
-
-def _open(path, graph_def, card, device, batch):
+def _open_graph(path, graph_def, sha256, device, batch_size):
+    """Return a Predictor of a GraphDef whose weights are constants."""
+    card = _card_of_graph(path, graph_def)
     for node in graph_def.node:
-        node.attr.pop("_output_shapes", None)  # those of one picture
+        node.attr.pop("_output_shapes", None)  # they are recorded for one image
     graph = tf.Graph()
     with graph.as_default():
-        shape = (batch,) + card.network.shape + (card.network.channels,)
-        x = tf.placeholder(tf.float32, shape)
-        try:  # with another placeholder, for the file's own takes one picture
-            (y,) = tf.import_graph_def(graph_def, {INPUT + ":0": x}, [OUTPUT + ":0"], name="")
+        shape = (batch_size,) + card.network.shape + (card.network.channels,)
+        images = tf.placeholder(tf.float32, shape)  # replaces input_x, which takes one image
+        try:
+            (output,) = tf.import_graph_def(
+                graph_def, {f"{INPUT}:0": images}, [f"{OUTPUT}:0"], name=""
+            )
         except ValueError as error:
+            reason = str(error).splitlines()[0]
             raise MmnetError(
-                "%s cannot be loaded by TensorFlow %s (%s)"
-                % (path, tf.__version__, str(error).splitlines()[0])
+                f"{path}: TensorFlow {tf.__version__} cannot load it ({reason})"
             ) from None
     session = tf.Session(graph=graph, config=session_config(device))
     return Predictor(
-        lambda images: session.run(y, {x: images}),
-        card._replace(sha256=model_sha256(path)),
+        lambda batch: session.run(output, {images: batch}),
+        card._replace(sha256=sha256),
         source=path,
         operations=count_operations(node.op for node in graph_def.node),
         complexity=graph_complexity(graph),
-        batch=batch,
+        batch_size=batch_size,
+        release=session.close,
     )
+
+
+def _card_of_graph(path: str, graph_def: Any) -> Card:
+    """Return what the graph records: input shape, preprocess and output type."""
+    nodes = {node.name: node for node in graph_def.node}
+    if INPUT not in nodes or OUTPUT not in nodes:
+        raise MmnetError(f"{path}: has no node {INPUT} or no node {OUTPUT}")
+    shape = [int(side.size) for side in nodes[INPUT].attr["shape"].shape.dim]
+    if len(shape) != 4 or min(shape[1:]) < 1:
+        raise MmnetError(f"{path}: {INPUT} has the shape {shape}, expected [1,H,W,C]")
+    network = Network(width_multiplier=None, shape=tuple(shape[1:3]), channels=shape[3])
+    preprocess = "inside" if PREPROCESS in nodes else "outside"
+    return Card(network, preprocess, OUTPUT_TYPES.get(nodes[OUTPUT].op, "logits"))

@@ -1,127 +1,143 @@
-"""A .tflite as a Predictor. What it takes and gives says its card, for the file does not."""
+"""Open .tflite files as Predictors. The card describes the model, because the file does not.
 
+The Python interpreter trusts every offset in a file, and a damaged file can end the process.
+Therefore only files whose SHA-256 equals that in their card reach the interpreter.
+"""
+
+import hashlib
+import importlib.util
 import logging
 import threading
 from functools import partial
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
 from mmnet.inference.card import read_card
 from mmnet.inference.complexity import count_operations
-from mmnet.inference.flatbuffer import need_sound
 from mmnet.inference.predictor import Complexity, Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.tf.compat import quiet_converters, tf, tflite_supports_threads
+from mmnet.tf.compat import quiet_converters, tf, tflite_threads
 from mmnet.tf.device import Device
 
 log = logging.getLogger(__name__)
 
 
-def open_tflite(path, device=Device(), batch=1):
-    """A TFLite model of ``mmnet export``.
+def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
+    """Open a TFLite model of ``mmnet export``.
 
     Args:
-        device: its ``threads``; None leaves it to the interpreter. batch: pictures a run.
+        path: the file.
+        device: ``threads`` is used; None lets the interpreter decide.
+        batch_size: images per run.
 
     Raises:
-        ValueError: no TFLite model, one of another shape than its card says, no card, or no
-            interpreter is installed.
+        MmnetError: no TFLite model, no card or another file's, an input shape that differs from the
+            card, or no interpreter.
     """
-    card = read_card(path)  # compares the file's hash, before an interpreter sees it
-    need_sound(read_bytes(path), path)
-    with quiet_converters():
-        interpreter_class = tflite_interpreter(device.threads)
-    if card.precision == "int8" and is_slow_with_int8(interpreter_class):
+    data = read_bytes(path)
+    card = read_card(path, hashlib.sha256(data).hexdigest())
+    interpreter_class = find_interpreter(device.threads)
+    if card.precision == "int8" and not _has_litert() and not tflite_threads():
         log.warning(
-            "%s: the TFLite interpreter of TensorFlow %s runs int8 some 90 times as slowly as "
-            "float32; one of TensorFlow 2.x, or ai-edge-litert, does not",
+            "%s: the TFLite interpreter of TensorFlow %s runs int8 far more slowly than float32; "
+            "TensorFlow 2.x and ai-edge-litert do not",
             path,
             tf.__version__,
         )
     with quiet_converters():
         try:
-            interpreter = interpreter_class(model_path=path)
+            interpreter = interpreter_class(model_content=data)
             interpreter.allocate_tensors()
-        except (RuntimeError, TypeError, ValueError) as error:  # by TensorFlow's version
-            raise MmnetError(
-                "%s is not a TFLite model that runs here (%s)" % (path, error)
-            ) from None
-    (taken,) = interpreter.get_input_details()
-    shape = [int(side) for side in taken["shape"]]
+        except (RuntimeError, TypeError, ValueError) as error:  # depends on TensorFlow's version
+            raise MmnetError(f"{path}: not a TFLite model that runs here ({error})") from None
+    (input_details,) = interpreter.get_input_details()
+    shape = [int(side) for side in input_details["shape"]]
     network = card.network._replace(shape=tuple(shape[1:3]))
     if len(shape) != 4 or shape[0] != 1 or shape[3] != network.channels:
-        raise MmnetError("%s takes %s, not [1,H,W,%d]" % (path, shape, network.channels))
-    if batch > 1:
-        interpreter.resize_tensor_input(taken["index"], [batch] + shape[1:])
+        raise MmnetError(f"{path}: takes {shape}, expected [1,H,W,{network.channels}]")
+    if batch_size > 1:
+        interpreter.resize_tensor_input(input_details["index"], [batch_size] + shape[1:])
         interpreter.allocate_tensors()
     complexity = None
     if card.parameters is not None and card.multiply_adds is not None:
         complexity = Complexity(card.parameters, card.multiply_adds)
     return Predictor(
-        partial(run, interpreter, threading.Lock()),
+        partial(run_interpreter, interpreter, threading.Lock()),
         card._replace(network=network),
         source=path,
-        operations=operations_of(interpreter),
+        operations=_list_operations(interpreter),
         complexity=complexity,
-        batch=batch,
+        batch_size=batch_size,
     )
 
 
-def run(interpreter, turn, images):
-    """The model's output for its own input, both float32 whatever it computes in.
+def run_interpreter(interpreter: Any, lock: Any, images: np.ndarray) -> np.ndarray:
+    """Run a model, and convert between float32 and the integers of a quantized model.
 
-    turn: a lock, for an interpreter serves one thread at a time.
+    Args:
+        interpreter: a TFLite interpreter, which serves one thread at a time.
+        lock: is held while the interpreter runs.
+        images: float32, input of the model.
+
+    Returns:
+        float32, output of the model.
     """
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
-    tensor = images
-    if taken["dtype"] != np.float32:  # value = scale (tensor - zero)
-        scale, zero = taken["quantization"]
-        limits = np.iinfo(taken["dtype"])
-        tensor = np.rint(images / scale + zero).clip(limits.min, limits.max).astype(taken["dtype"])
-    with turn:
-        interpreter.set_tensor(taken["index"], tensor)
+    (input_details,), (output_details,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+    tensor, dtype = images, input_details["dtype"]
+    if dtype != np.float32:  # value = scale * (integer - zero_point)
+        scale, zero_point = input_details["quantization"]
+        limits = np.iinfo(dtype)
+        tensor = np.rint(images / scale + zero_point).clip(limits.min, limits.max).astype(dtype)
+    with lock:
+        interpreter.set_tensor(input_details["index"], tensor)
         interpreter.invoke()
-        output = interpreter.get_tensor(given["index"])
+        output = interpreter.get_tensor(output_details["index"])
     if output.dtype != np.float32:
-        scale, zero = given["quantization"]
-        output = np.float32(scale) * (output.astype(np.float32) - zero)
+        scale, zero_point = output_details["quantization"]
+        output = np.float32(scale) * (output.astype(np.float32) - zero_point)
     return output
 
 
-def operations_of(interpreter):
-    """Types of operations -> count, or None where the interpreter cannot tell."""
-    if not hasattr(interpreter, "_get_ops_details"):
-        return None
-    names = [details["op_name"] for details in interpreter._get_ops_details()]
-    return count_operations(
-        name for name in names if name != "DELEGATE"
-    )  # XNNPACK's, not in the file
+def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
+    """Return the constructor of an interpreter: that of ai_edge_litert, else of TensorFlow.
 
+    Args:
+        threads: number of threads; None lets the interpreter decide.
 
-def tflite_interpreter(threads=None):
-    """The class that runs .tflite: ai_edge_litert's, or TensorFlow's, which is to lose its own."""
-    try:
+    Raises:
+        MmnetError: no interpreter is installed, or it cannot use this number of threads.
+    """
+    if _has_litert():
         from ai_edge_litert.interpreter import Interpreter
 
         return partial(Interpreter, num_threads=threads)
-    except ImportError:
-        pass
     try:
-        Interpreter = tf.lite.Interpreter
-    except (AttributeError, ValueError) as error:  # none in this TensorFlow, or no TensorFlow
+        interpreter_class = tf.lite.Interpreter
+    except (AttributeError, ValueError) as error:  # without TensorFlow, or removed from it
         raise MmnetError(
-            "running a .tflite needs ai-edge-litert (%s): pip install ai-edge-litert" % error
+            f"running a .tflite needs ai-edge-litert ({error}): pip install ai-edge-litert"
         ) from None
-    if tflite_supports_threads():
-        return partial(Interpreter, num_threads=threads)
+    if tflite_threads():
+        return partial(interpreter_class, num_threads=threads)
     if threads in (None, 1):
-        return Interpreter
+        return interpreter_class
     raise MmnetError(
-        "TensorFlow %s's TFLite runs on one thread, not %d" % (tf.__version__, threads)
+        f"{threads}: TFLite of TensorFlow {tf.__version__} runs on one thread", "threads"
     )
 
 
-def is_slow_with_int8(interpreter_class):
-    """Whether it is TensorFlow 1.15's, the only one that takes no number of threads."""
-    return not isinstance(interpreter_class, partial)
+def _has_litert() -> bool:
+    return importlib.util.find_spec("ai_edge_litert") is not None
+
+
+def _list_operations(interpreter: Any) -> Optional[Dict[str, int]]:
+    """Return type of operation -> count, or None if the interpreter does not list them."""
+    if not hasattr(interpreter, "_get_ops_details"):
+        return None
+    names = [details["op_name"] for details in interpreter._get_ops_details()]
+    return count_operations(name for name in names if name != "DELEGATE")  # added by XNNPACK

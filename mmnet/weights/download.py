@@ -1,100 +1,121 @@
-"""Fetch a file from the web: resumed, verified, whole or not at all. No TensorFlow.
-
-The libraries for this (pooch, say) begin anew after a cut connection.
-"""
+"""Download a file of the registry: verified, complete or not at all. No TensorFlow."""
 
 import contextlib
 import http.client
 import os
+import socket
+import ssl
 import urllib.error
 import urllib.request
+from typing import NamedTuple, Sequence
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import lock_folder, sha256_of_file
+from mmnet.io.files import locked
 from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
-ATTEMPTS = 3  # for each address
-TIMEOUT = 30  # seconds without a byte
+ATTEMPTS = 3  # per address
+TIMEOUT = 30  # seconds without data
+NETWORK_ERRORS = (
+    urllib.error.URLError,
+    http.client.HTTPException,
+    ConnectionError,
+    socket.timeout,
+    ssl.SSLError,
+)
 
 
-def download(file, addresses, folder):
-    """Put a registry.File into ``folder`` from the first of the addresses that has it.
+class RegisteredFile(NamedTuple):
+    """A file of the registry."""
 
-    What a cut connection left is kept and taken up by the next attempt, also by another process's.
-    Of two processes the second waits, and finds the file there.
+    name: str
+    bytes: int
+    sha256: str
+
+    def is_complete(self, folder: str) -> bool:
+        """Return whether the file exists in a folder with its registered size."""
+        path = os.path.join(folder, self.name)
+        return os.path.isfile(path) and os.path.getsize(path) == self.bytes
+
+
+class SizedDownloader:
+    """A downloader for pooch. It stops at the registered size, whatever the server sends."""
+
+    def __init__(self, size: int):
+        self._size = size
+
+    def __call__(self, url: str, output_file: str, pooch: object) -> None:
+        request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+            chunks = iter(lambda: response.read(CHUNK), b"")
+            label = f"downloading {os.path.basename(url)}"
+            done = 0
+            with open(output_file, "wb") as file:
+                for chunk in progress(chunks, self._size, label, "bytes", count=len):
+                    done += len(chunk)
+                    if done > self._size:
+                        raise MmnetError(f"{url}: has more than the registered {self._size} bytes")
+                    file.write(chunk)
+        if done < self._size:
+            raise ConnectionError(f"the connection was lost after {done} of {self._size} bytes")
+
+
+def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> None:
+    """Download a file into a folder from the first address that works.
+
+    If two processes download the same file, the second one waits for the first.
+
+    Args:
+        file: the file, with its size and hash.
+        addresses: web folders that contain the file, tried in this order.
+        folder: is created if necessary.
 
     Raises:
-        ValueError: what came is not the file (its SHA-256 differs). OSError: no address could be
-            reached, or the folder cannot be written; says what to do.
+        MmnetError: an address has another file. Nothing is kept.
+        OSError: no address works, or the folder cannot be written.
     """
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise OSError(
-            "%s cannot be made (%s): set MMNET_HOME to a folder that can be written"
-            % (folder, error.strerror)
+            f"{folder}: cannot be created ({error.strerror}); set MMNET_HOME to a writable folder"
         ) from None
-    path = os.path.join(folder, file.name)
-    part = os.path.join(folder, ".part-" + file.name)
-    with lock_folder(folder, wait=True):
-        if os.path.isfile(path) and os.path.getsize(path) == file.bytes:
+    with locked(folder, wait=True):
+        if file.is_complete(folder):
             return
-        fetch(file, addresses, part)
-        if sha256_of_file(part) != file.sha256:
-            os.unlink(part)
-            raise MmnetError(
-                "what %s gives as %s is another file (its SHA-256 is not %s): nothing is kept"
-                % (", ".join(addresses), file.name, file.sha256)
-            )
-        os.replace(part, path)
-
-
-def fetch(file, addresses, part):
-    """Bring ``part`` to the file's full length."""
-    problem = None
-    for address in addresses:
-        for _ in range(ATTEMPTS):
-            try:
-                fetch_rest(file, address.rstrip("/") + "/" + file.name, part)
-            except urllib.error.HTTPError as error:
-                problem = error
-                if error.code == 416:  # what is here is no part of what is there
-                    os.unlink(part)
-                    continue
-                break  # there is no such file, or none for us: the next address
-            except (urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
-                problem = error
-            except OSError as error:
-                if error.errno is None or isinstance(error, TimeoutError):
-                    problem = error
-                    continue
-                with contextlib.suppress(OSError):  # a full disk: leave room for others
-                    os.unlink(part)
-                raise
-            else:
-                if os.path.getsize(part) >= file.bytes:
+        problem = None
+        for address in addresses:
+            for _ in range(ATTEMPTS):
+                try:
+                    _retrieve(file, f"{address.rstrip('/')}/{file.name}", folder)
                     return
-                problem = "the connection was cut"
+                except urllib.error.HTTPError as error:  # for example 404: try the next address
+                    problem = error
+                    break
+                except NETWORK_ERRORS as error:
+                    problem = error
     raise OSError(
-        "%s cannot be downloaded from %s (%s): try again with a network, or put it into %s"
-        % (file.name, ", ".join(addresses), problem, os.path.dirname(part))
+        f"{file.name}: cannot be downloaded from {', '.join(addresses)} ({problem}); check the "
+        f"network, or put the file into {folder}"
     )
 
 
-def fetch_rest(file, address, part):
-    """Append to ``part`` what it lacks, as far as the connection goes."""
-    done = os.path.getsize(part) if os.path.exists(part) else 0
-    request = urllib.request.Request(address, headers={"User-Agent": "mmnet"})
-    if done:
-        request.add_header("Range", "bytes=%d-" % done)
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
-        goes_on = done and answer.status == 206
-        with open(part, "ab" if goes_on else "wb") as target:
-            left = file.bytes - (done if goes_on else 0)
-            chunks = iter(lambda: answer.read(CHUNK), b"")
-            what = "downloading " + file.name
-            for chunk in progress(chunks, left, what, "bytes", count=len):
-                target.write(chunk)
-            target.flush()
-            os.fsync(target.fileno())
+def _retrieve(file, url, folder):
+    """Download and verify with pooch, which renames the complete file into place."""
+    import pooch  # imports slowly, and most commands never download
+
+    pooch.get_logger().setLevel("WARNING")
+    with contextlib.suppress(FileNotFoundError):  # pooch would report it as an older version
+        os.unlink(os.path.join(folder, file.name))
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{file.sha256}",
+            fname=file.name,
+            path=folder,
+            downloader=SizedDownloader(file.bytes),
+        )
+    except MmnetError:
+        raise
+    except ValueError:
+        raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None

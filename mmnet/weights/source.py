@@ -1,71 +1,90 @@
-"""What a source names: weights with a name, a checkpoint, or a model file. No TensorFlow."""
+"""Where a trained network is opened from: weights by name, a checkpoint, or a model file.
+
+No TensorFlow.
+"""
 
 import os
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.weights import registry
 
-EXTENSIONS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}
-SAVED_MODEL = "saved_model.pb"  # the file that makes a folder a SavedModel
+KINDS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}  # file extension -> kind
+SAVED_MODEL = "saved_model.pb"  # a folder with this file is a SavedModel
 
 
 class Source(NamedTuple):
-    """Where a trained network lies."""
+    """Where a trained network is opened from."""
 
     kind: str  # "checkpoint", "pb", "savedmodel", "tflite", "onnx" or "untrained"
-    path: Optional[str] = None  # a checkpoint's prefix, a file, or a SavedModel's folder
-    name: Optional[str] = None  # of weights that have one, in registry.json
+    path: Optional[str] = None  # checkpoint prefix, model file, or folder of a SavedModel
+    name: Optional[str] = None  # of weights by name
 
 
-def find_source(text):
-    """The Source that a text means: a path that exists, or a name of weights, which are downloaded.
+def find_source(text: str) -> Source:
+    """Return the source that a text names. Weights by name are downloaded if necessary.
 
-    A folder of checkpoints means its latest.
+    Args:
+        text: name of weights, checkpoint prefix, folder of checkpoints (its latest), or model file.
+            A path that exists has priority over a name.
 
     Raises:
-        FileNotFoundError: nothing there; says what is missing. ValueError: no regular file.
-        OSError: weights that cannot be downloaded.
+        FileNotFoundError: nothing there.
+        MmnetError: not a regular file, or a damaged download.
+        OSError: the weights cannot be downloaded.
     """
-    if registry.is_name(text) and not os.path.lexists(text):
+    if _is_name(text):
         if text == registry.UNTRAINED:
             return Source("untrained")
-        return Source("checkpoint", registry.prefix_of(text), text)
-    if os.path.isfile(os.path.join(text, SAVED_MODEL)):
-        return Source("savedmodel", text)
-    kind = EXTENSIONS.get(os.path.splitext(text)[1].lower())
-    if kind is None or os.path.isdir(text):
-        try:
-            return Source("checkpoint", checkpoint_files.find_checkpoint(text))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(str(error) + registry.hint(text)) from None
-    if not os.path.lexists(text):
-        raise FileNotFoundError("no model %s" % text)
-    if not os.path.isfile(text):
-        raise MmnetError("%s is not a regular file" % text)
-    return Source(kind, text)
+        return Source("checkpoint", registry.checkpoint_prefix(text), text)
+    return _find_path(text)
 
 
-def is_model_file(path):
-    """Whether a path means a model file, or a SavedModel, rather than a checkpoint."""
-    return (
-        os.path.splitext(path)[1].lower() in EXTENSIONS and not os.path.isdir(path)
-    ) or os.path.isfile(os.path.join(path, SAVED_MODEL))
+def check_source(text: str) -> None:
+    """Raise FileNotFoundError or MmnetError if ``find_source`` would. It never downloads."""
+    if not _is_name(text):
+        _find_path(text)
 
 
-def source_files(source):
-    """Every file of a Source."""
-    if source.kind == "untrained":
+def is_model_file(path: str) -> bool:
+    """Return whether a path names a model file or a SavedModel, not a checkpoint."""
+    if os.path.isdir(path):
+        return os.path.isfile(os.path.join(path, SAVED_MODEL))
+    return os.path.splitext(path)[1].lower() in KINDS
+
+
+def source_files(source: Source) -> List[str]:
+    """Return the paths of all files of a source."""
+    if source.path is None:
         return []
     if source.kind == "checkpoint":
         return checkpoint_files.files_of(source.path)
-    if os.path.isfile(source.path):
+    if source.kind != "savedmodel":
         return [source.path]
-    walked = os.walk(source.path)
-    return [os.path.join(folder, name) for folder, _, names in walked for name in names]
+    walk = os.walk(source.path)
+    return [os.path.join(folder, name) for folder, _, names in walk for name in names]
 
 
-def source_bytes(source):
-    """The size of all files of a Source."""
-    return sum(os.path.getsize(path) for path in source_files(source))
+def source_bytes(source: Source) -> int:
+    """Return the total size of all files of a source."""
+    return sum(map(os.path.getsize, source_files(source)))
+
+
+def _is_name(text):
+    return registry.is_name(text) and not os.path.lexists(text)
+
+
+def _find_path(path):
+    if not is_model_file(path):
+        try:
+            return Source("checkpoint", checkpoint_files.resolve(path))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}{registry.suggestion(path)}") from None
+    if os.path.isdir(path):
+        return Source("savedmodel", path)
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"no model {path}")
+    if not os.path.isfile(path):
+        raise MmnetError(f"{path}: is not a regular file")
+    return Source(KINDS[os.path.splitext(path)[1].lower()], path)

@@ -1,176 +1,182 @@
-"""A trained network as arrays."""
+"""A trained network as arrays: read, scale, average and check its weights."""
 
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
+from mmnet.networks.quantization import SCOPE
 from mmnet.networks.registry import find_definition
 from mmnet.tf import checkpoint
 
-# Ends of the names of a network's variables: what is trained, and batch norm's statistics.
+# Name endings of a network's variables.
 TRAINABLE = ("/weights", "/depthwise_weights", "/gamma", "/beta", "/biases")
 MOVING = ("/moving_mean", "/moving_variance")
 
 
 class WeightOptions(NamedTuple):
-    """How the weights of a checkpoint are taken."""
+    """How the weights of a checkpoint are read."""
 
-    use_ema: bool = False  # their exponential moving averages
+    use_ema: bool = False  # use the exponential moving averages of the weights
     logit_scale: float = 1.0  # factor of the logits
 
 
 class Weights(NamedTuple):
-    """A trained network as arrays, read once."""
+    """A trained network as arrays."""
 
     network: Network
-    values: Dict[str, np.ndarray]  # every variable by name
+    values: Dict[str, np.ndarray]  # variable name -> value
     source: Optional[str] = None  # checkpoint prefix; None: untrained
     step: Optional[int] = None  # global step
-    sha256: Optional[str] = None  # of the checkpoint's index, which holds every checksum
+    sha256: Optional[str] = None  # of the checkpoint's index, which contains every checksum
     options: WeightOptions = WeightOptions()  # how the values were read
 
 
-def read_weights(prefix, network, weight_options=WeightOptions(), *, finite=True):
-    """The Weights of a checkpoint; whether they fit the network shows where a graph takes them.
+def read_weights(
+    prefix: str, network: Network, options: WeightOptions = WeightOptions(), *, finite: bool = True
+) -> Weights:
+    """Read the weights of a checkpoint.
 
     Args:
-        reading: Reading. With use_ema, each weight's average where the checkpoint has one.
-        finite: refuse weights that are not; selfcheck looks at those, too.
+        prefix: prefix of the checkpoint.
+        network: the network in the checkpoint. This function does not check that it fits.
+        options: how to read the weights.
+        finite: reject values that are not finite.
 
     Raises:
-        FileNotFoundError, ValueError: as checkpoint.read; ValueError also without any average, and
-            for numbers that are not finite; names the variable.
+        FileNotFoundError: no such checkpoint.
+        MmnetError: a damaged checkpoint, one without moving averages, or values that are not finite.
     """
     values = checkpoint.read(prefix)
     if finite:
         check_finite(prefix, values)
-    if reading.use_ema:
-        ending = checkpoint.AVERAGE_SUFFIX
-        averages = {
-            name[: -len(ending)]: value for name, value in values.items() if name.endswith(ending)
-        }
+    if options.use_ema:
+        averages = moving_averages(values)
         if not averages:
             raise MmnetError(
-                "checkpoint %s holds no moving averages: it was not trained with --use_ema" % prefix
+                f"checkpoint {prefix}: contains no moving averages; train with use_ema to get them",
+                "use_ema",
             )
         values.update(averages)
-    step = step_in(prefix, values)
     sha256 = checkpoint_files.index_sha256(prefix)
-    weights = Weights(network, values, prefix, step, sha256, reading)
-    return scale_classifier(weights, reading.logit_scale)
+    weights = Weights(network, values, prefix, global_step(prefix, values), sha256, options)
+    return scale_classifier(weights, options.logit_scale)
 
 
-def scale_classifier(weights, logit_scale):
+def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
     """Return Weights whose logits are ``logit_scale`` times as large. Inference does not slow down.
 
     The weights and biases of the classifier are multiplied. (The temperature of Guo et al., "On
     Calibration of Modern Neural Networks", ICML 2017, is 1 / logit_scale.)
 
     Raises:
-        ValueError: a network whose classifier is not known here, or a checkpoint without it.
+        MmnetError: the weights do not contain the classifier of their network.
     """
     if logit_scale == 1:
         return weights
     scope = find_definition(weights.network).classifier
-    names = ["%s/%s" % (scope, end) for end in ("weights", "biases")]
-    if not all(name in weights.values for name in names):
-        raise MmnetError(
-            f"{weights.source or weights.network.name}: has no known classifier", "logit_scale"
-        )
     values = dict(weights.values)
-    for name in names:
+    for name in (f"{scope}/weights", f"{scope}/biases"):
+        if name not in values:
+            source = weights.source or weights.network.name
+            raise MmnetError(f"{source}: has no variable {name}", "logit_scale")
         values[name] = values[name] * np.float32(logit_scale)
     return weights._replace(values=values)
 
 
-def average(several):
-    """The Weights whose network's variables are the means of several Weights' of one network.
+def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) -> Weights:
+    """Return the mean of several trained networks of the same kind.
+
+    Args:
+        checkpoints: the networks. The result has the network of the first one.
+        use_ema: average the moving averages of each checkpoint that contains some.
 
     Raises:
-        ValueError: other variables, or variables of another shape, in one of them.
+        MmnetError: the variables of two networks differ.
     """
-    first = several[0]
+    first = checkpoints[0]
     names = [name for name in first.values if is_network_variable(name)]
-    for other in several[1:]:
+    for other in checkpoints[1:]:
         for name in names:
-            if np.shape(other.values.get(name)) != np.shape(first.values[name]):
+            shape, other_shape = (np.shape(one.values.get(name)) for one in (first, other))
+            if shape != other_shape:
                 raise MmnetError(
-                    "%s and %s are different networks: %s is %s there, %s here"
-                    % (
-                        first.source,
-                        other.source,
-                        name,
-                        list(np.shape(first.values[name])),
-                        list(np.shape(other.values.get(name))),
-                    )
+                    f"{other.source}: is another network than {first.source}: {name} has the shape "
+                    f"{list(other_shape)}, not {list(shape)}"
                 )
-    values = {
-        name: np.mean([one.values[name] for one in several], axis=0, dtype=np.float64)
-        for name in names
-    }
-    values = {name: value.astype(first.values[name].dtype) for name, value in values.items()}
-    steps = [one.step for one in several if one.step is not None]
-    return Weights(first.network, values, step=max(steps) if steps else None)
+    all_values = [weights.values for weights in checkpoints]
+    if use_ema:
+        all_values = [dict(values, **moving_averages(values)) for values in all_values]
+    means = {}
+    for name in names:
+        mean = np.mean([values[name] for values in all_values], axis=0, dtype=np.float64)
+        means[name] = mean.astype(first.values[name].dtype)
+    steps = [weights.step for weights in checkpoints if weights.step is not None]
+    return Weights(first.network, means, first.source, max(steps, default=None))
 
 
-def step_in(prefix, values):
-    """The global step of a checkpoint's variables, else that of its name; None without either."""
+def moving_averages(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Return the exponential moving averages in a checkpoint: variable name -> average."""
+    suffix = checkpoint.AVERAGE
+    return {name[: -len(suffix)]: values[name] for name in values if name.endswith(suffix)}
+
+
+def global_step(prefix: str, values: Dict[str, np.ndarray]) -> Optional[int]:
+    """Return the global step of a checkpoint: from its variables, else from its name, else None."""
     if "global_step" not in values:
         return checkpoint_files.step_of(prefix)
     step = np.asarray(values["global_step"])
     if step.size != 1 or not np.issubdtype(step.dtype, np.integer):
         raise MmnetError(
-            "checkpoint %s: global_step is %s %s, not one whole number"
-            % (prefix, step.dtype, list(step.shape))
+            f"checkpoint {prefix}: global_step is {step.dtype} {list(step.shape)}, expected one "
+            "whole number"
         )
     return int(step.reshape(()))
 
 
-def check_finite(prefix, values):
-    """Raise ValueError where a variable holds numbers that are not finite.
+def check_finite(source: str, values: Dict[str, np.ndarray]) -> None:
+    """Raise MmnetError if a variable contains values that are not finite.
 
-    The ranges of 8 bits are NaN until they are measured.
+    The ranges of quantization are NaN until they are measured.
     """
     for name in sorted(values):
         value = np.asarray(values[name])
-        if "/quantization/" in name or not np.issubdtype(value.dtype, np.floating):
+        if f"/{SCOPE}/" in name or not np.issubdtype(value.dtype, np.floating):
             continue
-        bad = np.count_nonzero(~np.isfinite(value))
-        if bad:
+        count = np.count_nonzero(~np.isfinite(value))
+        if count:
             raise MmnetError(
-                "checkpoint %s: %d of the %d numbers of %s are not finite (mmnet selfcheck says "
-                "more)" % (prefix, bad, value.size, name)
+                f"checkpoint {source}: {name}: {count} of {value.size} values are not finite; "
+                "mmnet check-batch-norm shows more"
             )
 
 
-def check_fit(report, weights):
-    """Raise ValueError where a restore's Report says that a network did not get every variable."""
-    parts = []
+def check_fit(report: Any, weights: Weights) -> None:
+    """Raise MmnetError if a restore did not fill every variable of the network.
+
+    Args:
+        report: checkpoint.Report of the restore.
+        weights: the weights that were restored.
+    """
+    problems = []
     if report.reshaped:
-        parts.append(
-            "%d variables have another shape (%s is %s there and %s here; give the "
-            "--width_multiplier it was trained with)"
-            % ((len(report.reshaped),) + report.reshaped[0])
+        name, shape, expected = report.reshaped[0]
+        problems.append(
+            f"{len(report.reshaped)} variables have another shape ({name} is {shape} in the "
+            f"checkpoint and {expected} in the network); set width_multiplier as in its training"
         )
     if report.missing:
-        parts.append(
-            "%d variables are not in it (first: %s)" % (len(report.missing), report.missing[0])
-        )
-    if parts:
+        problems.append(f"{len(report.missing)} variables are missing (first: {report.missing[0]})")
+    if problems:
+        network = weights.network
         raise MmnetError(
-            "checkpoint %s is not %s of width_multiplier %g: %s"
-            % (
-                weights.source,
-                weights.network.name,
-                weights.network.width_multiplier,
-                "; ".join(parts),
-            )
+            f"checkpoint {weights.source}: is not {network.name} with width_multiplier "
+            f"{network.width_multiplier:g}: {'; '.join(problems)}"
         )
 
 
-def is_network_variable(name):
-    """Whether a variable of a checkpoint belongs to its network, slots and averages aside."""
+def is_network_variable(name: str) -> bool:
+    """Return whether a variable belongs to a network; optimizer slots and averages do not."""
     return name.endswith(TRAINABLE + MOVING)
