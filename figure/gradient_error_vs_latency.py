@@ -18,11 +18,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
+from mmnet.benchmark.models import Load, benchmark, describe_machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.inference.open import open_predictor  # noqa: E402
 from mmnet.io.files import write_json  # noqa: E402
+from mmnet.weights.source import find_source  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(HERE, "gradient_error_vs_latency.json")
@@ -58,7 +59,7 @@ def measure(dataset_path, paths, load=Load(threads=1)):
         dict: what gradient_error_vs_latency.json holds, with the name of the machine.
     """
     data_set = find_dataset(dataset_path, "test")
-    rows = {row.model: row for row in benchmark(paths, load)}
+    rows = {row.model: row for row in benchmark(list(map(find_source, paths)), load)}
     models = []
     for path in paths:
         scores = evaluate(open_predictor(path), data_set, SHAPE).scores
@@ -71,7 +72,7 @@ def measure(dataset_path, paths, load=Load(threads=1)):
             }
         )
     return {
-        "machine": machine(),
+        "machine": describe_machine(),
         "threads": load.threads,
         "pictures": len(data_set),
         "data_set": data_set.name,

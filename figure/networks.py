@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-from mmnet.benchmark.models import Load, benchmark, machine  # noqa: E402
+from mmnet.benchmark.models import Load, benchmark, describe_machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.export.export import ExportSpec, comparison_images, export  # noqa: E402
@@ -29,6 +29,7 @@ from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
 from mmnet.io.files import write_json  # noqa: E402
 from mmnet.networks.network import Network  # noqa: E402
 from mmnet.weights.registry import DEFAULT, FAST, UNTRAINED  # noqa: E402
+from mmnet.weights.source import find_source  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEPT = os.path.join(HERE, "networks.json")
@@ -66,7 +67,7 @@ def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
             if network not in trained:
                 weights = load_weights(UNTRAINED, network._asdict())
                 delivered[write(weights, folder, len(delivered))] = network, ""
-        measured = {row.model: row for row in benchmark(list(delivered), load)}
+        measured = {row.model: row for row in benchmark(list(map(find_source, delivered)), load)}
         rows = []
         for path, (network, source) in delivered.items():
             mad = gradient_error = None
@@ -93,7 +94,7 @@ def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
                 )._asdict()
             )
     return {
-        "machine": machine(),
+        "machine": describe_machine(),
         "threads": load.threads,
         "pictures": len(data_set),
         "data_set": data_set.name,

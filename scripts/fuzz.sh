@@ -1,6 +1,5 @@
 #!/bin/sh
 # Feeds damaged input of every kind to the readers for SECONDS; what breaks one is kept in fuzz_findings/.
-# MMNET_FUZZ_TFLITE=MODEL.tflite tries damaged copies of that model on the TFLite interpreter, too.
 set -eu
 [ $# -eq 1 ] || { echo "usage: sh scripts/fuzz.sh SECONDS" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)

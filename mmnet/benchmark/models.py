@@ -1,81 +1,76 @@
-"""How long models take, side by side.
+"""Measure latency, throughput and memory of models.
 
-Every model runs in a process of its own, so that threads and memory are its own. The processes take
-turns, a fraction of a second each: what slows the machine for a while slows all of them.
+Each model runs in its own process, so its threads and memory are its own. The processes take short
+turns, so a slow phase of the machine slows all models.
 """
 
-import json
 import multiprocessing
 import os
 import platform
 import time
-from typing import NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from humanfriendly import format_size
 
 from mmnet import __version__
-from mmnet.datasets.synthetic import draw_portrait
-from mmnet.inference.complexity import measure_complexity
-from mmnet.inference.open import open_predictor
-from mmnet.inference.predictor import Complexity
+from mmnet.export.export import comparison_images
+from mmnet.inference.complexity import ModelSize, model_size
+from mmnet.inference.open import Device, Source, WeightOptions, open_predictor
+from mmnet.inference.runtimes import runtime_versions
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
-from mmnet.io.resize import resize_bilinear
-from mmnet.io.tables import format_table
-from mmnet.networks.inference_graph import inference_graph
-from mmnet.tf.compat import installed_runtimes
-from mmnet.tf.device import Device
-from mmnet.weights.registry import UNTRAINED
-from mmnet.weights.source import find_source, source_bytes
-from mmnet.weights.values import WeightOptions
 
-WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # at least
+WARM_UP_RUNS, WARM_UP_SECONDS = 3, 1.0  # minimum of both
 TURN_SECONDS = 0.25
 
 
+class Load(NamedTuple):
+    """How models run."""
+
+    threads: int = 1
+    batch_size: int = 1  # images per run
+    seconds: float = 5.0  # measurement time per model
+
+
 class Row(NamedTuple):
-    """One model at one number of threads and one batch size."""
+    """Measurements of one model under one Load."""
 
     model: str
     threads: int
-    batch: int
-    median_ms: float  # latency of a batch: images float32 0..255 in, alphas out
+    batch: int  # images per run
+    median_ms: float  # latency of one run, from float32 images to alphas
     p90_ms: float
-    images_per_second: float  # at the median
-    ratio: float  # its time / the first model's, median over the turns
-    ratio_low: float  # 10th percentile of the turns
-    ratio_high: float  # 90th
-    # That the model and what runs it added to its process; None: not Linux.
-    peak_memory_bytes: Optional[int]
+    images_per_second: float  # at the median latency
+    ratio: float  # latency / latency of the first model: median over the turns
+    ratio_low: float  # 10th percentile over the turns
+    ratio_high: float  # 90th percentile
+    peak_memory_bytes: Optional[int]  # added by the model and its runtime; None: not Linux
     parameters: Optional[int]
-    multiply_adds: Optional[int]  # of one picture
-    bytes: int  # of its files
+    multiply_adds: Optional[int]  # for one image
+    bytes: int  # size of all files
     runs: int
 
 
-class Load(NamedTuple):
-    """How models are run."""
-
-    threads: int = 1
-    batch: int = 1  # pictures a run
-    seconds: float = 5.0  # to measure each model for
-
-
-def benchmark(paths, load, wanted=None, weight_options=WeightOptions()):
-    """Yield a Row for each model under one Load.
+def benchmark(
+    sources: Sequence[Source],
+    load: Load,
+    network_fields: Optional[Dict[str, Any]] = None,
+    weight_options: WeightOptions = WeightOptions(),
+) -> Iterator[Row]:
+    """Yield the measurements of each model.
 
     Args:
-        paths: as inference.open takes them. wanted, reading: as there, of checkpoints.
+        sources: the models.
+        load: threads, batch size and measurement time.
+        network_fields, weight_options: as in ``open_predictor``, applied to checkpoints only.
 
     Raises:
-        FileNotFoundError, ValueError: no model, one that does not run here, or not at that many
-            threads or pictures.
+        MmnetError: a model that cannot be opened, or that cannot run under this load.
     """
-    workers = []
+    workers: List[Worker] = []
     try:
-        for path in paths:
-            workers.append(Worker(path, load, wanted or {}, reading))
+        for source in sources:
+            workers.append(Worker(source, load, network_fields or {}, weight_options))
         yield from measure(workers, load)
     finally:
         for worker in workers:
@@ -83,223 +78,179 @@ def benchmark(paths, load, wanted=None, weight_options=WeightOptions()):
 
 
 class Worker:
-    """A model in a process of its own."""
+    """A model in its own process."""
 
-    def __init__(self, path, load, wanted, reading):
+    def __init__(
+        self,
+        source: Source,
+        load: Load,
+        network_fields: Dict[str, Any],
+        weight_options: WeightOptions,
+    ):
         context = multiprocessing.get_context("spawn")
-        self._pipe, other = context.Pipe()
-        arguments = (other, path, load, wanted, reading)
-        self._process = context.Process(target=work, args=arguments, daemon=True)
+        self._pipe, child_pipe = context.Pipe()
+        arguments = (child_pipe, source, load, network_fields, weight_options)
+        self._process = context.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
-        other.close()
-        self.path = path
-        self.complexity, self.bytes = self._answer()
+        child_pipe.close()
+        self.name = source.name or source.path or source.kind
+        self.size: ModelSize = self._receive()
 
-    def run(self, runs):
-        """The seconds that each of so many runs took."""
+    def run(self, runs: int) -> List[float]:
+        """Run the model, and return the seconds of each run."""
         self._pipe.send(runs)
-        return self._answer()
+        return self._receive()
 
-    def memory(self):
+    def peak_memory(self) -> Optional[int]:
+        """Return the bytes that the model and its runtime added to the process."""
         self._pipe.send(0)
-        return self._answer()
+        return self._receive()
 
-    def _answer(self):
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def _receive(self):
         try:
             answer = self._pipe.recv()
         except EOFError:
             self._process.join()
             raise MmnetError(
-                "%s: the process that runs it ended with exit code %d"
-                % (self.path, self._process.exitcode)
+                f"{self.name}: its process ended with exit code {self._process.exitcode}"
             ) from None
-        if isinstance(answer, (OSError, ValueError)):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def close(self):
-        self._pipe.close()
-        self._process.terminate()
-        self._process.join()
 
+def serve(
+    pipe: Any,
+    source: Source,
+    load: Load,
+    network_fields: Dict[str, Any],
+    weight_options: WeightOptions,
+) -> None:
+    """Open a model in a worker process, then run it as often as the pipe requests.
 
-def work(pipe, path, load, wanted, reading):
-    """What a Worker's process does: open the model, then run it as often as the pipe asks.
-
-    0 asks for the memory.
+    The request 0 asks for the peak memory.
     """
-    before = memory_now()
+    start_memory = _reset_peak_memory()
+    if source.kind != "checkpoint":
+        network_fields, weight_options = {}, WeightOptions()
     try:
-        predictor, complexity = open_measured(path, load, wanted, reading)
-        image = draw_portrait(np.random.RandomState(0), (400, 300))[0]
-        image = resize_bilinear(image, predictor.network.shape, align_corners=True)
-        images = np.stack([image] * load.batch)
+        predictor = open_predictor(
+            source,
+            network_fields,
+            weight_options=weight_options,
+            device=Device(threads=load.threads),
+            batch_size=load.batch_size,
+        )
+        image = comparison_images(None, predictor.network)[:1]
+        images = np.repeat(image, load.batch_size, axis=0)
         predictor(images)
-    except (OSError, ValueError) as error:
+        size = model_size(predictor)
+    except (OSError, MmnetError) as error:
         pipe.send(error)
         return
-    except Exception as error:  # of TensorFlow, TFLite or onnxruntime, each its own class
-        pipe.send(
-            ValueError(
-                "%s does not run %d pictures at a time here (%s)"
-                % (path, load.batch, str(error)[:300])
-            )
-        )
+    except Exception as error:  # each runtime raises classes of its own for a batch it cannot run
+        reason = str(error)[:300]
+        pipe.send(MmnetError(f"{source.path}: cannot run {load.batch_size} images ({reason})"))
         return
-    pipe.send((complexity, source_bytes(find_source(predictor.source or UNTRAINED))))
+    pipe.send(size)
     while True:
         try:
             runs = pipe.recv()
         except EOFError:
             return
-        if not runs:
-            pipe.send(None if before is None else memory_peak() - before)
-            continue
-        taken = []
-        for _ in range(runs):
-            start = time.perf_counter()
-            predictor(images)
-            taken.append(time.perf_counter() - start)
-        pipe.send(taken)
+        if runs:
+            pipe.send([_time_run(predictor, images) for _ in range(runs)])
+        else:
+            pipe.send(None if start_memory is None else _memory("VmHWM") - start_memory)
 
 
-def open_measured(path, load, wanted, reading):
-    """(Predictor, its Complexity or None)."""
-    if find_source(path).kind != "checkpoint":
-        wanted, reading = {}, WeightOptions()
-    predictor = open_predictor(
-        path, wanted, weight_options=reading, device=Device(threads=load.threads), batch=load.batch
-    )
-    if predictor.complexity is not None or find_source(path).kind != "checkpoint":
-        return predictor, predictor.complexity
-    return predictor, measure_complexity(
-        inference_graph(predictor.network, predictor.weights.values)
-    )
-
-
-def measure(workers, load):
-    """The Rows of models that take turns."""
-    turns = max(3, int(round(load.seconds / TURN_SECONDS)))
-    runs = []
+def measure(workers: Sequence[Worker], load: Load) -> Iterator[Row]:
+    """Run the models in turns, and yield the measurements of each."""
+    runs_per_turn = []
     for worker in workers:
-        taken, start = [], time.perf_counter()
-        while len(taken) < WARM_UP_RUNS or time.perf_counter() - start < WARM_UP_SECONDS:
-            taken += worker.run(1)
-        runs.append(max(1, int(round(TURN_SECONDS / np.median(taken)))))
-    seconds_of = [[] for _ in workers]  # [model][turn] -> seconds of each run
-    what = "%d threads, batch %d" % (load.threads, load.batch)
-    for _ in progress(range(turns), turns, what, "turns"):
-        for index, worker in enumerate(workers):
-            worker.run(1)  # what the others left in the caches is not its own
-            seconds_of[index].append(worker.run(runs[index]))
-    first = np.array([np.median(turn) for turn in seconds_of[0]])
-    for worker, turns_taken in zip(workers, seconds_of):
-        yield row_of(worker, load, turns_taken, first)
+        seconds: List[float] = []
+        end = time.perf_counter() + WARM_UP_SECONDS
+        while len(seconds) < WARM_UP_RUNS or time.perf_counter() < end:
+            seconds += worker.run(1)
+        runs_per_turn.append(max(1, int(round(TURN_SECONDS / np.median(seconds)))))
+
+    turns = max(3, int(round(load.seconds / TURN_SECONDS)))
+    results: List[List[List[float]]] = [[] for _ in workers]  # [model][turn] -> seconds of runs
+    label = f"{load.threads} threads, batch size {load.batch_size}"
+    for _ in progress(range(turns), turns, label, "turns"):
+        for worker, runs, turn_results in zip(workers, runs_per_turn, results):
+            worker.run(1)  # other models have filled the caches of the processor
+            turn_results.append(worker.run(runs))
+    reference = np.array([np.median(seconds) for seconds in results[0]])
+    for worker, turn_results in zip(workers, results):
+        yield make_row(worker, load, turn_results, reference)
 
 
-def row_of(worker, load, turns_taken, first):
-    """A Row.
+def make_row(
+    worker: Worker, load: Load, turn_results: Sequence[Sequence[float]], reference: np.ndarray
+) -> Row:
+    """Summarize the turns of one model.
 
     Args:
-        turns_taken: [turn] -> seconds of each run. first: [turns] the first model's median seconds.
+        worker: the model.
+        load: threads and batch size.
+        turn_results: seconds of each run, per turn.
+        reference: [turns], median seconds of the first model.
     """
-    every = np.concatenate(turns_taken)
-    ratios = np.array([np.median(turn) for turn in turns_taken]) / first
-    complexity = worker.complexity or Complexity(None, None)
-    median = float(np.median(every))
+    seconds = np.concatenate(turn_results)
+    ratios = np.array([np.median(turn) for turn in turn_results]) / reference
+    median = float(np.median(seconds))
     return Row(
-        worker.path,
+        worker.name,
         load.threads,
-        load.batch,
+        load.batch_size,
         median_ms=1e3 * median,
-        p90_ms=1e3 * float(np.percentile(every, 90)),
-        images_per_second=load.batch / median,
+        p90_ms=1e3 * float(np.percentile(seconds, 90)),
+        images_per_second=load.batch_size / median,
         ratio=float(np.median(ratios)),
         ratio_low=float(np.percentile(ratios, 10)),
         ratio_high=float(np.percentile(ratios, 90)),
-        peak_memory_bytes=worker.memory(),
-        parameters=complexity.parameters,
-        multiply_adds=complexity.multiply_adds,
-        bytes=worker.bytes,
-        runs=len(every),
+        peak_memory_bytes=worker.peak_memory(),
+        parameters=worker.size.parameters,
+        multiply_adds=worker.size.multiply_adds,
+        bytes=worker.size.bytes,
+        runs=len(seconds),
     )
 
 
-def memory_now():
-    """Bytes of this process in memory; from here on memory_peak counts anew. None: not Linux."""
+def describe_machine() -> str:
+    """Return processor, number of cores, system and versions as text."""
+    processor = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            names = [line.partition(":")[2].strip() for line in file if line[:10] == "model name"]
+        processor = names[0] if names else processor
+    words = [processor, f"{os.cpu_count() or 1} cores", platform.system()]
+    return ", ".join(words + runtime_versions() + [f"mmnet {__version__}"])
+
+
+def _time_run(predictor, images):
+    start = time.perf_counter()
+    predictor(images)
+    return time.perf_counter() - start
+
+
+def _reset_peak_memory() -> Optional[int]:
+    """Restart the measurement of peak memory, and return the memory in use. None: not Linux."""
     try:
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # resets VmHWM
-        return _status("VmRSS")
+        return _memory("VmRSS")
     except OSError:
         return None
 
 
-def memory_peak():
-    return _status("VmHWM")
-
-
-def _status(name):
+def _memory(name: str) -> int:
+    """Return an entry of /proc/self/status in bytes."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":"))
-
-
-def machine():
-    """What measured it, in words."""
-    model = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            names = [
-                line.partition(":")[2].strip() for line in file if line.startswith("model name")
-            ]
-        model = names[0] if names else model
-    words = [model, "%d cores" % (os.cpu_count() or 1), platform.system()]
-    return ", ".join(words + installed_runtimes() + ["mmnet " + __version__])
-
-
-def to_json(row):
-    return json.dumps(dict(row._asdict(), machine=machine()))
-
-
-HEADER = [
-    "model",
-    "threads",
-    "batch",
-    "median",
-    "90 %",
-    "images/s",
-    "time / first (10 .. 90 %)",
-    "memory",
-    "parameters",
-    "multiply-adds",
-    "size",
-]
-
-
-def benchmark_lines(rows, names):
-    """The lines of a table, the first of them its header; ``names`` are the rows' models."""
-    lines = [HEADER]
-    for name, row in zip(names, rows):
-        memory, parameters, multiply_adds = "", "", ""
-        if row.peak_memory_bytes is not None:
-            memory = format_size(row.peak_memory_bytes, binary=True)
-        if row.parameters is not None:
-            parameters = "{:,}".format(row.parameters)
-        if row.multiply_adds is not None:
-            multiply_adds = "%.1f M" % (row.multiply_adds / 1e6)
-        lines.append(
-            [
-                name,
-                str(row.threads),
-                str(row.batch),
-                "%.2f ms" % row.median_ms,
-                "%.2f ms" % row.p90_ms,
-                "%.1f" % row.images_per_second,
-                "%.3f (%.3f .. %.3f)" % (row.ratio, row.ratio_low, row.ratio_high),
-                memory,
-                parameters,
-                multiply_adds,
-                format_size(row.bytes, binary=True),
-            ]
-        )
-    return format_table(lines).split("\n")

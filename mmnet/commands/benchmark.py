@@ -1,16 +1,34 @@
 """`mmnet benchmark`: measure latency and memory of models."""
 
 import dataclasses
-from typing import Tuple
+import json
+from typing import List, Optional, Tuple
 
-from mmnet.benchmark.models import Load, benchmark, benchmark_lines, machine, to_json
+from humanfriendly import format_number, format_size
+
+from mmnet.benchmark.models import Load, Row, benchmark, describe_machine
 from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
-from mmnet.inference.tflite import tflite_interpreter
+from mmnet.inference.tflite import find_interpreter
 from mmnet.io.files import short_names
+from mmnet.io.tables import format_table
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions
+
+HEADER = [
+    "model",
+    "threads",
+    "batch",
+    "median",
+    "90 %",
+    "images/s",
+    "time / first (10 .. 90 %)",
+    "memory",
+    "parameters",
+    "multiply-adds",
+    "size",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,29 +52,47 @@ class Options(NetworkOptions, JsonOptions):
 
 def run(options: Options) -> int:
     models = options.models or (DEFAULT,)
-    need_threads(models, options.threads)
-    names = short_names(models)
-    printed = []
-    for threads in options.threads:
-        for batch in options.batch_size:
-            load = Load(threads, batch, options.seconds)
-            rows = list(
-                benchmark(models, load, options.network_fields(), WeightOptions(options.use_ema))
-            )
+    sources = [find_source(model) for model in models]
+    if any(found.kind == "tflite" for found in sources):
+        for threads in options.threads:  # fail before the first measurement
+            find_interpreter(threads)
+    loads = [
+        Load(threads, batch_size, options.seconds)
+        for threads in options.threads
+        for batch_size in options.batch_size
+    ]
+    names, rows = short_names(models), []
+    for load in loads:
+        fields, weight_options = options.network_fields(), WeightOptions(options.use_ema)
+        for model, name, row in zip(
+            models, names, benchmark(sources, load, fields, weight_options)
+        ):
             if options.json:
-                for row in rows:
-                    print(to_json(row), flush=True)
-            else:
-                first = not printed
-                printed += rows
-                lines = benchmark_lines(printed, names * (len(printed) // len(names)))
-                fresh = lines if first else lines[-len(rows) :]
-                print("\n".join([machine()] * first + fresh), flush=True)
+                record = dict(row._asdict(), model=model, machine=describe_machine())
+                print(json.dumps(record), flush=True)
+            rows.append(format_row(name, row))
+    if not options.json:
+        print(describe_machine())
+        print(format_table([HEADER] + rows))
     return 0
 
 
-def need_threads(models, threads):
-    """Raise MmnetError, before the first measurement, for thread counts that cannot be set."""
-    for path in models:
-        for count in threads if find_source(path).kind == "tflite" else ():
-            tflite_interpreter(count)
+def format_row(name: str, row: Row) -> List[str]:
+    """Return the cells of a table row."""
+
+    def optional(value: Optional[int], text: str) -> str:
+        return "" if value is None else text
+
+    return [
+        name,
+        str(row.threads),
+        str(row.batch),
+        f"{row.median_ms:.2f} ms",
+        f"{row.p90_ms:.2f} ms",
+        f"{row.images_per_second:.1f}",
+        f"{row.ratio:.3f} ({row.ratio_low:.3f} .. {row.ratio_high:.3f})",
+        optional(row.peak_memory_bytes, format_size(row.peak_memory_bytes or 0, binary=True)),
+        optional(row.parameters, format_number(row.parameters or 0)),
+        optional(row.multiply_adds, f"{(row.multiply_adds or 0) / 1e6:.1f} M"),
+        format_size(row.bytes, binary=True),
+    ]

@@ -47,7 +47,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 
 def run(options):
-    inputs = source_files(find_source(options.checkpoint_path))
+    inputs = source_files(find_source(options.checkpoint_path).path)
     check_replaceable(options.output, CAN_REPLACE["pb"], inputs=inputs)
     check_replaceable(card_path(options.output), CAN_REPLACE["card"], inputs=inputs)
     if options.graph:

@@ -19,7 +19,7 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import short_names
 from mmnet.io.tables import format_table
 from mmnet.networks.network import Network
-from mmnet.weights.source import find_source, is_model_file, source_bytes
+from mmnet.weights.source import is_model_file, source_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +111,7 @@ def make_row(path: str, model: Predictor, difference: ModelDifference) -> Row:
         path,
         difference,
         precision=model.precision,
-        bytes=source_bytes(find_source(path)) if is_model_file(path) else None,
+        bytes=source_bytes(path) if is_model_file(path) else None,
         operations=None if operations is None else sum(operations.values()),
         problem=bound_violation("float32", model.precision, difference.largest, difference.mean),
     )

@@ -29,7 +29,7 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors, infe
 from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device
-from mmnet.weights.source import SAVED_MODEL, find_source, source_bytes
+from mmnet.weights.source import SAVED_MODEL, source_bytes
 
 EXACT = Device(exact=True)
 PICTURES = 4  # that a model and its checkpoint are compared on
@@ -152,7 +152,7 @@ def build(weights, form, path, calibration):
         tensorflow=tf.__version__,
         parameters=complexity.parameters,
         multiply_adds=complexity.multiply_adds,
-        bytes=source_bytes(find_source(path)),
+        bytes=source_bytes(path),
         sha256=model_sha256(path),
     )
     write_json(card_path(path), card_to_dict(card))

@@ -1,6 +1,6 @@
 """Open checkpoints as Predictors."""
 
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -50,8 +50,8 @@ class CheckpointPredictor(Predictor):
         else:
             self.load(weights)
 
-    def load(self, weights: Weights) -> Any:
-        """Replace the weights, and return the checkpoint.Report of the restore.
+    def load(self, weights: Weights) -> checkpoint.RestoreReport:
+        """Replace the weights, and return the checkpoint.RestoreReport of the restore.
 
         Raises:
             MmnetError: weights of another network.

@@ -5,15 +5,26 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.inference.predictor import Complexity
+from mmnet.inference.checkpoints import CheckpointPredictor
+from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.networks.inference_graph import inference_graph
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network
 from mmnet.networks.registry import build, find_definition, input_shape
 from mmnet.tf.compat import tf
+from mmnet.weights.source import source_bytes
 from mmnet.weights.values import TRAINABLE
 
 SIZE = 256  # side of the input for which the multiply-adds of a network are counted
 CHECKPOINT_SCALARS = 3  # in a checkpoint with Adam: the two powers of beta and the global step
+
+
+class ModelSize(NamedTuple):
+    """Size of an opened model."""
+
+    parameters: Optional[int]
+    multiply_adds: Optional[int]  # for one image
+    bytes: int  # of all files
 
 
 class NetworkSize(NamedTuple):
@@ -56,6 +67,17 @@ def graph_complexity(graph: Any) -> Complexity:
             per_value = height * width * (channels if operation.type == "Conv2D" else 1)
             multiply_adds += per_value * int(np.prod(output.shape.as_list()[1:]))
     return Complexity(parameters, multiply_adds)
+
+
+def model_size(predictor: Predictor) -> ModelSize:
+    """Return the size of an opened model. The graph of a checkpoint is built for counting."""
+    complexity = predictor.complexity
+    if isinstance(predictor, CheckpointPredictor):
+        complexity = measure_complexity(
+            inference_graph(predictor.network, predictor.weights.values)
+        )
+    parameters, multiply_adds = (None, None) if complexity is None else complexity
+    return ModelSize(parameters, multiply_adds, source_bytes(predictor.source))
 
 
 def network_size(network: Network, paper_parameters: Optional[float] = None) -> NetworkSize:

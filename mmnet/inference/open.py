@@ -4,13 +4,13 @@ Only this module decides which network a source contains: the flags have priorit
 in the source (config.yaml beside a checkpoint, a card, the graph), then the defaults.
 """
 
-import importlib.util
 import os
 from typing import Any, Dict, Optional, Union
 
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
 from mmnet.inference.onnx import open_onnx
 from mmnet.inference.predictor import Predictor
+from mmnet.inference.runtimes import has_runtime
 from mmnet.inference.tensorflow import open_frozen, open_savedmodel
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
@@ -27,7 +27,6 @@ OPENERS = {  # kind of model file -> (path, device, batch size) -> Predictor
     "tflite": open_tflite,
     "onnx": open_onnx,
 }
-RUNTIMES = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}  # packages without TensorFlow
 
 
 def open_predictor(
@@ -84,7 +83,7 @@ def prefer_model_file(source: Source) -> Source:
     """
     for path in model_paths(source.name or ""):
         kind = KINDS[os.path.splitext(path)[1]]
-        if importlib.util.find_spec(RUNTIMES[kind]):
+        if has_runtime(kind):
             return Source(kind, path, source.name)
     return source
 
@@ -115,7 +114,7 @@ def load_weights(
 
 
 def network_of_checkpoint(prefix: str, network_fields: Optional[Dict[str, Any]] = None) -> Network:
-    """Return the network of a checkpoint: given fields, then the record of its run, then defaults."""
+    """Return the network of a checkpoint: from the given fields, its run's record, or defaults."""
     return make_network(network_fields or {}, network_of_run(prefix))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmnet.inference.card import Card
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import to_01, with_channels
+from mmnet.io.images import pad_channels, to_unit_range
 
 TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 
@@ -80,7 +80,7 @@ class Predictor:
         images = np.asarray(images, np.float32)
         channels = self.network.channels
         if images.ndim == 4 and images.shape[3] == 3 and channels > 3:
-            images = with_channels(images, channels)
+            images = pad_channels(images, channels)
             if previous_alphas is not None:
                 images[..., 3] = 255 * previous_alphas
         height, width = self.network.shape
@@ -90,7 +90,7 @@ class Predictor:
                 f"not {list(images.shape)}"
             )
         if self.card.preprocess == "outside":
-            images = to_01(images)
+            images = to_unit_range(images)
         batch_size = self.batch_size or len(images)
         starts = range(0, len(images), batch_size)
         outputs = [self.run(images[start : start + batch_size]) for start in starts]

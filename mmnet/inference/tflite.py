@@ -5,7 +5,6 @@ Therefore only files whose SHA-256 equals that in their card reach the interpret
 """
 
 import hashlib
-import importlib.util
 import logging
 import threading
 from functools import partial
@@ -16,9 +15,10 @@ import numpy as np
 from mmnet.inference.card import read_card
 from mmnet.inference.complexity import count_operations
 from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.inference.runtimes import has_runtime
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.tf.compat import quiet_converters, tf, tflite_threads
+from mmnet.tf.compat import quiet_converters, tf, tflite_supports_threads
 from mmnet.tf.device import Device
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
     data = read_bytes(path)
     card = read_card(path, hashlib.sha256(data).hexdigest())
     interpreter_class = find_interpreter(device.threads)
-    if card.precision == "int8" and not _has_litert() and not tflite_threads():
+    if card.precision == "int8" and not has_runtime("tflite") and not tflite_supports_threads():
         log.warning(
             "%s: the TFLite interpreter of TensorFlow %s runs int8 far more slowly than float32; "
             "TensorFlow 2.x and ai-edge-litert do not",
@@ -112,7 +112,7 @@ def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
     Raises:
         MmnetError: no interpreter is installed, or it cannot use this number of threads.
     """
-    if _has_litert():
+    if has_runtime("tflite"):
         from ai_edge_litert.interpreter import Interpreter
 
         return partial(Interpreter, num_threads=threads)
@@ -122,17 +122,13 @@ def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
         raise MmnetError(
             f"running a .tflite needs ai-edge-litert ({error}): pip install ai-edge-litert"
         ) from None
-    if tflite_threads():
+    if tflite_supports_threads():
         return partial(interpreter_class, num_threads=threads)
     if threads in (None, 1):
         return interpreter_class
     raise MmnetError(
         f"{threads}: TFLite of TensorFlow {tf.__version__} runs on one thread", "threads"
     )
-
-
-def _has_litert() -> bool:
-    return importlib.util.find_spec("ai_edge_litert") is not None
 
 
 def _list_operations(interpreter: Any) -> Optional[Dict[str, int]]:

@@ -12,7 +12,7 @@ import sys
 import sysconfig
 import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING, Iterator, List
+from typing import TYPE_CHECKING, Iterator
 
 from mmnet.io.errors import MmnetError
 
@@ -104,28 +104,6 @@ def tflite_supports_threads() -> bool:
 
 def _is_version_2():
     return not tf.__version__.startswith("1.")
-
-
-def installed_runtimes() -> List[str]:
-    """Return the installed runtimes for models with their versions: ["TensorFlow 2.21.0", ...]."""
-    try:
-        from importlib.metadata import PackageNotFoundError, version
-    except ImportError:  # Python 3.7
-        from pkg_resources import DistributionNotFound as PackageNotFoundError
-        from pkg_resources import get_distribution
-
-        def version(name):
-            return get_distribution(name).version
-
-    runtimes = []
-    for name, package in (
-        ("TensorFlow", "tensorflow"),
-        ("LiteRT", "ai-edge-litert"),
-        ("ONNX Runtime", "onnxruntime"),
-    ):
-        with contextlib.suppress(PackageNotFoundError):
-            runtimes.append(f"{name} {version(package)}")
-    return runtimes
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,242 +1,295 @@
-"""Weights of others, under our variables' names.
+"""Convert weights of other projects to our variable names and layouts.
 
-MODNet's authors publish PyTorch checkpoints, and others ONNX files of them. MobileNetV2's weights
-for ImageNet come as TensorFlow checkpoints (slim) and as Keras' .h5 files; both go into the
-encoders of deeplab and modnet.
+The authors of MODNet publish PyTorch checkpoints, and others publish ONNX files of them. Weights of
+MobileNetV2 for ImageNet exist as TensorFlow checkpoints (slim) and as .h5 files of Keras; both
+become the encoder of deeplab or modnet.
 """
 
 import io
 import os
 import re
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.networks.registry import NETWORKS, find_definition
+from mmnet.networks.layers import INFERENCE
+from mmnet.networks.network import Network
+from mmnet.networks.registry import NETWORKS, build, find_definition, input_shape
 from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
 from mmnet.weights.torch_file import is_zip, read_torch
+from mmnet.weights.values import Weights, check_finite
 
-ENDINGS = {  # of batch norm
+BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
     "weight": "gamma",
     "bias": "beta",
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-EPSILON = 1e-5  # of batch norm, in both networks
-EPSILON_OF_IMAGENET = 1e-3  # in the published MobileNetV2's
+EPSILON = 1e-5  # of batch norm in deeplab and modnet
+IMAGENET_EPSILON = 1e-3  # of batch norm in MobileNetV2 for ImageNet
 
 
-def read_foreign(path, network):
-    """The values of a foreign file: our variables' names -> float32 arrays.
+class Layer(NamedTuple):
+    """A convolution of MobileNetV2, followed by batch norm."""
+
+    block: int  # in PyTorch: number in ``features``
+    index: int  # in PyTorch: number in the block; the batch norm has the next number
+    scope: str  # in TensorFlow
+    kernel: str  # in TensorFlow: name of the weights
+
+    def torch_name(self, offset: int) -> str:
+        """Return the PyTorch name of the convolution (offset 0) or of the batch norm (1)."""
+        conv = "" if self.block in (0, 18) else "conv."
+        return f"backbone.model.features.{self.block}.{conv}{self.index + offset}"
+
+
+def _mobilenet_layers() -> List[Layer]:
+    layers = [Layer(0, 0, "Conv", "weights")]
+    for block in range(1, 18):
+        scope = "expanded_conv" if block == 1 else f"expanded_conv_{block - 1}"
+        parts = [("expand", "weights"), ("depthwise", "depthwise_weights"), ("project", "weights")]
+        if block == 1:  # the first block does not expand
+            del parts[0]
+        for number, (part, kernel) in enumerate(parts):
+            layers.append(Layer(block, 3 * number, f"{scope}/{part}", kernel))
+    return layers + [Layer(18, 0, "Conv_1", "weights")]
+
+
+MOBILENET = _mobilenet_layers()
+
+
+def _modnet_names() -> Dict[str, str]:
+    """Return the names outside the branches: PyTorch -> TensorFlow."""
+    names = {
+        "lr_branch.se_block.fc.0.weight": "MODNet/lr_branch/se_block/squeeze/weights",
+        "lr_branch.se_block.fc.2.weight": "MODNet/lr_branch/se_block/excite/weights",
+    }
+    for layer in MOBILENET:
+        scope = f"MODNet/MobilenetV2/{layer.scope}"
+        names[f"{layer.torch_name(0)}.weight"] = f"{scope}/{layer.kernel}"
+        for torch_name, name in BATCH_NORM.items():
+            names[f"{layer.torch_name(1)}.{torch_name}"] = f"{scope}/BatchNorm/{name}"
+    return names
+
+
+MODNET_NAMES = _modnet_names()
+BRANCH_NAMES = {"layers.0.weight": "weights", "layers.0.bias": "biases"}
+BRANCH_NAMES.update({f"layers.1.bnorm.{key}": f"BatchNorm/{BATCH_NORM[key]}" for key in BATCH_NORM})
+
+KERAS_LAYERS = (  # layer in Keras -> layer in slim: patterns that are applied in this order
+    (r"^block_(\d+)_", r"expanded_conv_\1_"),
+    (r"^(bn_Conv1|Conv1_bn|Conv1)$", "Conv"),
+    (r"(_BN|_bn)$", ""),
+    (r"^(expanded_conv(?:_\d+)?)_(\w+)$", r"\1/\2"),
+)
+
+
+class Conversion(NamedTuple):
+    """Converted weights."""
+
+    weights: Weights
+    missing: List[str]  # variables of the network that the file does not contain
+
+
+def convert_weights(path: str, network: Network) -> Conversion:
+    """Read the weights of another project for one of our networks.
+
+    Args:
+        path: as in ``read_foreign``.
+        network: the network that receives the weights.
+
+    Raises:
+        FileNotFoundError: no such file.
+        MmnetError: the file contains no weights of the network, or weights of another shape.
+    """
+    values = read_foreign(path, network)
+    with tf.Graph().as_default():
+        build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
+        shapes = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+    known = {name: values[name] for name in values if name in shapes}
+    if not known:
+        raise MmnetError(f"{path}: contains no weights of {network.name}")
+    for name, value in known.items():
+        if list(value.shape) != shapes[name]:
+            raise MmnetError(
+                f"{path}: is not {network.name} with width_multiplier "
+                f"{network.width_multiplier:g}: {name} has the shape {list(value.shape)}, expected "
+                f"{shapes[name]}"
+            )
+    check_finite(path, known)
+    return Conversion(Weights(network, known, path), sorted(shapes.keys() - known.keys()))
+
+
+def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
+    """Read a file of another project: our variable names -> float32 arrays.
 
     Args:
         path: .ckpt, .pth or .pt of PyTorch, .onnx, .h5, or the prefix of a TensorFlow checkpoint.
-        network: Network that takes them, "deeplab" or "modnet".
+        network: deeplab or modnet, or a variant of them.
 
     Raises:
-        FileNotFoundError: no such file. ValueError: none of those, or nothing in it is known.
+        FileNotFoundError: no such file.
+        MmnetError: another type of file, or a network that accepts no converted weights.
     """
     if find_definition(network).encoder is None:
         accepted = ", ".join(name for name in NETWORKS if NETWORKS[name].encoder)
         raise MmnetError(f"{network.name}: weights can be converted for {accepted}", "network")
-    kind = os.path.splitext(path)[1].lower()
+    extension = os.path.splitext(path)[1].lower()
     if os.path.exists(path + ".index"):
-        values = of_imagenet(checkpoint.read(path), network)
-    elif kind == ".onnx":
-        values = of_modnet(read_onnx(path))
-    elif kind in (".h5", ".hdf5"):
-        values = of_imagenet(of_keras(read_h5(path)), network)
+        values = convert_mobilenet(checkpoint.read(path), network)
+    elif extension == ".onnx":
+        values = convert_modnet(read_onnx(path))
+    elif extension in (".h5", ".hdf5"):
+        values = convert_mobilenet(rename_keras(read_h5(path)), network)
     elif is_zip(path):
-        values = of_modnet(read_torch(path))
+        values = convert_modnet(read_torch(path))
     else:
         raise MmnetError(
-            "%s is neither a PyTorch checkpoint (a zip), nor .onnx, nor .h5, nor the prefix of a "
-            "TensorFlow checkpoint" % path
+            f"{path}: expected a PyTorch checkpoint (a zip), an .onnx, an .h5, or the prefix of a "
+            "TensorFlow checkpoint"
         )
     return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
-def of_modnet(tensors):
-    """Tensors by the authors' names -> values by ours; what is not MODNet's is left out."""
+def convert_modnet(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Convert the tensors of MODNet from PyTorch to TensorFlow. Unknown tensors are ignored."""
     values = {}
-    for name, tensor in tensors.items():
-        ours = modnet_name(name)
-        if ours is not None:
-            values[ours] = as_ours(ours, tensor)
+    for torch_name, tensor in tensors.items():
+        name = modnet_name(torch_name)
+        if name is not None:
+            values[name] = transpose_kernel(name, tensor)
     return values
 
 
-def modnet_name(name):
-    """``f_branch.conv_f.0.layers.0.weight`` -> ``MODNet/f_branch/conv_f_0/weights``.
+def modnet_name(torch_name: str) -> Optional[str]:
+    """Convert a PyTorch name to ours, or return None if MODNet has no such variable.
 
-    None for what is not a variable of MODNet's.
+    Example: ``f_branch.conv_f.0.layers.0.weight`` -> ``MODNet/f_branch/conv_f_0/weights``.
     """
-    name = re.sub(r"^(state_dict\.)?(module\.)?(lr_branch\.(?=backbone\.))?", "", name)
-    found = re.match(r"backbone\.model\.features\.(\d+)\.(?:conv\.)?(\d+)\.(\w+)$", name)
-    if found:
-        block, index, ending = int(found[1]), int(found[2]), found[3]
-        return mobilenet_name(block, index, ending)
-    found = re.match(r"lr_branch\.se_block\.fc\.([02])\.weight$", name)
-    if found:
-        layer = {"0": "squeeze", "2": "excite"}[found[1]]
-        return "MODNet/lr_branch/se_block/%s/weights" % layer
-    found = re.match(r"((?:lr|hr|f)_branch)\.(\w+)(?:\.(\d))?\.layers\.(.+)$", name)
-    if not found:
+    prefix = r"^(state_dict\.)?(module\.)?(lr_branch\.(?=backbone\.))?"
+    torch_name = re.sub(prefix, "", torch_name)
+    if torch_name in MODNET_NAMES:
+        return MODNET_NAMES[torch_name]
+    match = re.match(r"((?:lr|hr|f)_branch)\.(\w+)(?:\.(\d))?\.(layers\..+)$", torch_name)
+    if match is None or match[4] not in BRANCH_NAMES:
         return None
-    layer = "_".join(filter(None, found.group(2, 3)))
-    scope, ending = "MODNet/%s/%s/" % (found[1], layer), found[4]
-    if ending in ("0.weight", "0.bias"):
-        return scope + {"0.weight": "weights", "0.bias": "biases"}[ending]
-    kind, _, ending = ending.rpartition(".")
-    if kind != "1.bnorm" or ending not in ENDINGS:
-        return None
-    return scope + "BatchNorm/" + ENDINGS[ending]
+    layer = match[2] if match[3] is None else f"{match[2]}_{match[3]}"
+    return f"MODNet/{match[1]}/{layer}/{BRANCH_NAMES[match[4]]}"
 
 
-def mobilenet_name(block, index, ending):
-    """PyTorch's place in MobileNetV2 -> our name; None for a counter.
+def transpose_kernel(name: str, tensor: np.ndarray) -> np.ndarray:
+    """Transpose a kernel from PyTorch to TensorFlow: [out,in,h,w] -> [h,w,in,out].
 
-    Args:
-        block: of ``features``. index: of its layers: convolution, batch norm, ReLU6, ...
+    A depthwise kernel [channels,1,h,w] becomes [h,w,channels,1]. Other tensors stay as they are.
     """
-    if block in (0, 18):
-        layer, norm = ("Conv", "Conv_1")[block > 0], index
-        kernel = "weights"
-    else:
-        # Expand, depthwise and project: three indices each, but project has no ReLU6.
-        parts = ["expand", "depthwise", "project"][-3 if block > 1 else -2 :]
-        if index // 3 >= len(parts):
-            return None
-        part, norm = parts[index // 3], index % 3
-        layer = "expanded_conv%s/%s" % ("_%d" % (block - 1) if block > 1 else "", part)
-        kernel = "depthwise_weights" if part == "depthwise" else "weights"
-    scope = "MODNet/MobilenetV2/%s/" % layer
-    if norm == 0:
-        return scope + kernel if ending == "weight" else None
-    return scope + "BatchNorm/" + ENDINGS[ending] if ending in ENDINGS else None
-
-
-def as_ours(name, tensor):
-    """A tensor of PyTorch in TensorFlow's order: [out,in,h,w] -> [h,w,in,out]."""
     tensor = np.asarray(tensor)
-    if name.endswith("weights") and tensor.ndim == 2:
+    if name.endswith("weights") and tensor.ndim == 2:  # a fully connected layer
         tensor = tensor[..., np.newaxis, np.newaxis]
     if tensor.ndim != 4:
         return tensor
-    if name.endswith("/depthwise_weights"):  # [channels,1,h,w] -> [h,w,channels,1]
+    if name.endswith("/depthwise_weights"):
         return tensor.transpose(2, 3, 0, 1)
     return tensor.transpose(2, 3, 1, 0)
 
 
-def of_imagenet(values, network):
-    """MobileNetV2's values by slim's names -> those of a network's encoder.
+def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[str, np.ndarray]:
+    """Convert MobileNetV2 with slim's names to the encoder of a network.
 
-    Batch norm's epsilon there is 1e-3: what is more of it goes into the variance. The pictures
-    there are in -1..1: where ours are in 0..1, the first convolution takes that over (a border
-    of a pixel aside, where it pads with 0).
+    The larger epsilon of batch norm is added to the variance. MobileNetV2 takes images in -1..1. If
+    the network takes 0..1, the first convolution absorbs the difference, except at the border of
+    the image, which is padded with 0.
     """
     scope = find_definition(network).encoder
-    found = {
-        "%s/%s" % (scope, name): value
-        for name, value in values.items()
-        if re.match(
-            r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$", name
-        )
-    }
-    for name in found:
+    pattern = r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$"
+    encoder = {f"{scope}/{name}": values[name] for name in values if re.match(pattern, name)}
+    for name in encoder:
         if name.endswith("/moving_variance"):
-            found[name] = found[name] + (EPSILON_OF_IMAGENET - EPSILON)
-    first = scope + "/MobilenetV2/Conv/"
-    if scope == "DeepLab" and first + "weights" in found:
-        kernel = found[first + "weights"]
-        mean = first + "BatchNorm/moving_mean"
-        found[first + "weights"] = 2 * kernel
-        found[mean] = found[mean] + kernel.sum(axis=(0, 1, 2))
-    return found
+            encoder[name] = encoder[name] + (IMAGENET_EPSILON - EPSILON)
+    kernel_name = f"{scope}/MobilenetV2/Conv/weights"
+    if scope == "DeepLab" and kernel_name in encoder:
+        kernel = encoder[kernel_name]
+        mean_name = f"{scope}/MobilenetV2/Conv/BatchNorm/moving_mean"
+        encoder[kernel_name] = 2 * kernel
+        encoder[mean_name] = encoder[mean_name] + kernel.sum(axis=(0, 1, 2))
+    return encoder
 
 
-def of_keras(values):
-    """MobileNetV2's values by Keras' names, ``layer/kernel`` -> by slim's names."""
+def rename_keras(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Rename MobileNetV2 from Keras (``layer/kernel``) to slim."""
     renamed = {}
     for name, value in values.items():
         layer, _, ending = name.rpartition("/")
-        layer = re.sub(r"^block_(\d+)_", r"expanded_conv_\1_", layer)
-        layer = re.sub(r"^(bn_Conv1|Conv1_bn|Conv1)$", "Conv", layer)
-        layer = re.sub(r"(_BN|_bn)$", "", layer)
-        layer = re.sub(r"^(expanded_conv(?:_\d+)?)_(\w+)$", r"\1/\2", layer)
-        if ending in ("gamma", "beta", "moving_mean", "moving_variance"):
-            renamed["MobilenetV2/%s/BatchNorm/%s" % (layer, ending)] = value
+        for pattern, replacement in KERAS_LAYERS:
+            layer = re.sub(pattern, replacement, layer)
+        if ending in BATCH_NORM.values():
+            renamed[f"MobilenetV2/{layer}/BatchNorm/{ending}"] = value
         elif layer.endswith("/depthwise"):
-            renamed["MobilenetV2/%s/depthwise_weights" % layer] = value
+            renamed[f"MobilenetV2/{layer}/depthwise_weights"] = value
         elif ending == "kernel":
-            renamed["MobilenetV2/%s/weights" % layer] = value
+            renamed[f"MobilenetV2/{layer}/weights"] = value
     return renamed
 
 
-def read_h5(path):
-    """The datasets of Keras' weights: ``layer/kernel`` -> array."""
+def read_h5(path: str) -> Dict[str, np.ndarray]:
+    """Read the weights in an .h5 file of Keras: ``layer/kernel`` -> array."""
     try:
-        import h5py  # TensorFlow brings it
+        import h5py  # installed with TensorFlow
     except ImportError:
-        raise MmnetError("reading an .h5 needs the package h5py: pip install h5py") from None
+        raise MmnetError(f"{path}: reading an .h5 needs h5py: pip install h5py") from None
     values = {}
 
-    def take(name, item):
+    def add(name, item):
         if isinstance(item, h5py.Dataset):
             parts = name.split("/")
-            values["%s/%s" % (parts[0], parts[-1].split(":")[0])] = item[()]
+            values[f"{parts[0]}/{parts[-1].split(':')[0]}"] = item[()]
 
+    data = read_bytes(path)
     try:
-        with h5py.File(io.BytesIO(read_bytes(path)), "r") as file:
-            file.get("model_weights", file).visititems(take)
+        with h5py.File(io.BytesIO(data), "r") as file:
+            file.get("model_weights", file).visititems(add)
     except (OSError, KeyError, RuntimeError) as error:
-        raise MmnetError("%s is not an .h5 file of weights (%s)" % (path, error)) from None
+        raise MmnetError(f"{path}: not an .h5 file of weights ({error})") from None
     return values
 
 
-def read_onnx(path):
-    """The weights of an ONNX file of MODNet by the authors' names.
+def read_onnx(path: str) -> Dict[str, np.ndarray]:
+    """Read the weights in an ONNX file of MODNet: PyTorch name -> array.
 
-    Exporting multiplies batch norm into MobileNetV2's convolutions, which then have other names:
-    they are told by their order, and their batch norm adds what is left of it, a bias.
+    Exporters fold batch norm into the convolutions of MobileNetV2 and rename these. They are
+    recognized by their order, and the remaining bias becomes their batch norm.
     """
     try:
         import onnx
     except ImportError:
-        raise MmnetError("reading an .onnx needs the package onnx: pip install onnx") from None
+        raise MmnetError(f"{path}: reading an .onnx needs onnx: pip install onnx") from None
+    data = read_bytes(path)
     try:
-        graph = onnx.load_model_from_string(read_bytes(path)).graph
-        values = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
-    except Exception as error:  # protobuf's DecodeError is not importable under one name
-        raise MmnetError("%s is not an ONNX model (%s)" % (path, error)) from None
-    folded = [
+        graph = onnx.load_model_from_string(data).graph
+        values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    except Exception as error:  # protobuf raises other classes on other versions
+        raise MmnetError(f"{path}: not an ONNX model ({error})") from None
+    renamed_convolutions = [
         [values[name] for name in node.input[1:] if name in values]
         for node in graph.node
         if node.op_type == "Conv" and modnet_name(node.input[1]) is None
     ]
-    if folded and len(folded) != len(CONVOLUTIONS):
+    if renamed_convolutions and len(renamed_convolutions) != len(MOBILENET):
         raise MmnetError(
-            "%s is not an ONNX model of MODNet: %d of its convolutions have other names, and "
-            "MobileNetV2 has %d" % (path, len(folded), len(CONVOLUTIONS))
+            f"{path}: not an ONNX model of MODNet: {len(renamed_convolutions)} convolutions have "
+            f"unknown names, but MobileNetV2 has {len(MOBILENET)}"
         )
-    for (block, index), given in zip(CONVOLUTIONS, folded):
-        at = "backbone.model.features.%d.%s" % (block, "" if block in (0, 18) else "conv.")
-        kernel, bias = given if len(given) == 2 else (given[0], np.zeros(len(given[0])))
-        values["%s%d.weight" % (at, index)] = kernel
-        norm = {
+    for layer, tensors in zip(MOBILENET, renamed_convolutions):
+        bias = tensors[1] if len(tensors) == 2 else np.zeros(len(tensors[0]))
+        values[f"{layer.torch_name(0)}.weight"] = tensors[0]
+        batch_norm = {  # adds the bias and changes nothing else
             "weight": np.full(len(bias), np.sqrt(1 + EPSILON)),
             "bias": bias,
             "running_mean": np.zeros(len(bias)),
             "running_var": np.ones(len(bias)),
         }
-        values.update({"%s%d.%s" % (at, index + 1, end): value for end, value in norm.items()})
+        for name, value in batch_norm.items():
+            values[f"{layer.torch_name(1)}.{name}"] = value
     return values
-
-
-# (block, index) of PyTorch's convolutions in MobileNetV2, in their order.
-CONVOLUTIONS = (
-    [(0, 0), (1, 0), (1, 3)]
-    + [(block, index) for block in range(2, 18) for index in (0, 3, 6)]
-    + [(18, 0)]
-)

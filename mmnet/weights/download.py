@@ -10,7 +10,7 @@ import urllib.request
 from typing import NamedTuple, Sequence
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import locked
+from mmnet.io.files import lock_folder
 from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
@@ -80,7 +80,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
         raise OSError(
             f"{folder}: cannot be created ({error.strerror}); set MMNET_HOME to a writable folder"
         ) from None
-    with locked(folder, wait=True):
+    with lock_folder(folder, wait=True):
         if file.is_complete(folder):
             return
         problem = None

@@ -54,21 +54,21 @@ def is_model_file(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in KINDS
 
 
-def source_files(source: Source) -> List[str]:
-    """Return the paths of all files of a source."""
-    if source.path is None:
+def source_files(path: Optional[str]) -> List[str]:
+    """Return all files of a source, given its ``path``. Untrained weights (None) have no files."""
+    if path is None:
         return []
-    if source.kind == "checkpoint":
-        return checkpoint_files.files_of(source.path)
-    if source.kind != "savedmodel":
-        return [source.path]
-    walk = os.walk(source.path)
+    if not is_model_file(path):
+        return checkpoint_files.files_of(path)
+    if not os.path.isdir(path):
+        return [path]
+    walk = os.walk(path)
     return [os.path.join(folder, name) for folder, _, names in walk for name in names]
 
 
-def source_bytes(source: Source) -> int:
-    """Return the total size of all files of a source."""
-    return sum(map(os.path.getsize, source_files(source)))
+def source_bytes(path: Optional[str]) -> int:
+    """Return the total size of all files of a source, given its ``path``."""
+    return sum(map(os.path.getsize, source_files(path)))
 
 
 def _is_name(text):
@@ -78,7 +78,7 @@ def _is_name(text):
 def _find_path(path):
     if not is_model_file(path):
         try:
-            return Source("checkpoint", checkpoint_files.resolve(path))
+            return Source("checkpoint", checkpoint_files.find_checkpoint(path))
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}{registry.suggestion(path)}") from None
     if os.path.isdir(path):

@@ -1,21 +1,22 @@
-"""The tensors of a PyTorch checkpoint, without PyTorch.
+"""Read the tensors of a PyTorch checkpoint without PyTorch.
 
-It is a zip of one pickle, which names the tensors, and a file of numbers for each. A pickle is a
-program: this one may build a dict of tensors and nothing else. Every name that it looks up is
-compared with those below, which are ours, before anything is made of it.
+The file is a zip with one pickle, which names the tensors, and one binary file per tensor. A pickle
+is a program. This unpickler only builds dictionaries of tensors: it compares every name that the
+pickle looks up with a fixed list, so a foreign file cannot run code.
 """
 
 import collections
 import io
 import pickle
 import zipfile
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 
-TYPES = {
+STORAGE_TYPES = {  # class in the module torch -> numpy type
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
     "HalfStorage": "<f2",
@@ -26,94 +27,99 @@ TYPES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-LONGEST_PICKLE = 10_000_000  # bytes; it holds names, not numbers
+MAX_PICKLE_BYTES = 10_000_000  # the pickle contains names, not values
+DAMAGED = (  # exceptions of zipfile and pickle for damaged files
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,  # also RecursionError and NotImplementedError, for an encrypted zip
+    TypeError,
+    ValueError,  # also MmnetError and UnicodeDecodeError
+)
 
 
-def is_zip(path):
+def is_zip(path: str) -> bool:
     return read_bytes(path)[:4] == b"PK\x03\x04"
 
 
-def read_torch(path):
-    """The tensors of a .ckpt, .pth or .pt: name -> array; of a dict in the dict, "outer.inner".
+def read_torch(path: str) -> Dict[str, np.ndarray]:
+    """Read the tensors of a .ckpt, .pth or .pt file.
+
+    Returns:
+        name -> array. A tensor in a nested dictionary has the name "outer.inner".
 
     Raises:
-        FileNotFoundError: no such file. ValueError: no such checkpoint, a damaged one, or one whose
-            pickle asks for more than tensors; names what.
+        FileNotFoundError: no such file.
+        MmnetError: not such a checkpoint, a damaged one, or one that contains more than tensors.
     """
+    data = read_bytes(path)
     try:
-        with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
-            (main,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            members = {info.filename: info for info in archive.infolist()}
-            if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            (pickle_name,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
                 raise MmnetError("its files are compressed")
-            if members[main].file_size > LONGEST_PICKLE:
-                raise MmnetError("its pickle has %d bytes" % members[main].file_size)
-            folder = main[: -len("data.pkl")]
-            contents = _Tensors(archive, folder).load()
-            return dict(_flat(contents))
-    except (
-        zipfile.BadZipFile,
-        pickle.UnpicklingError,
-        AttributeError,
-        EOFError,
-        IndexError,
-        KeyError,
-        NotImplementedError,  # a zip that is encrypted
-        OverflowError,
-        RecursionError,
-        RuntimeError,
-        TypeError,
-        UnicodeDecodeError,
-        ValueError,
-    ) as error:
-        raise MmnetError(
-            "%s is not a PyTorch checkpoint of tensors alone (%s)" % (path, error)
-        ) from None
+            size = archive.getinfo(pickle_name).file_size
+            if size > MAX_PICKLE_BYTES:
+                raise MmnetError(f"its pickle has {size} bytes")
+            folder = pickle_name[: -len("data.pkl")]
+            return dict(_flatten(_TensorUnpickler(archive, folder).load()))
+    except DAMAGED as error:
+        raise MmnetError(f"{path}: not a PyTorch checkpoint with only tensors ({error})") from None
 
 
-class _Tensors(pickle.Unpickler):
-    """Unpickles tensors, dicts, lists, tuples, numbers and texts."""
+class _TensorUnpickler(pickle.Unpickler):
+    """An unpickler of tensors, dictionaries, lists, tuples, numbers and texts."""
 
     def __init__(self, archive, folder):
         super().__init__(io.BytesIO(archive.read(folder + "data.pkl")))
-        self.archive, self.folder = archive, folder
+        self._archive, self._folder = archive, folder
 
-    def find_class(self, module, name):
+    def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: tensor(
+            return lambda storage, offset, shape, strides, *_: make_tensor(
                 storage, offset, shape, strides
             )
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda data, *_: data
-        if module == "torch" and name in TYPES:
-            return np.dtype(TYPES[name])
-        raise pickle.UnpicklingError("its pickle asks for %s.%s" % (module, name))
+        if module == "torch" and name in STORAGE_TYPES:
+            return np.dtype(STORAGE_TYPES[name])
+        raise pickle.UnpicklingError(f"its pickle requests {module}.{name}")
 
-    def persistent_load(self, described):
-        kind, dtype, key = described[:3]
+    def persistent_load(self, pid: Any) -> np.ndarray:
+        kind, dtype, key = pid[:3]
         if kind != "storage" or not isinstance(dtype, np.dtype):
-            raise pickle.UnpicklingError("its pickle asks for a %s" % kind)
-        return np.frombuffer(self.archive.read("%sdata/%s" % (self.folder, key)), dtype)
+            raise pickle.UnpicklingError(f"its pickle requests a {kind}")
+        return np.frombuffer(self._archive.read(f"{self._folder}data/{key}"), dtype)
 
 
-def tensor(storage, offset, shape, strides):
-    """The array of so many numbers of a storage; ValueError where it ends before."""
+def make_tensor(
+    storage: np.ndarray, offset: int, shape: Sequence[int], strides: Sequence[int]
+) -> np.ndarray:
+    """Return a tensor that lies in a one-dimensional storage.
+
+    Raises:
+        MmnetError: the tensor does not lie completely inside the storage.
+    """
     numbers = [offset, *shape, *strides]
     if len(shape) != len(strides) or not all(isinstance(n, int) and n >= 0 for n in numbers):
-        raise MmnetError("a tensor of shape %s and strides %s" % (shape, strides))
+        raise MmnetError(f"a tensor with shape {shape} and strides {strides}")
     last = offset + sum((side - 1) * stride for side, stride in zip(shape, strides))
     if 0 not in shape and last >= len(storage):
-        raise MmnetError("a tensor of %s from a file of %d numbers" % (list(shape), len(storage)))
-    bytes_apart = [stride * storage.itemsize for stride in strides]
-    return np.lib.stride_tricks.as_strided(storage[offset:], shape, bytes_apart).copy()
+        raise MmnetError(f"a tensor with shape {list(shape)} in a file of {len(storage)} values")
+    byte_strides = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, byte_strides).copy()
 
 
-def _flat(contents, before=""):
-    """(name, array) of every tensor in dicts in dicts."""
+def _flatten(contents: Dict[Any, Any], prefix: str = "") -> Iterator[Tuple[str, np.ndarray]]:
+    """Yield the name and value of each tensor in nested dictionaries."""
     for name, value in contents.items():
         if isinstance(value, np.ndarray):
-            yield before + str(name), value
+            yield f"{prefix}{name}", value
         elif isinstance(value, dict):
-            yield from _flat(value, "%s%s." % (before, name))
+            yield from _flatten(value, f"{prefix}{name}.")

@@ -1,13 +1,13 @@
 """A trained network as arrays: read, scale, average and check its weights."""
 
-from typing import Any, Dict, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
-from mmnet.networks.quantization import SCOPE
+from mmnet.networks.quantization import SCOPE, is_range
 from mmnet.networks.registry import find_definition
 from mmnet.tf import checkpoint
 
@@ -47,7 +47,7 @@ def read_weights(
 
     Raises:
         FileNotFoundError: no such checkpoint.
-        MmnetError: a damaged checkpoint, one without moving averages, or values that are not finite.
+        MmnetError: a damaged checkpoint, no moving averages, or values that are not finite.
     """
     values = checkpoint.read(prefix)
     if finite:
@@ -94,8 +94,10 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
         use_ema: average the moving averages of each checkpoint that contains some.
 
     Raises:
-        MmnetError: the variables of two networks differ.
+        MmnetError: the variables of two networks differ, or weights are untrained.
     """
+    if any(weights.source is None for weights in checkpoints):
+        raise MmnetError("untrained weights have no mean; give checkpoints")
     first = checkpoints[0]
     names = [name for name in first.values if is_network_variable(name)]
     for other in checkpoints[1:]:
@@ -119,7 +121,7 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
 
 def moving_averages(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Return the exponential moving averages in a checkpoint: variable name -> average."""
-    suffix = checkpoint.AVERAGE
+    suffix = checkpoint.AVERAGE_SUFFIX
     return {name[: -len(suffix)]: values[name] for name in values if name.endswith(suffix)}
 
 
@@ -153,11 +155,11 @@ def check_finite(source: str, values: Dict[str, np.ndarray]) -> None:
             )
 
 
-def check_fit(report: Any, weights: Weights) -> None:
+def check_fit(report: checkpoint.RestoreReport, weights: Weights) -> None:
     """Raise MmnetError if a restore did not fill every variable of the network.
 
     Args:
-        report: checkpoint.Report of the restore.
+        report: the report of the restore.
         weights: the weights that were restored.
     """
     problems = []
@@ -180,3 +182,25 @@ def check_fit(report: Any, weights: Weights) -> None:
 def is_network_variable(name: str) -> bool:
     """Return whether a variable belongs to a network; optimizer slots and averages do not."""
     return name.endswith(TRAINABLE + MOVING)
+
+
+def count_parameters(values: Dict[str, np.ndarray], endings: Tuple[str, ...] = TRAINABLE) -> int:
+    """Return how many numbers the variables with these name endings contain."""
+    return sum(int(value.size) for name, value in values.items() if name.endswith(endings))
+
+
+def count_variables(values: Dict[str, np.ndarray], copy_suffix: str) -> Dict[str, int]:
+    """Count the variables of a checkpoint by purpose.
+
+    Args:
+        values: all variables of the checkpoint.
+        copy_suffix: name ending of the frozen copies that a training keeps of its first weights.
+    """
+    counts = {
+        "network": sum(map(is_network_variable, values)),
+        "moving averages of weights": len(moving_averages(values)),
+        "ranges of 8 bits": sum(map(is_range, values)),
+        "frozen copy": sum(name.endswith(copy_suffix) for name in values),
+    }
+    known = sum(counts.values()) + ("global_step" in values)
+    return dict(counts, optimizer=len(values) - known)

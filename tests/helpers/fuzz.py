@@ -8,7 +8,6 @@ goes on for so long and keeps in FOLDER whatever made a reader do anything else.
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,9 +24,8 @@ from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
 from mmnet.evaluation.records import Identity, read_best, read_evaluation  # noqa: E402
 from mmnet.inference.card import parse_card  # noqa: E402
-from mmnet.inference.flatbuffer import need_sound  # noqa: E402
-from mmnet.inference.replay import decode  # noqa: E402
-from mmnet.io.files import read_bytes, read_json  # noqa: E402
+from mmnet.inference.replay import read_alpha  # noqa: E402
+from mmnet.io.files import read_json  # noqa: E402
 from mmnet.io.images import load_mask, read_image  # noqa: E402
 from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402
@@ -128,31 +126,7 @@ def read_whole_preset(path):
 
 
 def read_result(path):
-    return decode(path, (8, 6), "alpha")
-
-
-RUN_TFLITE = """
-import sys
-from mmnet.tf.compat import quiet_converters
-from mmnet.inference.tflite import tflite_interpreter
-with quiet_converters():
-    try:
-        interpreter = tflite_interpreter(1)(model_path=sys.argv[1])
-        interpreter.allocate_tensors()
-        interpreter.invoke()
-    except (RuntimeError, ValueError, TypeError, MemoryError):
-        pass
-"""
-
-
-def read_tflite(path):
-    """need_sound; what it lets pass must not end an interpreter's process."""
-    need_sound(read_bytes(path), path)
-    done = subprocess.run(
-        [sys.executable, "-c", RUN_TFLITE, path], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    if done.returncode < 0:
-        raise AssertionError("the interpreter's process ended with signal %d" % -done.returncode)
+    return read_alpha(path, (8, 6), "alpha")
 
 
 def try_one(folder, kind, data):
@@ -174,9 +148,6 @@ def try_one(folder, kind, data):
 def main(seconds, findings):
     logging.disable(logging.CRITICAL)
     kinds, found, done = seeds(), 0, 0
-    model = os.environ.get("MMNET_FUZZ_TFLITE")
-    if model:
-        kinds["tflite"] = (".tflite", read_bytes(model), read_tflite)
     end, seed = time.monotonic() + seconds, int(time.time())
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < end:
