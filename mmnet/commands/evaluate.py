@@ -33,13 +33,7 @@ from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, evaluate, matte_once
-from mmnet.evaluation.records import (
-    Identity,
-    merge_evaluations,
-    read_evaluation,
-    record_path,
-    write_evaluation,
-)
+from mmnet.evaluation.records import Identity, merge_evaluations, read_evaluation, write_evaluation
 from mmnet.evaluation.report import (
     format_clip_scores,
     format_comparisons,
@@ -67,6 +61,7 @@ from mmnet.weights.values import Weights
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
 
 TrainedNetwork = Union[Weights, Predictor]  # both have network, source and sha256
+Folder = Optional[str]  # None: do not write
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +76,8 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
     dataset_path: Tuple[str, ...] = flag(
         REQUIRED,
         dataset_folder,
-        help="folders of datasets: SPLIT/image and SPLIT/mask",
         nargs="+",
+        help="folders of datasets: SPLIT/image and SPLIT/mask",
         group="data",
     )
     checkpoint_path: str = flag(DEFAULT, help=SOURCE, alias="model", group="model")
@@ -92,60 +87,36 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         help="folder for scores, TensorBoard events and the best checkpoints (default: the "
         "checkpoint's folder; none for model files and weights by name)",
     )
-
+    report: Optional[str] = flag(None, help="HTML page to write: scores, charts and images")
     target_eval_shape: Tuple[int, int] = flag(
-        (800, 600),
-        positive_int,
-        help="second shape to score at, in pixels",
-        nargs=2,
-        group="scores",
+        (800, 600), positive_int, nargs=2, help="second shape in pixels to score at", group="scores"
     )
     all_metrics: bool = flag(
         False, help="also SAD, MSE, Grad, Conn and mIoU at the target shape", group="scores"
     )
-    as_photos: bool = flag(
-        False,
-        help="score the alphas of mmnet predict instead of single network runs",
-        group="scores",
-    )
-    worst: int = flag(5, whole_number, help="number of worst images to list", group="scores")
+    as_photos: bool = flag(False, help="score the alphas of mmnet predict", group="scores")
+    worst: int = flag(5, whole_number, help="number of worst images to show", group="scores")
     compare: Optional[Tuple[str, ...]] = flag(
-        None, source, help="other sources to score and compare", nargs="+", group="scores"
+        None, source, nargs="+", help="other sources to score and compare", group="scores"
     )
-    report: Optional[str] = flag(
-        None,
-        help="HTML page to write: scores, histograms, comparisons, the worst and best images",
-        group="scores",
-    )
-
     as_clips: bool = flag(
-        False,
-        help="score frames CLIP_0001, CLIP_0002, ... in order, also for flicker (dtSSD)",
-        group="clips",
+        False, help="score frames CLIP_0001, CLIP_0002, ... and their flicker", group="clips"
     )
     temporal_filter: str = flag(
         "none", one_of(*FILTERS), help="filter of the alphas with --as_clips", group="clips"
     )
-
     valid_type: str = flag(
         "once",
         one_of("once", "loop"),
-        help="loop: score every checkpoint of a folder, also later ones; skip those with scores",
-        group="watching a run",
+        help="loop: score all checkpoints of a folder, also later ones; skip those with scores",
+        group="watching",
     )
-    watch: bool = flag(False, help="same as --valid_type loop", group="watching a run")
+    watch: bool = flag(False, help="same as --valid_type loop", group="watching")
     watch_timeout: Optional[float] = flag(
-        None,
-        timespan,
-        help="stop watching after this time without a new checkpoint (default: never)",
-        group="watching a run",
+        None, timespan, help="stop after this time without a new checkpoint", group="watching"
     )
-
     shard: Optional[Shard] = flag(
-        None,
-        shard,
-        help="score part I of N of the images, 0/8 to 7/8; skip it if --output has its scores",
-        group="shards",
+        None, shard, help="part I/N of the images to score, 0/8 to 7/8, if unscored", group="shards"
     )
     merge_shards: Optional[int] = flag(
         None, positive_int, help="merge the scores of N shards from --output", group="shards"
@@ -162,24 +133,20 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         if self.temporal_filter != "none" and not self.as_clips:
             raise MmnetError("--temporal_filter: requires --as_clips")
         if self.as_clips:
-            names = ["as_photos", "all_metrics", "output", "compare", "report", "is_watching"]
-            if any(getattr(self, name) for name in names):
-                raise MmnetError(
-                    "--as_clips: excludes --as_photos, --all_metrics, --output, --compare, "
-                    "--report and --valid_type loop"
-                )
+            excluded = self.as_photos, self.all_metrics, self.output, self.compare, self.report
+            if any(excluded) or self.is_watching:
+                others = "--as_photos, --all_metrics, --output, --compare, --report, --watch"
+                raise MmnetError(f"--as_clips: excludes {others}")
         height, width = self.target_eval_shape
         subject = f"scoring {self.batch_size} images at {height}x{width}"
         check_memory(subject, SCORING_BYTES * self.batch_size * height * width)
         if not self.is_watching:
             source(self.checkpoint_path)
         elif self.compare:
-            raise MmnetError("--compare: excludes --valid_type loop")
+            raise MmnetError("--compare: excludes --watch and --valid_type loop")
         elif not os.path.isdir(self.checkpoint_path):
-            raise FileNotFoundError(
-                f"--checkpoint_path {self.checkpoint_path}: no folder; --valid_type loop watches a "
-                "folder of checkpoints"
-            )
+            path = self.checkpoint_path
+            raise FileNotFoundError(f"--checkpoint_path {path}: no folder of checkpoints to watch")
 
 
 def run(options: Options) -> int:
@@ -190,9 +157,9 @@ def run(options: Options) -> int:
         for dataset in datasets:
             print_clip_scores(options, dataset)
         return 0
-    results = watch_folder if options.is_watching else evaluate_sources
+    scorer = Scorer(options, datasets)
     evaluations = []
-    for evaluation in results(options, datasets):
+    for evaluation in scorer.watch_folder() if options.is_watching else scorer.score_sources():
         print_evaluation(options, evaluation)
         evaluations.append(evaluation)
     if options.is_watching:
@@ -208,141 +175,109 @@ def run(options: Options) -> int:
 def find_datasets(options: Options) -> List[Dataset]:
     """Return the datasets, or their shards with images."""
     datasets = [find_dataset(path, options.dataset_split_name) for path in options.dataset_path]
-    if options.shard is not None:
-        for dataset in datasets:
-            log.info("%s: shard %s of %d images", dataset.path, options.shard, len(dataset))
-        datasets = [dataset.select_shard(options.shard) for dataset in datasets]
-    return [dataset for dataset in datasets if len(dataset) or options.shard is None]
+    if options.shard is None:
+        return datasets
+    shards = [dataset.select_shard(options.shard) for dataset in datasets]
+    for dataset, part in zip(datasets, shards):
+        log.info("%s: %d of %d images are in this shard", dataset.path, len(part), len(dataset))
+    return [part for part in shards if len(part)]
 
 
-def evaluate_sources(options: Options, datasets: Sequence[Dataset]) -> Iterator[Evaluation]:
-    """Score --checkpoint_path and the sources of --compare on every dataset."""
-    session = CheckpointSession(options)
-    for path in [options.checkpoint_path, *(options.compare or ())]:
-        source, output = find_source(path), options.output
-        if output is None and source.kind == "checkpoint" and source.name is None:
-            output = os.path.dirname(os.path.abspath(source.path))
-        output, predictor = writable_folder(output), open_source(options, path)
-        if options.merge_shards:
-            for dataset in datasets:
-                yield merge_shards(options, dataset, predictor, output)
-        else:
-            yield from evaluate_network(options, datasets, predictor, output, session)
+class Scorer:
+    """Scores networks on datasets. All checkpoints of a run share one TensorFlow session."""
 
-
-def watch_folder(options: Options, datasets: Sequence[Dataset]) -> Iterator[Evaluation]:
-    """Score each checkpoint of a folder, lowest step first, and then each new one."""
-    session = CheckpointSession(options)
-    output = writable_folder(options.output or options.checkpoint_path)
-    for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
-        try:
-            weights = load_weights(prefix, options.network_fields(), options.weight_options())
-            yield from evaluate_network(options, datasets, weights, output, session)
-        except FileNotFoundError:
-            if os.path.exists(prefix + ".index"):
-                raise
-            log.warning("%s: deleted before it was scored; skipped", prefix)
-
-
-class CheckpointSession:
-    """Opens networks. All checkpoints of a run share one TensorFlow session."""
-
-    def __init__(self, options: Options):
-        self._device = Device(options.device)
+    def __init__(self, options: Options, datasets: Sequence[Dataset]):
+        self._options, self._datasets = options, datasets
         self._predictor: Optional[CheckpointPredictor] = None
 
-    def open(self, network: TrainedNetwork) -> Predictor:
+    def score_sources(self) -> Iterator[Evaluation]:
+        """Score --checkpoint_path and the sources of --compare on every dataset."""
+        options = self._options
+        for path in [options.checkpoint_path, *(options.compare or ())]:
+            location, output = find_source(path), options.output
+            if output is None and location.kind == "checkpoint" and location.name is None:
+                output = os.path.dirname(os.path.abspath(location.path))
+            output, predictor = writable_folder(output), open_source(options, path)
+            if options.merge_shards:
+                for dataset in self._datasets:
+                    yield self._merge_shards(dataset, predictor, output)
+            else:
+                yield from self._score_network(predictor, output)
+
+    def watch_folder(self) -> Iterator[Evaluation]:
+        """Score each checkpoint of a folder, lowest step first, and then each new one."""
+        options = self._options
+        output = writable_folder(options.output or options.checkpoint_path)
+        for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
+            try:
+                weights = load_weights(prefix, options.network_fields(), options.weight_options())
+                yield from self._score_network(weights, output)
+            except FileNotFoundError:
+                if os.path.exists(prefix + ".index"):
+                    raise
+                log.warning("%s: deleted before it was scored; skipped", prefix)
+
+    def _score_network(self, network: TrainedNetwork, output: Folder) -> Iterator[Evaluation]:
+        """Score a network on every dataset, or read scores that the output folder has."""
+        for dataset in self._datasets:
+            evaluation = None
+            if self._options.is_watching or self._options.shard is not None:
+                evaluation = self._read(dataset, network, output)
+            yield evaluation or self._score(dataset, self._open(network), output)
+
+    def _score(self, dataset: Dataset, predictor: Predictor, output: Folder) -> Evaluation:
+        """Score a network on a dataset and write the scores. The first dataset selects the best.
+
+        The best checkpoints are copied from a temporary copy, because a training may delete the
+        checkpoint meanwhile.
+        """
+        options, is_first = self._options, dataset is self._datasets[0]
+        is_checkpoint = predictor.source is not None and not is_model_file(predictor.source)
+        keeps_best = output is not None and is_first and is_checkpoint
+        with tempfile.TemporaryDirectory() as folder:
+            copy = copy_checkpoint(predictor.source, folder) if keeps_best else None
+            evaluation = evaluate(
+                predictor,
+                dataset,
+                options.target_eval_shape,
+                batch_size=options.batch_size,
+                all_metrics=options.all_metrics,
+                matte=make_matte(options, predictor) if options.as_photos else None,
+            )
+            if output:
+                identity = make_identity(options, dataset, predictor)
+                write_evaluation(
+                    evaluation, output, identity, checkpoint_copy=copy, shared_events=is_first
+                )
+        return evaluation
+
+    def _open(self, network: TrainedNetwork) -> Predictor:
         if isinstance(network, Predictor):
             return network
         if self._predictor is None:
-            self._predictor = open_weights(network, self._device)
+            self._predictor = open_weights(network, Device(self._options.device))
         elif self._predictor.weights is not network:
             self._predictor.load(network)
         return self._predictor
 
+    def _read(self, dataset: Dataset, network: TrainedNetwork, output: Folder):
+        """Return the Evaluation in the output folder, or None if it must be computed."""
+        if output is None:
+            return None
+        identity = make_identity(self._options, dataset, network)
+        return read_evaluation(output, dataset, network.source, identity)
 
-def evaluate_network(
-    options: Options,
-    datasets: Sequence[Dataset],
-    network: TrainedNetwork,
-    output: Optional[str],
-    session: CheckpointSession,
-) -> Iterator[Evaluation]:
-    """Score a network on every dataset. Watching and shards use scores of the output folder."""
-    for dataset in datasets:
-        evaluation = None
-        if options.is_watching or options.shard is not None:
-            evaluation = read_scores(options, dataset, network, output)
-        if evaluation is None:
-            is_first = dataset is datasets[0]
-            predictor = session.open(network)
-            evaluation = score(options, dataset, predictor, output, is_first=is_first)
-        yield evaluation
-
-
-def score(
-    options: Options,
-    dataset: Dataset,
-    predictor: Predictor,
-    output: Optional[str],
-    *,
-    is_first: bool,
-) -> Evaluation:
-    """Score a network on a dataset and write the scores. The first dataset selects the best.
-
-    The best checkpoints are copied from a temporary copy, because a training may delete the
-    checkpoint meanwhile.
-    """
-    is_checkpoint = predictor.source is not None and not is_model_file(predictor.source)
-    with tempfile.TemporaryDirectory() as folder:
-        copy = None
-        if output and is_first and is_checkpoint:
-            copy = copy_checkpoint(predictor.source, folder)
-        evaluation = evaluate(
-            predictor,
-            dataset,
-            options.target_eval_shape,
-            batch_size=options.batch_size,
-            all_metrics=options.all_metrics,
-            matte=make_matte(options, predictor) if options.as_photos else None,
-        )
-        if output:
-            identity = make_identity(options, dataset, predictor)
-            write_evaluation(
-                evaluation, output, identity, checkpoint_copy=copy, shared_events=is_first
-            )
-    return evaluation
-
-
-def read_scores(
-    options: Options, dataset: Dataset, network: TrainedNetwork, output: Optional[str]
-) -> Optional[Evaluation]:
-    """Return the evaluation in the output folder, or None if it must be computed."""
-    if output is None:
-        return None
-    path = record_path(output, dataset, options.target_eval_shape, network.source)
-    identity = make_identity(options, dataset, network)
-    return read_evaluation(path, dataset, network.source, identity)
-
-
-def merge_shards(
-    options: Options, dataset: Dataset, predictor: Predictor, output: Optional[str]
-) -> Evaluation:
-    """Merge the scores of all shards of a dataset. Raise MmnetError if a shard has none."""
-    evaluations, missing = [], []
-    for index in range(options.merge_shards or 0):
-        part = dataset.select_shard(Shard(index, options.merge_shards))
-        evaluation = read_scores(options, part, predictor, output) if len(part) else None
-        if evaluation is not None:
-            evaluations.append(evaluation)
-        elif len(part):
-            missing.append(f"{index}/{options.merge_shards}")
-    if missing:
-        raise MmnetError(
-            f"{output}: no scores of these weights, images and options for --shard "
-            + ", ".join(missing)
-        )
-    return merge_evaluations(dataset, evaluations)
+    def _merge_shards(self, dataset: Dataset, predictor: Predictor, output: Folder) -> Evaluation:
+        """Merge the scores of all shards of a dataset. Raise MmnetError if a shard has none."""
+        count = self._options.merge_shards
+        parts = [dataset.select_shard(Shard(index, count)) for index in range(count)]
+        parts = [part for part in parts if len(part)]
+        evaluations = [self._read(part, predictor, output) for part in parts]
+        missing = [f"{part.shard.index}/{count}" for part, e in zip(parts, evaluations) if not e]
+        if missing:
+            scores = "scores of these weights, images and options"
+            raise MmnetError(f"{output}: no {scores} for --shard {', '.join(missing)}")
+        return merge_evaluations(dataset, evaluations)
 
 
 def make_identity(options: Options, dataset: Dataset, network: TrainedNetwork) -> Identity:
@@ -402,10 +337,8 @@ def print_evaluation(options: Options, evaluation: Evaluation) -> None:
 def print_clip_scores(options: Options, dataset: Dataset) -> None:
     predictor = open_source(options, options.checkpoint_path)
     scores = score_clips(predictor, dataset, FILTERS[options.temporal_filter])
-    if options.json:
-        print(json.dumps(published_clip_scores(scores, predictor, dataset.split)))
-    else:
-        print(format_clip_scores(scores, predictor))
+    published = published_clip_scores(scores, predictor, dataset.split)
+    print(json.dumps(published) if options.json else format_clip_scores(scores, predictor))
 
 
 def write_report(options: Options, evaluations: Sequence[Evaluation]) -> None:

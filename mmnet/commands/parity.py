@@ -3,12 +3,13 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.evaluation.comparison import ModelDifference, compare_model, evaluate_with_alphas
+from mmnet.evaluation.comparison import ModelDifference, compare_model
+from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export.export import EXACT, bound_violation
 from mmnet.inference.checkpoints import open_weights
@@ -66,21 +67,30 @@ def run(options: Options) -> int:
         path: open_model(path, dataset, weights.network, options.output_type)
         for path in options.models
     }
-    checkpoint = open_weights(weights, EXACT)
-    reference = evaluate_with_alphas(checkpoint, dataset, batch_size=options.batch_size)
-    rows = [Row(checkpoint.source, compare_model(reference, reference))]
-    print_json(options, rows[0])
-    for path, model in models.items():
-        evaluation = evaluate_with_alphas(model, dataset, batch_size=options.batch_size)
-        rows.append(make_row(path, model, compare_model(evaluation, reference)))
-        print_json(options, rows[-1])
+
+    rows = []
+    for row in compare_models(open_weights(weights, EXACT), models, dataset, options.batch_size):
+        rows.append(row)
+        if options.json:
+            print(to_json(row), flush=True)
     if not options.json:
-        print(f"{checkpoint.source}, {len(dataset)} images")
+        print(f"{weights.source}, {len(dataset)} images")
         print(format_rows(rows))
         for row in rows:
             if row.problem:
                 print(f"{row.model}: {row.problem}")
     return 1 if any(row.problem for row in rows) else 0
+
+
+def compare_models(
+    checkpoint: Predictor, models: Dict[str, Predictor], dataset: Dataset, batch_size: int
+) -> Iterator[Row]:
+    """Yield the row of the checkpoint, then the row of each model."""
+    reference = evaluate(checkpoint, dataset, None, batch_size=batch_size, keep_alphas=True)
+    yield Row(checkpoint.source, compare_model(reference, reference))
+    for path, model in models.items():
+        evaluation = evaluate(model, dataset, None, batch_size=batch_size, keep_alphas=True)
+        yield make_row(path, model, compare_model(evaluation, reference))
 
 
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
@@ -117,15 +127,13 @@ def make_row(path: str, model: Predictor, difference: ModelDifference) -> Row:
     )
 
 
-def print_json(options: Options, row: Row) -> None:
-    if not options.json:
-        return
+def to_json(row: Row) -> str:
     values: Dict[str, Any] = row._asdict()
     difference = values.pop("difference")
     values["scores"] = {metric: s._asdict() for metric, s in difference.scores.items()}
     values["largest_difference"] = difference.largest
     values["mean_difference"] = difference.mean
-    print(json.dumps(values), flush=True)
+    return json.dumps(values)
 
 
 def format_rows(rows: Sequence[Row]) -> str:

@@ -4,7 +4,8 @@ The frames of a clip are the pairs of a dataset whose stems differ only after th
 order of their stems. A network with four channels receives its own alpha of the previous frame.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+import itertools
+from typing import Callable, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class ClipScores(NamedTuple):
 
 
 class ScoredFrame(NamedTuple):
-    """A frame as the temporal filter and the next frame need it. All at the network's shape."""
+    """A frame at the network's shape, as the temporal filter and the next frame need it."""
 
     image: np.ndarray  # float32 [H,W,3], 0..255
     alpha: np.ndarray  # float32 [H,W], 0..1, filtered
@@ -47,61 +48,56 @@ def score_clips(
     """Score every frame of every clip at the network's shape.
 
     Args:
-        predictor: the trained network.
+        predictor: the trained network. It always receives its unfiltered alpha.
         dataset: frames with masks.
-        temporal_filter: one of matting.temporal.FILTERS; None: score the network's alphas. The
-            network always receives its unfiltered alpha.
+        temporal_filter: one of matting.temporal.FILTERS; None: score the network's alphas.
 
     Raises:
         MmnetError: unusable pairs, or a clip with one frame.
     """
     validator = DatasetValidator(dataset)
-    scores: Dict[str, Any] = {}  # clip -> (MADs, dtSSDs)
-    previous = None
-    for pair in progress(dataset.pairs, len(dataset), "evaluating", "frames"):
-        arrays = validator.read(pair)
-        if arrays is None or validator.failed:
+    pairs = sorted(dataset.pairs, key=lambda pair: (clip_name(pair.stem), pair.stem))
+    pairs = progress(pairs, len(dataset), "evaluating", "frames")
+    names, mads, changes = [], [], []
+    for name, clip in itertools.groupby(pairs, key=lambda pair: clip_name(pair.stem)):
+        frames = list(_score_frames(predictor, clip, validator, temporal_filter))
+        if validator.failed:
             continue
-        image, truth = (
-            resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
-        )
-        name = clip_name(pair.stem)
-        if name not in scores:
-            scores[name], previous = ([], []), None
-        frame = matte_frame(image, truth, predictor, temporal_filter, previous)
-        mads, changes = scores[name]
-        mads.append(mad(frame.alpha, truth))
-        if previous is not None:
-            changes.append(dtssd((previous.alpha, frame.alpha), (previous.truth, truth)))
-        previous = frame
-    validator.finish()
-    for name, (_, changes) in scores.items():
-        if not changes:
+        if len(frames) == 1:
             raise MmnetError(
                 f"{dataset.path}: clip {name or '(image without _ in its name)'} has one frame; "
                 "name frames CLIP_0001, CLIP_0002, ..."
             )
-    return ClipScores(
-        list(scores),
-        np.array([np.mean(mads) for mads, _ in scores.values()]),
-        np.array([np.mean(changes) for _, changes in scores.values()]),
-        frames=len(dataset),
-    )
+        names.append(name)
+        mads.append(np.mean([frame_mad for frame_mad, _ in frames]))
+        changes.append(np.mean([change for _, change in frames[1:]]))
+    validator.finish()
+    return ClipScores(names, np.array(mads), np.array(changes), len(dataset))
 
 
-def matte_frame(
-    image: np.ndarray,
-    truth: np.ndarray,
-    predictor: Predictor,
-    temporal_filter: Optional[TemporalFilter],
-    previous: Optional[ScoredFrame],
-) -> ScoredFrame:
-    """Compute the alpha of one frame. ``previous`` is None for the first frame of a clip."""
+def _score_frames(predictor, pairs, validator, temporal_filter):
+    """Yield (MAD, dtSSD) of the frames of a clip. The dtSSD of the first frame is None."""
+    previous = None
+    for pair in pairs:
+        arrays = validator.read(pair)
+        if validator.failed:
+            continue
+        image, truth = (
+            resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
+        )
+        frame = _matte_frame(image, truth, predictor, temporal_filter, previous)
+        change = None
+        if previous is not None:
+            change = dtssd((previous.alpha, frame.alpha), (previous.truth, truth))
+        yield mad(frame.alpha, truth), change
+        previous = frame
+
+
+def _matte_frame(image, truth, predictor, temporal_filter, previous):
     if previous is None:
         alpha = predictor(image[np.newaxis])[0]
         return ScoredFrame(image, alpha, alpha, truth)
-    network_alpha = predictor(image[np.newaxis], previous.network_alpha[np.newaxis])[0]
-    alpha = network_alpha
+    alpha = network_alpha = predictor(image[np.newaxis], previous.network_alpha[np.newaxis])[0]
     if temporal_filter is not None:
         alpha = temporal_filter(network_alpha, image, previous)
     return ScoredFrame(image, alpha, network_alpha, truth)

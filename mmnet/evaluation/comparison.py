@@ -1,14 +1,12 @@
 """Compare trained networks with a reference on the same images. No TensorFlow."""
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
-from mmnet.datasets.pairs import Dataset
-from mmnet.evaluation.evaluate import Evaluation, evaluate
+from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import MAIN_METRICS
-from mmnet.evaluation.statistics import PairedDifference, paired_difference
-from mmnet.inference.predictor import Predictor
+from mmnet.evaluation.statistics import Interval, PairedDifference, paired_difference
 
 
 class Comparison(NamedTuple):
@@ -25,11 +23,11 @@ class ModelScore(NamedTuple):
 
     mean: float
     difference: float  # of the mean, model minus checkpoint
-    interval: Tuple[float, float]  # 95 % interval of the difference
+    interval: Interval  # of the difference
 
 
 class ModelDifference(NamedTuple):
-    """How a model file differs from its checkpoint, over all pixels of all images."""
+    """Difference of a model file from its checkpoint, over all pixels of all images."""
 
     scores: Dict[str, ModelScore]  # of MAIN_METRICS
     largest: float  # absolute difference of alpha
@@ -45,30 +43,20 @@ def compare_evaluations(evaluations: Sequence[Evaluation]) -> List[Comparison]:
         if reference is evaluation or reference.stems != evaluation.stems:
             continue
         for metric in MAIN_METRICS:
-            difference = paired_difference(
-                evaluation.scores[metric, "target"], reference.scores[metric, "target"]
-            )
+            key = metric, "target"
+            difference = paired_difference(evaluation.scores[key], reference.scores[key])
             comparisons.append(Comparison(evaluation, reference, metric, difference))
     return comparisons
 
 
-def evaluate_with_alphas(
-    predictor: Predictor, dataset: Dataset, *, batch_size: int = 8
-) -> Evaluation:
-    """Score a network at its own shape only, and keep its alphas for ``compare_model``."""
-    return evaluate(predictor, dataset, None, batch_size=batch_size, keep_alphas=True)
-
-
 def compare_model(evaluation: Evaluation, reference: Evaluation) -> ModelDifference:
-    """Compare a model file with its checkpoint. Both come from ``evaluate_with_alphas``."""
+    """Compare a model file with its checkpoint. Both evaluations keep their alphas."""
     scores = {}
     for metric in MAIN_METRICS:
         values = evaluation.scores[metric, "network"]
         difference = paired_difference(values, reference.scores[metric, "network"])
         scores[metric] = ModelScore(float(values.mean()), *difference)
     differences = [np.abs(a - b) for a, b in zip(evaluation.alphas, reference.alphas)]
-    return ModelDifference(
-        scores,
-        largest=float(np.max([difference.max() for difference in differences])),
-        mean=float(np.mean([difference.mean() for difference in differences])),
-    )
+    largest = float(np.max([difference.max() for difference in differences]))
+    mean = float(np.mean([difference.mean() for difference in differences]))
+    return ModelDifference(scores, largest, mean)

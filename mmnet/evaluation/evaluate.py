@@ -1,16 +1,16 @@
 """Score a trained network on the pairs of a dataset. No TensorFlow.
 
-Worker threads decode images and compute scores while the network runs. The same pass checks the
+Worker threads read images and compute scores while the network runs. The same pass validates the
 dataset: all unusable pairs are reported together.
 """
 
 import itertools
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from mmnet.datasets.pairs import Dataset, DatasetValidator, Pair
+from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
@@ -28,7 +28,6 @@ ScoreKey = Tuple[str, str]  # (a key of METRICS, "network" or "target")
 class Sample(NamedTuple):
     """A pair, ready to be scored."""
 
-    stem: str
     image: np.ndarray  # float32 [H,W,3], 0..255, network input (corners aligned)
     truth: np.ndarray  # float32 [H,W], 0..1, the mask at the network's shape
     mask: np.ndarray  # float32 [h,w], 0..1, as stored
@@ -36,7 +35,7 @@ class Sample(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Scores of one trained network on one dataset. Records keep everything but the defaults."""
+    """Scores of one trained network on one dataset. Records keep all fields without a default."""
 
     dataset: Dataset
     source: Optional[str]  # checkpoint prefix or model; None: untrained weights
@@ -44,7 +43,7 @@ class Evaluation(NamedTuple):
     shapes: Dict[str, Shape]  # of "network" and "target"
     scores: Dict[ScoreKey, np.ndarray]  # one value per pair of the dataset
     predict_ms: float = 0.0  # network time per image
-    examples: Sequence[Tuple[Sample, np.ndarray]] = ()  # alphas are float32 [H,W]
+    examples: Sequence[Tuple[Sample, np.ndarray]] = ()  # with alphas at the network's shape
     alphas: Sequence[np.ndarray] = ()  # float32 [H,W] of all pairs, if evaluate keeps them
 
     @property
@@ -83,8 +82,7 @@ def evaluate(
         target_shape: second shape at which alphas are scored; None: the network's shape only.
         batch_size: images per network run.
         all_metrics: compute all METRICS at the target shape, not only MAIN_METRICS.
-        matte: function image uint8 [H,W,3] -> alpha [H,W] that is scored instead of one network
-            run.
+        matte: function image uint8 [H,W,3] -> alpha [H,W], scored instead of one network run.
         keep_alphas: return the alphas of all pairs too.
 
     Raises:
@@ -98,50 +96,47 @@ def evaluate(
         nonlocal seconds
         start = time.monotonic()
         if matte is None:
-            alphas = check_alphas(predictor, samples)
+            alphas = predict_batch(predictor, samples)
         else:
             alphas = [matte(sample.photo) for sample in samples]
         seconds += time.monotonic() - start
         for sample, alpha in zip(samples[: EXAMPLES - len(examples)], alphas):
-            small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
-            examples.append((sample, small_alpha))
+            alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
+            examples.append((sample, alpha))
         if keep_alphas:
             all_alphas.extend(alphas)
         return alphas
 
-    def score(alpha, sample):
-        return score_alpha(alpha, sample, target_shape, all_metrics=all_metrics)
+    def score(item):
+        return score_alpha(*item, target_shape, all_metrics=all_metrics)
 
-    network_shape = tuple(predictor.network.shape)
-    rows = score_pairs(predict, score, dataset, network_shape, batch_size)
-    scores = {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]}
-    shapes = {"network": network_shape}
+    shapes = {"network": tuple(predictor.network.shape)}
     if target_shape is not None:
         shapes["target"] = tuple(target_shape)
+    items = predict_pairs(predict, dataset, shapes["network"], batch_size)
+    rows = list(parallel_map(score, items, max_pending=2 * batch_size))
     return Evaluation(
         dataset,
         predictor.source,
         predictor.step,
         shapes,
-        scores,
+        {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]},
         predict_ms=1000 * seconds / len(dataset),
         examples=examples,
         alphas=all_alphas,
     )
 
 
-def score_pairs(
+def predict_pairs(
     predict: Callable[[List[Sample]], Sequence[np.ndarray]],
-    score: Callable[[np.ndarray, Sample], Any],
     dataset: Dataset,
     shape: Shape,
     batch_size: int = 8,
-) -> List[Any]:
-    """Return ``score(alpha, sample)`` of each pair, in the order of the dataset.
+) -> Iterator[Tuple[Sample, np.ndarray]]:
+    """Yield each pair of a dataset as a Sample with its alpha.
 
     Args:
         predict: function that returns the alphas of a batch of samples.
-        score: function that scores one alpha; it runs in worker threads.
         dataset: images with masks.
         shape: (height, width) of the network input.
         batch_size: images per call of ``predict``.
@@ -151,39 +146,23 @@ def score_pairs(
     """
     validator = DatasetValidator(dataset)
 
-    def predict_samples():
-        pairs = parallel_map(
-            lambda pair: read_sample(pair, validator, shape),
-            dataset.pairs,
-            max_pending=2 * batch_size,
-        )
-        batches = _split_into_batches(pairs, batch_size)
-        for batch in progress(batches, len(dataset), "evaluating", count=len):
-            if not validator.failed:  # else only read the rest, to report all unusable pairs
-                yield from zip(predict(batch), batch)
+    def read(pair):
+        arrays = validator.read(pair)
+        if arrays is None:
+            return None
+        image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
+        return Sample(image, truth, mask=arrays[1], photo=arrays[0])
 
-    scores = parallel_map(lambda item: score(*item), predict_samples(), max_pending=2 * batch_size)
-    rows = list(scores)
+    samples = parallel_map(read, dataset.pairs, max_pending=2 * batch_size)
+    batches = iter(lambda: list(itertools.islice(samples, batch_size)), [])
+    for batch in progress(batches, len(dataset), "evaluating", count=len):
+        if not validator.failed:  # else read the rest, to report all unusable pairs
+            yield from zip(batch, predict(batch))
     validator.finish()
-    return rows
 
 
-def read_sample(pair: Pair, validator: DatasetValidator, shape: Shape) -> Optional[Sample]:
-    """Read a pair as a Sample. Return None, and note it in ``validator``, if the pair is unusable."""
-    arrays = validator.read(pair)
-    if arrays is None:
-        return None
-    photo, mask = arrays
-    image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
-    return Sample(pair.stem, image, truth, mask, photo)
-
-
-def check_alphas(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray:
-    """Return the alphas [N,H,W] of samples.
-
-    Raises:
-        MmnetError: the predictor returned another shape.
-    """
+def predict_batch(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray:
+    """Return the alphas [N,H,W] of samples. Raise MmnetError if they have another shape."""
     images = np.stack([sample.image for sample in samples])
     alphas = np.asarray(predictor(images))
     if alphas.shape != images.shape[:3]:
@@ -195,16 +174,16 @@ def check_alphas(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray:
 
 
 def score_alpha(
-    alpha: np.ndarray,
     sample: Sample,
+    alpha: np.ndarray,
     target_shape: Optional[Shape] = None,
     *,
     all_metrics: bool = False,
 ) -> Dict[ScoreKey, float]:
     """Score one alpha of any size at the network's shape and at the target shape.
 
-    At "network" both alphas are resized with aligned corners, as for training; at "target" without,
-    as in the published code.
+    Corners are aligned at the network's shape, as in training, but not at the target shape, as in
+    the published code.
     """
     small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
     scores = {
@@ -219,18 +198,5 @@ def score_alpha(
 
 
 def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Run the network once on an image, resized as ``evaluate`` resizes it.
-
-    Args:
-        image: uint8 [h,w,3].
-        predictor: the trained network.
-
-    Returns:
-        float32 [H,W], 0..1, at the network's shape.
-    """
+    """Return the alpha at the network's shape that ``evaluate`` scores for a photo."""
     return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]
-
-
-def _split_into_batches(items, batch_size):
-    items = iter(items)
-    return iter(lambda: list(itertools.islice(items, batch_size)), [])

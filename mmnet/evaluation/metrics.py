@@ -6,7 +6,7 @@ metrics differently. The MMNet and DAPM papers print ``mad`` and ``gauss_grad``.
 the code of Deep Image Matting.
 """
 
-from typing import Callable, NamedTuple, Sequence, Tuple
+from typing import Callable, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -139,7 +139,7 @@ METRICS = {
     "conn": Metric(conn, "CONN", "Conn (sum / 1000)"),
     "miou": Metric(miou, "MIOU", "mIoU (0..1, higher is better)", higher_is_better=True),
 }
-MAIN_METRICS: Tuple[str, ...] = ("mad", "gauss_grad")  # of the MMNet paper
+MAIN_METRICS = ("mad", "gauss_grad")  # of the MMNet paper
 
 
 def _iou(region, true_region):

@@ -6,6 +6,7 @@ eval/<dataset>-<split>-<H>x<W>/    <source>.json: scores per image, their means 
 best/<score>/                      the best checkpoint by that score, and score.json
 """
 
+import itertools
 import logging
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
@@ -13,7 +14,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mmnet.datasets.pairs import Dataset
-from mmnet.evaluation.evaluate import Evaluation, Shape
+from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import METRICS
 from mmnet.evaluation.report import published_scores
 from mmnet.io import checkpoint_files
@@ -58,7 +59,9 @@ class Best(NamedTuple):
     pictures: str  # Identity.pictures
 
 
-def record_path(output: str, dataset: Dataset, target_shape: Shape, source: Optional[str]) -> str:
+def record_path(
+    output: str, dataset: Dataset, target_shape: Sequence[int], source: Optional[str]
+) -> str:
     """Return the path of the record of a source on a dataset."""
     folder = f"{dataset.name}-{dataset.split}-{format_shape(target_shape)}"
     name = os.path.basename(os.path.normpath(source)) if source else "untrained"
@@ -66,52 +69,46 @@ def record_path(output: str, dataset: Dataset, target_shape: Shape, source: Opti
 
 
 def read_evaluation(
-    path: str, dataset: Dataset, source: Optional[str], identity: Identity
+    output: str, dataset: Dataset, source: Optional[str], identity: Identity
 ) -> Optional[Evaluation]:
-    """Read a record. Return None if it is missing, damaged (with a warning) or outdated.
+    """Return the evaluation of a source on a dataset from its record in an output folder.
 
-    Args:
-        path: of the record.
-        dataset: images that were scored.
-        source: checkpoint prefix or model; None: untrained weights.
-        identity: a record with another identity is outdated.
+    The result is None if the record is missing, damaged (with a warning) or of another identity.
     """
+    path = record_path(output, dataset, identity.target_eval_shape, source)
     if not os.path.exists(path):
         return None
     try:
         record = read_record(path, Record)
         if record.identity != identity:
             return None
-        evaluation = _to_evaluation(record, dataset, source, path)
+        evaluation = _to_evaluation(record, dataset, source)
     except (OSError, ValueError) as error:
-        log.warning("%s; scoring again", error)
+        log.warning("%s: damaged (%s); scoring again", path, error)
         return None
     log.info("%s: scores read from %s", source, path)
     return evaluation
 
 
-def _to_evaluation(record, dataset, source, path):
-    """Convert a Record. Raise MmnetError if its lists do not fit each other or the dataset."""
+def _to_evaluation(record, dataset, source):
     shapes = {
         "network": tuple(record.identity.network["shape"]),
         "target": tuple(record.identity.target_eval_shape),
     }
     step = record.scores.get("global_step")
     evaluation = Evaluation(dataset, source, step, shapes, scores={})
-    if record.stems != evaluation.stems:
-        raise MmnetError(f"{path}: stems: not the images of {dataset.path}")
-    for place in shapes:
-        for metric in METRICS:
-            values = record.image_scores.get(evaluation.tag((metric, place)))
-            if values is None:
-                continue
-            if len(values) != len(dataset):
-                raise MmnetError(
-                    f"{path}: image_scores: {len(values)} values for {len(dataset)} images"
-                )
-            evaluation.scores[metric, place] = np.array(values)
-    if evaluation.means().keys() != record.image_scores.keys():
-        raise MmnetError(f"{path}: image_scores: unknown scores {sorted(record.image_scores)}")
+    for place, metric in itertools.product(shapes, METRICS):
+        key = metric, place
+        values = record.image_scores.get(evaluation.tag(key))
+        if values is not None:
+            evaluation.scores[key] = np.array(values)
+    lengths = {len(values) for values in evaluation.scores.values()}
+    if (
+        record.stems != evaluation.stems
+        or lengths != {len(dataset)}
+        or len(evaluation.scores) != len(record.image_scores)
+    ):
+        raise MmnetError("other images or scores")
     return evaluation
 
 
@@ -135,7 +132,7 @@ def write_evaluation(
     checkpoint_copy: Optional[str] = None,
     shared_events: bool = True,
 ) -> None:
-    """Write events, best checkpoints and, last, the record. A record means that all is written.
+    """Write events, best checkpoints and, last, the record, so that a record means success.
 
     Args:
         evaluation: with examples.
@@ -144,18 +141,19 @@ def write_evaluation(
         checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
         shared_events: write events to eval/, not to the folder of the dataset.
     """
-    path = record_path(output, evaluation.dataset, evaluation.shapes["target"], evaluation.source)
+    shape = identity.target_eval_shape
+    path = record_path(output, evaluation.dataset, shape, evaluation.source)
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     remove_abandoned(folder)
     write_scores_as_events(evaluation, os.path.join(output, "eval") if shared_events else folder)
     if checkpoint_copy is not None:
         for (metric, place), values in evaluation.scores.items():
-            best = Best(float(np.mean(values)), str(evaluation.source), identity.pictures)
+            score = Best(float(np.mean(values)), str(evaluation.source), identity.pictures)
             name = evaluation.tag((metric, place)).replace("/", "_")
             keep_best(
                 os.path.join(output, "best", name),
-                best,
+                score,
                 checkpoint_copy,
                 higher_is_better=METRICS[metric].higher_is_better,
             )
@@ -225,7 +223,7 @@ def read_best(path: str) -> Optional[Best]:
     try:
         return read_record(path, Best)
     except (OSError, ValueError) as error:
-        log.warning("%s; selecting the best checkpoint anew", error)
+        log.warning("%s: damaged (%s); selecting the best checkpoint anew", path, error)
         return None
 
 
