@@ -17,8 +17,8 @@ evaluate() {
     mmnet evaluate --dataset_path "$out/portraits" --output "$out/run" --all_metrics --json "$@"
 }
 
-mmnet synthesize --dataset_path "$out/portraits" --dataset_split_name train --pictures 64 --seed 1 --shape 400 300
-mmnet synthesize --dataset_path "$out/portraits" --pictures 16 --shape 400 300
+mmnet synthesize --output "$out/portraits" --dataset_split_name train --pictures 64 --seed 1 --shape 400 300
+mmnet synthesize --output "$out/portraits" --pictures 16 --shape 400 300
 evaluate --checkpoint_path untrained --width_multiplier 0.5 --size 128 > "$out/untrained.json"
 train 125
 train 250 # resumes at step 125

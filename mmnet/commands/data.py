@@ -1,221 +1,219 @@
-"""The data verb: datasets of others made into ours, what a dataset holds, its split anew."""
+"""`mmnet data`: convert, check or split datasets."""
 
 import dataclasses
 import json
 import logging
 import os
-from typing import Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
-import numpy as np
-from humanfriendly.tables import format_pretty_table
-
-from mmnet.commands.flag_types import fraction, image_folder, one_of, positive_ints, seed_number
+from mmnet.commands.flag_types import fraction, image_folder, one_of, seed_number
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
+from mmnet.commands.removed import REMOVED_ACTIONS, REMOVED_LAYOUTS
 from mmnet.datasets.pairs import find_dataset, list_splits
-from mmnet.datatools import layouts
-from mmnet.datatools.convert import RESIZED, Plan, convert
-from mmnet.datatools.layouts import LAYOUTS, find_items
-from mmnet.datatools.report import sheet_of
-from mmnet.datatools.statistics import FLAT, INVERTED, find_shared, summary_of, survey
-from mmnet.io.errors import MmnetError, summarize_names
+from mmnet.datatools.convert import RESIZED, ConversionPlan, ConversionSummary, convert
+from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
+from mmnet.datatools.report import render_report
+from mmnet.datatools.statistics import (
+    DatasetStatistics,
+    SharedPhoto,
+    compute_statistics,
+    find_shared_photos,
+    summarize_statistics,
+)
+from mmnet.io.errors import MmnetError, format_shape, summarize_names
 from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_own_page
+from mmnet.io.tables import format_table
 
-SPLIT_RATIO = 0.1  # of the action split, where none is given
-SHOWN = 10  # photos in two places that the text names
-SUSPECT = (FLAT, INVERTED)  # may be right; anything else is a file that cannot be used
+OWN_LAYOUT = "dapm"
+DEFAULT_SPLIT_RATIO = 0.1  # of the action split
+MAX_SHARED = 10  # photos in two places that the text lists
 
 log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(JsonOptions):
-    """Datasets of others made into ours; what a dataset holds; its split anew.
+    """Convert, check or split datasets.
 
-    convert --from LAYOUT SOURCE TARGET writes TARGET/SPLIT/{image,mask} and a manifest with hashes
-    and the note on the licence. Files are hard links where that can be; the source is never
-    changed. What was interrupted goes on. A dataset without splits becomes train; with
-    --split_ratio, near-duplicates stay on one side.
+    convert --layout LAYOUT SOURCE TARGET writes TARGET/SPLIT/{image,mask} and a manifest with the
+    hashes and a note on the licence. Files become hard links if possible; the source is never
+    changed. An interrupted conversion resumes. A dataset without splits becomes train. With
+    --split_ratio, near-duplicates stay in one split.
 
-    check ROOT ... reads every pair of every split: sizes, shares of person and of soft pixels,
-    masks that look wrong, files that cannot be read, and photos that lie in two places. The exit
-    code is 1 where files cannot be used, or a photo lies in two splits or datasets.
+    check ROOT ... reads every pair. It reports sizes, fractions of person and soft pixels,
+    suspicious masks, unreadable files, and photos in two places. The exit code is 1 if files are
+    unusable, or if a photo is in two splits or datasets.
 
-    split SOURCE TARGET splits a dataset of ours anew, into train and test.
+    split SOURCE TARGET splits a dataset in mmnet's layout into train and test.
     """
 
     action: str = flag(
         REQUIRED,
-        one_of("convert", "check", "split"),
-        help="convert --from LAYOUT SOURCE TARGET; check ROOT ...; split SOURCE TARGET",
+        one_of("convert", "check", "split", removed=REMOVED_ACTIONS),
+        help="convert --layout LAYOUT SOURCE TARGET; check ROOT ...; split SOURCE TARGET",
         positional=True,
     )
     paths: Tuple[str, ...] = flag(
-        REQUIRED, help="SOURCE TARGET, or the ROOTs to check", nargs="+", positional=True
+        REQUIRED, help="SOURCE TARGET, or the datasets to check", nargs="+", positional=True
     )
     layout: Optional[str] = flag(
         None,
-        one_of(*LAYOUTS),
-        help="convert: how the source lies: %s" % ", ".join(LAYOUTS),
+        one_of(*LAYOUTS, removed=REMOVED_LAYOUTS),
+        help="convert: layout of the source",
         alias="from",
     )
     images: Optional[str] = flag(
-        None, help="convert labels, pairs, eg1800, rgba: folder of the images, below SOURCE"
+        None, help="convert pairs, eg1800, rgba: folder of the images below SOURCE"
     )
     masks: Optional[str] = flag(
-        None, help="convert labels, pairs, eg1800: folder of the masks, below SOURCE"
-    )
-    ids: Optional[Tuple[int, ...]] = flag(
-        None,
-        positive_ints,
-        help="convert labels: those that are the person, such as 1,2 (default: all)",
+        None, help="convert pairs, eg1800: folder of the masks below SOURCE"
     )
     backgrounds_path: Optional[str] = flag(
-        None, image_folder, help="convert rgba: folder of pictures that the cut-outs are put before"
+        None, image_folder, help="convert rgba: folder of background images for the cutouts"
     )
     split_ratio: Optional[float] = flag(
-        None,
-        fraction,
-        help="convert, split: share of the pictures that are for testing (split: 0.1)",
+        None, fraction, help="convert, split: fraction of the images in test (split: 0.1)"
     )
-    seed: int = flag(0, seed_number, help="convert, split: another one splits otherwise")
-    copies: bool = flag(False, help="convert, split: copies in place of hard links")
-    report: Optional[str] = flag(
-        None, help="check: also write this page (HTML), with the pictures it is about"
-    )
+    seed: int = flag(0, seed_number, help="convert, split: random seed of the split")
+    copies: bool = flag(False, help="convert, split: copy files instead of creating hard links")
+    report: Optional[str] = flag(None, help="check: HTML page to write, with thumbnails")
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.action != "check" and len(self.paths) != 2:
-            raise MmnetError("mmnet data %s takes SOURCE TARGET" % self.action)
+            raise MmnetError(f"mmnet data {self.action}: needs SOURCE TARGET")
         if (self.action == "convert") != (self.layout is not None):
-            raise MmnetError("mmnet data convert --from LAYOUT SOURCE TARGET; nothing else has it")
+            raise MmnetError("--layout: is required by mmnet data convert, and only used there")
         if self.report is not None and self.action != "check":
-            raise MmnetError("--report goes with mmnet data check")
+            raise MmnetError("--report: is only used by mmnet data check")
 
 
-def run(options):
-    if options.action == "check":
-        return check(options)
+def run(options: Options) -> int:
+    return run_check(options) if options.action == "check" else run_convert(options)
+
+
+def run_convert(options: Options) -> int:
     source, target = options.paths
     check_writable(target, "target")
     if os.path.realpath(source) == os.path.realpath(target):
-        raise MmnetError("%s is the source and the target: give a new folder" % target)
-    layout = options.layout or "dapm"  # split reads ours
-    layout_options = options_of(options)
-    found = find_items(layout, source, layout_options)
-    ratio = options.split_ratio
-    if options.action == "split" and ratio is None:
-        ratio = SPLIT_RATIO
-    given = {name: value for name, value in layout_options._asdict().items() if value is not None}
-    plan = Plan(
+        raise MmnetError(f"{target}: is both source and target; use a new folder")
+    layout = options.layout or OWN_LAYOUT
+    layout_options = LayoutOptions(
+        options.images, options.masks, options.backgrounds_path, options.seed
+    )
+    items, problems = find_items(layout, source, layout_options)
+    split_ratio = options.split_ratio
+    if options.action == "split" and split_ratio is None:
+        split_ratio = DEFAULT_SPLIT_RATIO
+    plan = ConversionPlan(
         layout,
         os.path.abspath(source),
         LAYOUTS[layout].licence,
         copies=options.copies,
-        split_ratio=ratio,
+        split_ratio=split_ratio,
         seed=options.seed,
-        options=given,
+        options={k: v for k, v in layout_options._asdict().items() if v is not None},
     )
-    converted = convert(found, target, plan)
-    for problem, names in sorted(converted.problems.items()):
-        log.warning(
-            "%s%s", "" if problem == RESIZED else "skipped: ", summarize_names(problem, names)
-        )
-    if options.json:
-        print(json.dumps(dict(converted._asdict(), target=target, licence=plan.licence)))
-    else:
-        print(converted_text(converted, target, plan))
-    if not converted.pairs:
-        raise MmnetError("nothing of %s could be used" % source)
-    return 1 if set(converted.problems) - {RESIZED} else 0
+    summary = convert(items, target, plan, problems)
+    for problem, names in sorted(summary.problems.items()):
+        prefix = "" if problem == RESIZED else "skipped: "
+        log.warning("%s%s", prefix, summarize_names(problem, names))
+    print_summary(summary, target, plan.licence, as_json=options.json)
+    if not summary.pairs:
+        raise MmnetError(f"{source}: contains no usable pair")
+    return 1 if set(summary.problems) - {RESIZED} else 0
 
 
-def options_of(options):
-    return layouts.Options(
-        options.images, options.masks, options.ids, options.backgrounds_path, options.seed
-    )
+def print_summary(summary: ConversionSummary, target: str, licence: str, as_json: bool) -> None:
+    if as_json:
+        record = {
+            "pairs": summary.pairs,
+            "before": summary.existing,
+            "problems": summary.problems,
+            "linked": summary.links,
+            "target": target,
+            "licence": licence,
+        }
+        print(json.dumps(record))
+        return
+    pairs = ", ".join(f"{number} in {split}" for split, number in summary.pairs.items())
+    print(f"{target}: pairs: {pairs or 'none'}")
+    if summary.existing:
+        print(f"{summary.existing} of them existed already")
+    print(f"licence: {licence}")
 
 
-def converted_text(converted, target, plan):
-    pairs = ", ".join("%d in %s" % (number, split) for split, number in converted.pairs.items())
-    lines = ["%s: pairs: %s" % (target, pairs or "none")]
-    if converted.before:
-        lines.append("%d of them were there already" % converted.before)
-    return "\n".join(lines + ["licence: %s" % plan.licence])
-
-
-def check(options):
-    """Print what the datasets hold; the exit code."""
+def run_check(options: Options) -> int:
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
-    data_sets = [find_dataset(root, split) for root in options.paths for split in splits_of(root)]
-    surveys = [survey(data_set) for data_set in data_sets]
-    shared = find_shared(surveys)
+    datasets = [find_dataset(root, split) for root in options.paths for split in splits_of(root)]
+    statistics = [compute_statistics(dataset) for dataset in datasets]
+    shared = find_shared_photos(statistics)
     if options.report:
-        write_text(options.report, sheet_of(surveys, shared))
+        write_text(options.report, render_report(statistics, shared))
         log.info("wrote %s", options.report)
     if options.json:
-        for one in surveys:
-            print(json.dumps(summary_of(one)))
-        for one in shared:
-            print(json.dumps(one._asdict()))
+        for split in statistics:
+            print(json.dumps(summarize_statistics(split)))
+        for photo in shared:
+            print(json.dumps(photo._asdict()))
     else:
-        print(survey_text(surveys, shared))
-    unusable = any(set(one.problems) - set(SUSPECT) for one in surveys)
-    return 1 if unusable or any(not one.within for one in shared) else 0
+        print("\n".join(format_statistics(statistics) + format_shared(shared)))
+    has_unusable_files = any(split.has_unusable_files for split in statistics)
+    return 1 if has_unusable_files or any(not photo.within for photo in shared) else 0
 
 
-def splits_of(root):
-    """Names of a dataset's splits.
-
-    Raises:
-        FileNotFoundError: no such folder. ValueError: none in it.
-    """
+def splits_of(root: str) -> List[str]:
     if not os.path.isdir(root):
-        raise FileNotFoundError("no dataset folder %s" % root)
+        raise FileNotFoundError(f"no dataset folder {root}")
     splits = list_splits(root)
     if not splits:
-        raise MmnetError(
-            "%s holds no SPLIT/image and SPLIT/mask: mmnet data convert makes them" % root
-        )
+        raise MmnetError(f"{root}: contains no SPLIT/image and SPLIT/mask; use mmnet data convert")
     return splits
 
 
-def survey_text(surveys, shared):
-    """What people read of a check."""
-    rows = []
-    for one in surveys:
-        record = summary_of(one)
-        row = [one.name, record["pairs"]]
-        if one.facts:
-            sizes = "%dx%d" % (record["height"][1], record["width"][1])
-            largest = max(one.facts, key=lambda facts: facts.height * facts.width)
-            smallest = min(one.facts, key=lambda facts: facts.height * facts.width)
-            if smallest[1:3] != largest[1:3]:
-                sizes += " (%dx%d .. %dx%d)" % (smallest[1:3] + largest[1:3])
-            row.append(sizes)
-            row.append(
-                "%.0f %% (%.0f .. %.0f)" % tuple(100 * np.array(record["person"])[[1, 0, 2]])
+def format_statistics(statistics: Sequence[DatasetStatistics]) -> List[str]:
+    """Return the lines of a table with one row per split, and the problems."""
+    rows = [("dataset", "pairs", "height x width", "person (10 % .. 90 %)", "soft", "hard masks")]
+    for split in statistics:
+        record = summarize_statistics(split)
+        cells = ("", "", "", "")
+        if split.pairs:
+            low, median, high = (100 * value for value in record["person"])
+            cells = (
+                format_sizes(split),
+                f"{median:.0f} % ({low:.0f} .. {high:.0f})",
+                f"{100 * record['soft']:.1f} %",
+                f"{100 * record['binary']:.0f} %",
             )
-            row.append("%.1f %%" % (100 * record["soft"]))
-            row.append("%.0f %%" % (100 * record["binary"]))
-        rows.append(row + [""] * (6 - len(row)))
-    heads = ["dataset", "pairs", "height x width", "person (80 % of them)", "soft", "hard masks"]
-    lines = [format_pretty_table(rows, heads)]
-    for one in surveys:
-        lines += [
-            "%s: %s" % (one.name, summarize_names(*problem))
-            for problem in sorted(one.problems.items())
-        ]
-    for within, what in ((False, "in two datasets or splits"), (True, "twice in one split")):
-        found = [one for one in shared if one.within == within]
-        lines.append("photos that lie %s: %s" % (what, len(found) or "none"))
-        lines += [
-            "  %s = %s%s (correlation of details %.2f)"
-            % (one.first, one.second, ", mirrored" if one.mirrored else "", one.correlation)
-            for one in found[:SHOWN]
-        ]
-        if len(found) > SHOWN:
+        rows.append((split.name, str(record["pairs"]), *cells))
+    return [format_table(rows)] + [
+        f"{split.name}: {summarize_names(problem, names)}"
+        for split in statistics
+        for problem, names in sorted(split.problems.items())
+    ]
+
+
+def format_sizes(split: DatasetStatistics) -> str:
+    """Return the median shape, and the smallest and largest one if they differ."""
+    shapes = sorted(((pair.height, pair.width) for pair in split.pairs), key=lambda s: s[0] * s[1])
+    record = summarize_statistics(split)
+    text = format_shape((record["height"][1], record["width"][1]))
+    if shapes[0] == shapes[-1]:
+        return text
+    return f"{text} ({format_shape(shapes[0])} .. {format_shape(shapes[-1])})"
+
+
+def format_shared(shared: Sequence[SharedPhoto]) -> List[str]:
+    lines = []
+    for within, place in ((False, "in two datasets or splits"), (True, "twice in one split")):
+        photos = [photo for photo in shared if photo.within == within]
+        lines.append(f"photos {place}: {len(photos) or 'none'}")
+        for photo in photos[:MAX_SHARED]:
+            mirrored = ", mirrored" if photo.mirrored else ""
+            correlation = f"correlation of details {photo.correlation:.2f}"
+            lines.append(f"  {photo.first} = {photo.second}{mirrored} ({correlation})")
+        if len(photos) > MAX_SHARED:
             lines.append("  ... (--json lists all, --report shows them)")
-    return "\n".join(lines)
+    return lines

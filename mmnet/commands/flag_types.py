@@ -5,7 +5,7 @@ They never download.
 """
 
 import os
-from typing import Callable, Optional, Tuple
+from typing import Callable, Dict, Optional, Tuple
 
 from humanfriendly import InvalidSize, InvalidTimespan, format_size, parse_size, parse_timespan
 
@@ -116,10 +116,16 @@ def switch(value: str) -> bool:
     return value.lower() == "true"
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a type that accepts only ``choices``. They appear in ``--help``."""
+def one_of(*choices: str, removed: Optional[Dict[str, str]] = None) -> Callable[[str], str]:
+    """Return a type that accepts only ``choices``. They appear in ``--help``.
+
+    Args:
+        removed: choices of 0.2 that 0.3 deleted -> their replacements.
+    """
 
     def choice(value: str) -> str:
+        if removed and value in removed:
+            raise MmnetError(f"was removed in 0.3; {removed[value]}")
         if value not in choices:
             raise MmnetError(f"must be one of {', '.join(choices)}")
         return value

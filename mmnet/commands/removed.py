@@ -1,4 +1,4 @@
-"""Flags of 0.2 that 0.3 deleted, each with its replacement. Delete this file in 0.4."""
+"""Flags and choices of 0.2 that 0.3 deleted, each with its replacement. Delete this file in 0.4."""
 
 from mmnet.io.errors import MmnetError
 
@@ -12,6 +12,8 @@ REMOVED_FLAGS = {  # name -> replacement
     "shards": "use the folders of images directly; packed shards were not faster",
     "ids": "convert the labels to masks first, then use --layout pairs",
 }
+REMOVED_ACTIONS = {"pack": "use the folders of images directly; packed files were not faster"}
+REMOVED_LAYOUTS = {"labels": "convert the labels to masks first, then use --layout pairs"}
 REMOVED_FLAGS.update(
     {
         f"lambda_{name}_loss": LOSS_WEIGHTS.format(name)

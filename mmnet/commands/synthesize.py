@@ -1,4 +1,4 @@
-"""The synthesize verb: made-up portraits as a dataset."""
+"""`mmnet synthesize`: draw synthetic portraits as a dataset."""
 
 import dataclasses
 import os
@@ -11,47 +11,55 @@ from mmnet.datasets.synthetic import LOOKS, PLAIN, VARIED, synthesize
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_writable
 
+BYTES_PER_PIXEL = 400  # rough memory of one drawing thread
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(BaseOptions):
-    """Draw made-up portraits with their true soft alpha, as a dataset."""
+    """Draw synthetic portraits with their true soft alpha as a dataset."""
 
-    dataset_path: str = flag(REQUIRED, help="folder to write SPLIT/image and SPLIT/mask into")
-    dataset_split_name: str = flag("test", help="SPLIT, the folder below it")
-    pictures: int = flag(32, positive_int, help="how many")
-    seed: int = flag(0, seed_number, help="the same seed draws the same portraits")
-    shape: Tuple[int, int] = flag((800, 600), positive_int, help="height width in pixels", nargs=2)
+    output: str = flag(
+        REQUIRED,
+        help="folder of the dataset; images are written to SPLIT/image and SPLIT/mask in it",
+        old_name="dataset_path",
+    )
+    dataset_split_name: str = flag("test", help="name of the split")
+    pictures: int = flag(32, positive_int, help="number of portraits or clips")
+    seed: int = flag(0, seed_number, help="random seed; the same seed draws the same portraits")
+    shape: Tuple[int, int] = flag(
+        (800, 600), positive_int, help="height and width in pixels", nargs=2
+    )
     frames: int = flag(
-        1, positive_int, help="draw clips of so many frames, in which person and camera move"
+        1, positive_int, help="frames per clip, in which person and camera move; 1 draws portraits"
     )
     looks: str = flag(
         PLAIN,
         one_of(*LOOKS),
-        help="plain: one upright person; varied: one or two of any size, with glasses, hats, beards, "
-        "things in their hands, in any light",
+        help="plain: one upright person; varied: one or two people of any size, in any light, with "
+        "accessories",
     )
     backgrounds_path: Optional[str] = flag(
-        None, image_folder, help="varied: folder of pictures without people to put them before"
+        None, image_folder, help="folder of background images without people, for --looks varied"
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
-        threads, (height, width) = os.cpu_count() or 1, self.shape
         if self.backgrounds_path and self.looks == PLAIN:
-            raise MmnetError("--backgrounds_path goes with --looks varied")
+            raise MmnetError("--backgrounds_path: needs --looks varied")
         if self.looks == VARIED and self.frames > 1:
-            raise MmnetError("--looks varied draws pictures; clips (--frames) are plain")
-        what = "drawing portraits of %s" % format_shape(self.shape)
-        check_memory(what, threads * height * width * 400)
+            raise MmnetError("--frames: clips need --looks plain")
+        subject = f"drawing portraits of {format_shape(self.shape)}"
+        threads, (height, width) = os.cpu_count() or 1, self.shape
+        check_memory(subject, threads * height * width * BYTES_PER_PIXEL)
 
 
-def run(options):
-    check_writable(options.dataset_path, "dataset_path")
-    backgrounds = ()
+def run(options: Options) -> int:
+    check_writable(options.output, "output")
+    backgrounds = []
     if options.backgrounds_path:
         backgrounds = read_backgrounds(options.backgrounds_path, options.shape)
     synthesize(
-        options.dataset_path,
+        options.output,
         options.dataset_split_name,
         options.pictures,
         options.seed,
@@ -60,6 +68,6 @@ def run(options):
         looks=options.looks,
         backgrounds=backgrounds,
     )
-    what = "portraits" if options.frames == 1 else "clips of %d frames" % options.frames
-    print("%d %s in %s" % (options.pictures, what, options.dataset_path))
+    kind = "portraits" if options.frames == 1 else f"clips of {options.frames} frames"
+    print(f"{options.output}: {options.pictures} {kind}")
     return 0

@@ -1,7 +1,7 @@
-"""A public dataset made into ours: SPLIT/{image,mask}, and a manifest. No TensorFlow.
+"""Convert a public dataset to SPLIT/{image,mask} with a manifest. No TensorFlow.
 
-The pictures stream: of each, one is in memory at a time, a processor. What is done is not done
-again: a conversion that was interrupted goes on.
+Each thread holds one image in memory. An interrupted conversion resumes: the manifest lists the
+pairs that exist already.
 """
 
 import contextlib
@@ -10,14 +10,15 @@ import json
 import os
 import random
 import shutil
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.duplicates import compute_signature, find_matches, group_matches
-from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, image_of, mask_of
-from mmnet.io.errors import MmnetError
+from mmnet.datasets.pairs import UNREADABLE, Problems, describe_sizes
+from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, Item
+from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import (
     atomic_write,
     lock_folder,
@@ -30,35 +31,26 @@ from mmnet.io.images import encode_jpeg, encode_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
-MANIFEST = "manifest.jsonl"  # a line on the whole, then one for each pair
-ASPECT = 0.01  # share by which a mask's height / width may differ from its image's, for rounding
+MANIFEST = "manifest.jsonl"  # one line for the plan, then one line per pair
+ASPECT_TOLERANCE = 0.01  # relative difference of the aspect ratios of image and mask, for rounding
 RESIZED = "masks of another size, resized"
-NAMES_SHOWN = 3
+DIFFERENT_SHAPES = "pairs of different shapes (height x width)"
 
 
-class Plan(NamedTuple):
-    """What is to be made of a source; the first line of a manifest."""
+class ConversionPlan(NamedTuple):
+    """How a source is converted. This is the first line of a manifest."""
 
     layout: str
     source: str  # absolute path
     licence: str
-    copies: bool = False  # in place of hard links
-    split_ratio: Optional[float] = None  # share of the pictures that are for testing
+    copies: bool = False  # copy files instead of creating hard links
+    split_ratio: Optional[float] = None  # fraction of the images in the test split
     seed: int = 0
-    options: Dict = {}  # of layouts.Options, what was given
+    options: Dict[str, Any] = {}  # LayoutOptions that the user gave
 
 
-class Converted(NamedTuple):
-    """What became of it."""
-
-    pairs: Dict[str, int]  # split -> how many are there now
-    before: int  # of those, how many an earlier call had made
-    problems: Dict[str, List[str]]  # what is wrong -> names of files
-    linked: int  # files that are hard links
-
-
-class Made(NamedTuple):
-    """An Item as it lies in the target; a manifest's line."""
+class ManifestEntry(NamedTuple):
+    """A converted pair. This is one line of a manifest."""
 
     split: str
     stem: str
@@ -69,58 +61,92 @@ class Made(NamedTuple):
     image_sha256: str
     mask_sha256: str
 
+    def paths(self, target: str) -> List[str]:
+        """Return the paths of the image and the mask."""
+        folder = os.path.join(target, self.split)
+        return [os.path.join(folder, "image", self.image), os.path.join(folder, "mask", self.mask)]
 
-def convert(found, target, plan):
-    """Write the Items of a layouts.Source below ``target``; gives Converted.
+
+class ConversionResult(NamedTuple):
+    """The conversion of one item."""
+
+    entry: Optional[ManifestEntry] = None  # None: the item cannot be used
+    links: int = 0  # files that are hard links
+    problem: Optional[str] = None
+    subject: str = ""  # the file with the problem
+
+
+class ConversionSummary(NamedTuple):
+    """The conversion of a dataset."""
+
+    pairs: Dict[str, int]  # split -> number of pairs
+    existing: int  # pairs that an earlier call had converted
+    problems: Problems
+    links: int  # files that are hard links
+
+
+def convert(
+    items: Sequence[Item], target: str, plan: ConversionPlan, problems: Problems
+) -> ConversionSummary:
+    """Write items to the folder ``target``.
+
+    Args:
+        items: the images, from layouts.find_items.
+        target: a new folder, or one of an interrupted conversion with the same plan.
+        plan: how to convert.
+        problems: the problems that find_items found.
 
     Raises:
-        ValueError: the target holds something else. OSError: no room; the next call goes on.
+        MmnetError: the target contains other files.
+        OSError: for example a full disk; the next call resumes.
     """
-    need_own(target)
+    check_target(target)
     os.makedirs(target, exist_ok=True)
+    problems = {problem: list(names) for problem, names in problems.items()}
+    links = 0
     with lock_folder(target):
-        made = begun(target, plan)
-        before = len(made)
-        problems = {problem: list(names) for problem, names in found.problems.items()}
-        items = with_stems(assigned(found.items, plan))
-        missing = [item for item in items if (item.split, item.stem) not in made]
-        for folder in {item.split for item in missing}:
+        entries = resume_manifest(target, plan)
+        existing = len(entries)
+        items = make_stems_unique(assign_splits(items, plan))
+        items = [item for item in items if (item.split, item.stem) not in entries]
+        for split in {item.split for item in items}:
             for kind in ("image", "mask"):
-                os.makedirs(os.path.join(target, folder, kind), exist_ok=True)
-        linked = 0
+                os.makedirs(os.path.join(target, str(split), kind), exist_ok=True)
         with open(os.path.join(target, MANIFEST), "a", encoding="utf-8") as manifest:
-            results = parallel_map(lambda item: make(item, target, plan), missing)
-            for one, links, problem, name in progress(results, len(missing), "converting"):
-                if problem:
-                    problems.setdefault(problem, []).append(name)
-                if one is not None:
-                    manifest.write(json.dumps(one._asdict()) + "\n")
+            results = parallel_map(lambda item: convert_item(item, target, plan), items)
+            for result in progress(results, len(items), "converting"):
+                if result.problem:
+                    problems.setdefault(result.problem, []).append(result.subject)
+                if result.entry is not None:
+                    manifest.write(json.dumps(result.entry._asdict()) + "\n")
                     manifest.flush()
-                    made[one.split, one.stem] = one
-                    linked += links
-    counts = {}
-    for split, _ in made:
-        counts[split] = counts.get(split, 0) + 1
-    return Converted(counts, before, problems, linked)
+                    entries[result.entry.split, result.entry.stem] = result.entry
+                    links += result.links
+    pairs: Dict[str, int] = {}
+    for split, _ in entries:
+        pairs[split] = pairs.get(split, 0) + 1
+    return ConversionSummary(pairs, existing, problems, links)
 
 
-def need_own(target):
-    """Raise ValueError for a folder that holds something, and no manifest."""
+def check_target(target: str) -> None:
+    """Raise MmnetError if a folder contains files but no manifest."""
     if not os.path.isdir(target) or os.path.exists(os.path.join(target, MANIFEST)):
         return
-    others = [name for name in sorted(os.listdir(target)) if not name.startswith(".")]
-    if others:
+    names = [name for name in sorted(os.listdir(target)) if not name.startswith(".")]
+    if names:
         raise MmnetError(
-            "%s holds something else (%s): give a new folder"
-            % (target, ", ".join(others[:NAMES_SHOWN]))
+            f"{target}: contains other files ({format_names(names)}); use a new folder"
         )
 
 
-def begun(target, plan):
-    """(split, stem) -> Made of an earlier call with the same Plan, whose files are there.
+def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], ManifestEntry]:
+    """Read the manifest of an interrupted conversion, or begin a new one.
+
+    Returns:
+        (split, stem) -> entry of the pairs whose files exist.
 
     Raises:
-        ValueError: the target holds something else.
+        MmnetError: the manifest has another plan.
     """
     path = os.path.join(target, MANIFEST)
     header = json.dumps(plan._asdict())
@@ -130,131 +156,121 @@ def begun(target, plan):
     lines = read_text(path).split("\n")
     if lines[0] != header:
         raise MmnetError(
-            "%s was made of something else, or otherwise (%s): give a new folder" % (target, path)
+            f"{target}: was converted from another source or with other options; use a new folder"
         )
-    if lines[-1]:  # the line that was being written
+    if lines[-1]:  # the process was killed while it wrote this line
         write_text(path, "\n".join(lines[:-1] + [""]))
-    made = [Made(**json.loads(line)) for line in lines[1:-1]]
+    entries = [ManifestEntry(**json.loads(line)) for line in lines[1:-1]]
     return {
-        (one.split, one.stem): one
-        for one in made
-        if all(map(os.path.isfile, files_of(target, one)))
+        (entry.split, entry.stem): entry
+        for entry in entries
+        if all(map(os.path.isfile, entry.paths(target)))
     }
 
 
-def files_of(target, made):
-    folder = os.path.join(target, made.split)
-    return [os.path.join(folder, "image", made.image), os.path.join(folder, "mask", made.mask)]
-
-
-def assigned(items, plan):
-    """Items with a split each: their own, or by the Plan's ratio, near-duplicates on one side."""
+def assign_splits(items: Sequence[Item], plan: ConversionPlan) -> List[Item]:
+    """Return the items with a split: their own, or a new one with the plan's ratio."""
     if plan.split_ratio is None:
         return [item._replace(split=item.split or TRAIN) for item in items]
-    sides = split_sides(items, plan.split_ratio, plan.seed)
-    return [item._replace(split=side) for item, side in zip(items, sides)]
+    splits = draw_splits(items, plan.split_ratio, plan.seed)
+    return [item._replace(split=split) for item, split in zip(items, splits)]
 
 
-def split_sides(items, ratio, seed):
-    """TRAIN or TEST for each Item: the same for the same Items, near-duplicates on one side."""
+def draw_splits(items: Sequence[Item], ratio: float, seed: int) -> List[str]:
+    """Return TRAIN or TEST per item. Near-duplicates stay in one split."""
 
-    def signature(item):
+    def read_signature(item):
         try:
-            return compute_signature(image_of(item))
-        except (ValueError, OSError):  # the conversion says so
+            return compute_signature(item.read_image())
+        except (MmnetError, OSError):  # convert_item reports the file
             return compute_signature(np.zeros((1, 1, 3), np.uint8))
 
-    signatures = parallel_map(signature, items)
+    signatures = parallel_map(read_signature, items)
     signatures = list(progress(signatures, len(items), "looking for near-duplicates"))
     groups = group_matches(len(items), find_matches(signatures))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)
-    sides, wanted = [TRAIN] * len(items), round(ratio * len(items))
+    splits, missing = [TRAIN] * len(items), round(ratio * len(items))
     for group in groups:
-        if len(group) <= wanted:
-            wanted -= len(group)
+        if len(group) <= missing:
+            missing -= len(group)
             for index in group:
-                sides[index] = TEST
-    return sides
+                splits[index] = TEST
+    return splits
 
 
-def with_stems(items):
-    """Items whose stems differ within a split: the second one of a name gets its folder's, too."""
-    taken, result = set(), []
+def make_stems_unique(items: Sequence[Item]) -> List[Item]:
+    """Return items whose stems differ within a split. A repeated stem gets its folder's name."""
+    known, result = set(), []
     for item in items:
         stem, folder = item.stem, os.path.dirname(item.image)
-        while (item.split, stem) in taken:
+        while (item.split, stem) in known:
             folder, name = os.path.split(folder)
             if name not in IMAGE_FOLDERS:
-                stem = "%s_%s" % (name or "again", stem)
-        taken.add((item.split, stem))
+                stem = f"{name or 'again'}_{stem}"
+        known.add((item.split, stem))
         result.append(item._replace(stem=stem))
     return result
 
 
-def make(item, target, plan):
-    """(Made or None, files that are links, problem or None, whose) of one Item, written."""
-    name = os.path.basename(item.image)
+def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionResult:
+    """Write the image and the mask of one item, unless they cannot be used."""
     try:
-        image = image_of(item)
-        alpha = mask_of(item, image.shape[:2])
-    except (ValueError, FileNotFoundError) as error:
-        return None, 0, "unreadable files", str(error)
-    problem = None
+        image = item.read_image()
+        alpha = item.read_mask(image.shape[:2])
+    except (MmnetError, FileNotFoundError) as error:
+        return ConversionResult(problem=UNREADABLE, subject=str(error))
+    problem, subject = None, ""
     if alpha.shape != image.shape[:2]:
-        sizes = "%s %dx%d with mask %dx%d" % ((name,) + image.shape[:2] + alpha.shape)
-        aspects = [height / width for height, width in (image.shape[:2], alpha.shape)]
-        if abs(aspects[0] / aspects[1] - 1) > ASPECT:
-            return None, 0, "pairs of different shapes (height x width)", sizes
-        smaller = alpha.shape[0] > image.shape[0]
-        way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        alpha = cv2.resize(alpha, image.shape[1::-1], interpolation=way).clip(0, 1)
-        problem, name = RESIZED, sizes
-    folder = os.path.join(target, item.split)
-    keeps_mask = problem is None and item.mask_of is None
-    image_path = os.path.join(
-        folder, "image", item.stem + (ending(item.image) if item.image_of is None else ".jpg")
-    )
-    mask_path = os.path.join(
-        folder, "mask", item.stem + (ending(item.mask) if keeps_mask else ".png")
-    )
+        subject = describe_sizes(item.image, image, alpha)
+        aspects = image.shape[0] / image.shape[1], alpha.shape[0] / alpha.shape[1]
+        if abs(aspects[0] / aspects[1] - 1) > ASPECT_TOLERANCE:
+            return ConversionResult(problem=DIFFERENT_SHAPES, subject=subject)
+        problem = RESIZED
+        is_larger = alpha.shape[0] > image.shape[0]
+        interpolation = cv2.INTER_AREA if is_larger else cv2.INTER_LINEAR
+        alpha = cv2.resize(alpha, image.shape[1::-1], interpolation=interpolation).clip(0, 1)
+
+    folder = os.path.join(target, str(item.split))
+    keeps_image = item.image_reader is None
+    keeps_mask = item.mask_reader is None and problem is None
+    image_name = item.stem + (os.path.splitext(item.image)[1] if keeps_image else ".jpg")
+    mask_name = item.stem + (os.path.splitext(item.mask)[1] if keeps_mask else ".png")
+    image_path = os.path.join(folder, "image", image_name)
+    mask_path = os.path.join(folder, "mask", mask_name)
     links = 0
-    if item.image_of is None:
-        links += put(item.image, image_path, plan.copies)
+    if keeps_image:
+        links += link_or_copy(item.image, image_path, copies=plan.copies)
     else:
         write_bytes(image_path, encode_jpeg(image))
     if keeps_mask:
-        links += put(item.mask, mask_path, plan.copies)
+        links += link_or_copy(item.mask, mask_path, copies=plan.copies)
     else:
         write_bytes(mask_path, encode_png(np.rint(alpha * 255).astype(np.uint8)))
-    made = Made(
-        split=item.split,
+    entry = ManifestEntry(
+        split=str(item.split),
         stem=item.stem,
-        image=os.path.basename(image_path),
-        mask=os.path.basename(mask_path),
+        image=image_name,
+        mask=mask_name,
         source_image=item.image,
         source_mask=item.mask,
         image_sha256=sha256_of_file(image_path),
         mask_sha256=sha256_of_file(mask_path),
     )
-    return made, links, problem, name
+    return ConversionResult(entry, links, problem, subject)
 
 
-def ending(path):
-    return os.path.splitext(path)[1]
-
-
-def put(source, path, copies):
-    """Hard-link or copy a file; whether it is a link now. What lies at ``path`` is replaced."""
+def link_or_copy(source: str, path: str, *, copies: bool) -> bool:
+    """Replace ``path`` by a hard link to a file, or by a copy. Return whether it is a link."""
     if not copies:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         try:
             os.link(os.path.realpath(source), path)
-            return 1
+            return True
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-    with atomic_write(path) as temporary:  # another file system, or one without links
+    with atomic_write(path) as temporary:  # another file system, or one without hard links
         shutil.copyfile(source, temporary)
-    return 0
+    return False

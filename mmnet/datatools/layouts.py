@@ -1,6 +1,6 @@
-"""How public datasets lie on disk: every layout's pictures as Items. No TensorFlow.
+"""Layouts of public datasets: find their images and masks. No TensorFlow.
 
-A layout is a function and a row in LAYOUTS. It opens no picture while it looks for them.
+A layout is one function and one row in LAYOUTS. The function opens no image.
 """
 
 import base64
@@ -8,12 +8,13 @@ import csv
 import os
 import random
 import zlib
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 
-from mmnet.io.errors import MmnetError
+from mmnet.datasets.pairs import NO_MASK, Problems, add_unmatched
+from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import read_bytes, read_json, read_text
 from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, load_mask, read_image
 from mmnet.io.resize import resize_to_cover
@@ -22,66 +23,74 @@ TRAIN, TEST = "train", "test"
 IMAGE_FOLDERS = ("image", "images", "Images", "img", "photos", "JPEGImages", "clip_img")
 MASK_FOLDERS = ("mask", "masks", "Masks", "matte", "alpha", "Labels", "labels", "label")
 MASK_FOLDERS += ("annotations", "SegmentationClass", "pixel-level", "annotations/pixel-level")
-MAT_KEYS = ("groundtruth", "labels", "label", "mask")  # of the array in a .mat, tried in order
-PALETTE = b"\x03"  # a PNG's colour type, at byte 25
-PERSON_CLASS = "person"  # Supervisely's class titles of persons begin so
+PERSON_CLASS = "person"  # prefix of Supervisely's class titles of people
+SHOWN_NAMES = 6  # files of an unknown layout in an error message
 
 
 class Item(NamedTuple):
-    """A picture of a dataset, with what its mask is made of."""
+    """An image of a dataset and the source of its mask."""
 
-    split: Optional[str]  # None where the dataset has none
+    split: Optional[str]  # None: the dataset has no splits
     stem: str
     image: str  # path
     mask: str  # path
-    mask_of: Optional[Callable] = None  # (path, shape) -> alpha float32 [H,W]; None: as load_mask
-    image_of: Optional[Callable] = None  # path -> uint8 [H,W,3]; None: the file as it is
+    # (path, shape of the image) -> alpha float32 [H,W]. None: the file is a mask as it is.
+    mask_reader: Optional[Callable[[str, Tuple[int, ...]], np.ndarray]] = None
+    # path -> uint8 [H,W,3]. None: the file is an image as it is.
+    image_reader: Optional[Callable[[str], np.ndarray]] = None
+
+    def read_image(self) -> np.ndarray:
+        """Return the image, uint8 [H,W,3]."""
+        return self.image_reader(self.image) if self.image_reader else read_image(self.image)
+
+    def read_mask(self, shape: Tuple[int, ...]) -> np.ndarray:
+        """Return the alpha, float32 [h,w], for an image of ``shape``."""
+        return self.mask_reader(self.mask, shape) if self.mask_reader else load_mask(self.mask)
 
 
-class Options(NamedTuple):
-    """What some layouts need to know."""
+class LayoutOptions(NamedTuple):
+    """Values that some layouts need. The field names appear in manifests."""
 
-    images: Optional[str] = None  # folder below the source, in place of those that are looked for
-    masks: Optional[str] = None
-    ids: Optional[tuple] = None  # labels that are the person; None: all but 0
-    backgrounds: Optional[str] = None  # folder of pictures, for cut-outs
-    seed: int = 0
-
-
-class Source(NamedTuple):
-    """What a layout found."""
-
-    items: List[Item]
-    problems: Dict[str, List[str]]  # what is wrong -> names of files
+    images: Optional[str] = None  # folder below the source; None looks for IMAGE_FOLDERS
+    masks: Optional[str] = None  # folder below the source; None looks for MASK_FOLDERS
+    backgrounds: Optional[str] = None  # folder of images for cutouts
+    seed: int = 0  # of the choice of backgrounds
 
 
 class Layout(NamedTuple):
-    looked_for: str  # what it takes, for whoever gave something else
-    licence: str  # note, for the manifest
-    find: Callable  # (source, Options, problems) -> list of Items, empty where it is another layout
+    """A row of LAYOUTS."""
+
+    expected: str  # files of the layout, for error messages
+    licence: str  # note for the manifest
+    find: Callable  # (source, LayoutOptions, problems) -> List[Item]; empty: another layout
 
 
-def find_items(layout, source, options=Options()):
-    """The Source of a dataset in the layout of that name.
+def find_items(
+    layout: str, source: str, options: LayoutOptions = LayoutOptions()
+) -> Tuple[List[Item], Problems]:
+    """Find the images of a dataset in a layout.
+
+    Returns:
+        (items, problems of single files).
 
     Raises:
-        FileNotFoundError: no such source. ValueError: no pictures in that layout; says what was
-            looked for and what lies there.
+        FileNotFoundError: no such source.
+        MmnetError: the source has another layout.
     """
     if not os.path.exists(source):
-        raise FileNotFoundError("no source %s" % source)
-    problems = {}
+        raise FileNotFoundError(f"no dataset {source}")
+    problems: Problems = {}
     items = LAYOUTS[layout].find(source, options, problems)
     if not items:
         raise MmnetError(
-            "%s is not %s: looked for %s; found %s"
-            % (source, layout, LAYOUTS[layout].looked_for, said_of(source))
+            f"{source}: is not in the layout {layout}; expected {LAYOUTS[layout].expected}; found "
+            f"{describe_source(source)}"
         )
-    return Source(items, problems)
+    return items, problems
 
 
-def said_of(source):
-    """What lies at a source, in a few names."""
+def describe_source(source: str) -> str:
+    """Return the names in a folder for an error message."""
     if not os.path.isdir(source):
         return "a file"
     names = [
@@ -89,312 +98,248 @@ def said_of(source):
         for name in sorted(os.listdir(source))
         if not name.startswith(".")
     ]
-    return ", ".join(names[:6]) + (", ... (%d names)" % len(names) if len(names) > 6 else "") or (
-        "an empty folder"
-    )
+    if len(names) > SHOWN_NAMES:
+        return f"{', '.join(names[:SHOWN_NAMES])}, ... ({len(names)} names)"
+    return ", ".join(names) or "an empty folder"
 
 
-def matched(images, masks, problems, endings=IMAGE_EXTENSIONS):
-    """Yield (stem, image path, mask path) of two folders, by stem; what lacks the other is said.
+def match_folders(
+    split: Optional[str],
+    images: Optional[str],
+    masks: Optional[str],
+    problems: Problems,
+    *,
+    mask_extensions: Tuple[str, ...] = IMAGE_EXTENSIONS,
+    mask_reader: Optional[Callable] = None,
+) -> List[Item]:
+    """Match the files of two folders by stem. A mask may be named after the file: ``a.jpg.png``.
 
-    A mask may also be called as the whole image file is (``a.jpg.png``).
+    The result is empty if one of the folders does not exist.
     """
-    image_of = {os.path.splitext(name)[0]: name for name in list_images(images)}
-    mask_of = {}
-    for name in list_images(masks, endings):
-        stem = os.path.splitext(name)[0]
-        mask_of[os.path.splitext(stem)[0] if stem.lower().endswith(IMAGE_EXTENSIONS) else stem] = name
-    for stem in sorted(image_of.keys() & mask_of.keys()):
-        yield stem, os.path.join(images, image_of[stem]), os.path.join(masks, mask_of[stem])
-    for problem, stems, names in (
-        ("images without a mask", image_of.keys() - mask_of.keys(), image_of),
-        ("masks without an image", mask_of.keys() - image_of.keys(), mask_of),
-    ):
-        problems.setdefault(problem, []).extend(names[stem] for stem in sorted(stems))
-        if not problems[problem]:
-            del problems[problem]
+    if images is None or masks is None or not os.path.isdir(images) or not os.path.isdir(masks):
+        return []
+    image_files = {stem_of(name): os.path.join(images, name) for name in list_images(images)}
+    mask_files = {}
+    for name in list_images(masks, mask_extensions):
+        stem = stem_of(name)
+        if stem.lower().endswith(IMAGE_EXTENSIONS):
+            stem = stem_of(stem)
+        mask_files[stem] = os.path.join(masks, name)
+    add_unmatched(image_files, mask_files, problems)
+    return [
+        Item(split, stem, image_files[stem], mask_files[stem], mask_reader)
+        for stem in sorted(image_files.keys() & mask_files.keys())
+    ]
 
 
-def first_folder(source, names):
-    """The first of the folders below ``source`` that is there, or None."""
-    there = [os.path.join(source, name) for name in names]
-    return next((path for path in there if os.path.isdir(path)), None)
+def find_folder(source: str, name: Optional[str], usual_names: Tuple[str, ...]) -> Optional[str]:
+    """Return the folder ``name`` below the source, or the first of the usual ones that exists.
+
+    Raises:
+        FileNotFoundError: no folder ``name``.
+    """
+    if name is None:
+        paths = [os.path.join(source, usual_name) for usual_name in usual_names]
+        return next(filter(os.path.isdir, paths), None)
+    path = os.path.join(source, name)
+    if not os.path.isdir(path):
+        raise FileNotFoundError(f"no folder {path}")
+    return path
 
 
-def folders_of(source, options):
-    """(images, masks): what the options name, else what is usual; None for one that is missing."""
-    found = []
-    for given, usual in ((options.images, IMAGE_FOLDERS), (options.masks, MASK_FOLDERS)):
-        if given is None:
-            found.append(first_folder(source, usual))
-            continue
-        path = os.path.join(source, given)
-        if not os.path.isdir(path):
-            raise FileNotFoundError("no folder %s" % path)
-        found.append(path)
-    return found
+def stem_of(path: str) -> str:
+    """Return the file name of a path without its extension."""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def find_dapm(source, options, problems):
     items = []
     for split in sorted(os.listdir(source)) if os.path.isdir(source) else ():
-        folders = [os.path.join(source, split, name) for name in ("image", "mask")]
-        if all(map(os.path.isdir, folders)):
-            items += [Item(split, *found) for found in matched(*folders, problems)]
+        folder = os.path.join(source, split)
+        images, masks = os.path.join(folder, "image"), os.path.join(folder, "mask")
+        items += match_folders(split, images, masks, problems)
     return items
 
 
 def find_aisegment(source, options, problems):
-    """Photos of the same person lie in one group, whose number begins their names."""
+    """Find clip_img/GROUP/clip_N/STEM.jpg. The masks are cutouts in parallel folders."""
     items = []
     root = os.path.join(source, "clip_img")
-    for inside, folders, names in os.walk(root):
-        folders.sort()
-        group, _, clip = os.path.relpath(inside, root).rpartition(os.sep)
+    for folder, subfolders, names in os.walk(root):
+        subfolders.sort()
+        group, _, clip = os.path.relpath(folder, root).rpartition(os.sep)
         matting = os.path.join(source, "matting", group, clip.replace("clip_", "matting_"))
         for name in sorted(names):
+            if name.startswith("._"):  # metadata of macOS archives
+                problems.setdefault("files that are no images", []).append(name)
             if name.startswith(".") or not name.lower().endswith(IMAGE_EXTENSIONS):
-                if name.startswith("._"):  # a Mac's archive leaves them
-                    problems.setdefault("files that are no pictures", []).append(name)
                 continue
-            mask = os.path.join(matting, os.path.splitext(name)[0] + ".png")
-            if not os.path.isfile(mask):
-                problems.setdefault("images without a mask", []).append(name)
-                continue
-            stem = os.path.splitext(name)[0]
-            items.append(Item(None, stem, os.path.join(inside, name), mask, transparency))
+            mask = os.path.join(matting, stem_of(name) + ".png")
+            if os.path.isfile(mask):
+                image = os.path.join(folder, name)
+                items.append(Item(None, stem_of(name), image, mask, read_alpha_channel))
+            else:
+                problems.setdefault(NO_MASK, []).append(name)
     return items
 
 
 def find_p3m10k(source, options, problems):
     items = []
-    for split, folder, images in (
+    for split, folder, image_folder in (
         (TRAIN, "train", "blurred_image"),
         ("P3M-500-P", "validation/P3M-500-P", "blurred_image"),
         ("P3M-500-NP", "validation/P3M-500-NP", "original_image"),
     ):
-        folders = [os.path.join(source, folder, name) for name in (images, "mask")]
-        if all(map(os.path.isdir, folders)):
-            items += [Item(split, *found) for found in matched(*folders, problems)]
+        images, masks = (os.path.join(source, folder, name) for name in (image_folder, "mask"))
+        items += match_folders(split, images, masks, problems)
     return items
 
 
 def find_ppm100(source, options, problems):
-    folders = [os.path.join(source, name) for name in ("image", "matte")]
-    if not all(map(os.path.isdir, folders)):
-        return []
-    return [Item(TEST, *found) for found in matched(*folders, problems)]
+    images, masks = os.path.join(source, "image"), os.path.join(source, "matte")
+    return match_folders(TEST, images, masks, problems)
 
 
 def find_eg1800(source, options, problems):
-    """Its lists (eg1800_train.txt, eg1800_test.txt) give the splits, where they are there."""
-    images, masks = folders_of(source, options)
-    if images is None or masks is None:
-        return []
-    split_of = {}
-    for name in sorted(os.listdir(source)):
+    """Find two folders. The lists eg1800_train.txt and eg1800_test.txt, if any, give the splits."""
+    items = find_two_folders(source, options, problems)
+    splits = {}
+    for name in sorted(os.listdir(source)) if items else ():
         split = next((split for split in (TRAIN, TEST) if split in name), None)
         if split and name.endswith(".txt"):
             for line in read_text(os.path.join(source, name)).split():
-                split_of[os.path.splitext(os.path.basename(line))[0]] = split
-    return [
-        Item(split_of.get(stem), stem, image, mask)
-        for stem, image, mask in matched(images, masks, problems)
-    ]
+                splits[stem_of(line)] = split
+    return [item._replace(split=splits.get(item.stem)) for item in items]
 
 
 def find_supervisely(source, options, problems):
-    """Project/dataset/{img,ann}: of every dataset; a picture without a person is left out."""
+    """Find PROJECT/DATASET/{img,ann} of every dataset."""
     items = []
-    for inside, folders, _ in os.walk(source):
-        folders.sort()
-        if not {"img", "ann"} <= set(folders):
-            continue
-        found = matched(
-            *(os.path.join(inside, name) for name in ("img", "ann")), problems, (".json",)
+    for folder, subfolders, _ in os.walk(source):
+        subfolders.sort()
+        images, annotations = os.path.join(folder, "img"), os.path.join(folder, "ann")
+        items += match_folders(
+            None,
+            images,
+            annotations,
+            problems,
+            mask_extensions=(".json",),
+            mask_reader=draw_annotation,
         )
-        items += [Item(None, stem, image, mask, drawn_objects) for stem, image, mask in found]
-        folders[:] = []
+        if {"img", "ann"} <= set(subfolders):
+            subfolders[:] = []
     return items
 
 
-def find_labels(source, options, problems):
-    images, masks = folders_of(source, options)
-    if images is None or masks is None:
-        return []
-
-    def person(path, shape):
-        labels = read_labels(path)
-        inside = labels != 0 if options.ids is None else np.isin(labels, options.ids)
-        return inside.astype(np.float32)
-
-    found = matched(images, masks, problems, IMAGE_EXTENSIONS + (".mat",))
-    return [Item(None, stem, image, mask, person) for stem, image, mask in found]
-
-
 def find_rgba(source, options, problems):
-    """Cut-outs, each before a background that its name and the seed choose."""
+    """Find cutouts. Each is placed in front of a background chosen by its name and the seed."""
     if options.backgrounds is None:
-        raise MmnetError("--from rgba needs --backgrounds_path, a folder of pictures")
+        raise MmnetError("the layout rgba needs a folder of background images", "backgrounds_path")
     names = list_images(options.backgrounds)
     if not names:
-        raise MmnetError("no pictures in --backgrounds_path %s" % options.backgrounds)
-    folder = source if options.images is None else os.path.join(source, options.images)
+        raise MmnetError(f"{options.backgrounds}: contains no image", "backgrounds_path")
 
-    def composed(path):
-        chosen = random.Random("%d %s" % (options.seed, os.path.basename(path))).choice(names)
-        background = read_image(os.path.join(options.backgrounds, chosen))
+    def compose_cutout(path):
+        generator = random.Random(f"{options.seed} {os.path.basename(path)}")
+        background = read_image(os.path.join(options.backgrounds, generator.choice(names)))
         colours, alpha = read_cutout(path)
         background = resize_to_cover(background, alpha.shape)
         return cv2.blendLinear(colours, background, alpha, 1 - alpha)
 
-    items = []
-    for name in list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else ():
-        path = os.path.join(folder, name)
-        stem = os.path.splitext(name)[0]
-        items.append(Item(None, stem, path, path, transparency, composed))
-    return items
+    folder = source if options.images is None else os.path.join(source, options.images)
+    names_of_cutouts = list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else []
+    paths = [os.path.join(folder, name) for name in names_of_cutouts]
+    return [
+        Item(None, stem_of(path), path, path, read_alpha_channel, compose_cutout) for path in paths
+    ]
 
 
 def find_pairs(source, options, problems):
-    """Two folders, or a CSV with the columns image, mask and, if there is one, split."""
+    """Find two folders, or read a CSV file."""
     if os.path.isfile(source):
-        return listed(source)
-    images, masks = folders_of(source, options)
-    if images is None or masks is None:
-        return []
-    return [Item(None, *found) for found in matched(images, masks, problems)]
+        return read_csv(source)
+    return find_two_folders(source, options, problems)
 
 
-def listed(path):
-    """The Items of a CSV, whose paths count from its folder.
+def find_two_folders(source, options, problems):
+    images = find_folder(source, options.images, IMAGE_FOLDERS)
+    masks = find_folder(source, options.masks, MASK_FOLDERS)
+    return match_folders(None, images, masks, problems)
+
+
+def read_csv(path: str) -> List[Item]:
+    """Read a CSV with the columns image, mask and optionally split. Paths are relative to it.
 
     Raises:
-        ValueError: no such columns; files that are missing, all of them in one message.
+        MmnetError: a column is missing, or files do not exist (one message lists all of them).
     """
     rows = list(csv.DictReader(read_text(path).splitlines()))
     if not rows or not {"image", "mask"} <= set(rows[0]):
-        raise MmnetError(
-            "%s is no CSV with a first line such as image,mask or image,mask,split" % path
-        )
-    folder, items, missing = os.path.dirname(os.path.abspath(path)), [], []
+        raise MmnetError(f"{path}: is no CSV with the columns image,mask or image,mask,split")
+    folder = os.path.dirname(os.path.abspath(path))
+    items, missing = [], []
     for row in rows:
         image, mask = (os.path.join(folder, row[name] or "") for name in ("image", "mask"))
-        missing += [each for each in (image, mask) if not os.path.isfile(each)]
-        stem = os.path.splitext(os.path.basename(image))[0]
-        items.append(Item(row.get("split") or None, stem, image, mask))
+        missing += [file for file in (image, mask) if not os.path.isfile(file)]
+        items.append(Item(row.get("split") or None, stem_of(image), image, mask))
     if missing:
-        raise MmnetError(
-            "%s names %d files that are not there: %s"
-            % (path, len(missing), ", ".join(missing[:3]) + (", ..." if missing[3:] else ""))
-        )
+        raise MmnetError(f"{path}: {len(missing)} files do not exist: {format_names(missing)}")
     return items
 
 
-def transparency(path, shape):
-    """The alpha of a file whose fourth channel it is, whatever the channel holds."""
+def read_alpha_channel(path: str, shape: Tuple[int, ...]) -> np.ndarray:
+    """Return the alpha channel of a cutout, float32 [H,W], even if it is constant."""
     return read_cutout(path)[1]
 
 
-def read_cutout(path):
-    """(colours uint8 [H,W,3], alpha float32 [H,W]) of a picture of four channels."""
-    picture = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
-    if picture.ndim != 3 or picture.shape[2] != 4:
-        raise MmnetError("%s has no alpha channel" % path)
-    if picture.dtype == np.uint16:
-        picture = np.rint(picture / 257).astype(np.uint8)
-    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGB), picture[..., 3] / np.float32(255)
+def read_cutout(path: str) -> Tuple[np.ndarray, np.ndarray]:
+    """Read an image with four channels: (colours uint8 [H,W,3], alpha float32 [H,W], 0..1)."""
+    image = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
+    if image.ndim != 3 or image.shape[2] != 4:
+        raise MmnetError(f"{path}: has no alpha channel")
+    if image.dtype == np.uint16:
+        image = np.rint(image / 257).astype(np.uint8)
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), image[..., 3] / np.float32(255)
 
 
-def drawn_objects(path, shape):
-    """The persons of Supervisely's annotation: bitmaps (zlib, base64) and polygons, drawn."""
+def draw_annotation(path: str, shape: Tuple[int, ...]) -> np.ndarray:
+    """Draw the people of a Supervisely annotation (bitmaps and polygons): float32 [H,W], 0 or 1."""
     annotation = read_json(path)
     size = annotation.get("size") or {}
-    shape = size.get("height", shape[0]), size.get("width", shape[1])
-    mask = np.zeros(shape, np.uint8)
+    mask = np.zeros((size.get("height", shape[0]), size.get("width", shape[1])), np.uint8)
     try:
-        for drawn in annotation["objects"]:
-            if not drawn.get("classTitle", PERSON_CLASS).lower().startswith(PERSON_CLASS):
-                continue
-            if drawn.get("bitmap"):
-                _draw_bitmap(mask, drawn["bitmap"])
-            elif drawn.get("points", {}).get("exterior"):
-                polygons = [drawn["points"]["exterior"]] + drawn["points"].get("interior", [])
-                cv2.fillPoly(
-                    mask, [np.rint(np.array(each)).astype(np.int32) for each in polygons], 1
-                )
+        for shape_record in annotation["objects"]:
+            title = shape_record.get("classTitle", PERSON_CLASS)
+            if title.lower().startswith(PERSON_CLASS):
+                _draw_object(mask, shape_record)
     except (KeyError, TypeError, ValueError, zlib.error, cv2.error) as error:
-        raise MmnetError("%s is no annotation of Supervisely (%r)" % (path, error)) from None
+        raise MmnetError(f"{path}: is no annotation of Supervisely ({error!r})") from None
     return mask.astype(np.float32)
 
 
-def _draw_bitmap(mask, bitmap):
-    png = zlib.decompress(base64.b64decode(bitmap["data"]))
-    drawn = decode_pixels(png, "a bitmap", cv2.IMREAD_UNCHANGED)
-    inside = drawn[..., -1] if drawn.ndim == 3 else drawn
-    left, top = bitmap["origin"]
-    part = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
-    part |= (inside[: part.shape[0], : part.shape[1]] > 0).astype(np.uint8)
-
-
-def read_labels(path):
-    """Part labels: whole numbers [H,W] of a PNG (of a palette, Pillow) or a .mat (SciPy)."""
-    if path.lower().endswith(".mat"):
-        return _read_mat(path)
-    data = read_bytes(path)
-    if data[25:26] == PALETTE:  # OpenCV gives its colours
-        return _palette_numbers(path)
-    labels = decode_pixels(data, path, cv2.IMREAD_UNCHANGED)
-    if labels.ndim == 3:
-        raise MmnetError("%s has colours: labels are numbers, grey or of a palette" % path)
-    return labels
-
-
-def _palette_numbers(path):
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MmnetError(
-            "%s: labels of a palette need Pillow (pip install pillow)" % path
-        ) from None
-    try:
-        with Image.open(path) as picture:
-            return np.array(picture)
-    except OSError as error:
-        raise MmnetError("%s is damaged (%s)" % (path, error)) from None
-
-
-def _read_mat(path):
-    try:
-        from scipy.io import loadmat
-    except ImportError:
-        raise MmnetError("%s: .mat files need SciPy (pip install scipy)" % path) from None
-    try:
-        arrays = {name: value for name, value in loadmat(path).items() if name[:2] != "__"}
-    except Exception as error:  # SciPy raises errors of many kinds for a damaged file
-        raise MmnetError("%s is no .mat file that SciPy reads (%s)" % (path, error)) from None
-    named = [arrays[name] for name in MAT_KEYS if name in arrays]
-    pictures = [array for array in named or arrays.values() if np.ndim(array) == 2]
-    if not pictures:
-        raise MmnetError("%s holds no array [H,W]: %s" % (path, ", ".join(arrays) or "nothing"))
-    return pictures[0]
-
-
-def image_of(item):
-    """The image of an Item: uint8 [H,W,3]."""
-    return item.image_of(item.image) if item.image_of else read_image(item.image)
-
-
-def mask_of(item, shape):
-    """The alpha of an Item, float32 [H,W]; ``shape``: that of its image."""
-    return item.mask_of(item.mask, shape) if item.mask_of else load_mask(item.mask)
+def _draw_object(mask: np.ndarray, shape_record: Dict[str, Any]) -> None:
+    """Draw a bitmap (zlib, base64), or a polygon with holes, into the mask."""
+    if shape_record.get("bitmap"):
+        bitmap = shape_record["bitmap"]
+        png = zlib.decompress(base64.b64decode(bitmap["data"]))
+        image = decode_pixels(png, "bitmap", cv2.IMREAD_UNCHANGED)
+        inside = image[..., -1] if image.ndim == 3 else image
+        left, top = bitmap["origin"]
+        part = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
+        part |= (inside[: part.shape[0], : part.shape[1]] > 0).astype(np.uint8)
+    elif shape_record.get("points", {}).get("exterior"):
+        points = shape_record["points"]
+        polygons = [points["exterior"]] + points.get("interior", [])
+        corners = [np.rint(np.array(polygon)).astype(np.int32) for polygon in polygons]
+        cv2.fillPoly(mask, corners, 1)
 
 
 RESEARCH = "released for research: ask its authors before any other use"
 UNKNOWN = "not known to mmnet: see where the data came from"
+TWO_FOLDERS = f"images in {'|'.join(IMAGE_FOLDERS)} and masks in {'|'.join(MASK_FOLDERS)}"
 
 LAYOUTS = {
-    "dapm": Layout("SPLIT/{image,mask}, as mmnet's own", UNKNOWN, find_dapm),
+    "dapm": Layout("SPLIT/{image,mask}, the layout of mmnet", UNKNOWN, find_dapm),
     "aisegment": Layout(
         "clip_img/GROUP/clip_N/STEM.jpg and matting/GROUP/matting_N/STEM.png",
         "AISegment matting human half: " + RESEARCH,
@@ -410,28 +355,12 @@ LAYOUTS = {
         "PPM-100: CC BY-NC-SA 4.0; photos of Flickr under their own",
         find_ppm100,
     ),
-    "eg1800": Layout(
-        "a folder of images (%s) and one of masks (%s)"
-        % (", ".join(IMAGE_FOLDERS[:4]), ", ".join(MASK_FOLDERS[:4])),
-        "EG1800: photos of Flickr, " + RESEARCH,
-        find_eg1800,
-    ),
+    "eg1800": Layout(TWO_FOLDERS, "EG1800: photos of Flickr, " + RESEARCH, find_eg1800),
     "supervisely": Layout(
-        "DATA_SET/{img,ann}, NAME.jpg with NAME.jpg.json",
+        "DATASET/{img,ann} with NAME.jpg and NAME.jpg.json",
         "Supervisely Persons: " + RESEARCH,
         find_supervisely,
     ),
-    "labels": Layout(
-        "a folder of images (%s) and one of part labels, .png or .mat (%s), or --images and --masks"
-        % (", ".join(IMAGE_FOLDERS), ", ".join(MASK_FOLDERS)),
-        UNKNOWN,
-        find_labels,
-    ),
-    "rgba": Layout("cut-outs of four channels, .png or .webp", UNKNOWN, find_rgba),
-    "pairs": Layout(
-        "two folders (--images and --masks, or %s with %s), or a CSV"
-        % (", ".join(IMAGE_FOLDERS), ", ".join(MASK_FOLDERS)),
-        UNKNOWN,
-        find_pairs,
-    ),
+    "rgba": Layout("cutouts with four channels, .png or .webp", UNKNOWN, find_rgba),
+    "pairs": Layout(f"{TWO_FOLDERS} (or other folders by name), or a CSV", UNKNOWN, find_pairs),
 }

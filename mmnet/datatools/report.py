@@ -1,60 +1,75 @@
-"""What a check of datasets found, as one page of HTML with thumbnails. No TensorFlow."""
+"""Write the statistics of datasets as an HTML page with thumbnails. No TensorFlow."""
 
 import os
+from typing import Sequence
 
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import pick_evenly, read_pair
-from mmnet.datatools.statistics import FLAT, INVERTED, summary_of
+from mmnet.datasets.pairs import Pair, pick_evenly, read_pair
+from mmnet.datatools.statistics import (
+    SUSPICIOUS,
+    DatasetStatistics,
+    SharedPhoto,
+    summarize_statistics,
+)
 from mmnet.io.errors import summarize_names
 from mmnet.io.pages import image_uri, render_page
 
-SAMPLES = 24  # pictures of each dataset
-SUSPECTS = 24  # pictures of each kind of mask that looks wrong
-SHARED = 100  # photos that lie in two places
-SIDE = 160  # pixels of a thumbnail's longer side
-TINT = np.array([0, 177, 64], np.float32)  # where the background is
+TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
+MAX_SAMPLES = 24  # per split
+MAX_SUSPICIOUS = 24  # per split and kind of problem
+MAX_SHARED = 100
+THUMBNAIL_SIZE = 160  # pixels of the longer side
+JPEG_QUALITY = 80
+BACKGROUND_TINT = np.array([0, 177, 64], np.float32)  # RGB
+TINT_STRENGTH = 0.65
 
 
-def sheet_of(surveys, shared):
-    """The page of Surveys and of the photos Shared between them or within."""
+def render_report(statistics: Sequence[DatasetStatistics], shared: Sequence[SharedPhoto]) -> str:
+    """Return the page for datasets and for the photos that they share."""
     pairs = {
-        "%s/%s" % (one.name, pair.stem): pair for one in surveys for pair in one.data_set.pairs
+        f"{split.name}/{pair.stem}": pair for split in statistics for pair in split.dataset.pairs
     }
-    found = []
-    for one in surveys:
-        readable = {facts.stem for facts in one.facts}
-        own = [pair for pair in one.data_set.pairs if pair.stem in readable]
-        groups = [("Some of them", pick_evenly(own, min(SAMPLES, len(own))) if own else [])]
-        for problem in (FLAT, INVERTED):
-            stems = set(one.problems.get(problem, ()))
-            suspects = [pair for pair in own if pair.stem in stems]
-            if suspects:
-                groups.append((summarize_names(problem, sorted(stems)), suspects[:SUSPECTS]))
-        record = summary_of(one)
-        others = [
-            "%s: %s" % (problem, ", ".join(names))
-            for problem, names in record["problems"].items()
-            if problem not in (FLAT, INVERTED)
-        ]
-        shorten = [(title, [thumbnail(pair) for pair in chosen]) for title, chosen in groups]
-        found.append({"name": one.name, "facts": record, "groups": shorten, "problems": others})
-    doubles = [
-        {"one": one, "panels": [thumbnail(pairs[one.first]), thumbnail(pairs[one.second])]}
-        for one in shared[:SHARED]
+    shared_panels = [
+        {
+            "photo": photo,
+            "panels": [make_panel(pairs[photo.first]), make_panel(pairs[photo.second])],
+        }
+        for photo in shared[:MAX_SHARED]
     ]
-    template = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
-    return render_page(template, found=found, doubles=doubles, hidden=len(shared) - len(doubles))
+    splits = [describe_split(split) for split in statistics]
+    hidden = len(shared) - len(shared_panels)
+    return render_page(TEMPLATE, splits=splits, shared=shared_panels, hidden=hidden)
 
 
-def thumbnail(pair):
-    """A pair as the page shows it: the background behind the person tinted."""
+def describe_split(statistics: DatasetStatistics) -> dict:
+    """Return the values of the template for one split."""
+    readable_stems = {pair.stem for pair in statistics.pairs}
+    readable = [pair for pair in statistics.dataset.pairs if pair.stem in readable_stems]
+    groups = [("Samples", pick_evenly(readable, MAX_SAMPLES) if readable else [])]
+    problems = []
+    for problem, names in statistics.problems.items():
+        if problem in SUSPICIOUS:
+            suspicious = [pair for pair in readable if pair.stem in set(names)]
+            groups.append((summarize_names(problem, names), suspicious[:MAX_SUSPICIOUS]))
+        else:
+            problems.append(f"{problem}: {', '.join(names)}")
+    return {
+        "name": statistics.name,
+        "summary": summarize_statistics(statistics),
+        "groups": [(title, [make_panel(pair) for pair in chosen]) for title, chosen in groups],
+        "problems": problems,
+    }
+
+
+def make_panel(pair: Pair) -> dict:
+    """Return the stem and the thumbnail of a pair. The background is tinted."""
     image, alpha = read_pair(pair)
-    scale = SIDE / max(alpha.shape)
-    size = tuple(max(1, round(side * scale)) for side in alpha.shape[::-1])
+    scale = THUMBNAIL_SIZE / max(alpha.shape)
+    size = max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
-    shorten = alpha * image + (1 - alpha) * (0.35 * image + 0.65 * TINT)
-    data = image_uri(np.rint(shorten).astype(np.uint8), 80)
-    return {"stem": pair.stem, "data": data}
+    tinted = (1 - TINT_STRENGTH) * image + TINT_STRENGTH * BACKGROUND_TINT
+    thumbnail = np.rint(alpha * image + (1 - alpha) * tinted).astype(np.uint8)
+    return {"stem": pair.stem, "uri": image_uri(thumbnail, JPEG_QUALITY)}

@@ -1,122 +1,140 @@
-"""What a dataset holds: sizes, how much of it is person, masks that look wrong. No TensorFlow."""
+"""Statistics of datasets: sizes, fractions of person and soft pixels, suspicious masks.
 
-from typing import Dict, List, NamedTuple
+No TensorFlow.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.duplicates import Signature, compute_signature, find_matches
-from mmnet.datasets.pairs import Dataset, DatasetValidator
+from mmnet.datasets.pairs import Dataset, DatasetValidator, Problems
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
-SOFT = (0.02, 0.98)  # between them a pixel is neither person nor background
-CORNER = 0.1  # of the sides: the part of a picture at its upper corners
-MIDDLE = 0.25  # of the sides, from each: what is left is the middle
+SOFT_RANGE = (0.02, 0.98)  # alphas that are neither person nor background
+CORNER_SIZE = 0.1  # sides of the upper corners, as a fraction of the image
+MIDDLE_MARGIN = 0.25  # on each side of the middle, as a fraction of the image
+MIN_INVERTED_CORNERS, MAX_INVERTED_MIDDLE = 0.9, 0.3  # mean alphas of an inverted mask
 FLAT, INVERTED = "masks of one value only", "masks that look inverted"
+SUSPICIOUS = (FLAT, INVERTED)  # may be correct; every other problem makes a file unusable
+PERSON_PERCENTILES = [10, 50, 90]
 
 
-class Facts(NamedTuple):
-    """What a pair shows."""
+class PairStatistics(NamedTuple):
+    """Statistics of one pair."""
 
     stem: str
     height: int
     width: int
     person: float  # mean alpha
-    soft: float  # share of the pixels that are neither person nor background
-    flat: bool  # the mask is of one value
+    soft: float  # fraction of the pixels that are neither person nor background
+    flat: bool  # the mask has one value
     inverted: bool  # the upper corners are person, the middle is not
     signature: Signature
 
 
-class Survey(NamedTuple):
-    """What a dataset holds."""
+class DatasetStatistics(NamedTuple):
+    """Statistics of one split of a dataset."""
 
-    data_set: Dataset
-    facts: List[Facts]  # of each pair that can be read, in order
-    problems: Dict[str, List[str]]  # what is wrong -> names of files
+    dataset: Dataset
+    pairs: List[PairStatistics]  # readable pairs, in order
+    problems: Problems
 
     @property
-    def name(self):
-        return "%s/%s" % (self.data_set.name, self.data_set.split)
+    def name(self) -> str:
+        return f"{self.dataset.name}/{self.dataset.split}"
+
+    @property
+    def has_unusable_files(self) -> bool:
+        return bool(set(self.problems) - set(SUSPICIOUS))
 
 
-class Shared(NamedTuple):
+class SharedPhoto(NamedTuple):
     """One photo in two places."""
 
     first: str  # dataset/split/stem
     second: str
     correlation: float
     mirrored: bool
-    within: bool  # the same dataset and split
+    within: bool  # both places are in the same split
 
 
-def survey(data_set):
-    """The Survey of a Dataset: every pair is read once, with all processors."""
-    check = DatasetValidator(data_set)
+def compute_statistics(dataset: Dataset) -> DatasetStatistics:
+    """Read every pair of a dataset once and return the statistics."""
+    validator = DatasetValidator(dataset)
 
-    def facts(pair):
-        pictures = check.read(pair)
-        return None if pictures is None else facts_of(pair.stem, *pictures)
+    def measure(pair):
+        sample = validator.read(pair)
+        return None if sample is None else measure_pair(pair.stem, *sample)
 
-    results = parallel_map(facts, data_set.pairs)
-    found = progress(results, len(data_set.pairs), "checking %s" % data_set.name)
-    found = [one for one in found if one is not None]
-    problems = check.problems
-    for problem, names in (
-        (FLAT, [one.stem for one in found if one.flat]),
-        (INVERTED, [one.stem for one in found if one.inverted]),
-    ):
-        if names:
-            problems[problem] = names
-    return Survey(data_set, found, problems)
+    results = parallel_map(measure, dataset.pairs)
+    results = progress(results, len(dataset), f"checking {dataset.name}")
+    pairs = [pair for pair in results if pair is not None]
+    problems = validator.problems
+    flat = [pair.stem for pair in pairs if pair.flat]
+    inverted = [pair.stem for pair in pairs if pair.inverted]
+    if flat:
+        problems[FLAT] = flat
+    if inverted:
+        problems[INVERTED] = inverted
+    return DatasetStatistics(dataset, pairs, problems)
 
 
-def facts_of(stem, image, alpha):
-    """The Facts of a pair: image uint8 [H,W,3], alpha float32 [H,W]."""
+def measure_pair(stem: str, image: np.ndarray, alpha: np.ndarray) -> PairStatistics:
+    """Return the statistics of an image uint8 [H,W,3] and its alpha float32 [H,W]."""
     height, width = alpha.shape
-    person = float(alpha.mean())
-    soft = cv2.countNonZero(cv2.inRange(alpha, *SOFT)) / alpha.size
-    rows, columns = max(1, int(CORNER * height)), max(1, int(CORNER * width))
+    rows, columns = max(1, int(CORNER_SIZE * height)), max(1, int(CORNER_SIZE * width))
     corners = (alpha[:rows, :columns].mean() + alpha[:rows, -columns:].mean()) / 2
-    rows, columns = int(MIDDLE * height), int(MIDDLE * width)
+    rows, columns = int(MIDDLE_MARGIN * height), int(MIDDLE_MARGIN * width)
     middle = alpha[rows : height - rows, columns : width - columns].mean()
-    flat = float(alpha.min()) == float(alpha.max())
-    inverted = not flat and corners > 0.9 and middle < 0.3
-    return Facts(stem, height, width, person, soft, flat, bool(inverted), compute_signature(image))
+    flat = bool(alpha.min() == alpha.max())
+    inverted = bool(corners > MIN_INVERTED_CORNERS and middle < MAX_INVERTED_MIDDLE)
+    return PairStatistics(
+        stem=stem,
+        height=height,
+        width=width,
+        person=float(alpha.mean()),
+        soft=cv2.countNonZero(cv2.inRange(alpha, *SOFT_RANGE)) / alpha.size,
+        flat=flat,
+        inverted=inverted and not flat,
+        signature=compute_signature(image),
+    )
 
 
-def find_shared(surveys):
-    """Every photo that lies in two places, as Shared: those between datasets first."""
-    places = [(one.name, facts.stem) for one in surveys for facts in one.facts]
-    matches = find_matches([facts.signature for one in surveys for facts in one.facts])
-    found = [
-        Shared(
-            "/".join(places[match.first]),
-            "/".join(places[match.second]),
-            match.correlation,
-            match.mirrored,
-            places[match.first][0] == places[match.second][0],
+def find_shared_photos(statistics: Sequence[DatasetStatistics]) -> List[SharedPhoto]:
+    """Find photos that are in two places. Those in two splits or datasets come first."""
+    places = [(split.name, pair) for split in statistics for pair in split.pairs]
+    matches = find_matches([pair.signature for _, pair in places])
+    photos = []
+    for match in matches:
+        (first_split, first), (second_split, second) = places[match.first], places[match.second]
+        photos.append(
+            SharedPhoto(
+                first=f"{first_split}/{first.stem}",
+                second=f"{second_split}/{second.stem}",
+                correlation=match.correlation,
+                mirrored=match.mirrored,
+                within=first_split == second_split,
+            )
         )
-        for match in matches
-    ]
-    return sorted(found, key=lambda shared: (shared.within, -shared.correlation))
+    return sorted(photos, key=lambda photo: (photo.within, -photo.correlation))
 
 
-def summary_of(one):
-    """The numbers of a Survey by name; shares 0..1, sizes in pixels, None without a pair."""
-    record = {"data_set": one.data_set.path, "split": one.data_set.split, "pairs": len(one.facts)}
-    if one.facts:
-        heights, widths = (
-            [getattr(each, side) for each in one.facts] for side in ("height", "width")
-        )
-        person = np.percentile([each.person for each in one.facts], [10, 50, 90])
+def summarize_statistics(statistics: DatasetStatistics) -> Dict[str, Any]:
+    """Return the numbers by name: fractions 0..1, sizes in pixels. Empty splits have fewer."""
+    dataset, pairs = statistics.dataset, statistics.pairs
+    record = {"data_set": dataset.path, "split": dataset.split, "pairs": len(pairs)}
+    if pairs:
+        heights, widths = [pair.height for pair in pairs], [pair.width for pair in pairs]
+        person = np.percentile([pair.person for pair in pairs], PERSON_PERCENTILES)
         record.update(
-            height=[int(min(heights)), int(np.median(heights)), int(max(heights))],
-            width=[int(min(widths)), int(np.median(widths)), int(max(widths))],
+            height=[min(heights), int(np.median(heights)), max(heights)],
+            width=[min(widths), int(np.median(widths)), max(widths)],
             person=[round(float(value), 4) for value in person],
-            soft=round(float(np.median([each.soft for each in one.facts])), 5),
-            binary=round(float(np.mean([each.soft == 0 for each in one.facts])), 4),
+            soft=round(float(np.median([pair.soft for pair in pairs])), 5),
+            binary=round(float(np.mean([pair.soft == 0 for pair in pairs])), 4),
         )
-    record["problems"] = one.problems
+    record["problems"] = statistics.problems
     return record

@@ -10,22 +10,30 @@ from mmnet.io.images import encode_jpeg, encode_png
 SHAPE = (80, 60)
 
 
-def portrait(number):
-    """(image uint8 [H,W,3], mask uint8 [H,W]) of a made-up person."""
+def draw_pair(number):
+    """Return (image uint8 [H,W,3], mask uint8 [H,W]) of a synthetic person."""
     image, alpha = draw_portrait(np.random.RandomState([3, number]), SHAPE)
     return image, np.rint(255 * alpha).astype(np.uint8)
 
 
-def put(root, name, data):
+def write_file(root, name, data):
+    """Write bytes or text to ROOT/NAME and create its folder."""
     path = os.path.join(str(root), name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "wb") as file:
         file.write(data if isinstance(data, bytes) else data.encode())
 
 
-def dapm(root):
+def write_pair(root, image_name, mask_name, number, quality=95):
+    """Write a synthetic person as JPEG and PNG, and return image and mask."""
+    image, mask = draw_pair(number)
+    write_file(root, image_name, encode_jpeg(image, quality))
+    write_file(root, mask_name, encode_png(mask))
+    return image, mask
+
+
+def write_dapm(root):
+    """Write a dataset in mmnet's layout, and return split -> number of pairs."""
     for number, split in enumerate(("train", "train", "test")):
-        image, mask = portrait(number)
-        put(root, "%s/image/%d.jpg" % (split, number), encode_jpeg(image))
-        put(root, "%s/mask/%d.png" % (split, number), encode_png(mask))
+        write_pair(root, f"{split}/image/{number}.jpg", f"{split}/mask/{number}.png", number)
     return {"train": 2, "test": 1}
