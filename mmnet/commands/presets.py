@@ -14,7 +14,7 @@ from mmnet.commands import COMMANDS, load_command
 from mmnet.commands.options import REQUIRED
 from mmnet.commands.removed import check_not_removed
 from mmnet.io.errors import MmnetError, shorten
-from mmnet.io.records import read_yaml
+from mmnet.io.yaml_files import read_yaml
 
 EXCLUSIVE = ("size", "shape")  # two flags for one value
 

@@ -1,14 +1,10 @@
-"""Read JSON and YAML files with type checks. No TensorFlow."""
+"""Read JSON files with type checks. No TensorFlow."""
 
 import typing
-from typing import Any, Dict, Type, TypeVar
-
-import yaml
+from typing import Any, Type, TypeVar
 
 from mmnet.io.errors import MmnetError, shorten
-from mmnet.io.files import read_json, read_text
-
-MAX_YAML_LENGTH = 100000  # characters
+from mmnet.io.files import read_json
 
 Record = TypeVar("Record")
 
@@ -80,33 +76,3 @@ def _check_type(value, expected_type, where):
     is_wrong_bool = isinstance(value, bool) and expected_type is not bool
     if is_wrong_bool or not isinstance(value, expected_type):
         raise MmnetError(f"{where}: expected {expected_type.__name__}, not {shorten(value)}")
-
-
-class PlainLoader(yaml.SafeLoader):
-    """A YAML loader that rejects aliases, because a few aliases can expand to gigabytes."""
-
-    def compose_node(self, parent, index):
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.YAMLError(f"an alias (*name) in line {mark.line + 1}")
-        return super().compose_node(parent, index)
-
-
-def read_yaml(path: str) -> Dict[str, Any]:
-    """Read a YAML file of ``name: value`` lines.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: the file is too long, not YAML, or not a mapping.
-    """
-    contents = read_text(path)
-    if len(contents) > MAX_YAML_LENGTH:
-        raise MmnetError(f"{path}: {len(contents)} characters, expected at most {MAX_YAML_LENGTH}")
-    try:
-        values = yaml.load(contents, Loader=PlainLoader) or {}
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MmnetError(f"{path}: not YAML: {reason}") from None
-    if not isinstance(values, dict):
-        raise MmnetError(f"{path}: expected lines of the form 'name: value'")
-    return values

@@ -7,7 +7,8 @@ import yaml
 
 from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
-from mmnet.io.records import read_yaml, to_record
+from mmnet.io.records import to_record
+from mmnet.io.yaml_files import read_yaml
 from mmnet.networks.network import Network, NetworkRecord, network_fields
 
 
