@@ -45,7 +45,7 @@ def check_device(device: Device) -> None:
     """Raise MmnetError with the missing requirement if a device is not available."""
     if device.kind == "gpu" and not has_gpu(device):
         raise MmnetError(
-            f"TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a TensorFlow "
+            f"gpu: TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a TensorFlow "
             "with CUDA, or use cpu",
             "device",
         )
@@ -176,7 +176,7 @@ def _import_npu():
         from npu_bridge import npu_init
     except ImportError as error:
         raise MmnetError(
-            f"npu needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter after "
+            f"npu: needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter after "
             "sourcing its set_env.sh, or use cpu or gpu",
             "device",
         ) from None

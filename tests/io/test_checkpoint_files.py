@@ -66,8 +66,7 @@ def test_delete_checkpoint_deletes_one_step_and_its_record(folder):
         file.write("{}")
     checkpoint_files.delete_checkpoint(prefix)
     names = sorted(name for name in os.listdir(folder) if name != "checkpoint")
-    assert names == [
-        f"MMNetModel-{step}{suffix}" for step in (100, 9) for suffix in (DATA, ".index")
-    ]
+    left = ("MMNetModel-100", "MMNetModel-9")
+    assert names == [prefix + suffix for prefix in left for suffix in (DATA, ".index")]
     checkpoint_files.delete_checkpoint(os.path.join(folder, "MMNetModel-9"))  # has no record
     assert checkpoint_files.list_checkpoints(folder) == [os.path.join(folder, "MMNetModel-100")]

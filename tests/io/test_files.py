@@ -111,9 +111,9 @@ def test_sha256_of_file(tmp_path):
 
 
 def test_lock_folder_excludes_other_users(tmp_path):
-    with files.lock_folder(str(tmp_path)):
-        with assert_raises(MmnetError, tmp_path, os.getpid()), files.lock_folder(str(tmp_path)):
-            pass
+    locked = assert_raises(MmnetError, tmp_path, os.getpid())
+    with files.lock_folder(str(tmp_path)), locked, files.lock_folder(str(tmp_path)):
+        pass
     with files.lock_folder(str(tmp_path)):
         pass
 
@@ -148,16 +148,17 @@ def test_check_replaceable_accepts_new_and_own_files(tmp_path):
 def test_check_replaceable_protects_other_files(tmp_path):
     (tmp_path / "file").write_text("foreign")
     os.mkfifo(str(tmp_path / "pipe"))
-    inputs = [str(tmp_path / "file"), str(tmp_path / "missing")]
-    for name, is_own, inputs in (
-        ("", True, []),
-        ("pipe", True, []),
-        ("file", False, []),
-        ("file", True, inputs),
+    file = str(tmp_path / "file")
+    for path, is_own, inputs in (
+        (str(tmp_path), True, []),
+        (str(tmp_path / "pipe"), True, []),
+        (file, False, []),
+        (file, True, [str(tmp_path / "missing"), file]),
     ):
-        path = str(tmp_path / name)
         with assert_raises(MmnetError, "report", path):
-            files.check_replaceable(path, lambda _: is_own, inputs=inputs, parameter="report")  # noqa: B023
+            files.check_replaceable(
+                path, lambda _, own=is_own: own, inputs=inputs, parameter="report"
+            )
 
 
 def test_short_names_are_distinct():
