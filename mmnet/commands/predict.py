@@ -20,7 +20,8 @@ from mmnet.commands.options import (
 )
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
-from mmnet.io.clips import check_encoding, is_clip
+from mmnet.io.clip_writer import check_encoding
+from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
 from mmnet.io.tar_shards import Shard, TarShardWriter

@@ -9,7 +9,7 @@ from typing import Union
 import cv2
 import numpy as np
 
-from mmnet.io.clips import frames_of, is_clip, open_clip
+from mmnet.io.clips import is_clip, open_clip, read_frames
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import COLOUR_SIZE
 from mmnet.io.resize import resize_to_cover, shrink
@@ -135,13 +135,13 @@ class ClipBackground(Background):
         """Yield (seconds, image) without end."""
         start = Fraction(0)
         while True:
-            with open_clip(self.path) as clip, contextlib.closing(frames_of(clip)) as frames:
+            with open_clip(self.path) as clip, contextlib.closing(read_frames(clip)) as frames:
                 first_pts = None
                 for frame in frames:
                     first_pts = frame.pts if first_pts is None else first_pts
                     seconds = start + (frame.pts - first_pts) * clip.time_base
                     yield seconds, frame.image
-                start = seconds + 1 / clip.rate
+                start = seconds + 1 / clip.frame_rate
 
 
 def load_background(value: str) -> Background:

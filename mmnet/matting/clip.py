@@ -1,6 +1,6 @@
 """Matte a clip. Decoding, network, rendering and encoding run in parallel. No TensorFlow.
 
-A frame passes frames_of -> matte_frames (network and temporal filter) -> render_frame -> writing.
+A frame passes read_frames -> matte_frames (network and filter) -> render_frame -> create_clip.
 """
 
 import contextlib
@@ -12,7 +12,8 @@ from typing import Dict, Generator, List, NamedTuple, Optional
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
-from mmnet.io.clips import Clip, Frame, frames_of, open_clip, writing
+from mmnet.io.clip_writer import create_clip
+from mmnet.io.clips import Clip, Frame, open_clip, read_frames
 from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
@@ -76,8 +77,8 @@ def matte_clip(
     person_fractions = []
     with contextlib.ExitStack() as stack:
         clip = stack.enter_context(open_clip(path))
-        writers = {kind: stack.enter_context(writing(outputs[kind], clip)) for kind in outputs}
-        decoded = prefetch(frames_of(clip), max_decoded_frames(clip))
+        writers = {kind: stack.enter_context(create_clip(outputs[kind], clip)) for kind in outputs}
+        decoded = prefetch(read_frames(clip), max_decoded_frames(clip))
         matted = prefetch(matte_frames(decoded, clip, predictor, options, temporal_filter), 2)
         stack.callback(matted.close)
         threads = os.cpu_count() or 1
@@ -85,13 +86,13 @@ def matte_clip(
             lambda frame: render_frame(frame, options), matted, threads=threads, max_pending=threads
         )
         stack.callback(rendered.close)
-        for result in progress(rendered, clip.expected, "predicting", "frames"):
+        for result in progress(rendered, clip.frame_count, "predicting", "frames"):
             person_fractions.append(result.person_fraction)
             for kind, write in writers.items():
                 write(result.frame._replace(image=result.images[kind]))
     seconds = time.monotonic() - start
     return ClipResult(
-        len(person_fractions), seconds, float(np.mean(person_fractions)), clip.problems
+        len(person_fractions), seconds, float(np.mean(person_fractions)), clip.warnings
     )
 
 

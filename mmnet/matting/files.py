@@ -7,8 +7,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.io import clips
-from mmnet.io.clips import is_clip
+from mmnet.io.clip_writer import FRAME_EXTENSION
+from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_text, write_bytes
 from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png, is_unsupported_image
@@ -45,7 +45,7 @@ class Output(NamedTuple):
     def is_one_file(self) -> bool:
         """Whether ``path`` is one image, one clip or the pattern of its frames."""
         extension = os.path.splitext(self.path)[1].lower()
-        is_media = extension in clips.EXTENSIONS or extension == clips.SEQUENCE
+        is_media = extension in CLIP_EXTENSIONS or extension == FRAME_EXTENSION
         return is_media and not os.path.isdir(self.path)
 
     @property
@@ -137,11 +137,11 @@ def _search_folder(folder, output):
                 examples,
             )
         for name in names:
-            if name.lower().endswith(PHOTO_EXTENSIONS + clips.EXTENSIONS):
+            if name.lower().endswith(PHOTO_EXTENSIONS + CLIP_EXTENSIONS):
                 path = os.path.join(parent, name)
                 files.append(InputFile(path, _stem(os.path.relpath(path, folder))))
     if not files:
-        extensions = ", ".join(PHOTO_EXTENSIONS + clips.EXTENSIONS)
+        extensions = ", ".join(PHOTO_EXTENSIONS + CLIP_EXTENSIONS)
         raise MmnetError(f"{folder}: no photos and no clips ({extensions})")
     return files
 

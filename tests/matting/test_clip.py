@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL_FLAGS
-from helpers.clips import STAMPS, alpha_of, read, turn, write_clip
+from helpers.clips import TIME_STAMPS, read_clip, read_first_alpha, rotate_in_header, write_clip
 from helpers.matting import brightness
 from mmnet.cli import main
 from mmnet.commands import predict
@@ -36,12 +36,12 @@ def test_frames_become_their_alphas_in_order(clip, tmp_path):
     predictor = brightness((64, 64))
     cut = cut_clip(predictor, clip, outputs, OutputOptions(tuple(outputs), None, ALONE), "none")
     assert (cut.frames, cut.problems) == (12, []) and cut.seconds > 0
-    alphas = [matte_photo(image, predictor, ALONE) for image in read(clip)[1]]
+    alphas = [matte_photo(image, predictor, ALONE) for image in read_clip(clip)[1]]
     assert cut.person_share == pytest.approx(np.mean(alphas), abs=1e-5)
     for number, alpha in enumerate(alphas):
         written = load_mask(str(tmp_path / ("f/%02d.png" % (number + 1))))
         assert np.abs(written - alpha).max() <= 0.51 / 255
-    assert np.abs(alpha_of(outputs["cutout"]) / 255 - alphas[0]).mean() < 0.02
+    assert np.abs(read_first_alpha(outputs["cutout"]) / 255 - alphas[0]).mean() < 0.02
 
 
 def test_a_filter_makes_them_steady(clip, tmp_path):
@@ -65,7 +65,7 @@ def test_photos_and_clips_in_one_call(clip, portraits, flags, tmp_path, capfd):
     last = lines[-1]
     assert last["clip"] == clip and last["frames"] == 12 and last["problems"] == []
     assert last["cutout"] == os.path.join(out, "walk_cutout.webm")
-    assert read(last["cutout"])[0][-1] * 1000 == STAMPS[-1]
+    assert read_clip(last["cutout"])[0][-1] * 1000 == TIME_STAMPS[-1]
 
 
 def test_photos_over_a_clip(clip, portraits, flags, tmp_path):
@@ -82,12 +82,12 @@ def test_photos_over_a_clip(clip, portraits, flags, tmp_path):
 
 def test_over_a_colour_and_over_another_clip(clip, flags, tmp_path, capfd):
     """The person is before what was asked for, upright."""
-    turned = turn(write_clip(str(tmp_path / "turned.mp4"), sound=None))
+    turned = rotate_in_header(write_clip(str(tmp_path / "turned.mp4"), sound=None))
     for background in ("#0000ff", clip):
         path = str(tmp_path / "o.mp4")
         command = ["predict", turned, "--output", path, "--background", background]
         assert main(command + flags) == 0
-        assert read(path)[1][0].shape == (98, 64, 3)
+        assert read_clip(path)[1][0].shape == (98, 64, 3)
     text = capfd.readouterr().out
     assert "o.mp4 (person: " in text and "12 frames, " in text and " frames/s)" in text
 
@@ -111,8 +111,8 @@ def test_a_clip_in_part(tmp_path, flags, caplog):
     with open(path, "r+b") as file:
         file.truncate(os.path.getsize(path) // 2)
     assert main(["predict", path, "--output", str(tmp_path / "o.webm")] + flags) == 1
-    assert "is cut off: it ends at" in caplog.text
-    assert read(str(tmp_path / "o.webm"))[0]
+    assert "truncated, contains" in caplog.text
+    assert read_clip(str(tmp_path / "o.webm"))[0]
 
 
 def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
@@ -122,7 +122,7 @@ def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
     locked.mkdir(mode=0o500)
     out = str(tmp_path / "o")
     for command, says in (
-        ([clip, "--output", out + ".mp4"], ".mp4 holds no alpha: write .webm or .mov, or give a"),
+        ([clip, "--output", out + ".mp4"], ".mp4 has no alpha channel; use .webm or .mov"),
         ([clip, "--output", out + ".avi"], "clips are written as .mov, .webm or frames/%05d.png"),
         ([clip, str(text), "--output", out + ".webm"], "would be written to the same files"),
         (
@@ -133,7 +133,7 @@ def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
         ([clip, "--output", clip, "--background", "red"], "is a result of another photo"),
         ([clip, "--output", str(locked / "o.webm")], "locked is not writable"),
         ([clip, "--output", out, "--background", str(text)], "text.mp4 is not a clip that can be"),
-        ([str(text), "--output", out], "skipped: %s is not a clip that can be read" % text),
+        ([str(text), "--output", out], "%s: not a readable clip" % text),
     ):
         assert main(["predict"] + command + flags) == 2
         assert says in capfd.readouterr().err + caplog.text
@@ -143,4 +143,4 @@ def test_what_cannot_be_done(clip, tmp_path, flags, capfd, caplog):
 def test_without_pyav(clip, flags, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(["predict", clip, "--output", str(tmp_path)] + flags) == 2
-    assert "clips need PyAV (pip install 'mmnet[video]'" in caplog.text
+    assert "clips need PyAV: pip install 'mmnet[video]'" in caplog.text
