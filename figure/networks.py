@@ -24,7 +24,8 @@ from matplotlib.ticker import ScalarFormatter  # noqa: E402
 from mmnet.benchmark.models import Load, benchmark, describe_machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
-from mmnet.export.export import ExportSpec, comparison_images, export  # noqa: E402
+from mmnet.export.comparison import comparison_images  # noqa: E402
+from mmnet.export.export import ExportSpec, export  # noqa: E402
 from mmnet.inference.open import load_weights, open_predictor  # noqa: E402
 from mmnet.io.files import write_json  # noqa: E402
 from mmnet.networks.network import Network  # noqa: E402

@@ -121,7 +121,7 @@ def run_folder(lively_weights, tmp_path_factory):
 @pytest.fixture(scope="session")
 def lively_images():
     """Four made-up portraits as SMALL takes them: float32 [4,64,64,3] 0..255."""
-    from mmnet.export.export import comparison_images
+    from mmnet.export.comparison import comparison_images
 
     return comparison_images(None, SMALL)
 
@@ -129,7 +129,7 @@ def lively_images():
 @pytest.fixture(scope="session")
 def lively_predictor(lively_weights, lively_images):
     """A CheckpointPredictor with lively_weights; no test loads others into it."""
-    from mmnet.export.export import EXACT
+    from mmnet.export.comparison import EXACT
     from mmnet.inference.checkpoints import open_weights
 
     predictor = open_weights(lively_weights, EXACT)

@@ -13,7 +13,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mmnet import __version__
-from mmnet.export.export import comparison_images
+from mmnet.export.comparison import comparison_images
 from mmnet.inference.complexity import ModelSize, model_size
 from mmnet.inference.open import Device, Source, WeightOptions, open_predictor
 from mmnet.inference.runtimes import runtime_versions

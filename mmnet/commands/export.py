@@ -1,11 +1,12 @@
-"""The export verb: a checkpoint as SavedModel, TFLite, ONNX or frozen graph."""
+"""`mmnet export`: write a checkpoint as SavedModel, TFLite, ONNX or frozen graph."""
 
 import dataclasses
 import json
 import os
 import sys
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
+from mmnet import export as export_folder
 from mmnet.commands.flag_types import dataset_folder, one_of, positive_int
 from mmnet.commands.options import (
     REQUIRED,
@@ -15,152 +16,187 @@ from mmnet.commands.options import (
     PreprocessOptions,
     flag,
 )
-from mmnet.datasets.pairs import find_dataset
-from mmnet.export.export import (
-    ExportMismatch,
-    ExportSpec,
-    check_spec,
-    comparison_images,
-    export,
-    format_card,
+from mmnet.datasets.pairs import Dataset, find_dataset
+from mmnet.export.comparison import BOUNDS, comparison_images
+from mmnet.export.export import ExportMismatch, ExportSpec, check_spec, export
+from mmnet.export.representative import (
+    RepresentativeImages,
+    check_training_split,
+    read_representative_images,
 )
-from mmnet.export.representative import check_training_split, read_calibration
-from mmnet.inference.card import card_to_dict
+from mmnet.inference.card import Card, card_to_dict
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable, read_bytes, write_bytes
+from mmnet.networks.network import Network
+from mmnet.weights.values import Weights
 
-NAMES = {
-    "savedmodel": "savedmodel",
-    "tflite": "%(network)s_%(precision)s.tflite",
-    "onnx": "%(network)s.onnx",
-    "pb": "%(network)s.pb",
-    "web": os.path.join("web", "network.onnx"),  # beside the page that runs it
-}
+WEB_FOLDER = "web"
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, JsonOptions):
     """Write a checkpoint as SavedModel, TFLite, ONNX or frozen graph, each with a card (.json).
 
-    Batch norm is folded. Every model is run beside the checkpoint, and all are handed over only
-    where the alphas agree: float32 to 1e-4, float16 to 1e-3 in the mean, dynamic and int8 to 1e-2
-    in the mean; else nothing is written and the exit code is 1.
+    Batch norm is folded into the weights. Each model is run and compared with the checkpoint. The
+    alphas must agree: float32 to 1e-4 at every pixel, float16 to 1e-3 on average, dynamic and int8
+    to 1e-2 on average. If one model differs more, nothing is written and the exit code is 1.
     """
 
     format: Tuple[str, ...] = flag(
         REQUIRED,
         one_of("savedmodel", "tflite", "onnx", "pb", "web"),
-        help="savedmodel, tflite, onnx, pb, web (a page that runs it in the browser): one or several",
+        help="one or several formats; web is a page that runs the network in the browser",
         nargs="+",
     )
     output: str = flag(
         REQUIRED,
-        help="folder to write savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb, web/ to",
+        help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb and web/",
     )
     precision: str = flag(
         "float32",
         one_of("float32", "float16", "dynamic", "int8"),
-        help="of tflite: float32, float16 (weights), dynamic (weights of 8 bit) or int8 (everything); "
-        "the others are float32",
+        help="precision of tflite: float16 (weights), dynamic (8-bit weights) or int8 (weights and "
+        "activations); the other formats are float32",
     )
     io: str = flag(
-        "float", one_of("float", "uint8"), help="what an int8 model takes and gives: float or uint8"
+        "float", one_of("float", "uint8"), help="number format of an int8 model's input and output"
     )
     calibration_dataset: Optional[str] = flag(
-        None,
-        dataset_folder,
-        help="int8: folder that holds SPLIT/image and SPLIT/mask, to measure ranges on",
+        None, dataset_folder, help="int8: dataset on which the ranges of activations are measured"
     )
-    calibration_split: str = flag("train", help="its SPLIT, of training pictures")
-    calibration_pictures: int = flag(100, positive_int, help="how many of them, evenly spread")
+    calibration_split: str = flag("train", help="split of that dataset, with training images")
+    calibration_pictures: int = flag(
+        100, positive_int, help="number of images, evenly spread over the split"
+    )
     calibration_method: str = flag(
         "minmax",
         one_of("minmax", "entropy"),
-        help="minmax: from the lowest value to the highest; entropy: clipped where it costs least "
-        "information (Kullback-Leibler)",
+        help="minmax: range from the lowest to the highest value; entropy: clipped range with the "
+        "smallest loss of information (Kullback-Leibler divergence)",
     )
     output_type: str = flag(
         "alpha",
         one_of("probabilities", "alpha", "logits"),
-        help="what the output holds: probabilities (channel 1 is alpha), alpha, or logits",
+        help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
     )
 
+    def check(self) -> None:
+        super().check()
+        if self.calibration_dataset and self.precision != "int8":
+            raise MmnetError(f"--calibration_dataset needs --precision int8, not {self.precision}")
+        if self.has_page and (self.output_type != "alpha" or self.preprocess != "inside"):
+            raise MmnetError("--format web needs --output_type alpha and --preprocess inside")
 
-def run(options):
+    @property
+    def has_page(self) -> bool:
+        return "web" in self.format
+
+
+def run(options: Options) -> int:
     check_writable(options.output)
-    data_set = find_pictures(options)
+    dataset = find_comparison_dataset(options)
     weights = load_weights(
         options.checkpoint_path, options.network_fields(), options.weight_options()
     )
-    if "web" in options.format:
-        need_for_the_page(options, weights.network)
-    forms = [form_of(options, weights.network, name) for name in dict.fromkeys(options.format)]
-    for form in forms:  # before pictures are read
-        check_spec(form, weights, options.calibration_dataset)
-    calibration = None
-    if options.calibration_dataset:
-        if options.precision != "int8":
-            raise MmnetError(
-                "--calibration_dataset goes with --precision int8, not %s" % options.precision
-            )
-        check_training_split(options.calibration_split)
-        calibration = read_calibration(
-            find_dataset(options.calibration_dataset, options.calibration_split),
-            weights.network,
-            options.calibration_pictures,
-            options.calibration_method,
-        )
-    code = deliver(weights, forms, data_set, calibration, options.json)
-    if code == 0 and "web" in options.format:
-        write_page(os.path.join(options.output, "web"))
-    return code
+    if options.has_page and weights.network.channels != 3:
+        raise MmnetError("--format web needs a network with 3 input channels")
+    formats = dict.fromkeys(options.format)  # without duplicates
+    specs = [make_spec(options, weights.network, format) for format in formats]
+    for spec in specs:  # before images are read
+        check_spec(spec, weights, is_calibrated=options.calibration_dataset is not None)
+    representative = find_representative_images(options, weights.network)
+
+    exit_code = export_and_print(
+        weights, specs, dataset, representative=representative, as_json=options.json
+    )
+    if exit_code == 0 and options.has_page:
+        write_page(os.path.join(options.output, WEB_FOLDER))
+    return exit_code
 
 
-def need_for_the_page(options, network):
-    """Raise ValueError for a model that the page of --format web does not run."""
-    if options.output_type != "alpha" or options.preprocess != "inside" or network.channels != 3:
-        raise MmnetError(
-            "--format web takes pictures of three channels and shows alpha: it goes with "
-            "--output_type alpha and --preprocess inside"
-        )
+def find_comparison_dataset(options: OptionalDatasetOptions) -> Optional[Dataset]:
+    if options.dataset_path is None:
+        return None
+    return find_dataset(options.dataset_path, options.dataset_split_name)
 
 
-def write_page(folder):
-    """Put the files of the page beside its network.onnx."""
-    source = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "export/web")
-    for name in sorted(os.listdir(source)):
-        write_bytes(os.path.join(folder, name), read_bytes(os.path.join(source, name)))
+def find_representative_images(
+    options: Options, network: Network
+) -> Optional[RepresentativeImages]:
+    if options.calibration_dataset is None:
+        return None
+    check_training_split(options.calibration_split)
+    return read_representative_images(
+        find_dataset(options.calibration_dataset, options.calibration_split),
+        network,
+        options.calibration_pictures,
+        method=options.calibration_method,
+    )
 
 
-def deliver(weights, forms, data_set, calibration=None, as_json=False):
-    """Export and print the cards; the exit code."""
-    images = comparison_images(data_set, weights.network)
+def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
+    """Return the specification of one of the formats."""
+    names = {
+        "savedmodel": "savedmodel",
+        "tflite": f"{network.name}_{options.precision}.tflite",
+        "onnx": f"{network.name}.onnx",
+        "pb": f"{network.name}.pb",
+        "web": os.path.join(WEB_FOLDER, "network.onnx"),
+    }
+    return ExportSpec(
+        format="onnx" if format == "web" else format,
+        path=os.path.join(options.output, names[format]),
+        precision=options.precision,
+        preprocess=options.preprocess,
+        output_type=options.output_type,
+        io=options.io,
+    )
+
+
+def export_and_print(
+    weights: Weights,
+    specs: Sequence[ExportSpec],
+    dataset: Optional[Dataset],
+    *,
+    representative: Optional[RepresentativeImages] = None,
+    as_json: bool = False,
+) -> int:
+    """Export, print the cards and return the exit code."""
+    images = comparison_images(dataset, weights.network)
     try:
-        cards = export(weights, forms, images, calibration)
+        cards = export(weights, specs, images, representative)
     except ExportMismatch as error:
-        sys.stderr.write("mmnet: error: %s\n" % error)
+        sys.stderr.write(f"mmnet: error: {error}\n")
         return 1
     for card in cards:
         print(json.dumps(card_to_dict(card)) if as_json else format_card(card))
     return 0
 
 
-def find_pictures(options):
-    """The Dataset to compare on that the options name, or None."""
-    if options.dataset_path is None:
-        return None
-    return find_dataset(options.dataset_path, options.dataset_split_name)
-
-
-def form_of(options, network, name):
-    """The ExportSpec of one of the options' formats."""
-    words = {"network": network.name, "precision": options.precision}
-    return ExportSpec(
-        "onnx" if name == "web" else name,
-        os.path.join(options.output, NAMES[name] % words),
-        options.precision,
-        options.preprocess,
-        options.output_type,
-        options.io,
+def format_card(card: Card) -> str:
+    if card.operations:
+        counts = ", ".join(f"{count} {name}" for name, count in card.operations.items())
+        operations = f"{sum(card.operations.values())}: {counts}"
+    else:
+        operations = "unknown (TensorFlow 1.15's interpreter cannot list them)"
+    bound = BOUNDS[card.precision]
+    note = f" (only the mean is limited: {bound.limit:g})" if bound.statistic == "mean" else ""
+    return "\n".join(
+        [
+            f"{card.path}",
+            f"  input       {card.input}",
+            f"  output      {card.output}",
+            f"  operations  {operations}",
+            f"  size        {card.bytes} bytes, SHA-256 {card.sha256}",
+            f"  difference  alpha of {card.pictures} images: largest "
+            f"{card.largest_difference:.2g}, mean {card.mean_difference:.2g}{note}",
+        ]
     )
+
+
+def write_page(folder: str) -> None:
+    """Write the files of the web page beside its network.onnx."""
+    source = os.path.join(os.path.dirname(export_folder.__file__), "web")
+    for name in sorted(os.listdir(source)):
+        write_bytes(os.path.join(folder, name), read_bytes(os.path.join(source, name)))

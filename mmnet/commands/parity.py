@@ -11,7 +11,7 @@ from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.evaluation.comparison import ModelDifference, compare_model
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
-from mmnet.export.export import EXACT, bound_violation
+from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
@@ -123,7 +123,7 @@ def make_row(path: str, model: Predictor, difference: ModelDifference) -> Row:
         precision=model.precision,
         bytes=source_bytes(path) if is_model_file(path) else None,
         operations=None if operations is None else sum(operations.values()),
-        problem=bound_violation("float32", model.precision, difference.largest, difference.mean),
+        problem=bound_violation(model.precision, largest=difference.largest, mean=difference.mean),
     )
 
 

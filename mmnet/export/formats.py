@@ -1,6 +1,9 @@
-"""From a folded inference graph to the bytes of each format."""
+"""Write an inference graph as a frozen graph, SavedModel, TFLite or ONNX file."""
 
 import json
+from typing import Any, Callable, Dict, NamedTuple, Optional
+
+import numpy as np
 
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.complexity import measure_complexity
@@ -11,46 +14,45 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.compat import quiet_converters, tf
 
 ONNX_OPSET = 13
+MESSAGE_LENGTH = 300  # characters of a converter's message in our error
 
 
-def write_pb(path, graph_def, **_):
+def write_pb(path, graph_def, spec, images=None):
     write_bytes(path, graph_def.SerializeToString())
 
 
-def write_savedmodel(path, graph_def, **_):
-    graph, x, y = imported(graph_def)
+def write_savedmodel(path, graph_def, spec, images=None):
+    imported = _import_graph(graph_def)
     signature = tf.saved_model.build_signature_def(
-        {INPUT: tf.saved_model.build_tensor_info(x)},
-        {OUTPUT: tf.saved_model.build_tensor_info(y)},
+        {INPUT: tf.saved_model.build_tensor_info(imported.input)},
+        {OUTPUT: tf.saved_model.build_tensor_info(imported.output)},
         tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
     )
     key = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    with tf.Session(graph=graph) as session:
+    with tf.Session(graph=imported.graph) as session:
         builder = tf.saved_model.Builder(path)
         builder.add_meta_graph_and_variables(
             session,
             [tf.saved_model.tag_constants.SERVING],
             {key: signature},
-            strip_default_attrs=True,  # TensorFlow 1.15 refuses attributes that it does not know
+            strip_default_attrs=True,  # TensorFlow 1.15 rejects attributes that it does not know
         )
         builder.save()
 
 
-def write_tflite(path, graph_def, form, calibration=None):
-    write_bytes(path, to_tflite(native_dilations(graph_def), form, calibration))
+def write_tflite(path, graph_def, spec, images=None):
+    write_bytes(path, convert_to_tflite(native_dilations(graph_def), spec, images))
 
 
-def write_onnx(path, graph_def, form, **_):
-    metadata = dict(
-        measure_complexity(graph_def)._asdict(),
-        preprocess=form.preprocess,
-        output_type=form.output_type,
-    )
-    write_bytes(path, to_onnx(native_dilations(graph_def), metadata).SerializeToString())
+def write_onnx(path, graph_def, spec, images=None):
+    complexity = measure_complexity(graph_def)
+    metadata = dict(complexity._asdict(), preprocess=spec.preprocess, output_type=spec.output_type)
+    model = convert_to_onnx(native_dilations(graph_def), metadata)
+    write_bytes(path, model.SerializeToString())
 
 
-# format -> function (path, graph_def, form=, calibration=) that writes a model there
-WRITERS = {
+# Format -> function (path, graph_def, spec, images). ``images`` are representative images for int8.
+WRITERS: Dict[str, Callable[..., None]] = {
     "pb": write_pb,
     "savedmodel": write_savedmodel,
     "tflite": write_tflite,
@@ -58,69 +60,58 @@ WRITERS = {
 }
 
 
-def is_graph(data):
-    """Whether the bytes are a GraphDef that has the published input."""
-    graph_def = tf.GraphDef()
-    try:
-        graph_def.ParseFromString(data)
-    except Exception:  # protobuf's DecodeError is not importable under one name
-        return False
-    return any(node.name == INPUT for node in graph_def.node)
-
-
-def is_card(data):
-    """Whether the bytes are a card of export."""
-    try:
-        return "output_type" in json.loads(data.decode("utf-8"))
-    except (ValueError, TypeError, RecursionError):
-        return False
-
-
-# format -> function (bytes of a file) that tells whether export may replace it
-CAN_REPLACE = {
-    "pb": is_graph,
-    "tflite": lambda data: data[4:8] == b"TFL3",
-    "onnx": lambda data: INPUT.encode() in data and OUTPUT.encode() in data,
-    "card": is_card,
-}
-
-
-def to_tflite(native, form, calibration=None):
-    """The bytes of a .tflite of a graph of native_dilations.
+def convert_to_tflite(native: "tf.GraphDef", spec: Any, images: Optional[np.ndarray]) -> bytes:
+    """Convert a graph with native dilations to a TFLite file.
 
     Args:
-        form: export.ExportSpec. calibration: of int8, float32 [N,H,W,C] as the graph takes them. None:
-            the graph has ranges of its own, which TensorFlow 1.15 cannot convert.
+        native: result of native_dilations.
+        spec: ExportSpec, with precision and io.
+        images: float32 [N,H,W,C], input of the graph, for the ranges of an int8 model. None: the
+            graph contains the ranges, which TensorFlow 1.15 cannot convert.
+
+    Raises:
+        MmnetError: the converter fails.
     """
-    graph, x, y = imported(native)
-    int8 = form.precision == "int8"
-    with tf.Session(graph=graph) as session, quiet_converters():  # it only hands the graph over
-        converter = tf.lite.TFLiteConverter.from_session(session, [x], [y])
-        if form.precision != "float32":
+    imported = _import_graph(native)
+    # The session only passes the graph to the converter. It never runs (see native_dilations).
+    with tf.Session(graph=imported.graph) as session, quiet_converters():
+        converter = tf.lite.TFLiteConverter.from_session(
+            session, [imported.input], [imported.output]
+        )
+        if spec.precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if form.precision == "float16":
+        if spec.precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        if int8 and calibration is not None:
-            converter.representative_dataset = lambda: ([image[None]] for image in calibration)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        if int8 and calibration is None:
-            converter.inference_type = tf.int8
-            converter.inference_input_type = converter.inference_output_type = tf.float32
-            # The converter asks for it; the graph's own rounding decides.
-            converter.quantized_input_stats = {INPUT: (-128, 1)}
-        if form.io == "uint8":
+        if spec.precision == "int8":
+            _set_int8(converter, images)
+        if spec.io == "uint8":
             converter.inference_input_type = converter.inference_output_type = tf.uint8
         try:
             return converter.convert()
-        except Exception as error:  # ConverterError, RuntimeError, ... by TensorFlow's version
+        except Exception as error:  # its type depends on the version of TensorFlow
             raise MmnetError(
-                "TensorFlow %s could not convert to TFLite %s: %s"
-                % (tf.__version__, form.precision, str(error)[:300])
+                f"TensorFlow {tf.__version__} cannot convert the network to TFLite "
+                f"{spec.precision}: {str(error)[:MESSAGE_LENGTH]}"
             ) from error
 
 
-def to_onnx(native, metadata):
-    """The ONNX model of a graph of native_dilations, with ``metadata`` (name -> value) in it."""
+def _set_int8(converter, images):
+    if images is not None:
+        converter.representative_dataset = lambda: ([image[np.newaxis]] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        return
+    converter.inference_type = tf.int8
+    converter.inference_input_type = converter.inference_output_type = tf.float32
+    # The converter requires this value and then uses the ranges in the graph.
+    converter.quantized_input_stats = {INPUT: (-128, 1)}
+
+
+def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
+    """Convert a graph with native dilations to an ONNX model that contains the metadata.
+
+    Raises:
+        MmnetError: onnx or tf2onnx is not installed.
+    """
     import_extra("onnx", "--format onnx")
     import_extra("tf2onnx", "--format onnx")
     with quiet_converters():
@@ -141,11 +132,45 @@ def to_onnx(native, metadata):
     return model
 
 
-def imported(graph_def):
-    """(graph, its input tensor, its output tensor)."""
+class ImportedGraph(NamedTuple):
+    graph: "tf.Graph"
+    input: "tf.Tensor"
+    output: "tf.Tensor"
+
+
+def _import_graph(graph_def):
     graph = tf.Graph()
+    names = [INPUT + ":0", OUTPUT + ":0"]
     with graph.as_default():
-        x, y = tf.import_graph_def(
-            graph_def, name="", return_elements=[INPUT + ":0", OUTPUT + ":0"]
-        )
-    return graph, x, y
+        tensors = tf.import_graph_def(graph_def, name="", return_elements=names)
+    return ImportedGraph(graph, *tensors)
+
+
+def is_inference_graph(data: bytes) -> bool:
+    """Return whether the bytes are a GraphDef with the published input."""
+    graph_def = tf.GraphDef()
+    try:
+        graph_def.ParseFromString(data)
+    except Exception:  # protobuf's DecodeError has different names in different versions
+        return False
+    return any(node.name == INPUT for node in graph_def.node)
+
+
+def is_tflite(data: bytes) -> bool:
+    return data[4:8] == b"TFL3"
+
+
+def is_onnx(data: bytes) -> bool:
+    return INPUT.encode() in data and OUTPUT.encode() in data
+
+
+def is_card(data: bytes) -> bool:
+    """Return whether the bytes are the card of a model."""
+    try:
+        return "output_type" in json.loads(data.decode("utf-8"))
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+# Format -> function (contents of a file) that returns whether export may replace the file.
+CAN_REPLACE = {"pb": is_inference_graph, "tflite": is_tflite, "onnx": is_onnx, "card": is_card}

@@ -1,48 +1,63 @@
-"""What is done to inference graphs before they are converted or handed over."""
+"""Transform inference graphs before they are converted or written."""
+
+from typing import Dict
 
 import numpy as np
 
 from mmnet.networks.inference_graph import OUTPUT
 from mmnet.tf.compat import tf
 
+CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative")
+BIAS_ADD_ATTRIBUTES = ("T", "data_format")
 
-def fold_batch_norm(graph_def):
-    """The same graph with each batch norm multiplied into the convolution right before it.
 
-    A BiasAdd remains: y = gamma (conv(x, w) - mean) / sqrt(variance + epsilon) + beta
-    = conv(x, w scale) + (beta - mean scale).
+def fold_batch_norm(graph_def: "tf.GraphDef") -> "tf.GraphDef":
+    """Multiply each batch norm into the convolution before it. Only a BiasAdd remains.
+
+    gamma (conv(x, w) - mean) / sqrt(variance + epsilon) + beta
+    = conv(x, w scale) + (beta - mean scale), with scale = gamma / sqrt(variance + epsilon).
+
+    A batch norm after another operation, for example of half of the channels, is not changed.
     """
     folded = tf.GraphDef()
     folded.CopyFrom(graph_def)
     nodes = {node.name: node for node in folded.node}
     for node in folded.node:
-        if not node.op.startswith("FusedBatchNorm"):
-            continue
-        x, names = node.input[0], node.input[1:]
-        conv = source(nodes, nodes[x], "DepthToSpace")
-        if conv.op not in ("Conv2D", "DepthwiseConv2dNative"):
-            continue  # of a part of the channels, or behind a bias
-        gamma, beta, mean, variance = (value_of(nodes[name]).astype(np.float64) for name in names)
-        scale = gamma / np.sqrt(variance + node.attr["epsilon"].f)
-        weights = source(nodes, nodes[conv.input[1]], "Tile")
-        # Weights are [h,w,channels,1] then, else [h,w,in,channels].
-        depthwise = conv.op == "DepthwiseConv2dNative"
-        set_value(weights, value_of(weights) * (scale[:, None] if depthwise else scale))
-        set_value(nodes[names[1]], beta - mean * scale)
-        node.op = "BiasAdd"
-        for name in [name for name in node.attr if name not in ("T", "data_format")]:
-            del node.attr[name]
-        del node.input[:]
-        node.input.extend([x, names[1]])
+        if node.op.startswith("FusedBatchNorm"):
+            conv = _skip(nodes, nodes[node.input[0]], "DepthToSpace")
+            if conv.op in CONVOLUTIONS:
+                _fold(nodes, node, conv)
     return tf.graph_util.extract_sub_graph(folded, [OUTPUT])
 
 
-def native_dilations(graph_def):
-    """The same graph for a converter: a dilated convolution is one operation with ``dilations``.
+def _fold(nodes, batch_norm, conv):
+    """Change the weights of ``conv`` and the node ``batch_norm``."""
+    x, *parameter_names = batch_norm.input
+    parameters = [_value(nodes[name]).astype(np.float64) for name in parameter_names]
+    gamma, beta, mean, variance = parameters
+    scale = gamma / np.sqrt(variance + batch_norm.attr["epsilon"].f)
+    weights = _skip(nodes, nodes[conv.input[1]], "Tile")
+    if conv.op == "DepthwiseConv2dNative":  # [h,w,channels,1] instead of [h,w,in,channels]
+        _set_value(weights, _value(weights) * scale[:, np.newaxis])
+    else:
+        _set_value(weights, _value(weights) * scale)
+    beta_name = parameter_names[1]
+    _set_value(nodes[beta_name], beta - mean * scale)
 
-    That is a DepthwiseConv2dNative in place of SpaceToDepth, DepthwiseConv2dNative with its weights
-    through Tile, and DepthToSpace. Never run it in a session: TensorFlow's CPU kernel gets such a
-    convolution wrong and does not say so.
+    batch_norm.op = "BiasAdd"
+    for name in list(batch_norm.attr):
+        if name not in BIAS_ADD_ATTRIBUTES:
+            del batch_norm.attr[name]
+    del batch_norm.input[:]
+    batch_norm.input.extend([x, beta_name])
+
+
+def native_dilations(graph_def: "tf.GraphDef") -> "tf.GraphDef":
+    """Express each dilated convolution as one operation with ``dilations``, for converters.
+
+    A DepthwiseConv2dNative with dilations replaces SpaceToDepth, DepthwiseConv2dNative with tiled
+    weights, and DepthToSpace. Never run the result in a session: TensorFlow's CPU kernel computes
+    wrong values for it without an error.
     """
     native = tf.GraphDef()
     native.CopyFrom(graph_def)
@@ -55,7 +70,7 @@ def native_dilations(graph_def):
         node.op = conv.op
         node.attr.clear()
         for name, value in conv.attr.items():
-            if not name.startswith("_"):  # _output_shapes holds those between the two moves
+            if not name.startswith("_"):  # _output_shapes contains the shapes in space-to-depth
                 node.attr[name].CopyFrom(value)
         node.attr["dilations"].list.i[:] = [1, dilation, dilation, 1]
         del node.input[:]
@@ -63,16 +78,16 @@ def native_dilations(graph_def):
     return tf.graph_util.extract_sub_graph(native, [OUTPUT])
 
 
-def source(nodes, node, passed_over):
-    """The node that ``node`` gets its values from, past operations that only move them."""
-    while node.op == passed_over:
+def _skip(nodes: Dict[str, "tf.NodeDef"], node: "tf.NodeDef", op: str) -> "tf.NodeDef":
+    """Follow the first input of operations of this type, which only move values."""
+    while node.op == op:
         node = nodes[node.input[0]]
     return node
 
 
-def value_of(node):
+def _value(node):
     return tf.make_ndarray(node.attr["value"].tensor)
 
 
-def set_value(node, value):
+def _set_value(node, value):
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.astype(np.float32)))

@@ -1,78 +1,88 @@
-"""What int8's ranges are measured on: training pictures, never those that scores come from."""
+"""Representative images: training images on which the ranges of an int8 model are measured."""
 
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.datasets.pairs import Dataset, pick_evenly
+from mmnet.datasets.pairs import Dataset, Pair, pick_evenly
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, read_image, to_unit_range
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
+from mmnet.networks.network import Network
 from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import converts_fake_quantization, tf
 from mmnet.weights.ranges import measure_ranges
+from mmnet.weights.values import Weights
 
-HELD_OUT = ("test", "val", "validation")  # splits that an int8 model must not have seen
+HELD_OUT_SPLITS = ("test", "val", "validation")
 
 
-class Calibration(NamedTuple):
-    """Pictures to measure ranges on, and how."""
+class RepresentativeImages(NamedTuple):
+    """Images for the ranges of activations, and how the ranges are measured."""
 
-    images: np.ndarray  # float32 [N,H,W,C] 0..255
+    images: np.ndarray  # float32 [N,H,W,C], 0..255
     method: str  # "minmax" or "entropy"
-    about: dict  # method, dataset, split, number of pictures and a hash that tells them
+    record: Dict[str, Any]  # for the card: method, dataset, split, number and hash of the images
+
+    def as_input(self, preprocess: str) -> np.ndarray:
+        """Return the images as a model with this ``preprocess`` takes them."""
+        return to_unit_range(self.images) if preprocess == "outside" else self.images
 
 
-def check_training_split(split):
-    """Raise ValueError for a split that scores are measured on."""
-    if split.lower() in HELD_OUT:
+def check_training_split(split: str) -> None:
+    """Raise MmnetError for a split that is reserved for evaluation."""
+    if split.lower() in HELD_OUT_SPLITS:
         raise MmnetError(
-            "--calibration_split %s: scores are measured on that; calibrate on training pictures"
-            % split
+            f"{split} is reserved for evaluation; use training images", "calibration_split"
         )
 
 
-def read_calibration(data_set, network, pictures, method="minmax"):
-    """A Calibration on so many pictures of a Dataset, evenly spread, at the network's shape."""
-    pairs = pick_evenly(data_set.pairs, pictures)
-    about = {
+def read_representative_images(
+    dataset: Dataset, network: Network, count: int, *, method: str = "minmax"
+) -> RepresentativeImages:
+    """Read ``count`` images that are evenly spread over a dataset, at the network's shape."""
+    pairs = pick_evenly(dataset.pairs, count)
+    record = {
         "method": method,
-        "dataset_path": data_set.path,
-        "split": data_set.split,
+        "dataset_path": dataset.path,
+        "split": dataset.split,
         "pictures": len(pairs),
-        "pictures_sha256": Dataset(data_set.path, data_set.split, pairs).fingerprint,
+        "pictures_sha256": Dataset(dataset.path, dataset.split, pairs).fingerprint,
     }
-    return Calibration(read_images(pairs, network), method, about)
+    return RepresentativeImages(read_images(pairs, network), method, record)
 
 
-def read_images(pairs, network):
-    """The images of pairs at a network's shape: float32 [N,H,W,C] 0..255."""
+def read_images(pairs: Sequence[Pair], network: Network) -> np.ndarray:
+    """Read the images of pairs at the network's shape: float32 [N,H,W,C], 0..255."""
     images = [
         resize_bilinear(read_image(pair.image), network.shape, align_corners=True)
-        for pair in progress(pairs, len(pairs), "reading pictures")
+        for pair in progress(pairs, len(pairs), "reading images")
     ]
     return pad_channels(np.stack(images), network.channels)
 
 
-def ranges_for(weights, calibration):
-    """The ranges that an int8 model gets, by name; None: the converter measures them itself."""
-    if calibration is not None and calibration.method == "minmax":
+def int8_ranges(
+    weights: Weights, representative: Optional[RepresentativeImages]
+) -> Optional[Dict[str, Any]]:
+    """Return the ranges of activations to write into the graph of an int8 model.
+
+    Returns:
+        name of a range variable -> value, or None if the converter measures the ranges.
+
+    Raises:
+        MmnetError: TensorFlow 1.15's converter cannot use ranges in the graph.
+    """
+    if representative is not None and representative.method == "minmax":
         return None
     if not converts_fake_quantization():
-        needing = (
-            "--calibration_method entropy" if calibration else "a checkpoint of train --quantize"
-        )
+        reason = "a checkpoint trained with quantize"
+        if representative is not None:
+            reason = f"the calibration method {representative.method}"
         raise MmnetError(
-            "TensorFlow %s's TFLite converter takes no given ranges, as %s needs: export with "
-            "TensorFlow 2.x (a checkpoint is the same there), or a float checkpoint with "
-            "--calibration_method minmax" % (tf.__version__, needing)
+            f"TensorFlow {tf.__version__} cannot convert the ranges of {reason}; export with "
+            "TensorFlow 2.x, or a float checkpoint with the calibration method minmax"
         )
-    if calibration is None:
+    if representative is None:
         return quantization_ranges(weights.values)
-    return measure_ranges(weights, calibration.images, calibration.method)
-
-
-def input_of(calibration, preprocess):
-    """The pictures of a Calibration as a model takes them."""
-    return to_unit_range(calibration.images) if preprocess == "outside" else calibration.images
+    return measure_ranges(weights, representative.images, representative.method)

@@ -2,9 +2,8 @@
 
 It consists of MobileNetV2's features, in which dilations replace the late strides, and a head with
 a 1x1 convolution and image pooling (Chen et al., arXiv 1706.05587). It has no dilated branches and
-no decoder. Variable scopes equal the published checkpoints. In the published training the moving
-statistics of the head have decay .9997 and those of the features .999; here --batch_norm_decay
-applies to both.
+no decoder. Variable scopes equal the published checkpoints. The published training used decay .999
+for the moving statistics of the features and .9997 for the head; here one decay applies to both.
 """
 
 from mmnet.networks.layers import Mode, Outputs, Style, classifier, conv, relu

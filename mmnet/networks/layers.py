@@ -66,7 +66,7 @@ def batch_norm_over_group(
     offset, mean_square = tf.split(moments, 2)
     mean, variance = offset + moving_mean, mean_square - offset**2
     count = group_size * int(np.prod(x.shape.as_list()[:3]))
-    unbiased_variance = variance * count / (count - 1)  # as fused_batch_norm returns it
+    unbiased_variance = variance * count / (count - 1)  # fused_batch_norm returns the same
     tf.add_to_collection(BATCH_STATISTICS, (moving_mean, mean))
     tf.add_to_collection(BATCH_STATISTICS, (moving_variance, unbiased_variance))
     return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
@@ -75,9 +75,9 @@ def batch_norm_over_group(
 def dropout(x, keep, *, rank=0, group_size=1):
     """Set values to zero and scale the others by 1 / keep.
 
-    The random numbers depend on the graph's seed, the scope and the global step. A resumed training
-    therefore drops the same values as an uninterrupted one. Each process draws the numbers of the
-    whole batch and uses those of its images, so the group drops what one process would.
+    The random numbers depend on the graph's seed, the scope and the global step, so a resumed
+    training is bit-equal. Each process draws the numbers of the whole batch and uses its own part,
+    so a group drops the same values as one process.
 
     Args:
         keep: fraction of values to keep.
@@ -135,7 +135,7 @@ def _glorot_uniform(seed):
 class Style(NamedTuple):
     """Settings that all layers of a network share."""
 
-    epsilon: float = BATCH_NORM_EPSILON  # of batch norm
+    epsilon: float = BATCH_NORM_EPSILON  # in batch norm
     initializer: Callable = _glorot_uniform  # seed -> initializer of weights
     symmetric_padding: bool = False  # pad strided convolutions as PyTorch does, not as SAME does
 

@@ -28,7 +28,7 @@ class Block(NamedTuple):
     output_channels: int
     stride: int
     dilations: Tuple[int, ...]
-    activation: object = None  # of the output; None: linear bottleneck
+    activation: object = None  # after the merge; None: linear bottleneck
 
 
 ENCODER = (

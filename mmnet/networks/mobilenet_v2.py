@@ -10,35 +10,26 @@ from mmnet.networks.layers import PLAIN, Mode, Style, conv, depthwise
 from mmnet.tf.compat import tf
 
 
-class Residual(NamedTuple):
-    """An inverted residual block."""
+class Stage(NamedTuple):
+    """Inverted residual blocks with the same number of channels."""
 
-    output_channels: int
-    stride: int = 1
+    channels: int
+    blocks: int
+    stride: int  # first block; the others have stride 1
 
 
-FIRST_CHANNELS = 32  # of the first convolution
-EXPANSION = 6  # factor of the channels inside a block; the first block does not expand
-RESIDUALS = (
-    Residual(16),
-    Residual(24, 2),
-    Residual(24),
-    Residual(32, 2),
-    Residual(32),
-    Residual(32),
-    Residual(64, 2),
-    Residual(64),
-    Residual(64),
-    Residual(64),
-    Residual(96),
-    Residual(96),
-    Residual(96),
-    Residual(160, 2),
-    Residual(160),
-    Residual(160),
-    Residual(320),
+FIRST_CHANNELS = 32  # first convolution
+STAGES = (
+    Stage(16, 1, 1),
+    Stage(24, 2, 2),
+    Stage(32, 3, 2),
+    Stage(64, 4, 2),
+    Stage(96, 3, 1),
+    Stage(160, 3, 2),
+    Stage(320, 1, 1),
 )
-LAST_CHANNELS = 1280  # of the last convolution, for width multipliers up to 1
+EXPANSION = 6  # factor of the channels inside a block; the first block does not expand
+LAST_CHANNELS = 1280  # last convolution, for width multipliers up to 1
 
 
 def mobilenet_v2(
@@ -68,24 +59,31 @@ def mobilenet_v2(
         channels = published_channels(FIRST_CHANNELS, width_multiplier)
         x = conv(x, channels, mode, kernel=3, stride=2, scope="Conv", style=style)
         stride, dilation = 2, 1
-        for index, block in enumerate(RESIDUALS):
-            may_stride = stride * block.stride <= output_stride
+        for index, (channels, block_stride) in enumerate(_blocks()):
+            may_stride = stride * block_stride <= output_stride
             x = inverted_residual(
                 x,
-                published_channels(block.output_channels, width_multiplier),
+                published_channels(channels, width_multiplier),
                 mode,
                 expansion=EXPANSION if index else 1,
-                stride=block.stride if may_stride else 1,
+                stride=block_stride if may_stride else 1,
                 dilation=dilation,
                 scope=f"expanded_conv_{index}" if index else "expanded_conv",
                 style=style,
             )
             if may_stride:
-                stride *= block.stride
+                stride *= block_stride
             else:
-                dilation *= block.stride
+                dilation *= block_stride
             features[stride] = x
     return features
+
+
+def _blocks():
+    """Yield (channels, stride) of each block."""
+    for stage in STAGES:
+        for index in range(stage.blocks):
+            yield stage.channels, stage.stride if index == 0 else 1
 
 
 def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope, style):

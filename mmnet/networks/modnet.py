@@ -2,8 +2,8 @@
 
 Ke et al., "MODNet: Real-Time Trimap-Free Portrait Matting via Objective Decomposition", AAAI 2022,
 arXiv 2011.11961. The low-resolution branch locates the person at 1/32 of the image. The
-high-resolution branch computes the outline at 1/2. The fusion branch combines them. The scopes of
-layers follow the authors' code, those of MobileNetV2 follow TensorFlow's.
+high-resolution branch computes the outline at 1/2. The fusion branch combines them. Layers are
+named as in the authors' code, MobileNetV2 as in TensorFlow's.
 """
 
 from typing import Callable
@@ -26,7 +26,7 @@ from mmnet.tf.compat import tf
 
 STYLE = Style(epsilon=1e-5, symmetric_padding=True)
 BRANCH_CHANNELS = 32
-DILATIONS = (1, 2, 4)  # of the branches of e-ASPP; the paper does not state them
+DILATIONS = (1, 2, 4)  # branches of e-ASPP; the paper does not state the values
 
 
 def modnet(images01: "tf.Tensor", network: Network, mode: Mode, *, attention: Callable) -> Outputs:
@@ -113,8 +113,8 @@ def squeeze_excite(x, mode):
 def e_aspp(x, mode):
     """Combine several dilations: the efficient ASPP of the paper.
 
-    A quarter of the channels passes through one dilated depthwise convolution per branch. The sum
-    of the branches is expanded to all channels.
+    A quarter of the channels passes through one dilated depthwise convolution per branch. Their sum
+    is expanded to all channels.
     """
     channels = x.shape[3].value
     with tf.variable_scope("e_aspp"):

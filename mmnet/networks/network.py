@@ -13,7 +13,7 @@ class Network(NamedTuple):
     name: str = "mmnet"  # a key of networks.registry.NETWORKS
     width_multiplier: Optional[float] = 1.0  # channel multiplier; None: unknown (a model file)
     shape: Tuple[int, int] = (256, 256)  # (height, width) of the input in pixels
-    channels: int = 3  # of the input: 3 (RGB) or 4 (RGB and the alpha of the previous frame)
+    channels: int = 3  # input channels: 3 (RGB) or 4 (RGB and the alpha of the previous frame)
 
     def __str__(self) -> str:
         memory = ", with the previous frame" if self.channels == 4 else ""

@@ -13,7 +13,7 @@ import numpy as np
 from mmnet.networks.layers import INFERENCE
 from mmnet.tf.compat import tf
 
-LEVELS = 256  # of an 8-bit activation
+LEVELS = 256  # 8 bits
 SCOPE, LOWEST, HIGHEST = "quantization", "lowest", "highest"
 MIN_SCALE = 1e-12  # avoids a division by 0 for a channel that contains only zeros
 
@@ -21,8 +21,8 @@ MIN_SCALE = 1e-12  # avoids a division by 0 for a channel that contains only zer
 def quantize_weights(weights: "tf.Tensor", axis: int) -> "tf.Tensor":
     """Round weights to -127..127 times one scale per channel. Gradients pass unchanged.
 
-    Batch norm multiplies each channel by one number, which scales the channel's step alike. The
-    result therefore equals rounding after batch norm is folded into the weights.
+    Batch norm multiplies each channel and its scale by the same number. Rounding before batch norm
+    therefore equals rounding after batch norm is folded into the weights.
 
     Args:
         weights: float32 [h,w,in,out], or [h,w,C,1] of a depthwise convolution.

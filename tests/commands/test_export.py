@@ -1,4 +1,4 @@
-"""The export verb."""
+"""Tests of mmnet.commands.export."""
 
 import json
 import os
@@ -6,146 +6,145 @@ import os
 import numpy as np
 import pytest
 
-from helpers import SMALL_FLAGS
+from helpers import SMALL_FLAGS, assert_message
 from helpers.lively import swapped_channels
 from mmnet import cli
-from mmnet.commands.export import form_of
+from mmnet.commands.export import make_spec
 from mmnet.commands.presets import resolve
+from mmnet.datasets.synthetic import synthesize
 from mmnet.export import export as export_module
 from mmnet.inference.tflite import open_tflite
 
 
-def test_the_command(lively_weights, portraits, tmp_path, capfd):
-    output = str(tmp_path / "models")
-    arguments = ["export", "--checkpoint_path", lively_weights.source, "--format", "savedmodel"]
-    arguments += ["tflite", "--output", output, "--dataset_path", portraits] + SMALL_FLAGS
-    capfd.readouterr()
-    for _ in range(2):  # the second time in place of the first
-        assert cli.main(arguments) == 0
-        out, err = capfd.readouterr()
-        assert out.count("over 4 pictures: largest") == 2 and err == ""
-    assert sorted(os.listdir(output)) == [
-        "mmnet_float32.tflite",
-        "mmnet_float32.tflite.json",
-        "savedmodel",
-        "savedmodel.json",
-    ]
+@pytest.fixture
+def run_export(lively_weights, tmp_path, capfd):
+    """Export lively_weights to the folder ``out``: flags -> (exit code, stdout, stderr)."""
+
+    def run_export(*flags):
+        command = ["export", "--checkpoint_path", lively_weights.source, *SMALL_FLAGS]
+        capfd.readouterr()
+        code = cli.main([*command, "--output", str(tmp_path / "out"), *map(str, flags)])
+        return (code, *capfd.readouterr())
+
+    return run_export
 
 
-def test_the_name_of_every_file(tmp_path, lively_weights):
-    def names(*formats, **flags):
-        flags.update(format=list(formats), output=str(tmp_path))
-        settings = resolve("export", dict(flags, checkpoint_path=lively_weights.source))
-        forms = [form_of(settings, lively_weights.network, name) for name in formats]
-        assert [form.format for form in forms] == list(formats)
-        assert all(form.fold for form in forms)
-        assert {os.path.dirname(form.path) for form in forms} == {str(tmp_path)}
-        return [os.path.basename(form.path) for form in forms]
-
-    assert names("savedmodel", "onnx", "pb") == ["savedmodel", "mmnet.onnx", "mmnet.pb"]
-    for precision in ("float32", "float16", "dynamic", "int8"):
-        assert names("tflite", precision=precision) == ["mmnet_%s.tflite" % precision]
-
-
-def test_one_file_as_json(lively_weights, tmp_path, capfd):
-    capfd.readouterr()
-    arguments = ["export", "--checkpoint_path", lively_weights.source, "--format", "pb", "--json"]
-    assert cli.main(arguments + ["--output", str(tmp_path)] + SMALL_FLAGS) == 0
-    out, err = capfd.readouterr()
-    card = json.loads(out)
-    assert (card["path"], card["format"], err) == (str(tmp_path / "mmnet.pb"), "pb", "")
-    assert card["largest_difference"] <= 1e-4
-
-
-def test_int8_is_calibrated_on_training_pictures(lively_weights, tmp_path, capfd):
-    from mmnet.datasets.synthetic import synthesize
-
-    for split in ("train", "val"):
-        synthesize(str(tmp_path / "data"), split, 4, shape=(80, 60))
-    capfd.readouterr()
-    arguments = ["export", "--checkpoint_path", lively_weights.source, "--format", "tflite"]
-    arguments += ["--precision", "int8", "--output", str(tmp_path / "out"), "--json"]
-    arguments += ["--calibration_dataset", str(tmp_path / "data")] + SMALL_FLAGS
-    assert cli.main(arguments + ["--calibration_pictures", "3"]) == 0
-    out, err = capfd.readouterr()
-    about = json.loads(out)["calibration"]  # nothing else is on stdout
-    assert (about["split"], about["pictures"]) == ("train", 3)
-    assert len(about["pictures_sha256"]) == 64
-    for split in ("val", "test", "Validation"):
-        assert cli.main(arguments + ["--calibration_split", split]) == 2
-        assert "calibrate on training pictures" in capfd.readouterr().err
-
-
-def test_the_command_says_what_differs(lively_weights, tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
-    capfd.readouterr()
-    arguments = ["export", "--checkpoint_path", lively_weights.source, "--format", "tflite"]
-    assert cli.main(arguments + ["--output", str(tmp_path)] + SMALL_FLAGS) == 1
-    out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1 and "is not written" in err
+def test_export_replaces_earlier_models(run_export, portraits, tmp_path):
+    for _ in range(2):
+        flags = ["--format", "savedmodel", "tflite", "--dataset_path", portraits]
+        code, out, err = run_export(*flags)
+        assert code == 0 and err == ""
+        assert_message(out, "savedmodel", "tiny_float32.tflite", "4 images", "SHA-256")
+    names = ["savedmodel", "savedmodel.json", "tiny_float32.tflite", "tiny_float32.tflite.json"]
+    assert sorted(os.listdir(str(tmp_path / "out"))) == names
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "format, precision, name",
     [
-        (
-            ["--format", "onnx", "--precision", "float16"],
-            "--precision float16 is TFLite's only: onnx is float32",
-        ),
-        (
-            ["--format", "tflite", "--precision", "int8"],
-            "--precision int8 needs --calibration_dataset",
-        ),
-        (
-            ["--format", "tflite", "--calibration_dataset", "PORTRAITS"],
-            "--calibration_dataset goes with --precision int8",
-        ),
-        (["--format", "tflite", "--io", "uint8"], "--io uint8 goes with --precision int8"),
-        (["--format", "coreml"], "one of savedmodel, tflite, onnx, pb, web, not 'coreml'"),
-        (["--format", "tflite", "--calibration_dataset", "x"], "no dataset folder x"),
-        ([], "--format is needed"),
+        ("savedmodel", "float32", "savedmodel"),
+        ("onnx", "float32", "tiny.onnx"),
+        ("pb", "float32", "tiny.pb"),
+        ("web", "float32", os.path.join("web", "network.onnx")),
+        ("tflite", "float32", "tiny_float32.tflite"),
+        ("tflite", "int8", "tiny_int8.tflite"),
     ],
 )
-def test_bad_input(lively_weights, portraits, tmp_path, capfd, arguments, said):
-    arguments = [portraits if argument == "PORTRAITS" else argument for argument in arguments]
-    arguments += ["--checkpoint_path", lively_weights.source, "--output", str(tmp_path)]
-    capfd.readouterr()
-    assert cli.main(["export"] + arguments + SMALL_FLAGS) == 2
-    out, err = capfd.readouterr()
-    assert err.count("\n") == 1 and said in err and not os.listdir(str(tmp_path))
+def test_file_names(lively_weights, tmp_path, format, precision, name):
+    values = {"format": [format], "output": str(tmp_path), "precision": precision}
+    options = resolve("export", dict(values, checkpoint_path=lively_weights.source))
+    spec = make_spec(options, lively_weights.network, format)
+    assert spec.path == os.path.join(str(tmp_path), name)
+    assert spec.format == ("onnx" if format == "web" else format) and spec.fold
 
 
-def test_255_of_an_int8_model_is_opaque(test_data, tmp_path, capfd):
-    """TFLite's 8-bit sigmoid alone ends at 255/256."""
-    capfd.readouterr()
+def test_export_prints_json(run_export, tmp_path):
+    code, out, err = run_export("--format", "pb", "--json")
+    card = json.loads(out)
+    assert (code, err, card["format"]) == (0, "", "pb")
+    assert card["path"] == str(tmp_path / "out" / "tiny.pb")
+    assert card["largest_difference"] <= 1e-4
+
+
+def test_int8_is_calibrated_on_training_images(run_export, tmp_path):
+    for split in ("train", "val"):
+        synthesize(str(tmp_path / "data"), split, 4, shape=(80, 60))
+    flags = ["--format", "tflite", "--precision", "int8", "--json"]
+    flags += ["--calibration_dataset", tmp_path / "data"]
+    code, out, _ = run_export(*flags, "--calibration_pictures", 3)
+    calibration = json.loads(out)["calibration"]
+    assert (code, calibration["split"], calibration["pictures"]) == (0, "train", 3)
+    assert len(calibration["pictures_sha256"]) == 64
+    for split in ("val", "test", "Validation"):
+        code, _, err = run_export(*flags, "--calibration_split", split)
+        assert code == 2
+        assert_message(err, "--calibration_split", split)
+
+
+def test_mismatch_is_reported_and_nothing_is_written(run_export, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
+    code, out, err = run_export("--format", "tflite")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert_message(err, "tiny_float32.tflite", "not written")
+    assert not os.listdir(str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    "flags, tokens",
+    [
+        (["--format", "onnx", "--precision", "float16"], ["--precision", "float16", "onnx"]),
+        (["--format", "tflite", "--precision", "int8"], ["--calibration_dataset", "int8"]),
+        (
+            ["--format", "tflite", "--calibration_dataset", "PORTRAITS"],
+            ["--calibration_dataset", "--precision int8"],
+        ),
+        (["--format", "tflite", "--io", "uint8"], ["--io", "uint8", "int8"]),
+        (["--format", "coreml"], ["--format", "coreml", "tflite"]),
+        (["--format", "tflite", "--calibration_dataset", "missing"], ["missing"]),
+        (["--format", "web", "--output_type", "logits"], ["--format web", "--output_type"]),
+        (["--format", "web", "--preprocess", "outside"], ["--format web", "--preprocess"]),
+        ([], ["--format"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_bad_input(run_export, portraits, tmp_path, flags, tokens):
+    flags = [portraits if flag == "PORTRAITS" else flag for flag in flags]
+    code, out, err = run_export(*flags)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert_message(err, *tokens)
+    assert not (tmp_path / "out").exists()
+
+
+def test_255_of_an_int8_model_is_opaque(test_data, tmp_path):
+    """TFLite's 8-bit sigmoid ends at 255/256, so export rescales it."""
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
-    arguments = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
-    arguments += ["--precision", "int8", "--io", "uint8", "--output", str(tmp_path)]
-    arguments += ["--calibration_dataset", os.path.join(test_data, "portraits")]
-    assert cli.main(arguments + ["--calibration_pictures", "5"]) == 0
+    command = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
+    command += ["--precision", "int8", "--io", "uint8", "--output", str(tmp_path)]
+    command += ["--calibration_dataset", os.path.join(test_data, "portraits")]
+    assert cli.main([*command, "--calibration_pictures", "5"]) == 0
     interpreter = open_tflite(str(tmp_path / "mmnet_int8.tflite")).run.args[0]
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
-    assert taken["dtype"] == given["dtype"] == np.uint8
-    (scale_in, zero_in), (scale, zero) = taken["quantization"], given["quantization"]
-    assert (zero_in, zero) == (0, 0)
-    assert scale_in == pytest.approx(1) and scale == pytest.approx(1 / 255, rel=1e-4)
-
-
-def test_a_page_for_the_browser(lively_weights, tmp_path, capfd):
-    output = tmp_path / "models"
-    command = ["export", "--checkpoint_path", lively_weights.source, "--output", str(output)]
-    command += ["--format", "web"] + SMALL_FLAGS
-    assert cli.main(command) == 0
-    names = ["index.html", "mmnet.js", "network.onnx", "network.onnx.json", "package.json"]
-    assert sorted(os.listdir(str(output / "web"))) == names + ["serve.js"]
-    card = json.loads((output / "web" / "network.onnx.json").read_text())
-    assert card["network"]["shape"] == [64, 64] and card["output_type"] == "alpha"
-    page = (output / "web" / "index.html").read_text()
-    assert "./mmnet.js" in page and "https:" not in page
-    assert (
-        "onnxruntime-web"
-        in json.loads((output / "web" / "package.json").read_text())["dependencies"]
+    (model_input,), (model_output,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
     )
-    capfd.readouterr()
-    assert cli.main(command + ["--output_type", "logits"]) == 2
-    assert "--format web takes pictures of three channels" in capfd.readouterr().err
+    assert model_input["dtype"] == model_output["dtype"] == np.uint8
+    (input_scale, input_zero), (scale, zero) = (
+        model_input["quantization"],
+        model_output["quantization"],
+    )
+    assert (input_zero, zero) == (0, 0)
+    assert input_scale == pytest.approx(1) and scale == pytest.approx(1 / 255, rel=1e-4)
+
+
+def test_web_page_is_complete(run_export, tmp_path):
+    code, _, err = run_export("--format", "web")
+    assert code == 0, err
+    folder = tmp_path / "out" / "web"
+    names = ["index.html", "mmnet.js", "network.onnx", "network.onnx.json", "package.json"]
+    assert sorted(os.listdir(str(folder))) == names + ["serve.js"]
+    card = json.loads((folder / "network.onnx.json").read_text())
+    assert card["network"]["shape"] == [64, 64] and card["output_type"] == "alpha"
+    page = (folder / "index.html").read_text()
+    assert "./mmnet.js" in page and "https:" not in page
+    package = json.loads((folder / "package.json").read_text())
+    assert "onnxruntime-web" in package["dependencies"]

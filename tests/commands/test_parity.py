@@ -11,7 +11,7 @@ from mmnet.commands.parity import parity, parity_text
 from mmnet.datasets.pairs import read_pair
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.report import bootstrap_interval
-from mmnet.export.export import EXACT
+from mmnet.export.comparison import EXACT
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.tensorflow import open_frozen

@@ -1,4 +1,4 @@
-"""From a folded inference graph to the bytes of each format."""
+"""Tests of mmnet.export.formats."""
 
 import json
 import sys
@@ -6,30 +6,33 @@ import sys
 import numpy as np
 import pytest
 
+from helpers import assert_raises
+from helpers.lively import OLD_EXPORTS
 from mmnet.export.export import ExportSpec
-from mmnet.export.formats import to_onnx, to_tflite
+from mmnet.export.formats import CAN_REPLACE, convert_to_onnx, convert_to_tflite
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.card import model_sha256
 from mmnet.inference.tflite import open_tflite
+from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 
 
-def dilated_reference(x, weights, dilation):
-    """SAME depthwise convolution of [1,H,W,C] with [3,3,C,1], pixel by pixel."""
+def dilated_convolution(x, weights, dilation):
+    """Return the SAME depthwise convolution of [1,H,W,C] with [3,3,C,1], computed by numpy."""
     padded = np.pad(x, [(0, 0), (dilation, dilation), (dilation, dilation), (0, 0)], "constant")
     height, width = x.shape[1:3]
 
-    def moved(row, column):
+    def window(row, column):
         top, left = row * dilation, column * dilation
         return padded[:, top : top + height, left : left + width]
 
     return sum(
-        moved(row, column) * weights[row, column, :, 0] for row in range(3) for column in range(3)
+        window(row, column) * weights[row, column, :, 0] for row in range(3) for column in range(3)
     )
 
 
-def test_tflite_computes_the_dilation(tmp_path):
-    """One dilated convolution against numpy: what no session may run, the converter gets right."""
+def test_tflite_computes_native_dilations(tmp_path):
+    """No session may run native dilations, so only the converted model can be tested."""
     random = np.random.RandomState(0)
     x = random.normal(size=(1, 16, 16, 3)).astype("f")
     weights = random.normal(size=(3, 3, 3, 1)).astype("f")
@@ -39,8 +42,8 @@ def test_tflite_computes_the_dilation(tmp_path):
         y = tf.nn.depthwise_conv2d(y, tiled, [1, 1, 1, 1], "SAME")
         tf.nn.relu(tf.depth_to_space(y, 4), name="output")
     path = tmp_path / "one.tflite"
-    data = to_tflite(native_dilations(graph.as_graph_def()), ExportSpec("tflite", str(path)))
-    path.write_bytes(data)
+    spec = ExportSpec("tflite", str(path))
+    path.write_bytes(convert_to_tflite(native_dilations(graph.as_graph_def()), spec, None))
     card = {
         "preprocess": "outside",
         "output_type": "alpha",
@@ -48,14 +51,27 @@ def test_tflite_computes_the_dilation(tmp_path):
         "sha256": model_sha256(str(path)),
     }
     (tmp_path / "one.tflite.json").write_text(json.dumps(card))
-    expected = np.maximum(dilated_reference(x, weights, 4), 0)
+    expected = np.maximum(dilated_convolution(x, weights, 4), 0)
     np.testing.assert_allclose(open_tflite(str(path)).run(x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("module", ["onnx", "tf2onnx"])
-def test_onnx_without_its_converter(monkeypatch, module):
+def test_missing_onnx_converter_is_reported(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     if module == "tf2onnx":
-        monkeypatch.setitem(sys.modules, "onnx", sys)  # as if it were there
-    with pytest.raises(ValueError, match=r"--format onnx needs %s .*pip install" % module):
-        to_onnx(tf.GraphDef(), {})
+        monkeypatch.setitem(sys.modules, "onnx", sys)  # any module: as if onnx were installed
+    with assert_raises(MmnetError, module, "pip install"):
+        convert_to_onnx(tf.GraphDef(), {})
+
+
+@pytest.mark.parametrize("format", ["pb", "tflite", "onnx"])
+def test_only_earlier_exports_are_replaced(format):
+    assert CAN_REPLACE[format](OLD_EXPORTS[format])
+    for data in (b"", b"foreign contents", b"\xff" * 100):
+        assert not CAN_REPLACE[format](data)
+
+
+def test_only_cards_are_replaced():
+    assert CAN_REPLACE["card"](b'{"output_type": "alpha"}')
+    for data in (b"", b"{}", b"[]", b"\xff", b"[" * 100000):
+        assert not CAN_REPLACE["card"](data)

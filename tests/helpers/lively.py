@@ -1,7 +1,9 @@
-"""A small network whose alphas differ from pixel to pixel, for tests of what is delivered.
+"""A small trained-like network and its exported models, for tests of exports.
 
-Fresh weights give .5 everywhere, whatever is done to them. The fixtures lively_weights,
-lively_predictor, graph_of and delivered (conftest.py) build each thing once a session.
+New weights give alpha .5 at every pixel, so no test could detect a wrong model. These weights are
+random, with batch-norm statistics that fit them: alphas differ from pixel to pixel. The fixtures
+lively_weights, lively_predictor, graph_of and delivered (conftest.py) build each object once per
+session.
 """
 
 import os
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 
 from helpers import SMALL
-from mmnet.export.export import ExportSpec, comparison_images, export
-from mmnet.export.representative import Calibration
+from mmnet.export.comparison import comparison_images
+from mmnet.export.export import ExportSpec, export
+from mmnet.export.representative import RepresentativeImages
 from mmnet.networks.inference_graph import INPUT, inference_graph
 from mmnet.networks.layers import BATCH_STATISTICS, TRAINING
 from mmnet.networks.registry import build, find_definition
@@ -20,50 +23,20 @@ from mmnet.tf.compat import tf
 from mmnet.tf.device import session_config
 from mmnet.weights.values import read_weights
 
-CLASSIFIER = "Tiny/final_block/pointwise_conv/weights"
-RANGES = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "biases": (-0.5, 0.5)}
+# Limits of uniform random values, by the last part of a variable's name.
+VALUE_LIMITS = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "biases": (-0.5, 0.5)}
 
-
-# What an earlier export may have left, as far as export looks into it before it replaces it.
-OLDER = {
+# Contents of an earlier export, as far as export checks them before it replaces the file.
+OLD_EXPORTS = {
     "pb": tf.GraphDef(node=[tf.NodeDef(name=INPUT, op="Placeholder")]).SerializeToString(),
-    "savedmodel": b"the old one",
-    "tflite": b"\0\0\0\0TFL3 the old one",
-    "onnx": b"input_x output the old one",
+    "savedmodel": b"the old model",
+    "tflite": b"\0\0\0\0TFL3 the old model",
+    "onnx": b"input_x output the old model",
 }
 
-
-def write_lively(folder, network=SMALL):
-    """Write the checkpoint of step 5, the same on every TensorFlow; its Weights."""
-    prefix = os.path.join(folder, "MMNetModel-5")
-    checkpoint.write(prefix, lively_values(network))
-    return read_weights(prefix, network)
-
-
-def lively_values(network=SMALL):
-    """Random weights with moving statistics that fit them: name -> array."""
-    random, images = np.random.RandomState(0), comparison_images(None, network)
-    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        build(network, tf.constant(images), TRAINING)
-        variables, statistics = tf.global_variables(), tf.get_collection(BATCH_STATISTICS)
-        values = {}
-        for variable in variables:
-            name, shape = variable.op.name, variable.shape.as_list()
-            low, high = RANGES.get(name.rpartition("/")[2], (-1, 1))
-            values[name] = random.uniform(low, high, shape).astype("f")
-        checkpoint.restore(session, values, variables)
-        values.update(session.run({variable.op.name: batch for variable, batch in statistics}))
-    # Rounding moves random layers more than trained ones.
-    classifier = find_definition(network).classifier + "/weights"
-    values[classifier] /= 1.5 * np.abs(values[classifier]).sum()
-    return values
-
-
 OUTSIDE = {"preprocess": "outside", "output_type": "probabilities"}
-MODELS = {  # name -> ExportSpec, whose path Delivered fills in
-    "frozen.pb": ExportSpec(
-        "pb", "", output_type="probabilities", fold=False
-    ),  # as freeze writes it
+SPECS = {  # file name -> ExportSpec; ``Delivered`` sets the path
+    "frozen.pb": ExportSpec("pb", "", output_type="probabilities", fold=False),  # as mmnet freeze
     "savedmodel": ExportSpec("savedmodel", ""),
     "mmnet.tflite": ExportSpec("tflite", ""),
     "mmnet.onnx": ExportSpec("onnx", ""),
@@ -81,38 +54,64 @@ MODELS = {  # name -> ExportSpec, whose path Delivered fills in
 }
 
 
+def write_lively(folder, network=SMALL):
+    """Write a checkpoint at step 5, equal for every TensorFlow. Return its Weights."""
+    prefix = os.path.join(folder, "MMNetModel-5")
+    checkpoint.write(prefix, lively_values(network))
+    return read_weights(prefix, network)
+
+
+def lively_values(network=SMALL):
+    """Return random weights and the moving statistics that fit them: name -> array."""
+    random, images = np.random.RandomState(0), comparison_images(None, network)
+    with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
+        build(network, tf.constant(images), TRAINING)
+        variables, statistics = tf.global_variables(), tf.get_collection(BATCH_STATISTICS)
+        values = {}
+        for variable in variables:
+            name, shape = variable.op.name, variable.shape.as_list()
+            low, high = VALUE_LIMITS.get(name.rpartition("/")[2], (-1, 1))
+            values[name] = random.uniform(low, high, shape).astype("f")
+        checkpoint.restore(session, values, variables)
+        values.update(session.run({variable.op.name: batch for variable, batch in statistics}))
+    # Rounding changes the logits of random layers more than those of trained layers.
+    classifier = find_definition(network).classifier + "/weights"
+    values[classifier] /= 1.5 * np.abs(values[classifier]).sum()
+    return values
+
+
 def need_onnx():
-    """Skip a test of ONNX where the extra `export` is not installed."""
+    """Skip a test of ONNX if the extra `export` is not installed."""
     pytest.importorskip("tf2onnx", reason="ONNX needs the extra `export`")
     pytest.importorskip("onnxruntime", reason="ONNX needs the extra `export`")
 
 
 class Delivered:
-    """Models made of lively weights, each when it is first asked for: names of MODELS -> Cards.
-
-    No test writes into ``folder``.
-    """
+    """Models exported from lively weights on first use. No test may write into ``folder``."""
 
     def __init__(self, weights, folder):
         self.weights, self.folder, self._cards = weights, folder, {}
 
     def __call__(self, *names):
+        """Return the cards of models, by file names of SPECS."""
         if any(name.endswith(".onnx") for name in names):
             need_onnx()
         new = [name for name in names if name not in self._cards]
         if new:
-            forms = [MODELS[name]._replace(path=os.path.join(self.folder, name)) for name in new]
-            images, calibration = comparison_images(None, self.weights.network), None
-            if any(form.precision == "int8" for form in forms):
-                calibration = Calibration(images, "minmax", {"split": "train"})
-            self._cards.update(zip(new, export(self.weights, forms, images, calibration)))
+            specs = [SPECS[name]._replace(path=os.path.join(self.folder, name)) for name in new]
+            images, representative = comparison_images(None, self.weights.network), None
+            if any(spec.precision == "int8" for spec in specs):
+                representative = RepresentativeImages(images, "minmax", {"split": "train"})
+            self._cards.update(zip(new, export(self.weights, specs, images, representative)))
         return [self._cards[name] for name in names]
 
     def path(self, name):
-        """The path of one model."""
+        """Return the path of one model."""
         return self(name)[0].path
 
 
-def swapped_channels(network, values, **given):
-    values = dict(values, **{CLASSIFIER: values[CLASSIFIER][..., ::-1]})
-    return inference_graph(network, values, **given)
+def swapped_channels(network, values, **arguments):
+    """Build an inference graph in which background and foreground are exchanged."""
+    classifier = find_definition(network).classifier + "/weights"
+    values = dict(values, **{classifier: values[classifier][..., ::-1]})
+    return inference_graph(network, values, **arguments)

@@ -19,7 +19,8 @@ from helpers import ROOT, SMALL, SMALL_FLAGS
 from helpers.shell import needs_setup, run
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
-from mmnet.export.export import ExportSpec, comparison_images, export
+from mmnet.export.comparison import comparison_images
+from mmnet.export.export import ExportSpec, export
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.networks.network import Network
 from mmnet.weights.values import read_weights
