@@ -15,7 +15,7 @@ RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
 
 
 def step_of(prefix: str) -> Optional[int]:
-    """Return the step at the end of a prefix: MMNetModel-304500 -> 304500; None without a step."""
+    """Return the step of a prefix, for example 304500 of MMNetModel-304500, or None."""
     match = re.search(r"-(\d+)$", prefix)
     return int(match.group(1)) if match else None
 

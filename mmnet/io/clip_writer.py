@@ -15,7 +15,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.images import encode_png
 
-FRAME_EXTENSION = ".png"  # of a pattern such as frames/%05d.png, which writes one file per frame
+FRAME_EXTENSION = ".png"  # ends a pattern such as frames/%05d.png: one file per frame
 AUDIO_RATE = 48000  # samples per second of encoded audio
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 

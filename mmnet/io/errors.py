@@ -12,7 +12,7 @@ class MmnetError(ValueError):
     is a bug in mmnet.
 
     Args:
-        message: what is wrong with which value, and what to do.
+        message: the wrong value, the reason, and the remedy.
         parameter: name of the parameter that is wrong, for example ``size``. The message then
             starts with this name; the command line replaces it by the flag ``--size``.
     """

@@ -17,7 +17,7 @@ from mmnet.io.errors import MmnetError
 
 LOCK_FILE = ".lock"  # in a folder that only one process at a time may write to
 ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
-BACKUP_SUFFIX = ".before"  # of a folder while it is being replaced
+BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 

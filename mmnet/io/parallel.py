@@ -51,7 +51,7 @@ def prefetch(items: Generator, depth: int) -> Generator:
     ``items``.
     """
     end, stopped = object(), threading.Event()
-    results = queue.Queue(depth)  # of (item, exception)
+    results = queue.Queue(depth)  # pairs (item, exception)
 
     def put(item, error=None):
         while not stopped.is_set():

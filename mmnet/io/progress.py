@@ -30,7 +30,7 @@ def progress(
         items: work, item by item.
         total: number of units in all items, or None if unknown.
         description: start of the line.
-        unit: what is counted, in the plural.
+        unit: name of the counted things, in the plural.
         count: function item -> units in this item. None counts one unit per item.
     """
     terminal = sys.stderr.isatty()

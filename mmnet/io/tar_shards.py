@@ -70,7 +70,7 @@ class TarShardWriter:
             files: file name -> contents.
 
         Returns:
-            File name -> where the file is stored, for example ``results-0of1-000000.tar:a.png``.
+            File name -> its place, for example ``results-0of1-000000.tar:a.png``.
         """
         with self._lock:
             if self._tar is None:

@@ -22,7 +22,7 @@ os.environ.setdefault(LOG_LEVEL, "3")
 
 @contextlib.contextmanager
 def _discard_stream(descriptor):
-    """Discard what is written to file descriptor 1 or 2, unless TF_CPP_MIN_LOG_LEVEL is 0.
+    """Discard the output to file descriptor 1 or 2, unless TF_CPP_MIN_LOG_LEVEL is 0.
 
     TensorFlow's C++ code writes to the descriptors directly: a greeting before it reads its log
     level, and notes of its converters between our results. Python exceptions are not affected.

@@ -25,12 +25,12 @@ class Device(NamedTuple):
     kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: TensorFlow's choice
     precision_mode: str = "allow_mix_precision"  # TF Adapter's setting for float16 on the npu
     threads: Optional[int] = None  # None: one per core; the first session of a process decides
-    precision: str = "float32"  # of training, or a key of MIXED_PRECISIONS
+    precision: str = "float32"  # training precision: float32 or a key of MIXED_PRECISIONS
     xla: bool = False  # compile parts of the graph
     exact: bool = False  # do not let TensorFlow rewrite the graph, which changes roundings
-    rank: int = 0  # of this process in its group
-    processes: int = 1  # in the group
-    addresses: Tuple[str, ...] = ()  # host:port of each process; empty if the engine knows them
+    rank: int = 0  # this process's number in its group
+    processes: int = 1  # size of the group
+    addresses: Tuple[str, ...] = ()  # host:port per process; empty if the engine finds them
     engine: str = "tensorflow"  # averages gradients in the group: tensorflow, horovod or hccl
 
 
@@ -64,7 +64,7 @@ def check_precision(device: Device) -> None:
     if device.kind == "npu":
         raise MmnetError("only for GPUs and CPUs; set precision_mode for the npu", "precision")
     if device.precision == "bfloat16":
-        reason = "TensorFlow supports it on CPUs only, where it is slower than float32"
+        reason = "TensorFlow supports it on CPUs only, and there it is slower than float32"
     elif not has_gpu(device):
         reason = "there is no GPU, and CPUs do not compute faster in float16"
     else:

@@ -54,7 +54,7 @@ def npu(monkeypatch):
             return [(gradient / self.scale, variable) for gradient, variable in gradients]
 
         def apply_gradients(self, gradients, global_step=None):
-            record.dependencies = tf.no_op().control_inputs  # of every operation created here
+            record.dependencies = tf.no_op().control_inputs  # all operations created here have them
             finite = tf.reduce_all(
                 [tf.reduce_all(tf.is_finite(gradient)) for gradient, _ in gradients]
             )
@@ -147,8 +147,8 @@ def test_check_precision_rejects_npu(npu):
 def variable_values(session, graph):
     """Return name -> value of each variable.
 
-    Adam creates its two counters where the loss scaling applies it: inside a branch, whose name is
-    removed here.
+    The loss scaling runs Adam in a branch of the graph. The branch's name is removed from the names
+    of Adam's two counters.
     """
     names = [variable.op.name.replace("cond/", "") for variable in graph.variables]
     return dict(zip(names, map(np.array, session.run(graph.variables))))

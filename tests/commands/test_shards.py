@@ -1,0 +1,114 @@
+"""Tests of predict and evaluate on shards of many images."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import tarfile
+import time
+
+import pytest
+
+from helpers import ROOT, SMALL_FLAGS, assert_message
+from mmnet.cli import main
+from mmnet.io.tar_shards import Shard
+
+
+@pytest.fixture(scope="module")
+def source(lively_weights):
+    return ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
+
+
+@pytest.fixture(scope="module")
+def photos(portrait_set, tmp_path_factory):
+    """A folder with 24 photos (links to six) in two subfolders."""
+    folder = tmp_path_factory.mktemp("many photos")
+    for number in range(24):
+        subfolder = folder / ("even" if number % 2 == 0 else "odd")
+        subfolder.mkdir(exist_ok=True)
+        target = os.path.abspath(portrait_set.pairs[number % 6].image)
+        os.symlink(target, str(subfolder / f"{number}.jpg"))
+    return str(folder)
+
+
+def processed_photos(capfd):
+    return [json.loads(line)["photo"] for line in capfd.readouterr().out.splitlines()]
+
+
+def test_predict_shards_process_each_photo_once(photos, source, tmp_path, capfd, caplog):
+    """A resumed run processes only missing and outdated results."""
+    caplog.set_level(logging.INFO)
+    list_file = tmp_path / "photos.txt"
+    paths = [
+        os.path.join(photos, subfolder, name)
+        for subfolder in ("even", "odd")
+        for name in sorted(os.listdir(os.path.join(photos, subfolder)))
+    ]
+    list_file.write_text("\n".join(paths) + "\n\n")
+    out = tmp_path / "out"
+    command = ["predict", str(list_file), "--output", str(out), "--json", "--resume"]
+    command += ["--write", "alpha"] + source
+    processed = []
+    for index in range(3):
+        assert main(command + ["--shard", f"{index}/3"]) == 0
+        processed += processed_photos(capfd)
+    assert sorted(processed) == sorted(paths)
+    (out / "odd" / "11_alpha.png").unlink()
+    os.utime(str(out / "even" / "2_alpha.png"), (1, 1))
+    assert main(command) == 0
+    assert [os.path.basename(path) for path in processed_photos(capfd)] == ["2.jpg", "11.jpg"]
+    assert_message(caplog.text, "22 of 24")
+
+
+def test_predict_resumes_tar_files_after_kill(photos, source, tmp_path, capfd):
+    out = str(tmp_path / "out")
+    command = ["predict", photos, "--output", out, "--write", "alpha", "--tar", "5", "--json"]
+    command += ["--jobs", "2"] + source
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmnet"] + command, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not os.path.exists(os.path.join(out, "results-0of1-000000.tar")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert main(command + ["--resume"]) == 0
+    assert len(processed_photos(capfd)) <= 19
+    names = []
+    for name in sorted(os.listdir(out)):
+        if name.endswith(".tar"):
+            with tarfile.open(os.path.join(out, name)) as tar:
+                names += tar.getnames()
+    assert len(names) == 24 and len(set(names)) == 24 and "odd/11_alpha.png" in names
+    assert main(command) == 2
+    assert_message(capfd.readouterr().err, "--output", "24 photos", "--resume")
+
+
+def test_evaluate_merges_shards_to_the_scores_of_the_whole(
+    portraits, source, tmp_path, capfd, caplog
+):
+    caplog.set_level(logging.INFO)
+    out = ["--output", str(tmp_path / "shards")]
+    command = ["evaluate", "--dataset_path", portraits, "--json"] + source
+    assert main(command + ["--output", str(tmp_path / "whole")]) == 0
+    whole = json.loads(capfd.readouterr().out)
+    for index in range(2):
+        assert main(command + out + ["--merge_shards", "2"]) == 2
+        assert_message(capfd.readouterr().err, "--shard", f"{index}/2")
+        assert main(command + out + ["--shard", f"{index}/2"]) == 0
+    caplog.clear()
+    assert main(command + out + ["--shard", "0/2"]) == 0
+    assert_message(caplog.text, "scores read from")
+    stems = [f"portrait0_{number:04d}" for number in range(1, 7)]
+    empty = next(i for i in range(100) if not any(map(Shard(i, 100).contains, stems)))
+    assert main(command + out + ["--shard", f"{empty}/100"]) == 0
+    assert_message(caplog.text, "0 of 6")
+    capfd.readouterr()
+    assert main(command + out + ["--merge_shards", "2"]) == 0
+    merged = json.loads(capfd.readouterr().out)
+    assert merged["pictures"] == whole["pictures"] == 6
+    for name, value in whole.items():
+        if "/" in name:
+            assert merged[name] == pytest.approx(value, abs=1e-6)
