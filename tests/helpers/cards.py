@@ -4,7 +4,7 @@ import json
 
 from mmnet.inference.card import card_path, model_sha256
 
-CARD_OF_0_1 = {
+CARD_OF_0_1 = {  # has no "network" and no factor of the logits
     "path": "models/mmnet_float32.tflite",
     "format": "tflite",
     "precision": "float32",
@@ -31,7 +31,7 @@ CARD_OF_0_1 = {
 
 
 def write_card(model, record):
-    """Write a card beside a model, with the model's hash."""
+    """Write a card with the hash of the model beside it, and return its content."""
     record = dict(record, sha256=model_sha256(str(model)))
     with open(card_path(str(model)), "w") as file:
         json.dump(record, file)

@@ -1,14 +1,17 @@
-""".onnx files as Predictors."""
+"""Tests of mmnet.inference.onnx."""
 
 import sys
 
 import numpy as np
 import pytest
 
-from helpers import SMALL
+from helpers import SMALL, assert_raises
 from helpers.cards import CARD_OF_0_1, write_card
 from helpers.lively import need_onnx
-from mmnet.inference.onnx import of_batch, open_onnx
+from mmnet.inference.onnx import open_onnx, set_batch_size
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
+from mmnet.networks.network import Network
 from mmnet.tf.device import Device
 
 MODELS = ("mmnet.onnx", "logits.onnx")
@@ -20,27 +23,23 @@ def cards(delivered):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_batch_gives_what_single_pictures_give(cards, lively_images, name):
+def test_batches_do_not_change_alphas(cards, lively_images, name):
     card = cards[name]
-    batched = open_onnx(card.path, Device(threads=1), batch=4)
-    assert batched.batch == 4
+    batched = open_onnx(card.path, Device(threads=1), batch_size=4)
+    assert batched.batch_size == 4
     assert batched.complexity.parameters == card.parameters
     expected = open_onnx(card.path)(lively_images)
     np.testing.assert_allclose(batched(lively_images), expected, atol=1e-6)
 
 
-def test_another_batch_is_refused(cards, tmp_path):
-    """of_batch is asked for; a file that takes two pictures is not taken for one of one."""
-    other = tmp_path / "two.onnx"
-    other.write_bytes(of_batch(cards["mmnet.onnx"].path, 2))
-    with pytest.raises(ValueError, match=r"two.onnx takes \[2, 64, 64, 3\], not \[1,H,W,3\]"):
-        open_onnx(str(other))
+def test_open_onnx_rejects_a_file_for_another_batch_size(cards, tmp_path):
+    path = tmp_path / "two.onnx"
+    path.write_bytes(set_batch_size(read_bytes(cards["mmnet.onnx"].path), 2))
+    with assert_raises(MmnetError, path, [2, 64, 64, 3], "[1,H,W,"):
+        open_onnx(str(path))
 
 
-def test_what_it_says_of_itself(cards, lively_images, tmp_path):
-    """It needs no card; a file without what is said in it has one, which 0.1 may have written."""
-    import onnx
-
+def test_open_onnx_describes_the_model(cards):
     card = cards["mmnet.onnx"]
     model = open_onnx(card.path)
     assert (model.network.shape, model.card.preprocess) == ((64, 64), "inside")
@@ -48,28 +47,34 @@ def test_what_it_says_of_itself(cards, lively_images, tmp_path):
     assert (model.source, model.sha256) == (card.path, card.sha256)
     assert model.operations == card.operations
     assert model.complexity == (card.parameters, card.multiply_adds)
-    path = tmp_path / "silent.onnx"
-    silent = onnx.load(card.path)
-    del silent.metadata_props[:]
-    path.write_bytes(silent.SerializeToString())
-    with pytest.raises(ValueError, match="its card, which mmnet export writes beside it, cannot"):
+
+
+def test_open_onnx_needs_a_card_without_metadata(cards, lively_images, tmp_path):
+    import onnx
+
+    card = cards["mmnet.onnx"]
+    path = tmp_path / "bare.onnx"
+    bare = onnx.load(card.path)
+    del bare.metadata_props[:]
+    path.write_bytes(bare.SerializeToString())
+    with assert_raises(MmnetError, path, "card"):
         open_onnx(str(path))
     write_card(path, dict(CARD_OF_0_1, format="onnx"))
     model = open_onnx(str(path))
-    assert model.network == SMALL
+    assert model.network == Network("mmnet", 0.25, SMALL.shape)
     np.testing.assert_array_equal(model(lively_images), open_onnx(card.path)(lively_images))
 
 
-def test_files_that_do_not_open(tmp_path):
+def test_open_onnx_rejects_other_files(tmp_path):
     need_onnx()
     path = tmp_path / "a.onnx"
     path.write_text("no model")
-    with pytest.raises(ValueError, match="a.onnx is not an ONNX model"):
+    with assert_raises(MmnetError, path, "ONNX"):
         open_onnx(str(path))
 
 
-def test_a_runtime_that_is_not_installed(tmp_path, monkeypatch):
+def test_open_onnx_names_the_missing_runtime(tmp_path, monkeypatch):
     (tmp_path / "a.onnx").write_text("")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"running an .onnx needs onnxruntime .*pip install"):
+    with assert_raises(MmnetError, "onnxruntime", "pip install"):
         open_onnx(str(tmp_path / "a.onnx"))

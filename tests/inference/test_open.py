@@ -1,4 +1,4 @@
-"""A trained network, whatever it lies in."""
+"""Tests of mmnet.inference.open."""
 
 import json
 import os
@@ -7,123 +7,211 @@ import shutil
 import numpy as np
 import pytest
 
-from helpers import SMALL
+from helpers import SMALL, assert_message, assert_raises
 from helpers.lively import need_onnx
 from mmnet import cli
 from mmnet.evaluation.evaluate import evaluate
-from mmnet.inference.open import load_weights, open_predictor
+from mmnet.inference import open as open_module
+from mmnet.inference.checkpoints import CheckpointPredictor
+from mmnet.inference.open import load_weights, open_predictor, prefer_model_file
 from mmnet.io import checkpoint_files
+from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
+from mmnet.tf.device import Device
+from mmnet.weights.registry import DEFAULT, model_paths
+from mmnet.weights.source import Source, find_source
+from mmnet.weights.values import WeightOptions
 
-WANTED = {"width_multiplier": 0.25, "shape": (64, 64)}
+FIELDS = {"name": "tiny", "shape": (64, 64)}
 OUTSIDE = ["outside.pb", "outside", "outside.tflite"]
 
 
-@pytest.mark.parametrize("name", OUTSIDE + ["outside.onnx"])
-def test_every_kind_of_file_is_the_same_predictor(delivered, lively_images, lively_predictor, name):
-    if name.endswith(".onnx"):
-        need_onnx()
-    else:
-        delivered(*OUTSIDE)
-    model = open_predictor(delivered.path(name))
-    assert (model.network.shape, model.card.preprocess) == (SMALL.shape, "outside")
-    assert (model.card.output_type, model.precision) == ("probabilities", "float32")
-    expected = lively_predictor(lively_images)
-    np.testing.assert_allclose(model(lively_images), expected, atol=1e-4)
-
-
-def test_a_checkpoint(lively_weights, lively_images, lively_predictor):
-    folder = os.path.dirname(lively_weights.source)
-    model = open_predictor(folder, WANTED)
-    assert model.network == SMALL
-    assert (model.source, model.step, model.batch) == (lively_weights.source, 5, None)
-    assert model.sha256 == checkpoint_files.index_sha256(lively_weights.source)
-    np.testing.assert_allclose(model(lively_images), lively_predictor(lively_images), atol=1e-5)
-
-
-def test_untrained():
-    model = open_predictor("untrained", WANTED)
-    assert (model.network, model.source, model.step, model.sha256) == (SMALL, None, None, None)
-
-
 @pytest.fixture
-def run_folder(lively_weights, tmp_path):
+def checkpoint_folder(lively_weights, tmp_path):
+    """A folder with the checkpoint of lively_weights and no config.yaml."""
     for path in checkpoint_files.files_of(lively_weights.source):
         shutil.copy(path, str(tmp_path))
     return tmp_path
 
 
+@pytest.mark.parametrize("name", OUTSIDE + ["outside.onnx"])
+def test_every_format_equals_its_checkpoint(delivered, lively_images, lively_predictor, name):
+    if name.endswith(".onnx"):
+        need_onnx()
+    else:
+        delivered(*OUTSIDE)
+    with open_predictor(delivered.path(name)) as model:
+        assert (model.network.shape, model.card.preprocess) == (SMALL.shape, "outside")
+        assert (model.card.output_type, model.precision) == ("probabilities", "float32")
+        expected = lively_predictor(lively_images)
+        np.testing.assert_allclose(model(lively_images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("as_source", [False, True], ids=["text", "source"])
+def test_checkpoint_equals_its_weights(lively_weights, lively_images, lively_predictor, as_source):
+    folder = os.path.dirname(lively_weights.source)
+    model = open_predictor(find_source(folder) if as_source else folder, FIELDS)
+    assert model.network == SMALL
+    assert (model.source, model.step, model.batch_size) == (lively_weights.source, 5, None)
+    assert model.sha256 == checkpoint_files.index_sha256(lively_weights.source)
+    np.testing.assert_allclose(model(lively_images), lively_predictor(lively_images), atol=1e-5)
+
+
+def test_untrained_network_has_no_source():
+    model = open_predictor("untrained", FIELDS)
+    assert (model.network, model.source, model.step, model.sha256) == (SMALL, None, None, None)
+
+
+def test_logit_scale_multiplies_the_classifier(lively_weights):
+    classifier = "Tiny/final_block/pointwise_conv/weights"
+    for source in (lively_weights.source, "untrained"):
+        plain, scaled = (
+            load_weights(source, FIELDS, WeightOptions(logit_scale=scale)).values
+            for scale in (1.0, 2.0)
+        )
+        np.testing.assert_allclose(scaled[classifier], 2 * plain[classifier])
+
+
 @pytest.mark.parametrize(
-    "said",
+    "record, network",
     [
-        "width_multiplier: 0.25\nsize: 64\n",
-        "network: mmnet\nwidth_multiplier: .25\nshape: [64, 96]",
+        ("width_multiplier: 0.25\nsize: 64\n", Network("mmnet", 0.25, (64, 64))),  # version 0.1
+        ("network: tiny\nwidth_multiplier: .5\nshape: [64, 96]", Network("tiny", 0.5, (64, 96))),
+        ("", Network()),
     ],
+    ids=["0.1", "0.2", "no record"],
 )
-def test_a_checkpoint_is_what_its_run_says(run_folder, said):
-    """The first as version 0.1 wrote it. Flags speak before it."""
-    (run_folder / "config.yaml").write_text(said)
-    shape = (64, 96) if "shape" in said else (64, 64)
-    assert load_weights(str(run_folder)).network == SMALL._replace(shape=shape)
-    assert load_weights(str(run_folder), {"shape": (96, 32)}).network.shape == (96, 32)
-    assert load_weights(str(run_folder), {"width_multiplier": 2}).network.width_multiplier == 2
-    (run_folder / "config.yaml").unlink()
-    assert load_weights(str(run_folder)).network == Network()
+def test_network_comes_from_fields_then_record_then_defaults(checkpoint_folder, record, network):
+    (checkpoint_folder / "config.yaml").write_text(record)
+    folder = str(checkpoint_folder)
+    assert load_weights(folder).network == network
+    fields = {"name": "deeplab", "shape": (96, 32)}
+    assert load_weights(folder, fields).network == network._replace(**fields)
 
 
-def test_sources_that_do_not_open(delivered, tmp_path):
-    """What each kind of file says of itself is tested with its module."""
-    for name in ("none.pb", "none.tflite", "none.onnx"):
-        with pytest.raises(FileNotFoundError, match="no model .*%s" % name):
-            open_predictor(str(tmp_path / name))
-    with pytest.raises(FileNotFoundError, match=r"no checkpoint \(\*.index\)"):
+@pytest.mark.parametrize("extension", ["tflite", "onnx", "pb"])
+def test_open_predictor_rejects_missing_model_files(tmp_path, extension):
+    with assert_raises(FileNotFoundError, f"x.{extension}"):
+        open_predictor(str(tmp_path / f"x.{extension}"))
+
+
+def test_open_predictor_rejects_other_paths(delivered, tmp_path):
+    with assert_raises(FileNotFoundError, "*.index", tmp_path):
         open_predictor(str(tmp_path))
     (tmp_path / "a.bin").write_text("x")
-    with pytest.raises(FileNotFoundError, match="a.bin: no checkpoint; give a prefix"):
+    with assert_raises(FileNotFoundError, "a.bin"):
         open_predictor(str(tmp_path / "a.bin"))
-    (tmp_path / "saved_model.pb").write_text("no SavedModel")
-    with pytest.raises(ValueError, match="is not a SavedModel with input_x and output"):
-        open_predictor(str(tmp_path))
-    with pytest.raises(ValueError, match="frozen.pb takes pictures of 64x64, not 64x96"):
+    with assert_raises(MmnetError, "frozen.pb", "64x64", "64x96"):
         open_predictor(delivered.path("frozen.pb"), {"shape": [64, 96]})
+    with assert_raises(MmnetError, "frozen.pb"):
+        load_weights(delivered.path("frozen.pb"))
 
 
-def test_evaluate_and_predict_with_a_model(
+@pytest.mark.parametrize("options", [{"use_ema": True}, {"logit_scale": 2.0}], ids=str)
+def test_model_file_rejects_options_of_checkpoints(delivered, options):
+    path = delivered.path("frozen.pb")
+    with assert_raises(MmnetError, path, *options):
+        open_predictor(path, weight_options=WeightOptions(**options))
+    if "use_ema" in options:
+        with assert_raises(MmnetError, "use_ema"):
+            open_predictor("untrained", FIELDS, weight_options=WeightOptions(**options))
+
+
+def test_weights_by_name_prefer_their_model_file(monkeypatch):
+    source = find_source(DEFAULT)
+    paths = model_paths(DEFAULT)
+    runtimes = {"tflite", "onnx"}
+    monkeypatch.setattr(open_module, "has_runtime", runtimes.__contains__)
+    assert prefer_model_file(source).path == paths[0]
+    runtimes.discard("tflite")
+    assert prefer_model_file(source) == Source("onnx", paths[1], DEFAULT)
+    runtimes.discard("onnx")
+    assert prefer_model_file(source) == source
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"device": Device("cpu")},
+        {"weight_options": WeightOptions(logit_scale=2.0)},
+        {"network_fields": {"shape": (32, 32)}},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_weights_by_name_open_their_checkpoint_for_some_arguments(arguments):
+    with open_predictor(DEFAULT, **arguments) as predictor:
+        assert isinstance(predictor, CheckpointPredictor)
+
+
+def test_evaluate_and_predict_accept_model_files(
     delivered, lively_predictor, portraits, portrait_set, tmp_path, capsys
 ):
     model = delivered.path("mmnet.tflite")
-    evaluating = ["evaluate", "--dataset_path", portraits, "--model", model]
-    assert cli.main(evaluating + ["--json"]) == 0
+    arguments = ["evaluate", "--dataset_path", portraits, "--model", model]
+    assert cli.main(arguments + ["--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
-    evaluation = evaluate(lively_predictor, portrait_set)
-    expected = evaluation.scores["mad", "network"].mean()
+    expected = evaluate(lively_predictor, portrait_set).scores["mad", "network"].mean()
     assert scores["MAD/test"] == pytest.approx(expected, abs=1e-5)
     assert (scores["checkpoint"], scores["pictures"]) == (model, 6)
-    assert not os.path.exists(os.path.join(os.path.dirname(model), "eval"))  # printed only
-    scored = tmp_path / "scored"
-    assert cli.main(evaluating + ["--output", str(scored), "--json"]) == 0
+    assert not os.path.exists(os.path.join(os.path.dirname(model), "eval"))  # only printed
+    output = tmp_path / "scores"
+    assert cli.main(arguments + ["--output", str(output), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["MAD/test"] == scores["MAD/test"]
-    assert [name for _, _, names in os.walk(str(scored)) for name in names]
-    photo, cut = portrait_set.pairs[0].image, str(tmp_path / "cut")
-    assert cli.main(["predict", photo, "--model", model, "--output", cut]) == 0
-    assert len(os.listdir(cut)) == 2
-    capsys.readouterr()
-    for flags, said in (
-        (["--size", "128"], "takes pictures of 64x64, not 128x128"),
-        (["--shape", "64", "96"], "takes pictures of 64x64, not 64x96"),
-        (["--use_ema"], "--use_ema is for a checkpoint, not for"),
-    ):
-        assert cli.main(evaluating + flags) == 2
-        error = capsys.readouterr().err
-        assert error.count("\n") == 1 and said in error
+    assert [name for _, _, names in os.walk(str(output)) for name in names]
+    photo, cutouts = portrait_set.pairs[0].image, str(tmp_path / "cutouts")
+    assert cli.main(["predict", photo, "--model", model, "--output", cutouts]) == 0
+    assert len(os.listdir(cutouts)) == 2
 
 
-def test_alphas_beyond_0_and_1_by_rounding_are_brought_back():
-    from mmnet.inference.predictor import clip_rounding
+@pytest.mark.parametrize(
+    "flags, tokens",
+    [
+        (["--size", "128"], ["64x64", "128x128"]),
+        (["--shape", "64", "96"], ["64x64", "64x96"]),
+        (["--use_ema"], ["--use_ema", "mmnet.tflite"]),
+        (["--logit_scale", "2"], ["--logit_scale", "mmnet.tflite"]),
+    ],
+    ids=lambda value: value[0],
+)
+def test_evaluate_rejects_flags_that_do_not_fit_a_model_file(
+    delivered, portraits, capsys, flags, tokens
+):
+    model = delivered.path("mmnet.tflite")
+    assert cli.main(["evaluate", "--dataset_path", portraits, "--model", model] + flags) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert_message(error, *tokens)
 
-    alphas = np.array([-1e-6, 0.5, 1 + 1.2e-7], np.float32)
-    np.testing.assert_array_equal(clip_rounding(alphas), np.float32([0, 0.5, 1]))
-    for wrong in (1.01, -0.01, np.nan):
-        alphas = np.array([0.5, wrong], np.float32)
-        np.testing.assert_array_equal(clip_rounding(alphas), alphas)
-    assert clip_rounding(np.zeros((0, 4, 4), np.float32)).shape == (0, 4, 4)
+
+SOURCE_COMMANDS = {
+    "info": ["info", "SOURCE"],
+    "predict": ["predict", "PHOTO", "--checkpoint_path", "SOURCE", "--output", "OUTPUT"],
+    "evaluate": ["evaluate", "--dataset_path", "DATASET", "--checkpoint_path", "SOURCE"],
+    "freeze": ["freeze", "--checkpoint_path", "SOURCE", "--output", "OUTPUT/x.pb"],
+    "export": ["export", "--checkpoint_path", "SOURCE", "--format", "pb", "--output", "OUTPUT"],
+}
+
+
+@pytest.mark.parametrize("command", SOURCE_COMMANDS)
+def test_command_resolves_its_source_once(
+    run_folder, portraits, portrait_set, tmp_path, monkeypatch, capsys, command
+):
+    texts = []
+    find_checkpoint = checkpoint_files.find_checkpoint
+
+    def record(text):
+        texts.append(text)
+        return find_checkpoint(text)
+
+    values = {
+        "SOURCE": run_folder,
+        "PHOTO": portrait_set.pairs[0].image,
+        "DATASET": portraits,
+        "OUTPUT": str(tmp_path / "output"),
+        "OUTPUT/x.pb": str(tmp_path / "x.pb"),
+    }
+    arguments = [values.get(word, word) for word in SOURCE_COMMANDS[command]]
+    options = cli.parse_options(command, arguments[1:])
+    monkeypatch.setattr(checkpoint_files, "find_checkpoint", record)
+    assert cli.load_command(command).run(options) == 0
+    assert texts == [run_folder]

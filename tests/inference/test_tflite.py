@@ -1,6 +1,5 @@
-""".tflite files as Predictors."""
+"""Tests of mmnet.inference.tflite."""
 
-import json
 import shutil
 import sys
 from types import SimpleNamespace
@@ -8,11 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from helpers import SMALL
+from helpers import SMALL, assert_raises
 from helpers.cards import CARD_OF_0_1, write_card
-from mmnet.inference import tflite as tflite_module
+from mmnet.inference import tflite
 from mmnet.inference.card import card_path
 from mmnet.inference.tflite import open_tflite
+from mmnet.io.errors import MmnetError
+from mmnet.networks.network import Network
 from mmnet.tf.compat import tflite_supports_threads
 from mmnet.tf.device import Device
 
@@ -22,7 +23,15 @@ def cards(delivered):
     return delivered("mmnet.tflite", "outside.tflite")
 
 
-def test_what_it_says_of_itself(cards):
+@pytest.fixture
+def copied_model(cards, tmp_path):
+    """A copy of outside.tflite without its card."""
+    path = str(tmp_path / "b.tflite")
+    shutil.copy(cards[1].path, path)
+    return path
+
+
+def test_open_tflite_describes_the_model(cards):
     card = cards[0]
     model = open_tflite(card.path)
     assert (model.network, model.card.output_type, model.precision) == (SMALL, "alpha", "float32")
@@ -31,64 +40,90 @@ def test_what_it_says_of_itself(cards):
     assert model.operations == card.operations
 
 
-def test_a_batch_gives_what_single_pictures_give(cards, lively_images):
+def test_batches_and_threads_do_not_change_alphas(cards, lively_images):
     path = cards[0].path
     expected = open_tflite(path)(lively_images)
-    batched = open_tflite(path, Device(threads=1), batch=2)
-    assert batched.batch == 2
+    batched = open_tflite(path, Device(threads=1), batch_size=2)
+    assert batched.batch_size == 2
     np.testing.assert_allclose(batched(lively_images), expected, atol=1e-6)
-
-
-def test_threads(cards, lively_images):
-    path = cards[0].path
     if not tflite_supports_threads():
-        with pytest.raises(ValueError, match="TFLite runs on one thread, not 2"):
+        with assert_raises(MmnetError, "threads", 2):
             open_tflite(path, Device(threads=2))
-        return
-    alphas = open_tflite(path, Device(threads=2))(lively_images)
-    np.testing.assert_allclose(alphas, open_tflite(path)(lively_images), atol=1e-6)
+    else:
+        alphas = open_tflite(path, Device(threads=2))(lively_images)
+        np.testing.assert_allclose(alphas, expected, atol=1e-6)
 
 
-def test_its_card(cards, lively_images, tmp_path):
-    card = cards[1]
-    path = str(tmp_path / "b.tflite")
-    shutil.copy(card.path, path)
-    with pytest.raises(ValueError, match="its card, which mmnet export writes beside it, cannot"):
-        open_tflite(path)
-    shutil.copy(card_path(card.path), card_path(path))
-    expected = open_tflite(path)(lively_images)
-    # As version 0.1 wrote it; the shape is the file's own, whatever a card says.
-    for size in (64, 256):
-        said = {"preprocess": "outside", "output_type": "probabilities", "size": size}
-        write_card(path, dict(CARD_OF_0_1, **said))
-        model = open_tflite(path)
-        assert model.network == SMALL
-        assert model.complexity == (40000, 2000000)
-        np.testing.assert_array_equal(model(lively_images), expected)
-    for missing in ("parameters", "multiply_adds"):
-        write_card(path, dict(CARD_OF_0_1, **{missing: None}))
-        assert open_tflite(path).complexity is None
-    write_card(path, dict(CARD_OF_0_1, network={"name": "mmnet", "channels": 4}))
-    with pytest.raises(ValueError, match=r"b.tflite takes \[1, 64, 64, 3\], not \[1,H,W,4\]"):
-        open_tflite(path)
+def test_open_tflite_reads_the_file_once(cards, monkeypatch):
+    paths = []
+
+    def read_bytes(path):
+        paths.append(path)
+        with open(path, "rb") as file:
+            return file.read()
+
+    monkeypatch.setattr(tflite, "read_bytes", read_bytes)
+    monkeypatch.setattr("mmnet.inference.card.model_sha256", None)
+    open_tflite(cards[0].path)
+    assert paths == [cards[0].path]
 
 
-def test_files_that_do_not_open(tmp_path):
+def test_open_tflite_needs_a_card(cards, copied_model, lively_images):
+    with assert_raises(MmnetError, copied_model, "card"):
+        open_tflite(copied_model)
+    shutil.copy(card_path(cards[1].path), card_path(copied_model))
+    expected = open_tflite(cards[1].path)(lively_images)
+    np.testing.assert_array_equal(open_tflite(copied_model)(lively_images), expected)
+
+
+@pytest.mark.parametrize("size", [64, 256])
+def test_open_tflite_accepts_cards_of_0_1(cards, copied_model, lively_images, size):
+    """The shape is that of the file, whatever the card records."""
+    fields = {"preprocess": "outside", "output_type": "probabilities", "size": size}
+    write_card(copied_model, dict(CARD_OF_0_1, **fields))
+    model = open_tflite(copied_model)
+    assert model.network == Network("mmnet", 0.25, SMALL.shape)
+    assert model.complexity == (40000, 2000000)
+    expected = open_tflite(cards[1].path)(lively_images)
+    np.testing.assert_array_equal(model(lively_images), expected)
+
+
+@pytest.mark.parametrize("missing", ["parameters", "multiply_adds"])
+def test_complexity_is_none_if_the_card_lacks_it(copied_model, missing):
+    write_card(copied_model, dict(CARD_OF_0_1, **{missing: None}))
+    assert open_tflite(copied_model).complexity is None
+
+
+def test_open_tflite_rejects_a_card_with_other_channels(copied_model):
+    write_card(copied_model, dict(CARD_OF_0_1, network={"name": "mmnet", "channels": 4}))
+    with assert_raises(MmnetError, "b.tflite", [1, 64, 64, 3], "[1,H,W,4]"):
+        open_tflite(copied_model)
+
+
+@pytest.mark.parametrize("length", [0, 3, 100, 0.5, 0.99])
+def test_truncated_model_never_reaches_the_interpreter(cards, copied_model, length, monkeypatch):
+    shutil.copy(card_path(cards[1].path), card_path(copied_model))
+    with open(copied_model, "r+b") as file:
+        size = len(file.read())
+        file.truncate(int(length * size) if isinstance(length, float) else length)
+    monkeypatch.setattr(tflite, "find_interpreter", None)
+    with assert_raises(MmnetError, "b.tflite.json", "another file"):
+        open_tflite(copied_model)
+
+
+def test_open_tflite_rejects_other_files(tmp_path):
     path = tmp_path / "b.tflite"
     path.write_text("another file")
-    (tmp_path / "b.tflite.json").write_text(json.dumps(dict(CARD_OF_0_1, sha256="0" * 64)))
-    with pytest.raises(ValueError, match="is the card of another file"):
-        open_tflite(str(path))
     write_card(path, CARD_OF_0_1)
-    with pytest.raises(ValueError, match="is not a TFLite model"):
+    with assert_raises(MmnetError, path, "TFLite"):
         open_tflite(str(path))
 
 
-def test_a_runtime_that_is_not_installed(cards, monkeypatch):
-    path = cards[0].path
+def test_open_tflite_names_the_missing_runtime(cards, monkeypatch):
     for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
         monkeypatch.setitem(sys.modules, name, None)
     without = SimpleNamespace(lite=SimpleNamespace(), __version__="2.99")
-    monkeypatch.setattr(tflite_module, "tf", without)
-    with pytest.raises(ValueError, match=r"running a .tflite needs ai-edge-litert .*pip install"):
-        open_tflite(path)
+    monkeypatch.setattr(tflite, "tf", without)
+    monkeypatch.setattr(tflite, "tflite_supports_threads", lambda: True)
+    with assert_raises(MmnetError, "pip install ai-edge-litert"):
+        open_tflite(cards[0].path)
