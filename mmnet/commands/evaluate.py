@@ -55,7 +55,7 @@ from mmnet.matting.temporal import FILTERS
 from mmnet.tf import checkpoint
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT
-from mmnet.weights.source import find_source, is_model_file
+from mmnet.weights.source import Source, find_source, is_model_file
 from mmnet.weights.values import Weights
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
@@ -197,7 +197,7 @@ class Scorer:
             location, output = find_source(path), options.output
             if output is None and location.kind == "checkpoint" and location.name is None:
                 output = os.path.dirname(os.path.abspath(location.path))
-            output, predictor = writable_folder(output), open_source(options, path)
+            output, predictor = writable_folder(output), open_source(options, location)
             if options.merge_shards:
                 for dataset in self._datasets:
                     yield self._merge_shards(dataset, predictor, output)
@@ -304,9 +304,9 @@ def make_matte(options: Options, predictor: Predictor) -> Callable[[np.ndarray],
     return lambda image: matte_photo(image, predictor, steps)
 
 
-def open_source(options: Options, path: str) -> Predictor:
+def open_source(options: Options, source: Union[str, Source]) -> Predictor:
     return open_predictor(
-        path,
+        source,
         options.network_fields(),
         weight_options=options.weight_options(),
         device=Device(options.device),
