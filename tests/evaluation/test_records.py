@@ -1,4 +1,4 @@
-"""What is kept of scores, and what happens where it was damaged."""
+"""Tests of mmnet.evaluation.records."""
 
 import json
 import os
@@ -6,179 +6,193 @@ import os
 import numpy as np
 import pytest
 
-from mmnet.datasets.pairs import Dataset
-from mmnet.evaluation.evaluate import Evaluation, Example
+from helpers import assert_message
+from helpers.results import make_identity
+from mmnet.datasets.pairs import Dataset, Pair
+from mmnet.evaluation.evaluate import Evaluation, Sample
 from mmnet.evaluation.records import (
     Best,
-    Identity,
     keep_best,
+    merge_evaluations,
     read_best,
-    read_scores,
+    read_evaluation,
     record_path,
-    write_records,
+    write_evaluation,
 )
-from mmnet.evaluation.report import Result, published
-from mmnet.io import checkpoint_files
+from mmnet.evaluation.report import published_scores
+from mmnet.io.checkpoint_files import list_checkpoints, step_of
 
-IDENTITY = Identity(
-    network={"name": "mmnet"},
-    source="abc",
-    use_ema=False,
-    temperature=1.0,
-    as_photos=[False, False, False],
-    device=None,
-    target_eval_shape=[40, 30],
-    all_metrics=False,
-    pictures="def",
-)
-SHAPES = {"network": (64, 96), "target": (40, 30)}
-DATA_SET = Dataset("/data/faces", "test", [])
+IDENTITY = make_identity()
+DATASET = Dataset("/data/faces", "test", [Pair("a", "a.jpg", "a.png"), Pair("b", "b.jpg", "b.png")])
+SOURCE = "/runs/a/MMNetModel-5"
 
 
-def result_of(source, mad=0.25):
-    keys = [("mad", "network"), ("gauss_grad", "network"), ("mad", "target")]
-    scores = {key: np.array([mad, mad + 0.1]) for key in keys + [("miou", "target")]}
-    return Result(source, 5, ["a", "b"], scores, SHAPES)
-
-
-def evaluation_of(result):
-    grey = np.zeros((4, 4), np.float32)
-    example = Example("a", np.zeros((4, 4, 3), np.float32), grey, grey)
-    return Evaluation(result.stems, result.scores, result.shapes, 1.5, [example])
+def make_evaluation(dataset=DATASET, mads=(0.25, 0.5)):
+    keys = [("mad", "network"), ("gauss_grad", "network"), ("mad", "target"), ("miou", "target")]
+    scores = {key: np.array(mads) for key in keys}
+    black = np.zeros((4, 4), np.float32)
+    sample = Sample(np.zeros((4, 4, 3), np.float32), black, black, np.zeros((4, 4, 3), np.uint8))
+    shapes = {"network": (64, 96), "target": (8, 6)}
+    return Evaluation(dataset, SOURCE, 5, shapes, scores, 1.5, [(sample, black)])
 
 
 @pytest.fixture
-def written(tmp_path):
-    """(path of a record without its extension, the source it is of, the Result in it)."""
-    source = "/runs/a/MMNetModel-5"
-    result = result_of(source)
-    write_records(result, evaluation_of(result), DATA_SET, str(tmp_path), IDENTITY)
-    return record_path(str(tmp_path), DATA_SET, (40, 30), source), source, result
-
-
-def test_where_records_lie():
-    path = record_path("/out", DATA_SET, (800, 600), "/runs/a/MMNetModel-5")
-    assert path == "/out/eval/faces-test-800x600/MMNetModel-5"
-    assert record_path("/out", DATA_SET, (800, 600), "saved/").endswith("/saved")
-    assert record_path("/out", DATA_SET, (800, 600), None).endswith("/untrained")
-
-
-def test_a_record_comes_back(written):
-    path, source, result = written
-    read = read_scores(path, source, IDENTITY)
-    assert published(read, "test") == published(result, "test")
-    assert (read.stems, read.shapes, list(read.scores)) == (
-        result.stems,
-        result.shapes,
-        list(result.scores),
-    )
-    assert read_scores(path, source, IDENTITY._replace(source="other")) is None
-    assert read_scores(path + "0", source, IDENTITY) is None
+def output(tmp_path):
+    """Folder with the record of ``make_evaluation()``."""
+    write_evaluation(make_evaluation(), str(tmp_path), IDENTITY)
+    return str(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "suffix, spoil",
-    [
-        (".json", lambda text: text[:-20]),
-        (".json", lambda text: ""),
-        (".json", lambda text: "[%s]" % text),
-        (".json", lambda text: text.replace('"scores"', '"marks"')),
-        (".json", lambda text: json.dumps(dict(json.loads(text), scores=[]))),
-        (".json", lambda text: text.replace('"pictures": 2', '"pictures": 3')),
-        (".json", lambda text: text.encode("utf-8")[:-1] + b"\xff"),
-        (".csv", None),  # gone
-        (".csv", lambda text: ""),
-        (".csv", lambda text: "\n\n"),
-        (".csv", lambda text: text[:-20]),
-        (".csv", lambda text: text.rpartition("b,")[0]),
-        (".csv", lambda text: "\n".join(line.split(",")[0] for line in text.splitlines())),
-        (".csv", lambda text: "\n".join(line[: line.rindex(",")] for line in text.splitlines())),
-        (".csv", lambda text: text.replace("mad_64x96", "psnr_64x96")),
-        (".csv", lambda text: text.replace("0.25", "much")),
-        (".csv", lambda text: text.replace("a,", "a" * 200000 + ",")),
-        (".csv", lambda text: text.encode("utf-8") + b"\xff"),
-    ],
+    "source, name",
+    [(SOURCE, "MMNetModel-5.json"), ("saved/", "saved.json"), (None, "untrained.json")],
 )
-def test_a_damaged_record_counts_as_none(written, caplog, suffix, spoil):
-    path, source, _ = written
-    if spoil is None:
-        os.unlink(path + suffix)
-    else:
-        with open(path + suffix) as file:
-            text = spoil(file.read())
-        with open(path + suffix, "wb") as file:
-            file.write(text if isinstance(text, bytes) else text.encode("utf-8"))
-    assert read_scores(path, source, IDENTITY) is None
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    said = record.getMessage()
-    assert "%s.json is damaged" % path in said and "scored again" in said and "\n" not in said
+def test_record_path(source, name):
+    path = record_path("/out", DATASET, (800, 600), source)
+    assert path == f"/out/eval/faces-test-800x600/{name}"
 
 
-def write_checkpoint(folder, step, with_run=False):
-    """A prefix whose files hold its step."""
+def test_record_returns_the_evaluation(output):
+    evaluation = read_evaluation(output, DATASET, SOURCE, IDENTITY)
+    expected = make_evaluation()
+    assert published_scores(evaluation) == published_scores(expected)
+    assert evaluation.shapes == expected.shapes
+    assert list(evaluation.scores) == list(expected.scores)
+    for key, values in expected.scores.items():
+        np.testing.assert_array_equal(evaluation.scores[key], values)
+
+
+def test_record_holds_scores_per_image(output):
+    with open(record_path(output, DATASET, (8, 6), SOURCE)) as file:
+        record = json.load(file)
+    assert record["stems"] == ["a", "b"]
+    assert record["image_scores"]["MAD/test"] == [0.25, 0.5]
+    assert record["scores"]["MAD/test/8_6"] == 0.375
+
+
+@pytest.mark.parametrize("field", IDENTITY._fields)
+def test_record_with_another_identity_is_outdated(output, field):
+    value = getattr(IDENTITY, field)
+    others = {bool: not value, list: [8, 7], dict: {"name": "modnet", "shape": [64, 96]}}
+    other = IDENTITY._replace(**{field: others.get(type(value), "other")})
+    assert read_evaluation(output, DATASET, SOURCE, other) is None
+
+
+def test_missing_record_is_none(tmp_path):
+    assert read_evaluation(str(tmp_path), DATASET, SOURCE, IDENTITY) is None
+
+
+def cut(record):
+    return json.dumps(record)[:60]
+
+
+def without_stems(record):
+    """Return a record of 0.2, which has no scores per image."""
+    return json.dumps({name: record[name] for name in ("identity", "scores")})
+
+
+def with_other_stems(record):
+    return json.dumps(dict(record, stems=["a", "c"]))
+
+
+def with_short_list(record):
+    return json.dumps(dict(record, image_scores=dict(record["image_scores"], **{"MAD/test": [0]})))
+
+
+def with_unknown_score(record):
+    return json.dumps(dict(record, image_scores=dict(record["image_scores"], PSNR=[1, 2])))
+
+
+def with_text(record):
+    return json.dumps(dict(record, image_scores={"MAD/test": ["low", "high"]}))
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, without_stems, with_other_stems, with_short_list, with_unknown_score, with_text]
+)
+def test_damaged_record_is_none_with_a_warning(output, caplog, damage):
+    path = record_path(output, DATASET, (8, 6), SOURCE)
+    with open(path) as file:
+        record = json.load(file)
+    with open(path, "w") as file:
+        file.write(damage(record))
+    assert read_evaluation(output, DATASET, SOURCE, IDENTITY) is None
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING" and "\n" not in warning.getMessage()
+    assert_message(warning.getMessage(), path, "scoring again")
+
+
+def test_merge_evaluations_restores_the_order():
+    pairs = [Pair(stem, "", None) for stem in "abcd"]
+    first = make_evaluation(Dataset("/data/faces", "test", [pairs[0], pairs[2]]), [1, 3])
+    second = make_evaluation(Dataset("/data/faces", "test", [pairs[1], pairs[3]]), [2, 4])
+    dataset = Dataset("/data/faces", "test", pairs)
+    evaluation = merge_evaluations(dataset, [first, second])
+    assert evaluation.dataset is dataset
+    for values in evaluation.scores.values():
+        assert values.tolist() == [1, 2, 3, 4]
+
+
+def write_checkpoint(folder, step, *, run_file=False):
+    """Write files with the names of a checkpoint. Return its prefix."""
     folder.mkdir(exist_ok=True)
-    prefix = folder / ("MMNetModel-%d" % step)
     for suffix in (".data-00000-of-00001", ".index"):
-        (folder / (prefix.name + suffix)).write_text(str(step))
-    if with_run:
+        (folder / f"MMNetModel-{step}{suffix}").write_text(str(step))
+    if run_file:
         (folder / "config.yaml").write_text("size: 64\n")
-    return str(prefix)
+    return str(folder / f"MMNetModel-{step}")
 
 
-def score_of(step, score, pictures="def"):
-    return Best(score, "/runs/a/MMNetModel-%d" % step, pictures)
+def make_best(step, score, pictures="def"):
+    return Best(score, f"/runs/a/MMNetModel-{step}", pictures)
 
 
 def steps_in(folder):
-    prefixes = checkpoint_files.list_checkpoints(str(folder))
-    return [checkpoint_files.step_of(prefix) for prefix in prefixes]
+    return [step_of(prefix) for prefix in list_checkpoints(str(folder))]
 
 
-def test_the_best_stays(tmp_path):
-    best, copies = tmp_path / "best", tmp_path / "copies"
-    for step, score, expected in ((1, 0.5, 1), (2, 0.6, 1), (3, 0.4, 3), (4, 0.4, 3)):
-        copy = write_checkpoint(copies, step, with_run=True)
-        keep_best(str(best), score_of(step, score), copy, False)
+@pytest.mark.parametrize(
+    "higher_is_better, expected_steps", [(False, [1, 1, 3, 3]), (True, [1, 2, 2, 2])]
+)
+def test_keep_best_keeps_the_better_checkpoint(tmp_path, higher_is_better, expected_steps):
+    best = tmp_path / "best"
+    for step, score in enumerate((0.5, 0.6, 0.4, 0.4), 1):
+        copy = write_checkpoint(tmp_path / "copies", step, run_file=True)
+        keep_best(str(best), make_best(step, score), copy, higher_is_better=higher_is_better)
+        expected = expected_steps[step - 1]
         assert steps_in(best) == [expected]
-    assert read_best(str(best / "score.json")) == score_of(3, 0.4)
-    assert (best / "config.yaml").read_text() == "size: 64\n"
+    assert read_best(str(best / "score.json")).checkpoint.endswith(f"-{expected}")
     assert sorted(os.listdir(str(best))) == [
-        "MMNetModel-3.data-00000-of-00001",
-        "MMNetModel-3.index",
+        f"MMNetModel-{expected}.data-00000-of-00001",
+        f"MMNetModel-{expected}.index",
         "checkpoint",
         "config.yaml",
         "score.json",
     ]
 
 
-def test_the_best_of_a_score_that_rises(tmp_path):
-    best, copies = tmp_path / "best", tmp_path / "copies"
-    for step, score, expected in ((1, 0.5, 1), (2, 0.6, 2), (3, 0.4, 2)):
-        copy = write_checkpoint(copies, step)
-        keep_best(str(best), score_of(step, score), copy, True)
-        assert steps_in(best) == [expected]
+def test_keep_best_leaves_best_of_other_images(tmp_path, caplog):
+    best = tmp_path / "best"
+    for step, pictures in ((1, "def"), (2, "other")):
+        copy = write_checkpoint(tmp_path / "copies", step)
+        keep_best(str(best), make_best(step, 1 / step, pictures), copy, higher_is_better=False)
+    assert steps_in(best) == [1]
+    assert_message(caplog.text, best, "other images")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"score": "high", "checkpoint": "x"}'])
-def test_a_damaged_best_is_chosen_anew(tmp_path, caplog, text):
+def test_keep_best_replaces_damaged_score(tmp_path, caplog, text):
     best = tmp_path / "best"
-    keep_best(str(best), score_of(1, 0.5), write_checkpoint(tmp_path / "copies", 1), False)
+    copy = write_checkpoint(tmp_path / "copies", 1)
+    keep_best(str(best), make_best(1, 0.5), copy, higher_is_better=False)
     (best / "score.json").write_text(text)
     assert read_best(str(best / "score.json")) is None
-    assert "%s is damaged" % (best / "score.json") in caplog.text
-    keep_best(str(best), score_of(2, 0.9), write_checkpoint(tmp_path / "copies", 2), False)
+    assert_message(caplog.text, best / "score.json", "damaged")
+    copy = write_checkpoint(tmp_path / "copies", 2)
+    keep_best(str(best), make_best(2, 0.9), copy, higher_is_better=False)
     assert steps_in(best) == [2]
-    assert read_best(str(best / "score.json")) == score_of(2, 0.9)
-    assert read_best(str(tmp_path / "none.json")) is None
+    assert read_best(str(best / "score.json")) == make_best(2, 0.9)
 
 
-def test_a_copy_takes_its_run_with_it(tmp_path):
-    for with_run in (False, True):
-        prefix = write_checkpoint(tmp_path / "run", 1, with_run)
-        target = tmp_path / ("copy %s" % with_run)
-        target.mkdir()
-        copy = checkpoint_files.copy_checkpoint(prefix, str(target))
-        assert copy == str(target / "MMNetModel-1")
-        assert len(checkpoint_files.files_of(copy)) == 2
-        assert (target / "config.yaml").exists() == with_run
+def test_missing_best_is_none(tmp_path):
+    assert read_best(str(tmp_path / "score.json")) is None

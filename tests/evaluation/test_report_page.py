@@ -1,4 +1,4 @@
-"""The page of an evaluation."""
+"""Tests of mmnet.evaluation.report_page."""
 
 import base64
 import re
@@ -8,127 +8,90 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import SMALL_FLAGS
-from mmnet.cli import main
-from mmnet.evaluation.report import Result, Scored, compared, comparisons_text
-from mmnet.evaluation.report_page import Picture, extremes, page_of
-
-KEYS = [("mad", "network"), ("gauss_grad", "network"), ("mad", "target"), ("gauss_grad", "target")]
-SHAPES = {"network": (64, 64), "target": (80, 60)}
-STEMS = ["a", "b", "<c> & d", "e"]
+from helpers import assert_message
+from mmnet.datasets.pairs import Dataset
+from mmnet.evaluation.evaluate import Evaluation
+from mmnet.evaluation.report_page import make_page, select_extremes
 
 
-def result(step, mad, gradient=(0.01, 0.01, 0.01, 0.01), stems=STEMS):
-    values = [mad, gradient, mad, gradient]
-    scores = {key: np.array(value, float) for key, value in zip(KEYS, values)}
-    return Result("my run/MMNetModel-%d" % step, step, stems, scores, SHAPES)
+@pytest.fixture
+def dataset(portrait_set):
+    """Four portraits; the stem of the third one contains HTML."""
+    pairs = portrait_set.pairs[:4]
+    pairs[2] = pairs[2]._replace(stem="<c> & d")
+    return Dataset("data/faces", "test", pairs)
 
 
-def picture(stem):
-    random = np.random.RandomState(0)
-    alpha = random.rand(20, 30).astype(np.float32)
-    image = random.randint(0, 256, (20, 30, 3)).astype(np.uint8)
-    return Picture(stem, image, alpha, 1 - alpha, image[::-1])
+def make_evaluation(dataset, step, mads, name="MMNetModel"):
+    values = {"mad": np.array(mads), "gauss_grad": np.full(4, 0.01)}
+    scores = {(name, place): values[name] for place in ("network", "target") for name in values}
+    shapes = {"network": (64, 64), "target": (80, 60)}
+    return Evaluation(dataset, f"my <run>/{name}-{step}", step, shapes, scores)
 
 
-class Balance(HTMLParser):
-    """Fails on a tag that is not closed, and collects what a page would fetch."""
+def half_alpha(image):
+    return np.full((32, 32), 0.5, np.float32)
 
-    ALONE = {"meta", "img"}
+
+class TagChecker(HTMLParser):
+    """Fails at a tag that is not closed, and collects the addresses that a page loads."""
+
+    WITHOUT_END = {"meta", "img"}
 
     def __init__(self):
         super().__init__()
-        self.open, self.fetched = [], []
+        self.open_tags, self.addresses = [], []
 
     def handle_starttag(self, tag, attributes):
-        if tag not in self.ALONE:
-            self.open.append(tag)
-        self.fetched += [value for name, value in attributes if name in ("src", "href")]
+        if tag not in self.WITHOUT_END:
+            self.open_tags.append(tag)
+        self.addresses += [value for name, value in attributes if name in ("src", "href")]
 
     def handle_startendtag(self, tag, attributes):
         pass
 
     def handle_endtag(self, tag):
-        assert self.open.pop() == tag
+        assert self.open_tags.pop() == tag
 
 
-def test_a_page_is_whole_and_needs_no_network():
-    good, bad = result(5, [0.1, 0.2, 0.3, 0.4]), result(9, [0.3, 0.4, 0.5, 0.7])
-    scored = [Scored("set/test", good), Scored("set/test", bad)]
-    page = page_of(scored, {"set/test": [[picture("<c> & d")], []]}, "Scores of <this>")
-    balance = Balance()
-    balance.feed(page)
-    assert balance.open == [] and len(balance.fetched) == 5
-    assert all(one.startswith("data:image/jpeg;base64,") for one in balance.fetched)
+def test_page_is_complete_and_offline(dataset):
+    good = make_evaluation(dataset, 5, [0.1, 0.2, 0.4, 0.3])
+    bad = make_evaluation(dataset, 9, [0.3, 0.4, 0.7, 0.5])
+    page = make_page([good, bad], half_alpha, image_count=1, about="About <this>.")
+    checker = TagChecker()
+    checker.feed(page)
+    assert checker.open_tags == [] and len(checker.addresses) == 2 * 5
+    assert all(address.startswith("data:image/jpeg;base64,") for address in checker.addresses)
     assert not re.search(r"https?://", page)
-    assert "&lt;c&gt; &amp; d: MAD (0..1) 0.3000" in page and "Scores of &lt;this&gt;" in page
-    assert "0.25000" in page and "+0.22500" in page and ">worse<" in page
-    assert "over the steps" in page and "MMNet 1.0" in page
-    first = np.frombuffer(base64.b64decode(balance.fetched[0].split(",")[1]), np.uint8)
-    assert cv2.imdecode(first, cv2.IMREAD_COLOR).shape == (20, 30, 3)
+    assert_message(page, "&lt;c&gt; &amp; d: MAD (0..1) 0.4000", "my &lt;run&gt;", "&lt;this&gt;")
+    assert_message(page, "faces/test", "0.25000", "+0.22500", ">worse<", "MMNet 1.0")
+    image = np.frombuffer(base64.b64decode(checker.addresses[0].split(",")[1]), np.uint8)
+    assert cv2.imdecode(image, cv2.IMREAD_COLOR).shape == (200, 150, 3)
 
 
-def test_the_histogram_counts_every_picture():
-    scored = [Scored("set/test", result(5, [0.1, 0.1, 0.3, 0.9]))]
-    page = page_of(scored, {"set/test": [[], []]}, "t")
-    counts = [int(n) for n in re.findall(r"<title>(\d+) pictures: ", page)]
-    assert sum(counts) == 4 and len(counts) == 30 and counts[-1] == 1
-    assert "over the steps" not in page and "Against" not in page
+def test_page_draws_curves_over_steps(dataset):
+    steps = [make_evaluation(dataset, step, [0.1, 0.2, 0.3, step / 10]) for step in range(1, 9)]
+    page = make_page(steps, half_alpha, image_count=0)
+    assert page.count("<circle") == 2 * 8 and page.count("<polyline") == 2
+    assert_message(page, "over the steps", ">1</text>", ">8</text>", "step 3: 0.22500")
 
 
-def test_what_is_compared():
-    base = result(1, [0.1, 0.2, 0.3, 0.4])
-    better = result(2, [0.05, 0.14, 0.26, 0.33], [0.02, 0.00, 0.02, 0.00])
-    elsewhere = result(3, [0.1] * 4, stems=["x", "y", "z", "w"])
-    scored = [Scored("s", one) for one in (base, better, elsewhere)]
-    mad, gradient = compared(scored + [Scored("t", better)])
-    assert (mad.metric, mad.verdict, mad.against) == ("mad", "better", base)
-    assert mad.difference == pytest.approx(-0.055) and mad.interval[1] < 0
-    assert (gradient.verdict, gradient.difference) == ("", pytest.approx(0))
-    text = comparisons_text([mad, gradient])
-    assert "against my run/MMNetModel-1" in text and "within the noise" in text
-    assert "my run/MMNetModel-2, s, MAD (0..1)" in text and "-0.055000" in text
+def test_page_of_one_evaluation_has_no_curve_and_no_comparison(dataset):
+    page = make_page([make_evaluation(dataset, 5, [0.1] * 4)], half_alpha, image_count=0)
+    assert "<circle" not in page and "Compared with" not in page
 
 
-def test_extremes():
-    one = result(1, [0.1, 0.4, 0.3, 0.2])
-    assert extremes(one, 1) == ([1], [0])
-    assert extremes(one, 3) == ([1, 2, 3], [0])
-    assert extremes(one, 9) == ([1, 2, 3, 0], [])
+@pytest.mark.parametrize("mads", [[0.1, 0.1, 0.3, 0.9], [0, 0, 0, 0]], ids=["spread", "all zero"])
+def test_page_histogram_counts_every_image(dataset, mads):
+    page = make_page([make_evaluation(dataset, 5, mads)], half_alpha, image_count=0)
+    counts = [int(number) for number in re.findall(r"<title>(\d+) images: ", page)]
+    assert sum(counts) == 4 and len(counts) == 30
+    if mads[-1]:
+        assert counts[-1] == 1
 
 
-def test_the_verb(portraits, lively_weights, write_checkpoints, tmp_path, capfd):
-    """Two datasets and two sources: blocks, comparisons, a page; another's file stays."""
-    page, other = tmp_path / "report.html", write_checkpoints(3)
-    command = ["evaluate", "--dataset_path", portraits, portraits, "--compare", other]
-    command += ["--checkpoint_path", lively_weights.source, "--worst", "2"] + SMALL_FLAGS
-    command += ["--target_eval_shape", "40", "30", "--report", str(page)]
-    assert main(command + ["--output", str(tmp_path / "kept")]) == 0
-    out = capfd.readouterr().out
-    assert out.count("MAD (0..1)            |") == 8 and "difference" in out
-    text = page.read_text()
-    assert text.count("<img src=") == 2 * 5 * 4 / 2 and "composition" in text
-    assert main(command) == 0  # our own page is replaced
-    page.write_text("a letter")
-    capfd.readouterr()
-    assert main(command) == 2
-    assert "report.html exists, and this command did not write it" in capfd.readouterr().err
-    assert main(["evaluate", "--dataset_path", portraits, "--as_clips", "--report", "x"]) == 2
-    assert "--as_clips prints MAD and dtSSD" in capfd.readouterr().err
-
-
-def test_a_run_over_its_steps(portraits, write_checkpoints, tmp_path):
-    page = tmp_path / "run.html"
-    command = [
-        "evaluate",
-        "--dataset_path",
-        portraits,
-        "--checkpoint_path",
-        write_checkpoints(1, 2),
-    ]
-    command += ["--valid_type", "loop", "--watch_timeout", "0s", "--target_eval_shape", "40", "30"]
-    assert main(command + ["--report", str(page), "--worst", "1"] + SMALL_FLAGS) == 0
-    text = page.read_text()
-    assert "MAD (0..1) over the steps" in text and text.count("<circle") == 4
-    assert re.search(r"Against [^<]*MMNetModel-2<", text)  # the latest, whose pictures are shown
-    assert re.search(r"<h2>[^<]*: [^<]*MMNetModel-2</h2>", text)
+@pytest.mark.parametrize(
+    "count, worst, best", [(0, [], []), (1, [1], [0]), (3, [1, 2, 3], [0]), (9, [1, 2, 3, 0], [])]
+)
+def test_select_extremes(count, worst, best):
+    assert select_extremes(np.array([0.1, 0.4, 0.3, 0.2]), count) == (worst, best)
