@@ -1,7 +1,6 @@
-"""The public names: mmnet.load, mmnet.matte and mmnet.cutout."""
+"""Tests of the public functions of mmnet: load, matte, cutout and cutout_image."""
 
 import os
-import pathlib
 import subprocess
 import sys
 
@@ -9,14 +8,17 @@ import numpy as np
 import pytest
 
 import mmnet
-from helpers import ROOT, SMALL
+from helpers import ROOT, SMALL, assert_raises
 from helpers.lively import need_onnx
+from helpers.matting import brightness_predictor
+from mmnet import api
 from mmnet.inference.predictor import Predictor
+from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import estimate_foreground
 from mmnet.io.images import read_image
 
-# What a source may differ from the checkpoint by: the formats' bounds; a checkpoint is opened with
-# TensorFlow's own optimizers on, which move alphas by up to 1e-5.
+# Source -> largest difference from the checkpoint: the bounds of the formats. A checkpoint is opened
+# with TensorFlow's graph optimizers, which change alphas by up to 1e-5.
 SOURCES = {
     "prefix": 1e-5,
     "folder": 1e-5,
@@ -28,28 +30,33 @@ SOURCES = {
 
 
 @pytest.fixture(scope="module")
-def loaded(run_folder, delivered):
-    """name of SOURCES -> Predictor, loaded once."""
-    known = {}
+def open_source(run_folder, delivered):
+    """Function: name in SOURCES -> Predictor, opened once."""
+    predictors = {}
 
-    def loaded(name):
-        if name not in known:
+    def open_source(name):
+        if name not in predictors:
             if name == "mmnet.onnx":
                 need_onnx()
             else:
                 delivered("frozen.pb", "savedmodel", "mmnet.tflite")
             paths = {"prefix": os.path.join(run_folder, "MMNetModel-5"), "folder": run_folder}
-            known[name] = mmnet.load(paths.get(name) or delivered.path(name))
-        return known[name]
+            predictors[name] = mmnet.load(paths.get(name) or delivered.path(name))
+        return predictors[name]
 
-    return loaded
+    return open_source
+
+
+@pytest.fixture
+def photo(portrait_set):
+    return portrait_set.pairs[1].image
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_load_gives_the_same_alphas(loaded, lively_images, lively_predictor, name):
-    predictor = loaded(name)
+def test_load_opens_every_source(open_source, lively_images, lively_predictor, name):
+    predictor = open_source(name)
     assert isinstance(predictor, Predictor)
-    assert (predictor.network.name, predictor.network.shape) == ("mmnet", SMALL.shape)
+    assert (predictor.network.name, predictor.network.shape) == (SMALL.name, SMALL.shape)
     assert predictor.precision == "float32" and len(predictor.sha256) == 64
     is_checkpoint = name in ("prefix", "folder")
     assert predictor.step == (5 if is_checkpoint else None)
@@ -61,10 +68,8 @@ def test_load_gives_the_same_alphas(loaded, lively_images, lively_predictor, nam
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_matte_and_cutout_of_every_source(
-    loaded, lively_images, lively_predictor, portrait_set, name
-):
-    photo, predictor = portrait_set.pairs[1].image, loaded(name)
+def test_matte_and_cutout_agree_for_every_source(open_source, lively_predictor, photo, name):
+    predictor = open_source(name)
     alpha = mmnet.matte(photo, predictor)
     assert alpha.shape == (200, 150) and alpha.dtype == np.float32
     np.testing.assert_allclose(alpha, mmnet.matte(photo, lively_predictor), atol=2 * SOURCES[name])
@@ -72,91 +77,136 @@ def test_matte_and_cutout_of_every_source(
     assert rgba.shape == (200, 150, 4) and rgba.dtype == np.uint8
     np.testing.assert_array_equal(rgba[..., 3], np.rint(alpha * 255))
     np.testing.assert_array_equal(rgba[..., :3], estimate_foreground(read_image(photo), alpha))
-    plain = mmnet.cutout(photo, predictor, foreground_colours=False)
-    np.testing.assert_array_equal(plain[..., :3], read_image(photo))
+    rgba = mmnet.cutout(photo, predictor, estimate_foreground=False)
+    np.testing.assert_array_equal(rgba[..., :3], read_image(photo))
 
 
-def test_what_cannot_be_loaded(tmp_path):
-    for name in ("none/MMNetModel-1", "none.onnx", "none.pb"):
-        with pytest.raises(FileNotFoundError, match=name):
-            mmnet.load(str(tmp_path / name))
+@pytest.mark.parametrize("name", ["none/MMNetModel-1", "none.onnx", "none.pb"])
+def test_load_reports_missing_sources(tmp_path, name):
+    with assert_raises(FileNotFoundError, name):
+        mmnet.load(str(tmp_path / name))
+
+
+def test_load_reports_damaged_sources(tmp_path):
     (tmp_path / "text.pb").write_text("no graph")
-    with pytest.raises(ValueError, match="text.pb is not a frozen graph"):
+    with assert_raises(MmnetError, "text.pb"):
         mmnet.load(str(tmp_path / "text.pb"))
 
 
-def test_moving_averages(run_folder):
-    with pytest.raises(ValueError, match="holds no moving averages"):
+def test_load_needs_moving_averages_for_use_ema(run_folder):
+    with assert_raises(MmnetError, "moving averages"):
         mmnet.load(run_folder, use_ema=True)
 
 
-class Photo:
-    """What is used of a PIL image."""
-
-    def __init__(self, rgb):
-        self.rgb = rgb
-
-    def convert(self, mode):
-        assert mode == "RGB"
-        return self.rgb
-
-    def getexif(self):
-        return {}
+def test_load_passes_device_and_threads(run_folder, monkeypatch):
+    devices = []
+    monkeypatch.setattr(api, "open_predictor", lambda *_, device, **__: devices.append(device))
+    mmnet.load(run_folder, device="cpu", threads=3)
+    assert (devices[0].kind, devices[0].threads) == ("cpu", 3)
 
 
-def test_whatever_a_photo_comes_as(portrait_set, lively_predictor):
-    path = portrait_set.pairs[2].image
-    rgb = read_image(path)
-    with open(path, "rb") as file:
+def test_matte_and_cutout_accept_every_form_of_photo(photo):
+    predictor, rgb = brightness_predictor(), read_image(photo)
+    with open(photo, "rb") as file:
         data = file.read()
-    alpha, rgba = mmnet.matte(path, lively_predictor), mmnet.cutout(path, lively_predictor)
-    for photo in (pathlib.Path(path), data, rgb, Photo(rgb)):
-        np.testing.assert_array_equal(mmnet.matte(photo, lively_predictor), alpha)
-        np.testing.assert_array_equal(mmnet.cutout(photo, lively_predictor), rgba)
-    for photo, said in (
-        (rgb.astype(np.float32), "uint8"),
-        (rgb[..., 0], "uint8"),
-        (7, "a photo is a path, bytes, .* not int"),
-        (b"no picture", ": not a JPEG"),
-    ):
-        for function in (mmnet.matte, mmnet.cutout):
-            with pytest.raises(ValueError, match=said):
-                function(photo, lively_predictor)
-    with pytest.raises(FileNotFoundError):
-        mmnet.matte("none.jpg", lively_predictor)
+    alpha, rgba = mmnet.matte(photo, predictor), mmnet.cutout(photo, predictor)
+    for form in (data, rgb, np.dstack([rgb, rgb[..., :1]])):
+        np.testing.assert_array_equal(mmnet.matte(form, predictor), alpha)
+        np.testing.assert_array_equal(mmnet.cutout(photo=form, predictor=predictor), rgba)
 
 
-def test_a_pil_image(portrait_set, lively_predictor):
+@pytest.mark.parametrize("function", ["matte", "cutout", "cutout_image"])
+def test_functions_reject_bad_photos(function):
+    if function == "cutout_image":
+        pytest.importorskip("PIL")
+    function = getattr(mmnet, function)
+    with assert_raises(MmnetError, "photo", "int"):
+        function(7, brightness_predictor())
+    with assert_raises(FileNotFoundError, "none.jpg"):
+        function("none.jpg", brightness_predictor())
+
+
+def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
+    sources = []
+
+    def open_predictor(source, **_):
+        sources.append(source)
+        return brightness_predictor()
+
+    monkeypatch.setattr(api, "open_predictor", open_predictor)
+    api._open_once.cache_clear()
+    for _ in range(2):
+        mmnet.cutout(photo, "mmnet-fast")
+        mmnet.matte(photo)
+    mmnet.matte(photo, run_folder)
+    api._open_once.cache_clear()
+    assert sources == ["mmnet-fast", "mmnet-persons", run_folder]
+
+
+def test_cutout_image_returns_a_pil_image(photo):
     image_module = pytest.importorskip("PIL.Image")
-    path = portrait_set.pairs[0].image
-    with image_module.open(path) as photo:
-        rgb = np.array(photo.convert("RGB"))
-        alpha = mmnet.matte(photo, lively_predictor)
-        grey = mmnet.cutout(photo.convert("L"), lively_predictor)
-    np.testing.assert_array_equal(alpha, mmnet.matte(rgb, lively_predictor))
-    assert grey.shape == rgb.shape[:2] + (4,)
-    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
+    predictor = brightness_predictor()
+    image = mmnet.cutout_image(photo, predictor, refine_edges=False)
+    assert isinstance(image, image_module.Image) and image.mode == "RGBA"
+    expected = mmnet.cutout(photo, predictor, refine_edges=False)
+    np.testing.assert_array_equal(np.array(image), expected)
+    with image_module.open(photo) as opened:
+        np.testing.assert_array_equal(
+            np.array(mmnet.cutout_image(opened, predictor))[..., :3].shape,
+            expected.shape[:2] + (3,),
+        )
 
 
-def test_the_names_of_the_package():
-    assert mmnet.__all__ == ["cutout", "load", "matte"]
-    assert {"cutout", "load", "matte", "__version__", "__doc__"} <= set(dir(mmnet))
+def test_cutout_image_needs_pillow(photo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with assert_raises(MmnetError, "pip install pillow"):
+        mmnet.cutout_image(photo, brightness_predictor())
+
+
+@pytest.mark.parametrize(
+    "function, old, new",
+    [
+        ("matte", {"second_look": False}, {"second_pass": False}),
+        ("matte", {"refinement": False}, {"refine_edges": False}),
+        ("cutout", {"foreground_colours": False}, {"estimate_foreground": False}),
+    ],
+    ids=["second_look", "refinement", "foreground_colours"],
+)
+def test_keywords_of_0_2_give_the_same_numbers(photo, function, old, new):
+    function, predictor = getattr(mmnet, function), brightness_predictor()
+    (name,), (new_name,) = old, new
+    with pytest.warns(DeprecationWarning) as warnings:
+        result = function(photo, predictor, **old)
+    assert name in str(warnings[0].message) and new_name in str(warnings[0].message)
+    np.testing.assert_array_equal(result, function(photo, predictor, **new))
+
+
+def test_temperature_is_logit_scale(run_folder, lively_images):
+    with pytest.warns(DeprecationWarning):
+        old = mmnet.load(run_folder, temperature=2.0)
+    new = mmnet.load(run_folder, logit_scale=2.0)
+    np.testing.assert_array_equal(old(lively_images), new(lively_images))
+    assert np.abs(new(lively_images) - mmnet.load(run_folder)(lively_images)).max() > 0.01
+
+
+def test_package_lists_its_public_names():
+    assert mmnet.__all__ == ["cutout", "cutout_image", "load", "matte"]
+    assert {*mmnet.__all__, "__version__", "__doc__"} <= set(dir(mmnet))
     assert dir(mmnet) == sorted(dir(mmnet))
-    assert [mmnet.cutout.__name__, mmnet.load.__name__] == ["cutout", "load"]
+    assert mmnet.cutout.__name__ == "cutout" and mmnet.load.__name__ == "load"
     for name in ("foo", "Load", "predict"):
-        assert not hasattr(mmnet, name)
-        with pytest.raises(AttributeError, match="module 'mmnet' has no attribute '%s'" % name):
+        with assert_raises(AttributeError, "mmnet", name):
             getattr(mmnet, name)
     names = {}
     exec("from mmnet import *", names)
     assert names["load"] is mmnet.load and names["matte"] is mmnet.matte
 
 
-def test_tensorflow_is_imported_for_load_only():
+def test_import_loads_nothing_heavy():
     code = (
         "import sys, mmnet; before = set(sys.modules); dir(mmnet); "
         "assert not before & {'numpy', 'cv2', 'tensorflow', 'mmnet.api'}; "
-        "mmnet.load, mmnet.matte, mmnet.cutout; import mmnet.matting.compose, mmnet.matting.load; "
+        "mmnet.load, mmnet.matte, mmnet.cutout; import mmnet.matting.process; "
         "assert 'numpy' in sys.modules and 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

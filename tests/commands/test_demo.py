@@ -1,4 +1,4 @@
-"""The page of mmnet demo: its functions, and the page itself in Chromium."""
+"""Tests of mmnet.commands.demo: its functions, and the page in Chromium."""
 
 import base64
 import os
@@ -12,92 +12,115 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import PATIENCE, ROOT
-from helpers.matting import brightness
+from helpers import PATIENCE, ROOT, assert_message, assert_raises
+from helpers.matting import NETWORK_ONLY, brightness_predictor
 from mmnet.cli import main
 from mmnet.commands import demo
-from mmnet.commands.demo import Page, as_hex, background_of, cut_frame, cut_photo, visible
+from mmnet.commands.demo import Page, choose_background, process_frame, process_photo
+from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
+from mmnet.matting.background import BlurBackground, ColourBackground
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import MattingOptions
 
-ALONE = MattingOptions(second_pass=False, refinement=False, foreground_colours=False)
-GREEN = (0, 177, 64)  # the colour that the page begins with
+GREEN = (0, 177, 64)  # the default colour of the page
 
 
 @pytest.fixture
 def page(tmp_path):
-    return Page(lambda name: brightness((64, 64)), ALONE, str(tmp_path))
+    predictor = brightness_predictor()
+    return Page(lambda name: predictor, NETWORK_ONLY, str(tmp_path))
 
 
-def test_a_photo(page, portrait_set):
-    path = portrait_set.pairs[0].image
-    image = load_photo(path)
-    shorten, saved, said = cut_photo(page, path, "any", None)
-    stem = os.path.splitext(os.path.basename(path))[0]
-    assert os.path.basename(saved) == stem + "_cutout.png"
-    assert cv2.imread(saved, cv2.IMREAD_UNCHANGED).shape == image.shape[:2] + (4,)
-    assert np.array_equal(shorten[0], image) and shorten[1].shape == image.shape
-    assert re.match(r"150 x 200 pixels, person: [\d.]+ % of them. Alpha in \d+ ms, all", said)
-
-    shorten, saved, _ = cut_photo(page, path, "any", np.array(GREEN, np.uint8))
-    assert saved.endswith(stem + "_composition.png")
-    assert np.array_equal(read_image(saved, True), shorten[1])
+@pytest.fixture
+def photo(portrait_set):
+    return portrait_set.pairs[0].image
 
 
-def test_a_frame_is_made_steady_by_the_one_before(page, portrait_set, monkeypatch):
-    seen = []
-
-    def next_frame(small, predictor, care, temporal_filter, before):
-        seen.append(before)
-        return demo.Before(small, np.zeros(small.shape[:2], np.float32))
-
-    monkeypatch.setattr(demo, "next_frame", next_frame)
-    frame = load_photo(portrait_set.pairs[0].image)
-    html, said, live = cut_frame(page, frame, "any", np.array(GREEN, np.uint8), None)
-    assert re.match(r"150 x 200 pixels, \d+ ms a frame", said)
-    jpeg = np.frombuffer(base64.b64decode(re.search(r"base64,(.+)\"", html)[1]), np.uint8)
-    decoded = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1]
-    assert decoded.shape == frame.shape and np.abs(decoded.astype(int) - GREEN).max() <= 2
-
-    _, _, after = cut_frame(page, frame, "any", None, live)
-    cut_frame(page, frame, "others", None, after)  # other weights, and a camera turned: anew
-    cut_frame(page, frame[:100].copy(), "any", None, after)
-    assert seen[0] is None and seen[1] is live.before and seen[2:] == [None, None]
+def decode_html(html):
+    """Return the image in HTML of the camera tab, as int [H,W,3]."""
+    jpeg = np.frombuffer(base64.b64decode(re.search(r"base64,([^\"]+)", html)[1]), np.uint8)
+    return cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1].astype(int)
 
 
-def test_backgrounds(portrait_set):
-    assert background_of("transparent", "#000000", None) is None
-    assert background_of("blur", "#000000", None) == "blur"
-    assert background_of("colour", "rgba(0, 177.4, 64, 1)", None).tolist() == list(GREEN)
-    assert as_hex("#00b140") == as_hex("rgb(0,177,64)") == "#00b140"
-    path = portrait_set.pairs[0].image
-    assert np.array_equal(background_of("picture", "", path), load_photo(path))
-    with pytest.raises(ValueError, match="choose the picture"):
-        background_of("picture", "", None)
-    squares = visible(np.zeros((40, 20, 4), np.uint8))
-    assert squares[0, 0].tolist() == [255] * 3 and squares[16, 0].tolist() == [204] * 3
+def test_process_photo_saves_a_cutout(page, photo):
+    image = load_photo(photo)
+    result = process_photo(page, photo, "any", None)
+    stem = os.path.splitext(os.path.basename(photo))[0]
+    assert os.path.basename(result.path) == f"{stem}_cutout.png"
+    assert cv2.imread(result.path, cv2.IMREAD_UNCHANGED).shape == image.shape[:2] + (4,)
+    before, after = result.previews
+    assert np.array_equal(before, image) and after.shape == image.shape
+    assert_message(result.text, "150 x 200", "person: ", "ms")
 
 
-def test_bad_input(monkeypatch, capfd):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        monkeypatch.setattr(demo, "import_gradio", lambda folder: None)
+def test_process_photo_saves_a_composition(page, photo):
+    result = process_photo(page, photo, "any", ColourBackground(*GREEN))
+    assert result.path.endswith("_composition.png")
+    assert np.array_equal(read_image(result.path), result.previews[1])
+
+
+def test_process_frame_composes_the_person(page, photo):
+    page = page._replace(open=lambda name: brightness_predictor())
+    frame = np.zeros_like(load_photo(photo))
+    html, text, _ = process_frame(page, frame, "any", ColourBackground(*GREEN), None)
+    assert_message(text, "150 x 200", "ms")
+    image = decode_html(html)
+    assert image.shape == frame.shape and np.abs(image - GREEN).max() <= 2
+
+
+def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, monkeypatch):
+    previous_frames = []
+
+    def matte_next_frame(*arguments, previous):
+        previous_frames.append(previous)
+        return original(*arguments, previous=previous)
+
+    original = demo.matte_next_frame
+    monkeypatch.setattr(demo, "matte_next_frame", matte_next_frame)
+    frame = load_photo(photo)
+    _, _, state = process_frame(page, frame, "any", None, None)
+    _, _, next_state = process_frame(page, frame, "any", None, state)
+    process_frame(page, frame, "others", None, next_state)
+    assert previous_frames == [None, state.previous, None]
+
+
+def test_choose_background_reads_the_fields_of_the_page(photo):
+    assert choose_background("transparent", "#000000", None) is None
+    assert isinstance(choose_background("blur", "#000000", None), BlurBackground)
+    colour = choose_background("colour", "rgba(0, 177.4, 64, 1)", None)
+    assert colour.colour.tolist() == list(GREEN)
+    for upload in (photo, {"path": photo}):
+        assert np.array_equal(choose_background("picture", "", upload).image, load_photo(photo))
+
+
+def test_choose_background_never_reads_files_of_the_machine(photo):
+    with assert_raises(MmnetError, photo):
+        choose_background("colour", photo, None)
+    with assert_raises(MmnetError, "picture"):
+        choose_background("picture", "", None)
+
+
+def test_demo_reports_a_used_port(monkeypatch, capfd):
+    monkeypatch.setattr(demo, "import_gradio", lambda folder: None)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
         assert main(["demo", "--port", str(port)]) == 2
-        assert "--port %d cannot be opened (Address already" % port in capfd.readouterr().err
+    assert_message(capfd.readouterr().err, "--port", port, "Address already in use")
     assert main(["demo", "--port", "70000"]) == 2
-    assert "a port from 0 to 65535, not '70000'" in capfd.readouterr().err
-    monkeypatch.undo()
+    assert_message(capfd.readouterr().err, "--port", 70000)
+
+
+def test_demo_needs_gradio(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["demo"]) == 2
-    assert "the demo needs Gradio (pip install 'mmnet[demo]'" in capfd.readouterr().err
+    assert_message(capfd.readouterr().err, "Gradio", "pip install 'mmnet[demo]'")
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    """Of a page that runs the weights in the box; it leaves nothing behind."""
+    """Address of a demo with the bundled weights. It leaves no temporary files."""
     pytest.importorskip("gradio")
     temporary = tmp_path_factory.mktemp("temporary")
     environment = dict(os.environ, TMPDIR=str(temporary), PYTHONPATH=ROOT)
@@ -116,25 +139,24 @@ def address(tmp_path_factory):
 
 @pytest.fixture
 def tab(browser, address):
-    """The page, opened; nothing comes from anywhere else."""
+    """The page in a browser tab. It requests nothing from other hosts."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
     tab.set_default_timeout(PATIENCE)
-    asked = []
-    tab.on("request", lambda request: asked.append(request.url))
+    urls = []
+    tab.on("request", lambda request: urls.append(request.url))
     tab.goto(address)
     tab.wait_for_selector("input[type=file]", state="attached")
     yield tab
     tab.close()
-    assert asked
-    assert all(url.startswith((address, "data:", "blob:" + address)) for url in asked), asked
+    assert urls
+    assert all(url.startswith((address, "data:", "blob:" + address)) for url in urls), urls
 
 
 def upload(tab, path):
     tab.locator("input[type=file]").last.set_input_files(path)
 
 
-def test_an_uploaded_photo_is_cut_out_as_by_predict(whole, tab, portrait_set, tmp_path):
-    photo = portrait_set.pairs[0].image
+def test_page_cuts_out_photos_like_predict(tab, photo, tmp_path):
     upload(tab, photo)
     tab.wait_for_selector("text=150 x 200 pixels, person")
     with tab.expect_download() as download:
@@ -143,33 +165,31 @@ def test_an_uploaded_photo_is_cut_out_as_by_predict(whole, tab, portrait_set, tm
     assert main(["predict", photo, "--output", str(tmp_path), "--write", "cutout"]) == 0
     name = download.value.suggested_filename
     predicted = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
-    assert 0.05 < (predicted[..., 3] / 255).mean() < 0.95  # there is a person
+    assert 0.05 < (predicted[..., 3] / 255).mean() < 0.95
     assert np.abs(saved.astype(int) - predicted).max() <= 1
 
 
-def test_what_is_no_photo_and_what_is_too_large(tab, tmp_path):
-    (tmp_path / "a.png").write_text("no picture")
+def test_page_reports_bad_and_large_uploads(tab, tmp_path):
+    (tmp_path / "a.png").write_text("no image")
     upload(tab, str(tmp_path / "a.png"))
-    said = tab.locator(".toast-body").inner_text()
-    assert "a.png: not a JPEG" in said and "mmnet-demo" not in said
+    message = tab.locator(".toast-body").inner_text()
+    assert "a.png" in message and "mmnet-demo" not in message
     (tmp_path / "b.jpg").write_bytes(bytes(2 << 20))
     tab.reload()
     tab.wait_for_selector("input[type=file]", state="attached")
     with tab.expect_file_chooser() as chooser:
         tab.get_by_text("Click to Upload").first.click()
     chooser.value.set_files(str(tmp_path / "b.jpg"))
-    assert "exceed the maximum allowed size of 1.0 Mb" in tab.locator(".toast-body").inner_text()
+    assert_message(tab.locator(".toast-body").inner_text(), "1.0 Mb")
 
 
-def test_the_camera(tab):
+def test_page_cuts_out_the_camera(tab):
     tab.get_by_label("colour").check()
     tab.get_by_role("tab", name="Live").click()
     tab.get_by_text("Click to Access Webcam").click()
     tab.get_by_text("Record").click()
-    tab.wait_for_selector("text=ms a frame")
-    frame = tab.get_by_alt_text("the person cut out").get_attribute("src")
-    jpeg = np.frombuffer(base64.b64decode(frame.partition(",")[2]), np.uint8)
-    image = cv2.imdecode(jpeg, cv2.IMREAD_COLOR)[..., ::-1].astype(int)
+    tab.wait_for_selector("text=ms per frame")
+    image = decode_html(tab.get_by_alt_text("the person cut out").get_attribute("src") + '"')
     person = np.abs(image - GREEN).max(axis=2) > 40
     rows, columns = person.shape
     assert person[rows // 2, columns // 2] and not person[2, 2] and 0.05 < person.mean() < 0.95

@@ -1,6 +1,8 @@
-"""The predict verb."""
+"""Tests of mmnet.commands.predict and mmnet.matting.process."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,109 +10,250 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import ROOT, SMALL_FLAGS
-from helpers.matting import brightness
-from mmnet.commands.predict import OutputOptions, Photo, find_photos, predict_photos
+from helpers import ROOT, SMALL_FLAGS, assert_message
+from helpers.matting import brightness_predictor
+from mmnet.cli import main
+from mmnet.commands import predict
+from mmnet.commands.predict import exit_code
 from mmnet.io.images import decode_image, load_mask, read_image, save_png
-
-BLACK = np.zeros(3, np.uint8)
-
-
-def test_photos_are_found_once_and_never_overwrite_each_other(tmp_path):
-    folder = tmp_path / "my photos"
-    folder.mkdir()
-    for name in ("b.JPG", "a.png", "notes.txt"):
-        (folder / name).write_bytes(b"")
-    out = str(tmp_path / "out")
-    found = find_photos([str(folder), str(folder / "a.png")], out)
-    assert found == [Photo(str(folder / "a.png"), "a"), Photo(str(folder / "b.JPG"), "b")]
-    (folder / "a.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="same files"):
-        find_photos([str(folder)], out)
-    with pytest.raises(ValueError, match="output folder too"):
-        find_photos([str(folder)], str(folder))
-    with pytest.raises(FileNotFoundError, match="no photo, clip or folder .*none"):
-        find_photos([str(tmp_path / "none")], out)
+from mmnet.matting.background import ColourBackground
+from mmnet.matting.compose import KINDS, OutputOptions
+from mmnet.matting.files import InputFile, Output
+from mmnet.matting.process import Result, process_photos
+from mmnet.weights.registry import DEFAULT, VIDEO
 
 
-def test_folders_are_mirrored_with_their_sub_folders(tmp_path):
-    names = ["2025/may/a.jpg", "2025/a.jpg", "2026/a.jpg", "b.jpg", "out/b_cutout.jpg", ".x/c.jpg"]
-    for name in names:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-    found = find_photos([str(tmp_path)], str(tmp_path / "out"))
-    assert [photo.stem for photo in found] == ["b", "2025/a", "2025/may/a", "2026/a"]
+@pytest.fixture
+def flags(lively_weights):
+    return ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
 
 
-def test_a_broken_file_among_many_is_skipped(portrait_set, tmp_path):
-    good = portrait_set.pairs[0].image
-    broken = tmp_path / "broken.jpg"
-    broken.write_text("no picture")
-    out = str(tmp_path / "out")
-    photos = [Photo(str(broken), "broken"), Photo(good, "further/good")]
-    wanted = OutputOptions(("alpha", "cutout", "composition", "side-by-side"), BLACK)
-    first, second = predict_photos(brightness((64, 64)), photos, out, wanted, jobs=2)
-    assert "broken.jpg: not a JPEG" in first.error and first.alpha is None
-    image = read_image(good)
-    assert second.error is None
-    cutout = cv2.imread(second.cutout, cv2.IMREAD_UNCHANGED)
-    assert cutout.shape == image.shape[:2] + (4,)
-    assert read_image(second.composition).shape == image.shape
+@pytest.fixture
+def photo(portrait_set):
+    return portrait_set.pairs[0].image
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    clips = pytest.importorskip("helpers.clips")
+    return clips.write_clip(str(tmp_path_factory.mktemp("clips") / "walk.mp4"))
+
+
+def test_process_photos_writes_all_kinds(photo, tmp_path):
+    options = OutputOptions(KINDS, ColourBackground(0, 0, 0))
+    files = [InputFile(photo, "further/good")]
+    (result,) = process_photos(files, brightness_predictor(), Output(str(tmp_path)), options)
+    image, alpha = read_image(photo), load_mask(result.outputs["alpha"])
     height, width = image.shape[:2]
-    assert read_image(second.side_by_side).shape == (height, 3 * width, 3)
-    alpha = load_mask(second.alpha)
-    assert alpha.shape == image.shape[:2]
-    assert second.person_share == pytest.approx(alpha.mean(), abs=0.01)
-    assert len(os.listdir(os.path.join(out, "further"))) == 4
-    assert os.listdir(out) == ["further"]
+    assert result.error is None and alpha.shape == (height, width)
+    assert result.person_fraction == pytest.approx(alpha.mean(), abs=0.01)
+    cutout = cv2.imread(result.outputs["cutout"], cv2.IMREAD_UNCHANGED)
+    assert cutout.shape == (height, width, 4)
+    assert read_image(result.outputs["composition"]).shape == image.shape
+    assert read_image(result.outputs["side-by-side"]).shape == (height, 3 * width, 3)
+    assert len(os.listdir(str(tmp_path / "further"))) == 4
+    assert os.listdir(str(tmp_path)) == ["further"]
 
 
-def test_more_jobs_change_nothing(portrait_set, tmp_path):
-    photos = [Photo(pair.image, pair.stem) for pair in portrait_set.pairs]
-    for jobs in (1, 3):
-        out = str(tmp_path / str(jobs))
-        results = list(predict_photos(brightness((64, 64)), photos, out, jobs=jobs))
-        assert [result.photo for result in results] == [photo.path for photo in photos]
-    for name in os.listdir(str(tmp_path / "1")):
+def test_process_photos_skips_broken_files(photo, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no image")
+    files = [InputFile(str(broken), "broken"), InputFile(photo, "good")]
+    output = Output(str(tmp_path / "out"))
+    first, second = process_photos(files, brightness_predictor(), output, threads=2)
+    assert_message(first.error, broken)
+    assert first.outputs == {} and second.error is None
+
+
+def test_process_photos_is_independent_of_threads(portrait_set, tmp_path):
+    files = [InputFile(pair.image, pair.stem) for pair in portrait_set.pairs]
+    for threads in (1, 3):
+        output = Output(str(tmp_path / str(threads)))
+        results = list(process_photos(files, brightness_predictor(), output, threads=threads))
+        assert [result.path for result in results] == [file.path for file in files]
+    names = os.listdir(str(tmp_path / "1"))
+    assert len(names) == 2 * len(files)
+    for name in names:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
-def test_from_standard_input_to_standard_output(portrait_set, lively_weights):
-    """A photo comes and goes through pipes, as bytes, while messages go elsewhere."""
-    with open(portrait_set.pairs[0].image, "rb") as file:
-        photo = file.read()
-    command = [sys.executable, "-m", "mmnet", "predict", "-", "--output", "-"]
-    command += ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
-    done = subprocess.run(command, input=photo, stdout=subprocess.PIPE, cwd=ROOT, check=True)
-    assert cv2.imdecode(np.frombuffer(done.stdout, np.uint8), -1).shape[2] == 4
-    command += ["--background", "blur"]
-    done = subprocess.run(command, input=photo, stdout=subprocess.PIPE, cwd=ROOT, check=True)
-    assert decode_image(done.stdout, "a PNG").shape == read_image(portrait_set.pairs[0].image).shape
+@pytest.mark.parametrize(
+    "results, code",
+    [
+        pytest.param([], 0, id="nothing to do"),
+        pytest.param([Result("a")], 0, id="success"),
+        pytest.param([Result("a"), Result("b", error="broken")], 1, id="one skipped"),
+        pytest.param([Result("a", warnings=["truncated"])], 1, id="clip in part"),
+        pytest.param([Result("a", error="x"), Result("b", error="x")], 2, id="all skipped"),
+    ],
+)
+def test_exit_code_reports_skipped_files(results, code):
+    assert exit_code(results) == code
 
 
-def test_without_a_checkpoint_the_weights_in_the_box_cut_out(portrait_set, tmp_path, capfd):
-    from mmnet.cli import main
-
+def test_predict_uses_the_bundled_weights_by_default(portrait_set, tmp_path, capfd):
     pair = portrait_set.pairs[0]
     assert main(["predict", pair.image, "--output", str(tmp_path), "--write", "alpha"]) == 0
     (name,) = os.listdir(str(tmp_path))
     alpha, truth = load_mask(str(tmp_path / name)), load_mask(pair.mask)
-    assert np.abs(alpha - truth).mean() < 0.15  # a drawing, which they were not trained on
-    assert "_alpha.png (person: " in capfd.readouterr().out
+    assert np.abs(alpha - truth).mean() < 0.15  # a drawing; the network was trained on photos
+    assert_message(capfd.readouterr().out, pair.image, name, "person: ")
 
 
-def test_what_does_not_go_together(tmp_path, capfd):
-    from mmnet.cli import main
+def test_predict_reads_stdin_and_writes_stdout(photo, flags):
+    with open(photo, "rb") as file:
+        data = file.read()
+    command = [sys.executable, "-m", "mmnet", "predict", "-", "--output", "-"] + flags
+    png = subprocess.run(command, input=data, stdout=subprocess.PIPE, cwd=ROOT, check=True).stdout
+    assert cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED).shape[2] == 4
+    command += ["--background", "blur"]
+    png = subprocess.run(command, input=data, stdout=subprocess.PIPE, cwd=ROOT, check=True).stdout
+    assert decode_image(png, "stdout").shape == read_image(photo).shape
 
-    save_png(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
-    save_png(str(tmp_path / "b.png"), np.zeros((9, 9, 3), np.uint8))
-    for arguments, says in (
-        ([str(tmp_path), "--output", "-"], "--output - writes one picture"),
-        ([str(tmp_path / "a.png"), "--output", "x", "--write", "composition"], "needs --backgr"),
-        ([str(tmp_path / "a.png"), "--output", "x", "--write", "all"], "--write: one of alpha, "),
-        ([str(tmp_path / "a.png"), "--output", "x", "--jobs", "0"], "--jobs: a whole number above"),
-    ):
-        assert main(["predict"] + arguments) == 2
-        error = capfd.readouterr().err
-        assert says in error and error.count("\n") == 1
+
+def test_predict_resumes(portrait_set, flags, tmp_path, caplog):
+    folder = os.path.dirname(portrait_set.pairs[0].image)
+    command = ["predict", folder, "--output", str(tmp_path), "--write", "alpha", "--resume"] + flags
+    assert main(command) == 0
+    names = sorted(os.listdir(str(tmp_path)))
+    assert len(names) == 6
+    os.unlink(str(tmp_path / names[0]))
+    caplog.clear()
+    assert main(command) == 0
+    assert sorted(os.listdir(str(tmp_path))) == names
+    assert_message(caplog.text, "5 of 6", "1 remain")
+
+
+def test_predict_shards_write_tar_files(portrait_set, flags, tmp_path, capfd):
+    folder = os.path.dirname(portrait_set.pairs[0].image)
+    command = ["predict", folder, "--output", str(tmp_path), "--tar", "2", "--write", "alpha"]
+    for index in range(2):
+        assert main(command + ["--shard", f"{index}/2"] + flags) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 6 and all(".tar:portrait" in line for line in lines)
+    assert main(command + ["--shard", "0/2"] + flags) == 2
+    assert_message(capfd.readouterr().err, "--output", tmp_path, "--resume")
+    assert main(command + ["--shard", "0/2", "--resume"] + flags) == 0
+
+
+def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, capfd):
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no image")
+    out = str(tmp_path / "out")
+    assert main(["predict", photo, str(broken), clip, "--output", out, "--json"] + flags) == 1
+    good, bad, last = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    kinds = ["alpha", "cutout", "composition", "side_by_side"]
+    assert list(good) == ["photo", *kinds, "person_share", "error"]
+    assert list(bad) == list(good) and bad["photo"] == str(broken) and bad["alpha"] is None
+    assert_message(bad["error"], broken)
+    clip_keys = ["frames", "frames_per_second", "problems", "error"]
+    assert list(last) == ["clip", *kinds, "person_share", *clip_keys]
+    assert (last["clip"], last["frames"], last["problems"]) == (clip, 12, [])
+    assert last["frames_per_second"] > 0
+    assert last["cutout"] == os.path.join(out, "walk_cutout.webm") and os.path.exists(
+        last["cutout"]
+    )
+
+
+def test_predict_composes_photos_and_clips_over_a_clip(photo, clip, flags, tmp_path):
+    command = ["predict", photo, clip, "--output", str(tmp_path), "--background", clip]
+    assert main(command + flags) == 0
+    stem = os.path.splitext(os.path.basename(photo))[0]
+    expected = {"walk_composition.mp4", f"{stem}_composition.png"}
+    assert expected <= set(os.listdir(str(tmp_path)))
+
+
+@pytest.mark.parametrize("background", ["#0000ff", "clip"])
+def test_predict_writes_rotated_clips_upright(clip, flags, tmp_path, capfd, background):
+    clips = pytest.importorskip("helpers.clips")
+    rotated = clips.turn(clips.write_clip(str(tmp_path / "rotated.mp4"), sound=None))
+    path = str(tmp_path / "o.mp4")
+    background = clip if background == "clip" else background
+    assert main(["predict", rotated, "--output", path, "--background", background] + flags) == 0
+    assert clips.read(path)[1][0].shape == (98, 64, 3)
+    assert_message(capfd.readouterr().out, path, "12 frames", "frames/s")
+
+
+@pytest.mark.parametrize(
+    "flags, source",
+    [([], VIDEO), (["--size", "64"], DEFAULT), (["--checkpoint_path", DEFAULT], DEFAULT)],
+    ids=["default", "network flags", "source"],
+)
+def test_predict_selects_the_weights_for_clips(clip, tmp_path, monkeypatch, flags, source):
+    sources = []
+
+    def open_predictor(source, *_, **__):
+        sources.append(source)
+        return brightness_predictor()
+
+    monkeypatch.setattr(predict, "open_predictor", open_predictor)
+    assert main(["predict", clip, "--output", str(tmp_path / "o.webm")] + flags) == 0
+    assert sources == [source]
+
+
+def test_predict_reports_truncated_clips(tmp_path, flags, caplog):
+    clips = pytest.importorskip("helpers.clips")
+    path = clips.write_clip(str(tmp_path / "long.mkv"), list(range(0, 4000, 40)), None)
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) // 2)
+    assert main(["predict", path, "--output", str(tmp_path / "o.webm")] + flags) == 1
+    assert_message(caplog.text, path)
+    assert clips.read(str(tmp_path / "o.webm"))[0]
+
+
+def test_predict_needs_pyav_for_clips(clip, flags, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "av", None)
+    assert main(["predict", clip, "--output", str(tmp_path)] + flags) == 2
+    assert_message(caplog.text, "PyAV", "mmnet[video]")
+
+
+# {} is the folder of the test: it contains a.png, b.png, clip.mp4, text.mp4 and a read-only folder.
+BAD_PHOTO_COMMANDS = [
+    (["{}/a.png", "{}/b.png", "--output", "-"], ["--output", "--write"]),
+    (["{}/a.png", "--output", "x.jpg.mp4"], ["--output", "x.jpg.mp4", ".png"]),
+    (["{}/a.png", "--output", "x", "--write", "composition"], ["--write", "--background"]),
+    (["{}/a.png", "--output", "x", "--write", "all"], ["--write", "all", "side-by-side"]),
+    (["{}/a.png", "--output", "x", "--jobs", "0"], ["--jobs"]),
+    (["{}/a.png", "--output", "x", "--background", "purplish"], ["--background", "purplish"]),
+    (["{}/a.png", "--output", "x.png", "--tar", "2"], ["--tar", "--output"]),
+    (["{}/a.png", "--output", "{}/locked/o.png"], ["--output", "locked"]),
+]
+BAD_CLIP_COMMANDS = [
+    (["{}/clip.mp4", "--output", "{}/o.mp4"], [".webm", ".mov"]),
+    (["{}/clip.mp4", "--output", "{}/o.avi"], [".webm", "frames/%05d.png"]),
+    (["{}/clip.mp4", "{}/text.mp4", "--output", "{}/o.webm"], ["clip.mp4", "text.mp4"]),
+    (["{}/clip.mp4", "--write", "alpha", "cutout", "--output", "{}/o.mov"], ["--output", "o.mov"]),
+    (["{}/clip.mp4", "--output", "-"], ["--output"]),
+    (["{}/clip.mp4", "--output", "{}/clip.mp4", "--background", "red"], ["--output", "clip.mp4"]),
+    (["{}/clip.mp4", "--output", "{}/locked/o.webm"], ["--output", "locked"]),
+    (["{}/clip.mp4", "--output", "{}/o", "--background", "{}/text.mp4"], ["text.mp4"]),
+    (["{}/clip.mp4", "--output", "{}/o", "--tar", "1"], ["--tar"]),
+    (["{}/text.mp4", "--output", "{}/o"], ["text.mp4"]),
+]
+
+
+@pytest.mark.parametrize("arguments, tokens", BAD_PHOTO_COMMANDS)
+def test_predict_rejects_bad_photo_commands(tmp_path, capfd, arguments, tokens):
+    for name in ("a.png", "b.png"):
+        save_png(str(tmp_path / name), np.zeros((9, 9, 3), np.uint8))
+    assert_rejected(tmp_path, capfd, arguments, tokens)
+
+
+@pytest.mark.parametrize("arguments, tokens", BAD_CLIP_COMMANDS)
+def test_predict_rejects_bad_clip_commands(clip, tmp_path, flags, capfd, caplog, arguments, tokens):
+    shutil.copy(clip, str(tmp_path / "clip.mp4"))
+    (tmp_path / "text.mp4").write_text("no clip")
+    if arguments[0] == "{}/text.mp4":  # a clip that is skipped is reported by the logger
+        assert main(["predict"] + [word.format(tmp_path) for word in arguments] + flags) == 2
+        assert_message(caplog.text, *tokens)
+    else:
+        assert_rejected(tmp_path, capfd, arguments + flags, tokens)
+    assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("o.")]
+
+
+def assert_rejected(folder, capfd, arguments, tokens):
+    (folder / "locked").mkdir(mode=0o500)
+    assert main(["predict"] + [word.format(folder) for word in arguments]) == 2
+    error = capfd.readouterr().err
+    assert_message(error, *tokens)
+    assert error.count("\n") == 1
