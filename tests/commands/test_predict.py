@@ -166,11 +166,11 @@ def test_predict_composes_photos_and_clips_over_a_clip(photo, clip, flags, tmp_p
 @pytest.mark.parametrize("background", ["#0000ff", "clip"])
 def test_predict_writes_rotated_clips_upright(clip, flags, tmp_path, capfd, background):
     clips = pytest.importorskip("helpers.clips")
-    rotated = clips.turn(clips.write_clip(str(tmp_path / "rotated.mp4"), sound=None))
+    rotated = clips.rotate_in_header(clips.write_clip(str(tmp_path / "rotated.mp4"), audio=None))
     path = str(tmp_path / "o.mp4")
     background = clip if background == "clip" else background
     assert main(["predict", rotated, "--output", path, "--background", background] + flags) == 0
-    assert clips.read(path)[1][0].shape == (98, 64, 3)
+    assert clips.read_clip(path)[1][0].shape == (98, 64, 3)
     assert_message(capfd.readouterr().out, path, "12 frames", "frames/s")
 
 
@@ -198,7 +198,7 @@ def test_predict_reports_truncated_clips(tmp_path, flags, caplog):
         file.truncate(os.path.getsize(path) // 2)
     assert main(["predict", path, "--output", str(tmp_path / "o.webm")] + flags) == 1
     assert_message(caplog.text, path)
-    assert clips.read(str(tmp_path / "o.webm"))[0]
+    assert clips.read_clip(str(tmp_path / "o.webm"))[0]
 
 
 def test_predict_needs_pyav_for_clips(clip, flags, tmp_path, monkeypatch, caplog):

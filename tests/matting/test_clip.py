@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from helpers.clips import alpha_of, read, write_clip
+from helpers.clips import read_clip, read_first_alpha, write_clip
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
 from mmnet.io.images import load_mask
 from mmnet.matting.background import ClipBackground
@@ -26,12 +26,12 @@ def test_matte_clip_writes_all_frames_in_order(clip, tmp_path):
     predictor = brightness_predictor()
     result = matte_clip(clip, predictor, outputs, OPTIONS, temporal_filter="none")
     assert (result.frames, list(result.warnings)) == (12, []) and result.seconds > 0
-    alphas = [matte_photo(image, predictor, NETWORK_ONLY) for image in read(clip)[1]]
+    alphas = [matte_photo(image, predictor, NETWORK_ONLY) for image in read_clip(clip)[1]]
     assert result.person_fraction == pytest.approx(np.mean(alphas), abs=1e-5)
     for number, alpha in enumerate(alphas, start=1):
         written = load_mask(outputs["alpha"] % number)
         assert np.abs(written - alpha).max() <= 0.51 / 255
-    assert np.abs(alpha_of(outputs["cutout"]) / 255 - alphas[0]).mean() < 0.02
+    assert np.abs(read_first_alpha(outputs["cutout"]) / 255 - alphas[0]).mean() < 0.02
 
 
 def test_matte_clip_applies_the_temporal_filter(clip, tmp_path):
@@ -59,7 +59,7 @@ def test_matte_next_frame_smooths_frames_of_one_shape():
 
 
 def test_clip_background_follows_time_and_repeats(clip):
-    images = read(clip)[1]  # frames at 0, 40, 80, 200, ... 490 ms
+    images = read_clip(clip)[1]  # frames at 0, 40, 80, 200, ... 490 ms
     background = ClipBackground(clip)
     image, alpha = np.zeros_like(images[0]), np.zeros(images[0].shape[:2], np.float32)
     for seconds, index in ((0, 0), (0.1, 2), (0.5, 11), (0.54, 0), (0.6, 1), (0, 0), (0.2, 3)):
@@ -67,7 +67,7 @@ def test_clip_background_follows_time_and_repeats(clip):
 
 
 def test_clip_background_still_is_independent_of_time(clip):
-    images = read(clip)[1]
+    images = read_clip(clip)[1]
     background = ClipBackground(clip)
     still = background.still(0.1)
     background.still(0.4)
@@ -80,7 +80,7 @@ def test_matte_clip_reads_the_background_in_step(clip, tmp_path):
     pattern = str(tmp_path / "%02d.png")
     result = matte_clip(clip, brightness_predictor(), {"composition": pattern}, options)
     assert result.frames == 12 and len(os.listdir(str(tmp_path))) == 12
-    for number, image in enumerate(read(clip)[1], start=1):  # each frame over itself
+    for number, image in enumerate(read_clip(clip)[1], start=1):  # each frame over itself
         composition = np.round(255 * load_mask(pattern % number))
         grey = image @ [0.299, 0.587, 0.114]
         assert np.abs(composition - grey).max() < 2
