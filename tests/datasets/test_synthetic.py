@@ -3,7 +3,7 @@ import numpy as np
 
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.datasets.synthetic import draw_portrait, draw_scene, synthesize
+from mmnet.datasets.synthetic import draw_clip, draw_portrait, draw_scene, synthesize
 from mmnet.io.images import save_png
 
 
@@ -80,3 +80,14 @@ def test_varied_scenes_as_a_data_set(tmp_path, capfd):
     assert "--backgrounds_path goes with --looks varied" in capfd.readouterr().err
     assert main([*command[:5], "--looks", "varied", "--frames", "2"]) == 2
     assert "clips (--frames) are plain" in capfd.readouterr().err
+
+
+def test_draw_clip_moves_smoothly():
+    frames = list(draw_clip(np.random.RandomState(3), 6, (120, 90)))
+    assert all(image.shape == (120, 90, 3) and alpha.shape == (120, 90) for image, alpha in frames)
+    alphas = [alpha for _, alpha in frames]
+    changes = [np.mean(np.abs(a - b)) for a, b in zip(alphas, alphas[1:])]
+    assert 0 < max(changes) < 0.06
+    assert np.mean(np.abs(alphas[0] - alphas[-1])) > 0.5 * max(changes)
+    image, _ = next(draw_clip(np.random.RandomState(3), 6, (120, 90)))
+    np.testing.assert_array_equal(image, frames[0][0])
