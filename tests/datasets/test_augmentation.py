@@ -1,7 +1,10 @@
+"""Tests of mmnet.datasets.augmentation and mmnet.datasets.backgrounds."""
+
 import cv2
 import numpy as np
 import pytest
 
+from helpers import assert_raises
 from mmnet.datasets import augmentation as module
 from mmnet.datasets.augmentation import (
     ASPECT_RANGE,
@@ -12,22 +15,26 @@ from mmnet.datasets.augmentation import (
     augment,
     draw_warp,
     draw_window,
+    plain_background,
+    random_erase,
     sample_shape,
+    simulate_previous_alpha,
     warp,
 )
-from mmnet.datasets.backgrounds import swap_background
+from mmnet.datasets.backgrounds import read_backgrounds, swap_background
+from mmnet.io.errors import MmnetError
+from mmnet.io.images import save_png
 
 PUBLISHED = "resize_random_scale_crop_flip_rotate"
+RESIZE = "resize_bilinear"
 SHAPE = (64, 64)
-SAMPLE = sample_shape(SHAPE, PUBLISHED)
-SHAPES = [SHAPE, (64, 96), (128, 64)]
-BY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
+ALL_SHAPES = pytest.mark.parametrize("shape", [SHAPE, (64, 96), (128, 64)])
 
 
-class Drawn:
-    """Gives chosen numbers in place of random ones, each 0..1.
+class FixedNumbers:
+    """A random generator that returns chosen numbers, each 0..1.
 
-    They are stretch x, stretch y, left, top, flip, turn, angle.
+    They are stretch x, stretch y, left, top, flip, rotation, angle.
     """
 
     def __init__(self, *numbers):
@@ -38,41 +45,40 @@ class Drawn:
         return self.numbers
 
 
-def blobs(seed, shape=SAMPLE, channels=3):
-    """A smooth random picture uint8."""
-    small = (shape[0] // 6, shape[1] // 6, channels)
-    picture = np.random.RandomState(seed).randint(0, 256, small).astype(np.uint8)
-    return cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_CUBIC)
+def seeded(seed):
+    return np.random.RandomState(seed)
 
 
-def sample_like_mask(seed=0, shape=SAMPLE):
-    """An image whose three channels equal its mask."""
-    mask = blobs(seed, shape, channels=1)
+def draw_blobs(seed, shape, channels=3):
+    """Return a smooth random array, uint8."""
+    small = seeded(seed).randint(0, 256, (shape[0] // 6, shape[1] // 6, channels)).astype(np.uint8)
+    return cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
+
+
+def grey_sample(shape):
+    """Return an image whose three channels equal its mask, and the mask."""
+    mask = draw_blobs(0, shape, channels=1)
     return np.dstack([mask] * 3), mask
 
 
-def corners_of(shape):
-    """The corner pixels (x, y, 1) of a picture [3,4]."""
+def corner_pixels(shape):
+    """Return the corner pixels (x, y, 1) of an image, [3,4]."""
     bottom, right = shape[0] - 1, shape[1] - 1
     return np.array([[0, 0, 1], [right, 0, 1], [0, bottom, 1], [right, bottom, 1]]).T
 
 
-def ends_of(shape):
-    """The last x and the last y of a picture."""
+def last_pixel(shape):
     return np.array([shape[1] - 1, shape[0] - 1])
 
 
-def warps(count, shape):
-    """(stretch x, stretch y, flipped, degrees) of each of ``count`` published warps.
-
-    They are read back from the matrices.
-    """
+def measure_warps(count, shape):
+    """Return [count,4]: stretch x, stretch y, flipped and degrees, read from published warps."""
     sample = sample_shape(shape, PUBLISHED)
-    ratio = ends_of(sample) / ends_of(shape)
+    ratio = last_pixel(sample) / last_pixel(shape)
     aspect = (shape[1] - 1) / (shape[0] - 1)
     rows = []
     for seed in range(count):
-        linear = draw_warp(np.random.RandomState(seed), sample, shape)[:, :2] / ratio[:, None]
+        linear = draw_warp(seeded(seed), sample, shape)[:, :2] / ratio[:, None]
         angle = np.arctan2(-linear[1, 0], linear[1, 1])
         zoom = np.cos(angle) + abs(np.sin(angle)) * max(aspect, 1 / aspect)
         lengths = np.linalg.norm(linear, axis=1) * zoom
@@ -80,376 +86,349 @@ def warps(count, shape):
     return np.array(rows)
 
 
-def test_sample_shape():
-    sides = [sample_shape((size, size), PUBLISHED) for size in (256, 224, 20, 100)]
-    assert sides == [(295, 295), (258, 258), (23, 23), (115, 115)]
-    assert sample_shape((256, 256), "rich") == (295, 295)
-    assert sample_shape((256, 256), "resize_bilinear") == (256, 256)
-    assert sample_shape((256, 224), PUBLISHED) == sample_shape([256, 224], "rich") == (295, 258)
-    assert sample_shape([288, 480], "resize_bilinear") == (288, 480)
+@pytest.mark.parametrize(
+    "shape, policy, expected",
+    [
+        ((256, 256), PUBLISHED, (295, 295)),
+        ((224, 224), PUBLISHED, (258, 258)),
+        ((20, 20), PUBLISHED, (23, 23)),
+        ((100, 100), PUBLISHED, (115, 115)),
+        ([256, 224], "rich", (295, 258)),
+        ((256, 256), RESIZE, (256, 256)),
+        ([288, 480], RESIZE, (288, 480)),
+    ],
+)
+def test_sample_shape(shape, policy, expected):
+    assert sample_shape(shape, policy) == expected
 
 
-def test_unknown_policies_are_named():
-    known = "resize_bilinear, resize_random_scale_crop_flip_rotate, rich, wide"
-    with pytest.raises(ValueError, match=known):
-        augment(*sample_like_mask(), np.random.RandomState(0), SHAPE, "strong")
-    with pytest.raises(ValueError, match="'strong'"):
+def test_unknown_policy_is_refused():
+    with assert_raises(MmnetError, "'strong'", *POLICIES):
+        augment(*grey_sample(SHAPE), seeded(0), SHAPE, "strong")
+    with assert_raises(MmnetError, "'strong'"):
         sample_shape((256, 256), "strong")
 
 
-@BY_SHAPE
+@ALL_SHAPES
 @pytest.mark.parametrize("policy", POLICIES)
-def test_shape_type_and_repeatability(policy, shape):
+def test_augment_is_repeatable_and_keeps_its_input(policy, shape):
     sample = sample_shape(shape, policy)
-    image, mask = blobs(1, sample), blobs(2, sample, 1)
-    kept = image.copy(), mask.copy()
-    for picture in (image, mask):
-        picture.flags.writeable = False  # as samples are
+    image, mask = draw_blobs(1, sample), draw_blobs(2, sample, 1)
+    copies = image.copy(), mask.copy()
+    image.flags.writeable = mask.flags.writeable = False  # as in Samples
     for seed in range(20):
-        once, again = (
-            augment(image, mask, np.random.RandomState(seed), shape, policy) for _ in range(2)
-        )
-        assert once[0].shape == shape + (3,) and once[1].shape == shape
-        assert once[0].dtype == once[1].dtype == np.uint8
-        np.testing.assert_array_equal(once[0], again[0])
-        np.testing.assert_array_equal(once[1], again[1])
-    np.testing.assert_array_equal(image, kept[0])
-    np.testing.assert_array_equal(mask, kept[1])
+        first, second = (augment(image, mask, seeded(seed), shape, policy) for _ in range(2))
+        assert first[0].shape == shape + (3,) and first[1].shape == shape
+        assert first[0].dtype == first[1].dtype == np.uint8
+        np.testing.assert_array_equal(first[0], second[0])
+        np.testing.assert_array_equal(first[1], second[1])
+    np.testing.assert_array_equal(image, copies[0])
+    np.testing.assert_array_equal(mask, copies[1])
 
 
-@BY_SHAPE
-def test_resize_draws_nothing_and_changes_nothing_at_its_shape(shape):
-    image, mask = blobs(0, shape), blobs(1, shape, 1)
-    result = augment(image, mask, None, shape, "resize_bilinear")
+@ALL_SHAPES
+def test_resize_keeps_samples_of_its_shape(shape):
+    image, mask = draw_blobs(0, shape), draw_blobs(1, shape, 1)
+    result = augment(image, mask, None, shape, RESIZE)
     np.testing.assert_array_equal(result[0], image)
     np.testing.assert_array_equal(result[1], mask)
-    smaller = augment(image, mask, None, (32, 48), "resize_bilinear")
+    smaller = augment(image, mask, None, (32, 48), RESIZE)
     assert smaller[0].shape == (32, 48, 3) and smaller[1].dtype == np.uint8
     assert smaller[0][-1, -1].tolist() == image[-1, -1].tolist()
 
 
-@BY_SHAPE
-def test_image_and_mask_move_together_exactly(shape):
-    sample = sample_like_mask(shape=sample_shape(shape, PUBLISHED))
+@ALL_SHAPES
+def test_image_and_mask_move_together(shape):
+    sample = grey_sample(sample_shape(shape, PUBLISHED))
     for seed in range(60):
-        image, mask = augment(*sample, np.random.RandomState(seed), shape, PUBLISHED)
+        image, mask = augment(*sample, seeded(seed), shape, PUBLISHED)
         for channel in range(3):
             np.testing.assert_array_equal(image[..., channel], mask)
 
 
-@BY_SHAPE
-def test_without_any_change_it_is_a_resize(shape):
+@ALL_SHAPES
+def test_neutral_warp_is_a_resize(shape):
     sample = sample_shape(shape, PUBLISHED)
-    image, mask = blobs(0, sample), blobs(1, sample, channels=1)
-    plain = augment(image, mask, Drawn(0, 0, 0, 0, 1, 1, 0), shape, PUBLISHED)
-    expected = augment(image, mask, None, shape, "resize_bilinear")
-    for picture, resized in zip(plain, expected):
-        # OpenCV's warp places pixels to 1/32.
-        assert np.abs(picture.astype(int) - resized).max() <= 4
-    flipped = augment(image, mask, Drawn(0, 0, 0, 0, 0, 1, 0), shape, PUBLISHED)
-    for picture, other in zip(flipped, plain):
-        assert np.abs(picture[:, ::-1].astype(int) - other).max() <= 4
+    image, mask = draw_blobs(0, sample), draw_blobs(1, sample, channels=1)
+    plain = augment(image, mask, FixedNumbers(0, 0, 0, 0, 1, 1, 0), shape, PUBLISHED)
+    flipped = augment(image, mask, FixedNumbers(0, 0, 0, 0, 0, 1, 0), shape, PUBLISHED)
+    expected = augment(image, mask, None, shape, RESIZE)
+    for array, flipped_array, resized in zip(plain, flipped, expected):
+        # OpenCV's warp rounds positions to 1/32 pixel.
+        assert np.abs(array.astype(int) - resized).max() <= 4
+        assert np.abs(flipped_array[:, ::-1].astype(int) - array).max() <= 4
 
 
-@BY_SHAPE
-def test_the_crop_lies_where_it_was_drawn(shape):
+@ALL_SHAPES
+@pytest.mark.parametrize("left", [0, 0.5, 1])
+def test_crop_has_the_drawn_position(shape, left):
     height, width = sample_shape(shape, PUBLISHED)
     across = np.tile(np.linspace(0, 255, width), (height, 1)).astype(np.uint8)
     down = np.tile(np.linspace(0, 255, height)[:, None], (1, width)).astype(np.uint8)
-    for left in (0, 0.5, 1):
-        drawn = Drawn(1, 1, left, 0.5, 1, 1, 0)
-        result = augment(np.dstack([across] * 3), down, drawn, shape, PUBLISHED)
-        row, column = result[0][20, :, 0].astype(float), result[1][:, 20].astype(float)
-        assert row[-1] - row[0] == pytest.approx(255 / 1.15, abs=2)
-        assert row[0] == pytest.approx(left * 255 * (1 - 1 / 1.15), abs=2)
-        assert column[-1] - column[0] == pytest.approx(255 / 1.15, abs=2)
-        assert column[0] == pytest.approx(0.5 * 255 * (1 - 1 / 1.15), abs=2)
+    numbers = FixedNumbers(1, 1, left, 0.5, 1, 1, 0)
+    image, mask = augment(np.dstack([across] * 3), down, numbers, shape, PUBLISHED)
+    row, column = image[20, :, 0].astype(float), mask[:, 20].astype(float)
+    assert row[-1] - row[0] == pytest.approx(255 / 1.15, abs=2)
+    assert row[0] == pytest.approx(left * 255 * (1 - 1 / 1.15), abs=2)
+    assert column[-1] - column[0] == pytest.approx(255 / 1.15, abs=2)
+    assert column[0] == pytest.approx(0.5 * 255 * (1 - 1 / 1.15), abs=2)
 
 
-@BY_SHAPE
-def test_a_rotation_turns_about_the_centre(shape):
+@ALL_SHAPES
+def test_rotation_keeps_the_centre(shape):
     height, width = sample_shape(shape, PUBLISHED)
-    image = np.zeros((height, width, 3), np.uint8)
-    mask = np.zeros((height, width), np.uint8)
-    mask[height // 2 - 2 : height // 2 + 2] = 255  # a level bar
+    image, mask = np.zeros((height, width, 3), np.uint8), np.zeros((height, width), np.uint8)
+    mask[height // 2 - 2 : height // 2 + 2] = 255  # a horizontal bar
     angles = []
     for angle in (0, 1):
-        turned = augment(image, mask, Drawn(0, 0, 0, 0, 1, 0, angle), shape, PUBLISHED)[1]
-        y, x = np.nonzero(turned > 127)
+        numbers = FixedNumbers(0, 0, 0, 0, 1, 0, angle)
+        rotated = augment(image, mask, numbers, shape, PUBLISHED)[1]
+        y, x = np.nonzero(rotated > 127)
         slope, middle = np.polyfit(x - (shape[1] - 1) / 2, y, 1)
         angles.append(np.degrees(np.arctan(slope)))
         assert middle == pytest.approx((shape[0] - 1) / 2, abs=0.7)
     assert sorted(angles) == pytest.approx([-15, 15], abs=1)
 
 
-@BY_SHAPE
-def test_no_dark_corners_at_any_angle(monkeypatch, shape):
-    # Black shows every pixel from outside.
-    monkeypatch.setattr(module, "BORDER", cv2.BORDER_CONSTANT)
+@ALL_SHAPES
+def test_published_warp_reads_no_pixel_outside(monkeypatch, shape):
+    monkeypatch.setattr(module, "BORDER", cv2.BORDER_CONSTANT)  # black pixels outside
     sample = sample_shape(shape, PUBLISHED)
     white = np.full(sample + (3,), 255, np.uint8)
-    corners, ends = corners_of(shape), ends_of(sample)[:, None]
+    corners, last = corner_pixels(shape), last_pixel(sample)[:, None]
     for angle in np.linspace(0, 1, 31):
-        for place in ((0, 0, 0, 0, 0), (1, 1, 0, 0, 1), (1, 0, 1, 1, 0), (1, 1, 1, 1, 1)):
-            drawn = Drawn(*place, 0, angle)
-            places = draw_warp(drawn, sample, shape) @ corners
-            assert places.min() > -1e-9 and (places < ends + 1e-9).all()
-            image, mask = augment(white, white[..., 0], drawn, shape, PUBLISHED)
+        for numbers in ((0, 0, 0, 0, 0), (1, 1, 0, 0, 1), (1, 0, 1, 1, 0), (1, 1, 1, 1, 1)):
+            random = FixedNumbers(*numbers, 0, angle)
+            places = draw_warp(random, sample, shape) @ corners
+            assert places.min() > -1e-9 and (places < last + 1e-9).all()
+            image, mask = augment(white, white[..., 0], random, shape, PUBLISHED)
             assert image.min() >= 254 and mask.min() >= 254
 
 
-@BY_SHAPE
-def test_the_rectangle_cut_from_a_rotation_is_the_largest(shape):
+@ALL_SHAPES
+@pytest.mark.parametrize("angle", [0, 0.2, 0.9])
+def test_rotated_rectangle_is_the_largest(shape, angle):
     sample = sample_shape(shape, PUBLISHED)
-    for angle in (0, 0.2, 0.9):
-        places = draw_warp(Drawn(0, 0, 0, 0, 1, 0, angle), sample, shape) @ corners_of(shape)
-        touched = [
-            np.allclose([along.min(), along.max()], [0, end], rtol=0, atol=1e-9)
-            for along, end in zip(places, ends_of(sample))
-        ]
-        assert all(touched) if shape[0] == shape[1] else any(touched)  # it touches the edge
-        assert (places > -1e-9).all() and (places < ends_of(sample)[:, None] + 1e-9).all()
+    random = FixedNumbers(0, 0, 0, 0, 1, 0, angle)
+    places = draw_warp(random, sample, shape) @ corner_pixels(shape)
+    touches_edges = [
+        np.allclose([axis.min(), axis.max()], [0, end], rtol=0, atol=1e-9)
+        for axis, end in zip(places, last_pixel(sample))
+    ]
+    assert all(touches_edges) if shape[0] == shape[1] else any(touches_edges)
+    assert (places > -1e-9).all() and (places < last_pixel(sample)[:, None] + 1e-9).all()
 
 
-@BY_SHAPE
-def test_a_turned_picture_keeps_its_proportions(shape):
-    """In the result's own pixels, a turn is a turn: both axes stay as long and at right angles."""
+@ALL_SHAPES
+@pytest.mark.parametrize("flip", [0, 1])
+@pytest.mark.parametrize("angle", [0, 0.3, 0.9])
+def test_rotation_keeps_proportions(shape, flip, angle):
     sample = sample_shape(shape, PUBLISHED)
-    ratio = ends_of(sample) / ends_of(shape)
-    for flip in (0, 1):
-        for angle in (0, 0.3, 0.9):
-            warp = draw_warp(Drawn(0, 0, 0, 0, flip, 0, angle), sample, shape)
-            linear = warp[:, :2] / ratio[:, None]
-            squared = linear @ linear.T
-            np.testing.assert_allclose(squared, np.eye(2) * squared[0, 0], rtol=0, atol=1e-12)
+    matrix = draw_warp(FixedNumbers(0, 0, 0, 0, flip, 0, angle), sample, shape)
+    linear = matrix[:, :2] / (last_pixel(sample) / last_pixel(shape))[:, None]
+    squared = linear @ linear.T  # the axes have equal lengths and a right angle
+    np.testing.assert_allclose(squared, np.eye(2) * squared[0, 0], rtol=0, atol=1e-12)
 
 
-@BY_SHAPE
-def test_how_often_and_how_far(shape):
-    stretch_x, stretch_y, flipped, degrees = warps(2000, shape).T
+@ALL_SHAPES
+def test_published_warps_have_the_published_distribution(shape):
+    stretch_x, stretch_y, flipped, degrees = measure_warps(2000, shape).T
     for stretch in (stretch_x, stretch_y):
         assert stretch.min() >= 1 - 1e-9 and stretch.max() <= 1.15 + 1e-9
         assert stretch.mean() == pytest.approx(1.075, abs=0.004)
     assert abs(np.corrcoef(stretch_x, stretch_y)[0, 1]) < 0.08
-    turned = np.abs(degrees) > 1e-6
+    rotated = np.abs(degrees) > 1e-6
     assert flipped.mean() == pytest.approx(0.5, abs=0.04)
-    assert turned.mean() == pytest.approx(0.5, abs=0.04)
+    assert rotated.mean() == pytest.approx(0.5, abs=0.04)
     assert np.abs(degrees).max() <= 15 and np.abs(degrees).max() > 14.8
-    assert degrees[turned].mean() == pytest.approx(0, abs=1)
-    assert np.abs(degrees[turned]).mean() == pytest.approx(7.5, abs=0.5)
+    assert degrees[rotated].mean() == pytest.approx(0, abs=1)
+    assert np.abs(degrees[rotated]).mean() == pytest.approx(7.5, abs=0.5)
 
 
-@BY_SHAPE
-def test_rich_leaves_the_mask_to_geometry(shape):
+@ALL_SHAPES
+def test_rich_changes_only_colours(shape):
     sample = sample_shape(shape, PUBLISHED)
-    image, mask = blobs(0, sample), blobs(1, sample, channels=1)
+    image, mask = draw_blobs(0, sample), draw_blobs(1, sample, channels=1)
     changed = 0
     for seed in range(60):
-        published = augment(image, mask, np.random.RandomState(seed), shape, PUBLISHED)
-        rich = augment(image, mask, np.random.RandomState(seed), shape, "rich")
+        published = augment(image, mask, seeded(seed), shape, PUBLISHED)
+        rich = augment(image, mask, seeded(seed), shape, "rich")
         np.testing.assert_array_equal(rich[1], published[1])
         changed += (rich[0] != published[0]).any()
     assert 45 < changed < 60
 
 
-CHANGES = [change for _, change in IMAGE_CHANGES]
-
-
 @pytest.mark.parametrize("shape", [(256, 256), (256, 192)])
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_each_image_change(change, shape):
-    image, mask = blobs(0, shape), blobs(1, shape, 1)
-    kept = mask.copy()
+@pytest.mark.parametrize("change", [c for _, c in IMAGE_CHANGES], ids=lambda c: c.__name__)
+def test_image_change_is_repeatable_and_moderate(change, shape):
+    image, mask = draw_blobs(0, shape), draw_blobs(1, shape, 1)
+    mask_copy = mask.copy()
     results = []
     for seed in range(10):
-        once, again = (change(image.copy(), mask, np.random.RandomState(seed)) for _ in range(2))
-        np.testing.assert_array_equal(once, again)
-        assert once.dtype == np.uint8 and once.shape == image.shape
-        results.append(once)
-    np.testing.assert_array_equal(mask, kept)
+        first, second = (change(image.copy(), mask, seeded(seed)) for _ in range(2))
+        np.testing.assert_array_equal(first, second)
+        assert first.dtype == np.uint8 and first.shape == image.shape
+        results.append(first)
+    np.testing.assert_array_equal(mask, mask_copy)
     assert sum((result != image).any() for result in results) >= 8
     assert sum((result != results[0]).any() for result in results) >= 8
-    assert np.mean(results) == pytest.approx(image.mean(), abs=15)  # a change, not a ruin
+    assert np.mean(results) == pytest.approx(image.mean(), abs=15)
 
 
-@BY_SHAPE
-def test_background_keeps_the_person(shape):
-    image, mask = blobs(0, shape), np.zeros(shape, np.uint8)
+@ALL_SHAPES
+def test_plain_background_keeps_the_person(shape):
+    image, mask = draw_blobs(0, shape), np.zeros(shape, np.uint8)
     mask[:, :20], mask[:, 20:30] = 255, 128
     for seed in range(10):
-        result = module.plain_background(image, mask, np.random.RandomState(seed)).astype(int)
+        result = plain_background(image, mask, seeded(seed)).astype(int)
         np.testing.assert_array_equal(result[:, :20], image[:, :20])
         scene = result[:, 40:]
         assert np.abs(np.diff(scene, axis=1)).max() < 10 and (scene != image[:, 40:]).any()
 
 
-@BY_SHAPE
-def test_cut_out_is_one_rectangle(shape):
+@ALL_SHAPES
+def test_random_erase_hides_one_rectangle(shape):
     image, mask = np.full(shape + (3,), 7, np.uint8), np.zeros(shape, np.uint8)
     for seed in range(20):
-        result = module.random_erase(image.copy(), mask, np.random.RandomState(seed))
+        result = random_erase(image.copy(), mask, seeded(seed))
         y, x = np.nonzero((result != 7).any(axis=2))
-        for extent, side in ((np.ptp(y) + 1, shape[0]), (np.ptp(x) + 1, shape[1])):
-            assert 0.08 * side <= extent <= 0.4 * side
-        assert len(y) == (np.ptp(y) + 1) * (np.ptp(x) + 1)
+        height, width = np.ptp(y) + 1, np.ptp(x) + 1
+        assert 0.08 * shape[0] <= height <= 0.4 * shape[0]
+        assert 0.08 * shape[1] <= width <= 0.4 * shape[1]
+        assert len(y) == height * width
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 96)])
-def test_wide_shows_windows_smaller_and_larger_than_the_sample(shape):
-    """A ramp from corner to corner: what the ends of the result show says where they lie."""
+def test_windows_are_smaller_or_larger_than_the_sample(shape):
     sample = sample_shape(shape, "wide")
-    last = np.array([sample[1] - 1, sample[0] - 1])
-    sides, outside, turned = [], 0, 0
+    sides, outside, rotated = [], 0, 0
     for seed in range(300):
-        matrix = draw_window(np.random.RandomState(seed), sample, shape)
-        ends = np.array(
-            [[0, 0], [shape[1] - 1, 0], [0, shape[0] - 1], [shape[1] - 1, shape[0] - 1]]
-        )
-        places = (np.column_stack([ends, np.ones(4)]).dot(matrix.T)) / last
+        matrix = draw_window(seeded(seed), sample, shape)
+        places = (matrix @ corner_pixels(shape)).T / last_pixel(sample)
         across, down = np.abs(places[1] - places[0]), np.abs(places[2] - places[0])
         if across[1] == down[0] == 0:
             sides.append((across[0], down[1]))
-        turned += across[1] > 0
+        rotated += across[1] > 0
         outside += (places < -1e-9).any() or (places > 1 + 1e-9).any()
-    low, high = (
-        WINDOW_SCALE[0] * np.exp(-ASPECT_RANGE / 2),
-        WINDOW_SCALE[1] * np.exp(ASPECT_RANGE / 2),
-    )
-    assert np.min(sides) >= low - 1e-9 and np.max(sides) <= high + 1e-9
-    assert np.min(sides) < 0.5 and np.max(sides) > 1.2
-    assert 100 < turned < 200 and 50 < outside < 250
+    smallest = WINDOW_SCALE[0] * np.exp(-ASPECT_RANGE / 2)
+    largest = WINDOW_SCALE[1] * np.exp(ASPECT_RANGE / 2)
+    assert smallest - 1e-9 <= np.min(sides) < 0.5 and 1.2 < np.max(sides) <= largest + 1e-9
+    assert 100 < rotated < 200 and 50 < outside < 250
 
 
-def test_wide_moves_image_and_mask_together():
+def test_window_moves_image_and_mask_together():
     image = np.zeros((74, 74, 3), np.uint8)
     image[20:50, 30:60] = 255
-    agree = []
+    means = []
     for seed in range(40):
-        random = np.random.RandomState(seed)
-        picture, mask = warp(
-            image, image[..., 0], draw_window(random, (74, 74), (64, 64)), (64, 64)
-        )
-        np.testing.assert_array_equal(picture[..., 1], mask)
-        agree.append(mask.mean())
-    assert np.std(agree) > 10  # windows of many sizes
+        matrix = draw_window(seeded(seed), (74, 74), SHAPE)
+        result, mask = warp(image, image[..., 0], matrix, SHAPE)
+        np.testing.assert_array_equal(result[..., 1], mask)
+        means.append(mask.mean())
+    assert np.std(means) > 10  # windows of many sizes
 
 
+@pytest.fixture(scope="module")
 def person():
-    """(image, mask): a red disc with green light around it in its edge, before green."""
+    """(image, mask) of a red disc in front of green, whose blurred edge contains green."""
     y, x = np.mgrid[:240, :240]
     mask = np.where(np.hypot(x - 120, y - 120) < 75, 255, 0).astype(np.uint8)
-    seen = cv2.GaussianBlur(mask, (0, 0), 1.2) / np.float32(255)
-    image = np.array([200, 20, 20]) * seen[..., None] + np.array([20, 200, 20]) * (
-        1 - seen[..., None]
-    )
+    alpha = (cv2.GaussianBlur(mask, (0, 0), 1.2) / np.float32(255))[..., None]
+    image = np.array([200, 20, 20]) * alpha + np.array([20, 200, 20]) * (1 - alpha)
     return np.rint(image).astype(np.uint8), mask
 
 
-def test_a_person_before_another_background_brings_no_halo():
-    image, mask = person()
+def test_swap_background_leaves_no_halo(person):
+    image, mask = person
     blue = np.full((150, 360, 3), (10, 10, 220), np.uint8)
-    result, alpha = swap_background(image, mask, blue, np.random.RandomState(0))
-    assert result.dtype == alpha.dtype == np.uint8 and result.shape == image.shape
-    weight = alpha[..., None] / 255
+    result, new_mask = swap_background(image, mask, blue, seeded(0))
+    assert result.dtype == new_mask.dtype == np.uint8 and result.shape == image.shape
+    weight = new_mask[..., None] / 255
     expected = np.array([200, 20, 20]) * weight + np.array([10, 10, 220]) * (1 - weight)
     assert np.abs(result - expected).max() < 35
-    assert result[..., 1].max() < 60  # the green is gone
-    assert 0 < np.mean((alpha > 5) & (alpha < 250)) < 0.2  # a soft edge ...
-    assert np.all(alpha[mask == 0] < 128)  # ... inside the old outline
+    assert result[..., 1].max() < 60  # no green
+    assert 0 < np.mean((new_mask > 5) & (new_mask < 250)) < 0.2  # a soft edge ...
+    assert np.all(new_mask[mask == 0] < 128)  # ... inside the old outline
 
 
-def test_where_the_background_comes_from():
+def test_swap_background_uses_random_crops():
     image, mask = np.zeros((80, 80, 3), np.uint8), np.zeros((80, 80), np.uint8)
-    ramp = np.repeat(np.arange(200, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
+    ramp = np.tile(np.arange(200, dtype=np.uint8)[None, :, None], (100, 1, 3))
     starts, widths = set(), set()
     for seed in range(30):
-        row = swap_background(image, mask, ramp, np.random.RandomState(seed))[0][40, :, 0].astype(
-            int
-        )
+        row = swap_background(image, mask, ramp, seeded(seed))[0][40, :, 0].astype(int)
         starts.add(min(row[0], row[-1]))
         widths.add(abs(row[-1] - row[0]))
-    assert min(starts) < 20 and max(starts) > 80 and max(widths) <= 100 and min(widths) >= 45
+    assert min(starts) < 20 and max(starts) > 80 and min(widths) >= 45 and max(widths) <= 100
 
 
-@pytest.mark.parametrize("policy, share", [("resize_bilinear", 0.4), ("wide", 0.1)])
-def test_backgrounds_are_drawn_for_their_share_of_the_pictures(policy, share):
-    image, mask = person()
-    blue = [np.full((90, 90, 3), (0, 0, 255), np.uint8)]
+@pytest.mark.parametrize("probability", [0.4, 0.1])
+def test_backgrounds_are_swapped_with_their_probability(person, probability):
+    options = AugmentOptions(backgrounds=[np.full((90, 90, 3), (0, 0, 255), np.uint8)])
+    options = options._replace(swap_probability=probability)
+    swapped = 0
+    for seed in range(200):
+        plain = augment(*person, seeded(seed), SHAPE, RESIZE)[0]
+        swapped += np.any(augment(*person, seeded(seed), SHAPE, RESIZE, options)[0] != plain)
+    assert swapped / 200 == pytest.approx(probability, abs=0.05)
+
+
+def test_swapped_backgrounds_are_repeatable(person):
+    options = AugmentOptions(backgrounds=[draw_blobs(1, (90, 90))], swap_probability=1.0)
+    first, second = (augment(*person, seeded(3), SHAPE, "wide", options) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+
+
+def test_image_without_person_keeps_its_background():
+    image, mask = draw_blobs(0, (40, 40)), np.zeros((40, 40), np.uint8)
+    options = AugmentOptions(backgrounds=[np.zeros((40, 40, 3), np.uint8)], swap_probability=1.0)
+    for seed in range(20):
+        result, new_mask = augment(image, mask, seeded(seed), (40, 40), RESIZE, options)
+        np.testing.assert_array_equal(result, image)
+        assert not new_mask.any()
+        np.testing.assert_array_equal(plain_background(image.copy(), mask, seeded(seed)), image)
+
+
+def test_read_backgrounds_shrinks_to_cover(tmp_path):
+    with assert_raises(MmnetError, tmp_path):
+        read_backgrounds(str(tmp_path), SHAPE)
+    save_png(str(tmp_path / "large.png"), draw_blobs(0, (300, 200)))
+    save_png(str(tmp_path / "small.png"), draw_blobs(0, (30, 200)))
+    backgrounds = read_backgrounds(str(tmp_path), SHAPE)
+    assert [image.shape for image in backgrounds] == [(96, 64, 3), (30, 200, 3)]
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
+def test_strength_scales_the_probability_of_changes(strength):
+    image = seeded(0).randint(0, 256, (48, 48, 3)).astype(np.uint8)
+    mask = np.full((48, 48), 255, np.uint8)
     changed = 0
     for seed in range(200):
-        results = [
-            augment(image, mask, np.random.RandomState(seed), SHAPE, "resize_bilinear", changes)
-            for changes in (
-                AugmentOptions(),
-                AugmentOptions(backgrounds=blue, swap_probability=share),
-            )
-        ]
-        changed += np.any(results[0][0] != results[1][0])
-    assert changed / 200 == pytest.approx(share, abs=0.05)
-    twice = [
-        augment(
-            image, mask, np.random.RandomState(3), SHAPE, policy, AugmentOptions(backgrounds=blue)
-        )
-        for _ in range(2)
-    ]
-    np.testing.assert_array_equal(twice[0][0], twice[1][0])
+        plain = augment(image, mask, seeded(seed), (40, 40), PUBLISHED)[0]
+        options = AugmentOptions(strength)
+        changed += np.any(augment(image, mask, seeded(seed), (40, 40), "rich", options)[0] != plain)
+    unchanged = np.prod([1 - strength * probability for probability, _ in IMAGE_CHANGES])
+    assert changed / 200 == pytest.approx(1 - unchanged, abs=0.08 if strength else 0)
 
 
-def test_the_strength_multiplies_how_often_colours_change():
-    image = np.random.RandomState(0).randint(0, 256, (48, 48, 3)).astype(np.uint8)
-    mask = np.full((48, 48), 255, np.uint8)
-
-    def changed(strength):
-        """Share of 200 pictures whose colours are not those of geometry alone."""
-        count = 0
-        for seed in range(200):
-            random = np.random.RandomState(seed)
-            plain = augment(image, mask, random, (40, 40), PUBLISHED)[0]
-            random = np.random.RandomState(seed)
-            rich = augment(image, mask, random, (40, 40), "rich", AugmentOptions(strength))[0]
-            count += np.any(plain != rich)
-        return count / 200
-
-    assert changed(0.0) == 0
-    unchanged = [np.prod([1 - strength * p for p, _ in IMAGE_CHANGES]) for strength in (0.3, 1)]
-    assert changed(0.3) == pytest.approx(1 - unchanged[0], abs=0.08)
-    assert changed(1.0) == pytest.approx(1 - unchanged[1], abs=0.05)
-
-
-def test_a_picture_without_a_person_stays_before_its_own_background():
-    image = np.random.RandomState(0).randint(0, 256, (40, 40, 3)).astype(np.uint8)
-    nothing = np.zeros((40, 40), np.uint8)
-    scenes = [np.zeros((40, 40, 3), np.uint8)]
-    for seed in range(20):
-        random = np.random.RandomState(seed)
-        same, mask = augment(
-            image, nothing, random, (40, 40), "resize_bilinear", AugmentOptions(backgrounds=scenes)
-        )
-        np.testing.assert_array_equal(same, image)
-        assert not mask.any()
-        np.testing.assert_array_equal(module.plain_background(image.copy(), nothing, random), image)
-
-
-def test_the_alpha_before_is_like_the_mask_or_nothing_or_noise():
-    mask = person()[1]
-    random = np.random.RandomState(0)
-    overlaps, nothing = [], 0
+def test_previous_alpha_is_zero_noise_or_near_the_mask(person):
+    mask, random = person[1], seeded(0)
+    overlaps, zeros = [], 0
     for _ in range(300):
-        before = module.simulate_previous_alpha(mask, random)
-        assert before.dtype == np.uint8 and before.shape == mask.shape
-        nothing += not before.any()
-        shared = np.count_nonzero((before > 127) & (mask > 127))
-        overlaps.append(shared / np.count_nonzero((before > 127) | (mask > 127)))
-    assert 0.18 < nothing / 300 < 0.32
-    assert np.mean(np.array(overlaps) > 0.6) > 0.5  # most of them are near the mask
-    assert np.mean(np.array(overlaps) == 1) < 0.05  # and hardly any is the mask itself
+        alpha = simulate_previous_alpha(mask, random)
+        assert alpha.dtype == np.uint8 and alpha.shape == mask.shape
+        zeros += not alpha.any()
+        intersection = np.count_nonzero((alpha > 127) & (mask > 127))
+        overlaps.append(intersection / np.count_nonzero((alpha > 127) | (mask > 127)))
+    assert 0.18 < zeros / 300 < 0.32
+    assert np.mean(np.array(overlaps) > 0.6) > 0.5
+    assert np.mean(np.array(overlaps) == 1) < 0.05
 
 
-def test_a_fourth_channel_is_added_where_asked():
-    image, mask = person()
-    changes = AugmentOptions(previous_alpha=True)
-    four, alpha = augment(image, mask, np.random.RandomState(1), SHAPE, "rich", changes)
-    three, same = augment(image, mask, np.random.RandomState(1), SHAPE, "rich")
-    assert four.shape == SHAPE + (4,) and four.dtype == np.uint8
-    np.testing.assert_array_equal(four[..., :3], three)
-    np.testing.assert_array_equal(alpha, same)
+def test_previous_alpha_is_the_fourth_channel(person):
+    options = AugmentOptions(previous_alpha=True)
+    image, mask = augment(*person, seeded(1), SHAPE, "rich", options)
+    plain_image, plain_mask = augment(*person, seeded(1), SHAPE, "rich")
+    assert image.shape == SHAPE + (4,) and image.dtype == np.uint8
+    np.testing.assert_array_equal(image[..., :3], plain_image)
+    np.testing.assert_array_equal(mask, plain_mask)

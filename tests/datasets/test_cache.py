@@ -1,3 +1,5 @@
+"""Tests of mmnet.datasets.cache."""
+
 import dataclasses
 import errno
 import logging
@@ -14,126 +16,114 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import ROOT
-from mmnet.datasets import cache as module
+from helpers import ROOT, assert_message, assert_raises
+from mmnet.datasets import cache as cache_module
 from mmnet.datasets import pairs as pairs_module
-from mmnet.datasets.cache import CACHES, open_samples
-from mmnet.datasets.pairs import Dataset, find_dataset
+from mmnet.datasets.cache import CACHES, CHANNELS, open_samples
+from mmnet.datasets.pairs import DIFFERENT_SIZES, NO_IMAGE, NO_MASK, UNREADABLE, find_dataset
 from mmnet.io import images as images_module
+from mmnet.io.errors import MmnetError
 from mmnet.io.images import load_mask, read_image
 from mmnet.io.resize import resize_bilinear
 
 SHAPE = (40, 40)
-SHAPES = [SHAPE, (48, 24)]
+ALL_CACHES = pytest.mark.parametrize("cache", CACHES)
 
 
 @pytest.fixture
-def own_set(portraits, tmp_path):
+def own_dataset(portraits, tmp_path):
     """A dataset whose files a test may change."""
     shutil.copytree(portraits, str(tmp_path / "own"))
     return find_dataset(str(tmp_path / "own"), "test")
 
 
 @pytest.fixture
-def decoded(monkeypatch):
+def decoded_stems(monkeypatch):
     """The stems that were decoded, in order."""
     stems, read_pair = [], pairs_module.read_pair
 
-    def counted(pair):
+    def record_and_read(pair):
         stems.append(pair.stem)
         return read_pair(pair)
 
-    for user in (pairs_module, module):  # the check of a first pass, and what reads without a cache
-        monkeypatch.setattr(user, "read_pair", counted)
+    for module in (pairs_module, cache_module):  # the validator, and samples without a cache
+        monkeypatch.setattr(module, "read_pair", record_and_read)
     return stems
 
 
 @pytest.fixture
-def opened(monkeypatch):
-    """The paths of picture files that were read, in order."""
+def read_paths(monkeypatch):
+    """The paths of image files that were read, in order."""
     paths, read_bytes = [], images_module.read_bytes
 
-    def counted(path):
+    def record_and_read(path):
         paths.append(path)
         return read_bytes(path)
 
-    monkeypatch.setattr(images_module, "read_bytes", counted)
+    monkeypatch.setattr(images_module, "read_bytes", record_and_read)
     return paths
 
 
-def caches(folder):
+def list_caches(folder):
     return sorted(os.listdir(str(folder))) if os.path.isdir(str(folder)) else []
 
 
-def stems_of(data_set):
-    return [pair.stem for pair in data_set.pairs]
+def list_files(dataset):
+    return [path for pair in dataset.pairs for path in pair.files]
 
 
-def files_of(data_set):
-    return [path for pair in data_set.pairs for path in (pair.image, pair.mask)]
-
-
-def assert_equal(samples, others):
+def assert_equal_samples(samples, others):
     assert len(samples) == len(others)
-    for sample, other in zip(samples, others):
-        np.testing.assert_array_equal(sample[0], other[0])
-        np.testing.assert_array_equal(sample[1], other[1])
+    for (image, mask), (other_image, other_mask) in zip(samples, others):
+        np.testing.assert_array_equal(image, other_image)
+        np.testing.assert_array_equal(mask, other_mask)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("cache", ["none", "memory", "disk"])
-def test_a_sample_is_its_pair_resized(portrait_set, tmp_path, cache, shape):
+@pytest.mark.parametrize("shape", [SHAPE, (48, 24)])
+@ALL_CACHES
+def test_samples_are_resized_pairs(portrait_set, tmp_path, cache, shape):
     samples = open_samples(portrait_set, shape, cache, folder=str(tmp_path))
     assert len(samples) == len(portrait_set) == 6 and samples.shape == shape
-    assert samples.data_set is portrait_set
+    assert samples.dataset is portrait_set
     for pair, (image, mask) in zip(portrait_set.pairs, samples):
         expected = np.rint(resize_bilinear(read_image(pair.image), shape, align_corners=True))
-        assert image.dtype == mask.dtype == np.uint8
         np.testing.assert_array_equal(image, expected)
         alpha = resize_bilinear(load_mask(pair.mask), shape, align_corners=True)
         np.testing.assert_array_equal(mask, np.rint(alpha * 255))
-        for picture in (image, mask):
-            with pytest.raises(ValueError, match="read-only"):
-                picture[0] = 0
+        for array in (image, mask):
+            assert array.dtype == np.uint8 and not array.flags.writeable
     with pytest.raises(IndexError):
         samples[6]
 
 
-def test_memory_decodes_at_once_and_once(portrait_set, decoded):
-    samples = open_samples(portrait_set, SHAPE)
-    assert sorted(decoded) == stems_of(portrait_set)
-    samples[2], samples[2]
-    list(samples)
-    assert len(decoded) == 6
-
-
-def test_memory_reads_each_file_exactly_once(portrait_set, opened):
+def test_memory_cache_reads_each_file_once(portrait_set, read_paths):
     samples = open_samples(portrait_set, SHAPE, "memory")
-    for _ in range(3):  # as training's epochs do
+    for _ in range(3):
         list(samples)
-    assert Counter(opened) == dict.fromkeys(files_of(portrait_set), 1)
+    assert Counter(read_paths) == dict.fromkeys(list_files(portrait_set), 1)
 
 
-def test_a_second_start_with_the_disk_cache_reads_nothing(portrait_set, tmp_path, opened):
-    first = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    list(first)
-    assert Counter(opened) == dict.fromkeys(files_of(portrait_set), 1)
-    del opened[:]
-    second = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    assert_equal(first, second)
-    assert opened == []
+def test_disk_cache_is_built_once(portrait_set, tmp_path, read_paths):
+    folder = tmp_path / "a cache"
+    first = open_samples(portrait_set, SHAPE, "disk", folder=str(folder))
+    assert Counter(read_paths) == dict.fromkeys(list_files(portrait_set), 1)
+    del read_paths[:]
+    second = open_samples(portrait_set, SHAPE, "disk", folder=str(folder))
+    assert_equal_samples(first, second)
+    assert read_paths == [] and len(list_caches(folder)) == 1
 
 
-def test_no_cache_decodes_each_time(portrait_set, decoded):
+def test_no_cache_decodes_each_time(portrait_set, decoded_stems):
     samples = open_samples(portrait_set, SHAPE, "none")
-    assert sorted(decoded) == stems_of(portrait_set)  # the check
-    del decoded[:]
+    assert sorted(decoded_stems) == [pair.stem for pair in portrait_set.pairs]  # the validation
+    del decoded_stems[:]
     samples[1], samples[1]
-    assert decoded == [portrait_set.pairs[1].stem] * 2
+    assert decoded_stems == [portrait_set.pairs[1].stem] * 2
 
 
-def test_many_threads_may_ask_at_once(portrait_set):
+def test_samples_are_thread_safe(portrait_set):
     samples = open_samples(portrait_set, SHAPE)
+    expected = open_samples(portrait_set, SHAPE, "none")
     barrier = threading.Barrier(8)
 
     def read(seed):
@@ -141,211 +131,197 @@ def test_many_threads_may_ask_at_once(portrait_set):
         return {index: samples[index] for index in np.random.RandomState(seed).permutation(6)}
 
     with ThreadPoolExecutor(8) as pool:
-        asked = list(pool.map(read, range(8)))
-    for answers in asked:
-        found = [answers[index] for index in range(6)]
-        assert_equal(found, open_samples(portrait_set, SHAPE, "none"))
+        for results in pool.map(read, range(8)):
+            assert_equal_samples([results[index] for index in range(6)], expected)
 
 
-def test_disk_is_built_once_and_for_all(portrait_set, tmp_path, decoded):
-    first = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path / "a cache"))
-    assert len(decoded) == 6
-    second = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path / "a cache"))
-    assert_equal(first, second)
-    assert len(decoded) == 6
-    assert len(caches(tmp_path / "a cache")) == 1
-
-
-def test_disk_is_keyed_by_time_length_path_and_shape(own_set, tmp_path):
+def test_disk_cache_key_depends_on_files_and_shape(own_dataset, tmp_path):
     folder = tmp_path / "cache"
 
-    def files_after(data_set, shape=SHAPE):
-        open_samples(data_set, shape, "disk", folder=str(folder))
-        return len(caches(folder))
+    def count_caches(dataset, shape=SHAPE):
+        open_samples(dataset, shape, "disk", folder=str(folder))
+        return len(list_caches(folder))
 
-    assert files_after(own_set) == files_after(own_set) == 1
-    assert files_after(own_set, (41, 41)) == 2
-    assert files_after(dataclasses.replace(own_set, pairs=own_set.pairs[::-1])) == 3
-    status = os.stat(own_set.pairs[3].mask)
-    os.utime(own_set.pairs[3].mask, ns=(status.st_atime_ns, status.st_mtime_ns + 1000))
-    assert files_after(own_set) == 4
-    status = os.stat(own_set.pairs[0].image)
-    with open(own_set.pairs[0].image, "ab") as file:
+    assert count_caches(own_dataset) == count_caches(own_dataset) == 1
+    assert count_caches(own_dataset, (41, 41)) == 2
+    assert count_caches(dataclasses.replace(own_dataset, pairs=own_dataset.pairs[::-1])) == 3
+    status = os.stat(own_dataset.pairs[3].mask)
+    os.utime(own_dataset.pairs[3].mask, ns=(status.st_atime_ns, status.st_mtime_ns + 1000))
+    assert count_caches(own_dataset) == 4
+    status = os.stat(own_dataset.pairs[0].image)
+    with open(own_dataset.pairs[0].image, "ab") as file:
         file.write(b"\0")
-    os.utime(own_set.pairs[0].image, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert files_after(own_set) == 5
-    # Two shapes of as many pixels are two caches.
-    assert files_after(own_set, (24, 48)) == 6
-    assert files_after(own_set, (48, 24)) == 7
+    os.utime(own_dataset.pairs[0].image, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert count_caches(own_dataset) == 5
+    # Two shapes with the same number of pixels have different caches.
+    assert count_caches(own_dataset, (24, 48)) == 6
+    assert count_caches(own_dataset, (48, 24)) == 7
 
 
-def test_a_changed_file_is_seen(own_set, tmp_path):
-    before = open_samples(own_set, SHAPE, "disk", folder=str(tmp_path / "cache"))[0]
-    shutil.copy(own_set.pairs[1].image, own_set.pairs[0].image)
-    after = open_samples(own_set, SHAPE, "disk", folder=str(tmp_path / "cache"))
+def test_disk_cache_notices_a_changed_file(own_dataset, tmp_path):
+    folder = str(tmp_path / "cache")
+    before = open_samples(own_dataset, SHAPE, "disk", folder=folder)[0]
+    shutil.copy(own_dataset.pairs[1].image, own_dataset.pairs[0].image)
+    after = open_samples(own_dataset, SHAPE, "disk", folder=folder)
     np.testing.assert_array_equal(after[0][0], after[1][0])
     assert (before[0] != after[0][0]).any()
 
 
-KILLED = """
+BUILD_AND_DIE = """
 import itertools, os, signal, sys
-from mmnet.datasets import pairs, cache as samples
+from mmnet.datasets import cache, pairs
 count, read_pair = itertools.count(1), pairs.read_pair
 
-def killed_at_the_fourth(pair):
+def die_at_the_fourth_pair(pair):
     if next(count) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
     return read_pair(pair)
 
-pairs.read_pair = killed_at_the_fourth
-data_set = pairs.find_dataset(sys.argv[1], "test")
-samples.open_samples(data_set, (40, 40), "disk", folder=sys.argv[2])
+pairs.read_pair = die_at_the_fourth_pair
+dataset = pairs.find_dataset(sys.argv[1], "test")
+cache.open_samples(dataset, (40, 40), "disk", folder=sys.argv[2])
 """
 
 
-def test_a_killed_build_is_not_used(portraits, portrait_set, tmp_path):
-    result = subprocess.run([sys.executable, "-c", KILLED, portraits, str(tmp_path)], cwd=ROOT)
-    assert result.returncode == -signal.SIGKILL
-    left = caches(tmp_path)
-    assert len(left) == 1 and left[0].startswith(".writing-samples-")
+def test_disk_cache_ignores_killed_build(portraits, portrait_set, tmp_path):
+    command = [sys.executable, "-c", BUILD_AND_DIE, portraits, str(tmp_path)]
+    assert subprocess.run(command, cwd=ROOT).returncode == -signal.SIGKILL
+    (abandoned,) = list_caches(tmp_path)
+    assert abandoned.startswith(".writing-samples-")
     samples = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    assert_equal(samples, open_samples(portrait_set, SHAPE, "none"))
-    # What is left may still be another run's, until it is old.
-    assert len(caches(tmp_path)) == 2
-    os.utime(str(tmp_path / left[0]), (0, 0))
+    assert_equal_samples(samples, open_samples(portrait_set, SHAPE, "none"))
+    # A recent file may belong to another running process; an old one is deleted.
+    assert len(list_caches(tmp_path)) == 2
+    os.utime(str(tmp_path / abandoned), (0, 0))
     open_samples(portrait_set, (41, 41), "disk", folder=str(tmp_path))
-    assert len(caches(tmp_path)) == 2 and left[0] not in caches(tmp_path)
+    assert len(list_caches(tmp_path)) == 2 and abandoned not in list_caches(tmp_path)
 
 
-def test_a_cut_off_cache_is_built_anew(portrait_set, tmp_path):
+def test_disk_cache_replaces_truncated_file(portrait_set, tmp_path):
     open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    os.truncate(str(tmp_path / caches(tmp_path)[0]), 100)
+    os.truncate(str(tmp_path / list_caches(tmp_path)[0]), 100)
     samples = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    assert_equal(samples, open_samples(portrait_set, SHAPE, "none"))
+    assert_equal_samples(samples, open_samples(portrait_set, SHAPE, "none"))
 
 
-def test_runs_that_build_at_once(portrait_set, tmp_path):
+def test_disk_cache_is_built_by_several_threads_at_once(portrait_set, tmp_path):
     barrier = threading.Barrier(3)
 
     def build(_):
         barrier.wait()
         return open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
 
+    expected = open_samples(portrait_set, SHAPE, "none")
     with ThreadPoolExecutor(3) as pool:
-        opened = list(pool.map(build, range(3)))
-    for samples in opened:
-        assert_equal(samples, open_samples(portrait_set, SHAPE, "none"))
-    assert len(caches(tmp_path)) == 1
+        for samples in pool.map(build, range(3)):
+            assert_equal_samples(samples, expected)
+    assert len(list_caches(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("when", ["before", "while writing"])
-def test_a_full_disk_is_one_clear_line(portrait_set, tmp_path, monkeypatch, when):
-    def full(_):
+@pytest.mark.parametrize("moment", ["before", "while writing"])
+def test_full_disk_is_reported_and_leaves_no_file(portrait_set, tmp_path, monkeypatch, moment):
+    def fail(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    if when == "before":
+    if moment == "before":
         usage = shutil.disk_usage(str(tmp_path))._replace(free=1000)
         monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     else:
-        monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(
-        OSError, match="no room for 6 samples of 40x40, 37.5 KiB: name another folder"
-    ) as caught:
+        monkeypatch.setattr(os, "fsync", fail)
+    with assert_raises(OSError, "6 samples of 40x40", "37.5 KiB", tmp_path) as caught:
         open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
-    said = str(caught.value)
-    assert caught.value.errno == errno.ENOSPC and "\n" not in said and str(tmp_path) in said
-    assert caches(tmp_path) == []
+    assert caught.value.errno == errno.ENOSPC and "\n" not in str(caught.value)
+    assert list_caches(tmp_path) == []
 
 
-def test_over_the_budget_goes_to_disk(portrait_set, tmp_path, caplog, decoded):
-    need = 6 * SHAPE[0] * SHAPE[1] * 4
+def test_memory_cache_over_budget_moves_to_disk(portrait_set, tmp_path, caplog, decoded_stems):
     caplog.set_level(logging.INFO)
-    open_samples(portrait_set, SHAPE, budget=need, folder=str(tmp_path))
-    assert caches(tmp_path) == [] and not caplog.records
-    del decoded[:]
-    samples = open_samples(portrait_set, SHAPE, budget=need - 1, folder=str(tmp_path))
-    assert len(caches(tmp_path)) == 1 and len(decoded) == 6
-    assert sum("over the budget" in record.getMessage() for record in caplog.records) == 1
-    assert_equal(samples, open_samples(portrait_set, SHAPE, "none"))
+    needed = 6 * SHAPE[0] * SHAPE[1] * CHANNELS
+    open_samples(portrait_set, SHAPE, budget=needed, folder=str(tmp_path))
+    assert list_caches(tmp_path) == [] and not caplog.records
+    del decoded_stems[:]
+    samples = open_samples(portrait_set, SHAPE, budget=needed - 1, folder=str(tmp_path))
+    assert len(list_caches(tmp_path)) == 1 and len(decoded_stems) == 6
+    assert_message(caplog.text, "6 samples of 40x40", "budget")
+    assert_equal_samples(samples, open_samples(portrait_set, SHAPE, "none"))
 
 
-def test_the_default_folder_is_the_users_own(portrait_set, tmp_path, monkeypatch):
+def test_default_folder_belongs_to_the_user(portrait_set, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     open_samples(portrait_set, SHAPE, "disk")
-    assert len(caches(tmp_path / "xdg" / "mmnet")) == 1
+    assert len(list_caches(tmp_path / "xdg" / "mmnet")) == 1
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     open_samples(portrait_set, SHAPE, "disk")
-    folder = tmp_path / ("mmnet-%d" % os.getuid())
-    assert len(caches(folder)) == 1 and folder.stat().st_mode & 0o777 == 0o700
-    foreign = os.getuid() + 1
-    (tmp_path / ("mmnet-%d" % foreign)).mkdir()
-    monkeypatch.setattr(os, "getuid", lambda: foreign)
-    with pytest.raises(PermissionError, match="belongs to somebody else"):
+    folder = tmp_path / f"mmnet-{os.getuid()}"
+    assert len(list_caches(folder)) == 1 and folder.stat().st_mode & 0o777 == 0o700
+    other_user = os.getuid() + 1
+    other_folder = tmp_path / f"mmnet-{other_user}"
+    other_folder.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: other_user)
+    with assert_raises(PermissionError, other_folder, "XDG_CACHE_HOME"):
         open_samples(portrait_set, SHAPE, "disk")
 
 
-@pytest.mark.parametrize("cache", CACHES)
-def test_what_is_wrong_with_a_file_names_it(own_set, tmp_path, cache):
-    def read_all():
-        open_samples(own_set, SHAPE, cache, folder=str(tmp_path / "cache"))
-
-    pair = own_set.pairs[4]
-    with open(pair.mask, "wb") as file:
-        file.write(b"no picture")
-    with pytest.raises(ValueError, match=os.path.basename(pair.mask)):
-        read_all()
-    os.unlink(pair.mask)
-    # The disk's key already needs the file; the others find out with everything else.
-    missing = FileNotFoundError if cache == "disk" else ValueError
-    with pytest.raises(missing, match="No such file.*" + os.path.basename(pair.mask)):
-        read_all()
-    assert caches(tmp_path / "cache") == []
+@ALL_CACHES
+def test_unusable_file_is_named(own_dataset, tmp_path, cache):
+    folder = str(tmp_path / "cache")
+    mask = own_dataset.pairs[4].mask
+    with open(mask, "wb") as file:
+        file.write(b"no image")
+    with assert_raises(MmnetError, mask):
+        open_samples(own_dataset, SHAPE, cache, folder=folder)
+    os.unlink(mask)
+    # The key of the disk cache needs the file; the other caches report it with all problems.
+    with assert_raises(FileNotFoundError if cache == "disk" else MmnetError, mask):
+        open_samples(own_dataset, SHAPE, cache, folder=folder)
+    assert list_caches(folder) == []
 
 
-def test_a_file_that_goes_later_is_named(own_set):
-    samples = open_samples(own_set, SHAPE, "none")
-    os.unlink(own_set.pairs[4].mask)
-    with pytest.raises(ValueError, match=os.path.basename(own_set.pairs[4].mask)):
+def test_file_deleted_later_is_named(own_dataset):
+    samples = open_samples(own_dataset, SHAPE, "none")
+    os.unlink(own_dataset.pairs[4].mask)
+    with assert_raises(MmnetError, own_dataset.pairs[4].mask):
         samples[4]
 
 
-@pytest.mark.parametrize("cache", CACHES)
-def test_everything_wrong_is_said_at_once(own_set, tmp_path, cache, decoded):
-    pairs = own_set.pairs
+@ALL_CACHES
+def test_all_problems_are_reported_together(own_dataset, tmp_path, cache, decoded_stems):
+    pairs = own_dataset.pairs
     os.unlink(pairs[0].mask)
     os.unlink(pairs[1].image)
     for path in (pairs[2].image, pairs[5].mask):
         with open(path, "wb") as file:
-            file.write(b"no picture")
+            file.write(b"no image")
     cv2.imwrite(pairs[3].mask, np.eye(30, 20, dtype=np.uint8))
-    data_set = find_dataset(own_set.path, "test")
-    with pytest.raises(ValueError) as caught:
-        open_samples(data_set, SHAPE, cache, folder=str(tmp_path / "cache"))
-    said = str(caught.value)
-    assert "\n" not in said and said.startswith(os.path.join(own_set.path, "test") + ": ")
-    assert "1 images without a mask (portrait0_0000.jpg)" in said
-    assert "1 masks without an image (portrait0_0001.png)" in said
-    assert "2 unreadable files (" in said
-    for path in (pairs[2].image, pairs[5].mask):
-        assert "%s: not a JPEG" % path in said
-    assert "1 pairs of different sizes" in said
-    assert "portrait0_0003.jpg 200x150 with mask 30x20" in said
-    assert sorted(decoded) == stems_of(data_set)  # once each, all of them
-    assert caches(tmp_path / "cache") == []
+    dataset = find_dataset(own_dataset.path, "test")
+    with assert_raises(
+        MmnetError,
+        os.path.join(own_dataset.path, "test"),
+        f"1 {NO_MASK} (portrait0_0000.jpg)",
+        f"1 {NO_IMAGE} (portrait0_0001.png)",
+        f"2 {UNREADABLE} (",
+        pairs[2].image,
+        pairs[5].mask,
+        f"1 {DIFFERENT_SIZES} (portrait0_0003.jpg 200x150 with mask 30x20)",
+    ) as caught:
+        open_samples(dataset, SHAPE, cache, folder=str(tmp_path / "cache"))
+    assert "\n" not in str(caught.value)
+    assert sorted(decoded_stems) == [pair.stem for pair in dataset.pairs]  # each once
+    assert list_caches(tmp_path / "cache") == []
 
 
-def test_no_pair_at_all_says_why(own_set, tmp_path):
-    for pair in own_set.pairs:
+@ALL_CACHES
+def test_dataset_without_pairs_reports_its_problems(own_dataset, tmp_path, cache):
+    for pair in own_dataset.pairs:
         os.unlink(pair.mask)
-    data_set = find_dataset(own_set.path, "test")
-    for cache in CACHES:
-        with pytest.raises(ValueError, match="6 images without a mask"):
-            open_samples(data_set, SHAPE, cache, folder=str(tmp_path / "cache"))
+    dataset = find_dataset(own_dataset.path, "test")
+    with assert_raises(MmnetError, f"6 {NO_MASK}"):
+        open_samples(dataset, SHAPE, cache, folder=str(tmp_path / "cache"))
 
 
-def test_what_is_no_cache(portrait_set):
-    with pytest.raises(ValueError, match="no pairs"):
-        open_samples(Dataset("nowhere", "test", []), SHAPE)
-    with pytest.raises(ValueError, match="none, memory, disk, not 'ram'"):
+def test_open_samples_refuses_empty_dataset_and_unknown_cache(portrait_set):
+    with assert_raises(MmnetError, "pairs"):
+        open_samples(dataclasses.replace(portrait_set, pairs=[]), SHAPE)
+    with assert_raises(MmnetError, "cache", "none, memory, disk", "'ram'"):
         open_samples(portrait_set, SHAPE, "ram")

@@ -1,3 +1,5 @@
+"""Tests of mmnet.datasets.pairs."""
+
 import os
 import shutil
 import time
@@ -6,150 +8,182 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnet.datasets.pairs import DatasetValidator, PairError, find_dataset, pick_evenly, read_pair
+from helpers import assert_message, assert_raises
+from mmnet.datasets.pairs import (
+    DIFFERENT_SIZES,
+    NO_IMAGE,
+    NO_MASK,
+    UNREADABLE,
+    DatasetValidator,
+    PairError,
+    find_dataset,
+    find_unlabelled_images,
+    pick_evenly,
+    read_pair,
+)
+from mmnet.io.errors import MmnetError
+from mmnet.io.tar_shards import Shard
 
 
 @pytest.fixture
-def data_set(tmp_path):
-    """Three good pairs a, b.c and d, of extensions in any case."""
+def folder(tmp_path):
+    """A dataset with the pairs a, b.c and d, with extensions in any case."""
+    image = np.zeros((20, 10, 3), np.uint8)
+    image[5:15] = 255
     for kind in ("image", "mask"):
         (tmp_path / "test" / kind).mkdir(parents=True)
-    picture = np.zeros((20, 10, 3), np.uint8)
-    picture[5:15] = 255
-    for image, mask in (("a.jpg", "a.png"), ("b.c.JPEG", "b.c.PNG"), ("d.Png", "d.jpg")):
-        cv2.imwrite(str(tmp_path / "test" / "image" / image), picture)
-        cv2.imwrite(str(tmp_path / "test" / "mask" / mask), picture[..., 0])
+    for image_name, mask_name in (("a.jpg", "a.png"), ("b.c.JPEG", "b.c.PNG"), ("d.Png", "d.jpg")):
+        cv2.imwrite(str(tmp_path / "test" / "image" / image_name), image)
+        cv2.imwrite(str(tmp_path / "test" / "mask" / mask_name), image[..., 0])
     (tmp_path / "test" / "image" / ".DS_Store").write_text("")
     return tmp_path
 
 
-def checked(folder):
-    """The Dataset of a folder, every pair read: raises what is wrong with it."""
-    found = find_dataset(str(folder), "test")
-    check = DatasetValidator(found)
-    for pair in found.pairs:
-        check.read(pair)
-    check.finish()
-    return found
+def validate(folder):
+    """Return the dataset of a folder. Read every pair and raise its problems."""
+    dataset = find_dataset(str(folder), "test")
+    validator = DatasetValidator(dataset)
+    for pair in dataset.pairs:
+        validator.read(pair)
+    validator.finish()
+    return dataset
 
 
-def problems_of(folder):
-    with pytest.raises(ValueError) as error:
-        checked(folder)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+def test_find_dataset_matches_pairs_by_stem(folder):
+    dataset = validate(folder)
+    assert [pair.stem for pair in dataset.pairs] == ["a", "b.c", "d"]
+    assert (len(dataset), dataset.split, dataset.problems) == (3, "test", {})
+    assert (dataset.path, dataset.name) == (str(folder), folder.name)
 
 
-def test_good_pairs(data_set):
-    found = checked(data_set)
-    assert [pair.stem for pair in found.pairs] == ["a", "b.c", "d"]
-    assert (len(found), found.split, found.problems) == (3, "test", {})
-    assert (found.path, found.name) == (str(data_set), data_set.name)
-    image, alpha = read_pair(found.pairs[1])
+def test_read_pair_returns_image_and_alpha(folder):
+    image, alpha = read_pair(find_dataset(str(folder), "test").pairs[1])
     assert image.shape == (20, 10, 3) and image.dtype == np.uint8
     assert alpha.shape == (20, 10) and alpha.dtype == np.float32 and alpha.max() == 1
 
 
-def test_finding_opens_no_file(data_set):
+def test_find_dataset_opens_no_file(folder):
     for kind in ("image", "mask"):
-        for name in os.listdir(str(data_set / "test" / kind)):
-            (data_set / "test" / kind / name).write_text("no picture")
-    found = find_dataset(str(data_set), "test")
-    assert len(found) == 3 and found.problems == {}
+        for name in os.listdir(str(folder / "test" / kind)):
+            (folder / "test" / kind / name).write_text("no image")
+    dataset = find_dataset(str(folder), "test")
+    assert len(dataset) == 3 and dataset.problems == {}
 
 
-def test_the_name_is_the_folders_however_its_path_is_written(data_set, monkeypatch):
-    monkeypatch.chdir(str(data_set))
-    for path in (".", str(data_set) + os.sep, os.path.join(str(data_set), "test", "..")):
-        assert find_dataset(path, "test").name == data_set.name
+def test_find_unlabelled_images_reads_zero_masks(folder):
+    dataset = find_unlabelled_images(str(folder / "test" / "image"))
+    assert [pair.mask for pair in dataset.pairs] == [None] * 3 and dataset.split == ""
+    assert not read_pair(dataset.pairs[0])[1].any()
+    with assert_raises(MmnetError, folder):
+        find_unlabelled_images(str(folder))
 
 
-def test_sha256_tells_pictures_apart_wherever_they_are(data_set, tmp_path):
-    sha256 = find_dataset(str(data_set), "test").fingerprint
-    shutil.copytree(str(data_set / "test"), str(tmp_path / "copy" / "test"))
-    assert find_dataset(str(tmp_path / "copy"), "test").fingerprint == sha256
-    with open(str(data_set / "test" / "mask" / "a.png"), "ab") as file:
+def test_name_is_the_folder_for_every_form_of_its_path(folder, monkeypatch):
+    monkeypatch.chdir(str(folder))
+    for path in (".", str(folder) + os.sep, os.path.join(str(folder), "test", "..")):
+        assert find_dataset(path, "test").name == folder.name
+
+
+def test_shards_contain_every_pair_once(folder):
+    dataset = find_dataset(str(folder), "test")
+    shards = [dataset.select_shard(Shard(index, 2)) for index in range(2)]
+    assert sorted(shards[0].pairs + shards[1].pairs) == dataset.pairs
+    assert shards[0].name == f"{folder.name}-{Shard(0, 2)}"
+
+
+def test_fingerprint_changes_with_names_and_sizes_only(folder, tmp_path):
+    fingerprint = find_dataset(str(folder), "test").fingerprint
+    copy = tmp_path / "copy"
+    shutil.copytree(str(folder / "test"), str(copy / "test"))
+    assert find_dataset(str(copy), "test").fingerprint == fingerprint
+    with open(str(folder / "test" / "mask" / "a.png"), "ab") as file:
         file.write(b"\0")
-    longer = find_dataset(str(data_set), "test").fingerprint
-    os.rename(
-        str(tmp_path / "copy" / "test" / "image" / "a.jpg"),
-        str(tmp_path / "copy" / "test" / "image" / "a.jpeg"),
-    )
-    renamed = find_dataset(str(tmp_path / "copy"), "test").fingerprint
-    assert len({sha256, longer, renamed}) == 3
+    longer = find_dataset(str(folder), "test").fingerprint
+    os.rename(str(copy / "test" / "image" / "a.jpg"), str(copy / "test" / "image" / "a.jpeg"))
+    renamed = find_dataset(str(copy), "test").fingerprint
+    assert len({fingerprint, longer, renamed}) == 3
 
 
-def test_everything_wrong_is_said_at_once(data_set):
-    image, mask = data_set / "test" / "image", data_set / "test" / "mask"
+def test_validator_reports_all_problems_together(folder):
+    image, mask = folder / "test" / "image", folder / "test" / "mask"
     for name in ("m1", "m2", "m3", "m4"):
         shutil.copy(str(image / "a.jpg"), str(image / (name + ".jpg")))
     shutil.copy(str(mask / "a.png"), str(mask / "stray.png"))
     shutil.copy(str(image / "a.jpg"), str(image / "a.jpeg"))
     (image / "d.Png").write_text("text")
     cv2.imwrite(str(mask / "b.c.PNG"), np.eye(30, 20, dtype=np.uint8))
-    message = problems_of(data_set)
-    assert "4 images without a mask (m1.jpg, m2.jpg, m3.jpg, ...)" in message
-    assert "1 masks without an image (stray.png)" in message
-    assert "1 unreadable files" in message and "d.Png: not a JPEG" in message
-    assert "b.c.JPEG 20x10 with mask 30x20" in message
-    assert "1 files of a stem that another file has (a.jpg)" in message
+    with assert_raises(
+        MmnetError,
+        os.path.join(str(folder), "test"),
+        f"4 {NO_MASK} (m1.jpg, m2.jpg, m3.jpg, ...)",
+        f"1 {NO_IMAGE} (stray.png)",
+        f"1 {UNREADABLE} (",
+        "d.Png",
+        f"1 {DIFFERENT_SIZES} (b.c.JPEG 20x10 with mask 30x20)",
+        "stem of another file (a.jpg)",
+    ) as caught:
+        validate(folder)
+    assert "\n" not in str(caught.value)
 
 
-def test_read_pair_says_what_is_wrong_of_what_kind(data_set):
-    pairs = find_dataset(str(data_set), "test").pairs
+def test_read_pair_names_the_kind_of_problem(folder):
+    pairs = find_dataset(str(folder), "test").pairs
     cv2.imwrite(pairs[0].mask, np.eye(30, 20, dtype=np.uint8))
-    with pytest.raises(PairError, match="a.jpg 20x10 with mask 30x20") as caught:
+    with assert_raises(PairError, "a.jpg 20x10 with mask 30x20") as caught:
         read_pair(pairs[0])
-    assert caught.value.problem.startswith("pairs of different sizes")
+    assert caught.value.problem == DIFFERENT_SIZES
     os.unlink(pairs[1].image)
-    with pytest.raises(PairError, match="b.c.JPEG") as caught:
+    with assert_raises(PairError, "b.c.JPEG") as caught:
         read_pair(pairs[1])
-    assert caught.value.problem == "unreadable files" and isinstance(caught.value, ValueError)
+    assert caught.value.problem == UNREADABLE and isinstance(caught.value, ValueError)
 
 
-def test_a_pipe_in_the_place_of_a_picture_is_refused_at_once(data_set):
-    path = data_set / "test" / "image" / "d.Png"
+def test_validator_refuses_a_pipe_at_once(folder):
+    path = folder / "test" / "image" / "d.Png"
     path.unlink()
     os.mkfifo(str(path))
-    begun = time.time()
-    assert "1 unreadable files (%s: not a regular file)" % path in problems_of(data_set)
-    assert time.time() - begun < 5
+    start = time.monotonic()
+    with assert_raises(MmnetError, f"1 {UNREADABLE}", path):
+        validate(folder)
+    assert time.monotonic() - start < 5
 
 
-def test_masks_of_one_value_are_a_warning(data_set, caplog):
-    cv2.imwrite(str(data_set / "test" / "mask" / "a.png"), np.zeros((20, 10), np.uint8))
-    assert len(checked(data_set)) == 3
-    assert "1 of one value only (a.png)" in caplog.text
+def test_validator_warns_of_constant_masks(folder, caplog):
+    cv2.imwrite(str(folder / "test" / "mask" / "a.png"), np.zeros((20, 10), np.uint8))
+    assert len(validate(folder)) == 3
+    assert_message(caplog.text, "1 masks", "(a.png)")
 
 
-def test_other_files_are_passed_over_with_a_warning(data_set, caplog):
-    (data_set / "test" / "image" / "notes.txt").write_text("")
-    assert len(checked(data_set)) == 3
-    assert "passed over: notes.txt" in caplog.text
+def test_find_dataset_warns_of_other_files(folder, caplog):
+    (folder / "test" / "image" / "notes.txt").write_text("")
+    assert len(find_dataset(str(folder), "test")) == 3
+    assert_message(caplog.text, "skipped", "notes.txt")
 
 
-def test_missing_folders(data_set):
-    with pytest.raises(FileNotFoundError, match="no dataset folder"):
-        find_dataset(str(data_set / "nowhere"), "test")
-    with pytest.raises(FileNotFoundError, match="no split 'train' in .*: it has test"):
-        find_dataset(str(data_set), "train")
-    shutil.rmtree(str(data_set / "test" / "mask"))
-    with pytest.raises(FileNotFoundError, match="mask: a split holds image/ and mask/"):
-        find_dataset(str(data_set), "test")
+def test_find_dataset_reports_missing_folders(folder):
+    with assert_raises(FileNotFoundError, folder / "nowhere"):
+        find_dataset(str(folder / "nowhere"), "test")
+    with assert_raises(FileNotFoundError, folder, "'train'", "splits: test"):
+        find_dataset(str(folder), "train")
+    shutil.rmtree(str(folder / "test" / "mask"))
+    with assert_raises(FileNotFoundError, folder / "test" / "mask"):
+        find_dataset(str(folder), "test")
 
 
-def test_empty_split(data_set):
+def test_find_dataset_reports_empty_split(folder):
     for kind in ("image", "mask"):
-        folder = data_set / "test" / kind
-        for name in os.listdir(str(folder)):
-            (folder / name).unlink()
-    assert "is empty" in problems_of(data_set)
+        shutil.rmtree(str(folder / "test" / kind))
+        (folder / "test" / kind).mkdir()
+    with assert_raises(MmnetError, folder / "test", "empty"):
+        find_dataset(str(folder), "test")
 
 
-def test_real_portraits(test_data):
-    assert len(checked(os.path.join(test_data, "soft"))) == 20
+def test_real_portraits_are_valid(test_data):
+    assert len(validate(os.path.join(test_data, "soft"))) == 20
 
 
-def test_evenly():
-    assert pick_evenly(list("abcdefghi"), 3) == ["a", "e", "i"]
-    assert pick_evenly(list("abc"), 100) == ["a", "b", "c"] and pick_evenly(list("abc"), 1) == ["a"]
+@pytest.mark.parametrize(
+    "items, number, expected", [("abcdefghi", 3, "aei"), ("abc", 100, "abc"), ("abc", 1, "a")]
+)
+def test_pick_evenly(items, number, expected):
+    assert pick_evenly(items, number) == list(expected)
