@@ -1,45 +1,44 @@
-"""A small fuzz of every reader, with fixed seeds; scripts/fuzz.sh goes on for longer."""
+"""A short fuzz test of all readers with fixed seeds. scripts/fuzz.sh runs a long one."""
 
 import logging
 
 import numpy as np
 import pytest
 
-from helpers import fuzz
+from helpers import assert_message, fuzz
 
-KINDS = fuzz.seeds()
+KINDS = fuzz.file_kinds()
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def no_logging():
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_whole_files_are_read(name, tmp_path):
-    ending, data, read = KINDS[name]
-    path = tmp_path / ("whole" + ending)
-    path.write_bytes(data)
-    read(str(path))
+def test_reader_accepts_valid_file(name, tmp_path):
+    kind = KINDS[name]
+    path = tmp_path / ("valid" + kind.extension)
+    path.write_bytes(kind.data)
+    kind.read(str(path))
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))
-def test_damaged_files_are_refused_or_read(name, tmp_path):
+def test_reader_accepts_or_rejects_damaged_file(name, tmp_path):
     kind, changed = KINDS[name], 0
     for seed in range(60):
-        data = fuzz.mutate(kind[1], np.random.RandomState(seed))
-        changed += data != kind[1]
-        problem = fuzz.try_one(str(tmp_path), kind, data)
-        assert problem is None, "seed %d: %s" % (seed, problem)
+        data = fuzz.mutate(kind.data, np.random.RandomState(seed))
+        changed += data != kind.data
+        problem = fuzz.find_problem(str(tmp_path), kind, data)
+        assert problem is None, f"seed {seed}: {problem}"
     assert changed > 50
 
 
-def test_the_fuzz_finds_what_breaks(tmp_path):
-    """It is a check that can fail."""
-
-    def broken(path):
+def test_find_problem_reports_broken_reader(tmp_path):
+    def read(path):
         raise KeyError(path)
 
-    assert "KeyError" in fuzz.try_one(str(tmp_path), (".txt", b"", broken), b"x")
+    kind = fuzz.FileKind(".txt", b"", read)
+    assert_message(fuzz.find_problem(str(tmp_path), kind, b"x"), "KeyError")

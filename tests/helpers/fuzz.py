@@ -1,8 +1,10 @@
-"""Damaged input of every kind, by seed: a reader gives a value, or ValueError or OSError.
+"""Fuzz the readers of files with damaged contents.
 
-    python tests/fuzz.py SECONDS FOLDER     (sh scripts/fuzz.sh SECONDS)
+A reader must return a value, or raise MmnetError or OSError with a message of one line.
 
-goes on for so long and keeps in FOLDER whatever made a reader do anything else.
+    python tests/helpers/fuzz.py SECONDS FOLDER     (sh scripts/fuzz.sh SECONDS)
+
+runs with new seeds for this time, and writes every input with another result into the folder.
 """
 
 import json
@@ -12,11 +14,12 @@ import sys
 import tempfile
 import time
 import traceback
+from typing import Any, Callable, NamedTuple
 
 import cv2
 import numpy as np
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, ROOT)
 
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
@@ -25,147 +28,169 @@ from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
 from mmnet.evaluation.records import Identity, read_best, read_evaluation  # noqa: E402
 from mmnet.inference.card import parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
+from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import read_json  # noqa: E402
 from mmnet.io.images import load_mask, read_image  # noqa: E402
 from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402
 
-EXPECTED = (ValueError, OSError)
 SPLICES = (b"", b"\0", b"\xff" * 4, b"[" * 3000, b"{}", b"null", b"nan", b"-1", b'""', b"1e999")
-
-
-def mutate(data, random):
-    """Bytes with some flipped, cut, doubled or replaced."""
-    data = bytearray(data)
-    for _ in range(random.randint(1, 4)):
-        at = random.randint(0, max(1, len(data)))
-        kind = random.randint(5)
-        if kind == 0 and data:
-            data[at % len(data)] ^= 1 << random.randint(8)
-        elif kind == 1:
-            del data[at:]
-        elif kind == 2:
-            del data[at : at + random.randint(1, 64)]
-        elif kind == 3:
-            data[at:at] = data[at : at + random.randint(1, 64)]
-        else:
-            data[at : at + random.randint(8)] = SPLICES[random.randint(len(SPLICES))]
-    return bytes(data)
-
-
-def seeds():
-    """Name of a kind -> (ending of its file, whole bytes of it, reader of a path)."""
-    image, alpha = draw_portrait(np.random.RandomState(0), (48, 36))
-    grey = np.rint(alpha * 255).astype(np.uint8)
-    pictures = {
-        ending: cv2.imencode(ending, image)[1].tobytes() for ending in (".jpg", ".png", ".webp")
-    }
-    kinds = {"image" + ending: (ending, data, read_image) for ending, data in pictures.items()}
-    kinds["mask"] = (".png", cv2.imencode(".png", grey)[1].tobytes(), load_mask)
-    preset = b"size: 128\nlearning_rate: 1e-4\ntarget_eval_shape: [800, 600]\n"
-    kinds["preset"] = (".yaml", preset, read_whole_preset)
-    best = {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"}
-    kinds["best"] = (".json", to_bytes(best), read_best)
-    dataset = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
-    identity = Identity(
-        network={"shape": [64, 64]},
-        source=None,
-        use_ema=False,
-        logit_scale=1.0,
-        as_photos=False,
-        second_pass=True,
-        refine_edges=True,
-        device=None,
-        target_eval_shape=[8, 6],
-        all_metrics=False,
-        pictures="ab",
-    )
-    record = {
-        "identity": identity._asdict(),
+ALPHA = np.full((8, 6), 0.5, np.float32)
+DATASET = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
+IDENTITY = Identity(
+    network={"shape": [64, 64]},
+    source=None,
+    use_ema=False,
+    logit_scale=1.0,
+    as_photos=False,
+    second_pass=True,
+    refine_edges=True,
+    device=None,
+    target_eval_shape=[8, 6],
+    all_metrics=False,
+    pictures="ab",
+)
+JSON_RECORDS = {
+    "best": {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"},
+    "scores": {
+        "identity": IDENTITY._asdict(),
         "scores": {"MAD/test": 0.25, "pictures": 1, "global_step": 3},
         "stems": ["a"],
         "image_scores": {"MAD/test": [0.25]},
-    }
-    kinds["scores"] = (
-        ".json",
-        to_bytes(record),
-        lambda path: read_evaluation(path, dataset, None, identity),
-    )
-    card = {
+    },
+    "card": {
         "network": {"name": "mmnet", "width_multiplier": 1.0, "shape": [64, 64], "channels": 3},
         "preprocess": "inside",
         "output_type": "alpha",
         "precision": "int8",
         "sha256": "ab",
         "operations": {"CONV_2D": 3},
+    },
+    "lineage": {
+        "global_step": 1,
+        "step_from_restore": 1,
+        "data_sets": [
+            {"path": "d", "split": "s", "pictures": 1, "manifest_sha256": "a", "steps": 2}
+        ],
+        "parent": None,
+    },
+    "manifest": {
+        "dataset_path": "d",
+        "split": "test",
+        "shape": [64, 64],
+        "pictures": [{"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "ab"}],
+    },
+}
+PRESET = b"size: 128\nlearning_rate: 1e-4\ntarget_eval_shape: [800, 600]\n"
+
+
+class FileKind(NamedTuple):
+    """A kind of files, with a valid example."""
+
+    extension: str
+    data: bytes
+    read: Callable[[str], Any]  # path -> value
+
+
+def file_kinds():
+    """Return name -> FileKind."""
+    kinds = {"preset": FileKind(".yaml", PRESET, read_and_resolve_preset)}
+    image, alpha = draw_portrait(np.random.RandomState(0), (48, 36))
+    for extension in (".jpg", ".png", ".webp"):
+        data = cv2.imencode(extension, image)[1].tobytes()
+        kinds["image" + extension] = FileKind(extension, data, read_image)
+    mask = cv2.imencode(".png", np.rint(alpha * 255).astype(np.uint8))[1].tobytes()
+    kinds["mask"] = FileKind(".png", mask, load_mask)
+
+    def remove_extension(path):
+        return os.path.splitext(path)[0]
+
+    readers = {
+        "best": read_best,
+        "scores": lambda path: read_evaluation(path, DATASET, None, IDENTITY),
+        "card": lambda path: parse_card(read_json(path), path),
+        "lineage": lambda path: read_lineage(remove_extension(path)),
+        "manifest": read_manifest,
     }
-    kinds["card"] = (".json", to_bytes(card), lambda path: parse_card(read_json(path), path))
-    trained = {"path": "d", "split": "s", "pictures": 1, "manifest_sha256": "a", "steps": 2}
-    lineage = {"global_step": 1, "step_from_restore": 1, "data_sets": [trained], "parent": None}
-    kinds["lineage"] = (".json", to_bytes(lineage), lambda path: read_lineage(path[:-5]))
-    picture = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "ab"}
-    manifest = {"dataset_path": "d", "split": "test", "shape": [64, 64], "pictures": [picture]}
-    kinds["manifest"] = (".json", to_bytes(manifest), read_manifest)
-    alphas = np.full((8, 6), 0.5, np.float32)
-    kinds["bin"] = (".bin", alphas.tobytes(), read_result)
-    kinds["txt"] = (".txt", " ".join(["0.5"] * 48).encode(), read_result)
+    for name, record in JSON_RECORDS.items():
+        kinds[name] = FileKind(".json", json.dumps(record).encode(), readers[name])
+
     with tempfile.TemporaryFile() as file:
-        np.save(file, alphas)
+        np.save(file, ALPHA)
         file.seek(0)
-        kinds["npy"] = (".npy", file.read(), read_result)
+        results = {"npy": file.read(), "bin": ALPHA.tobytes()}
+    results["txt"] = " ".join(["0.5"] * ALPHA.size).encode()
+    for name, data in results.items():
+        kinds[name] = FileKind("." + name, data, read_result)
     return kinds
 
 
-def to_bytes(value):
-    return json.dumps(value).encode()
-
-
-def read_whole_preset(path):
+def read_and_resolve_preset(path):
     read_preset(path)
-    resolve("train", {"dataset_path": [ROOT], "train_dir": "never made"}, path)
+    resolve("train", {"dataset_path": [ROOT], "train_dir": "never created"}, path)
 
 
 def read_result(path):
-    return read_alpha(path, (8, 6), "alpha")
+    return read_alpha(path, ALPHA.shape, "alpha")
 
 
-def try_one(folder, kind, data):
-    """None where a reader does well on these bytes, else what went wrong."""
-    ending, _, read = kind
-    path = os.path.join(folder, "case" + ending)
+def mutate(data, random):
+    """Return the bytes with up to four changes: flipped, deleted, repeated or replaced parts."""
+    data = bytearray(data)
+    for _ in range(random.randint(1, 4)):
+        position = random.randint(0, max(1, len(data)))
+        change = random.randint(5)
+        if change == 0 and data:
+            data[position % len(data)] ^= 1 << random.randint(8)
+        elif change == 1:
+            del data[position:]
+        elif change == 2:
+            del data[position : position + random.randint(1, 64)]
+        elif change == 3:
+            data[position:position] = data[position : position + random.randint(1, 64)]
+        else:
+            splice = SPLICES[random.randint(len(SPLICES))]
+            data[position : position + random.randint(8)] = splice
+    return bytes(data)
+
+
+def find_problem(folder, kind, data):
+    """Return a description of a reader's wrong behaviour on these contents, or None."""
+    path = os.path.join(folder, "case" + kind.extension)
     with open(path, "wb") as file:
         file.write(data)
     try:
-        read(path)
-    except EXPECTED as error:
+        kind.read(path)
+    except (MmnetError, OSError) as error:
         if "\n" in str(error).strip():
-            return "a message of several lines: %s" % error
+            return f"a message of several lines: {error}"
     except Exception:
         return traceback.format_exc()
     return None
 
 
-def main(seconds, findings):
+def main(seconds, findings_folder):
     logging.disable(logging.CRITICAL)
-    kinds, found, done = seeds(), 0, 0
+    kinds = file_kinds()
+    findings = inputs = 0
     end, seed = time.monotonic() + seconds, int(time.time())
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < end:
             seed += 1
             for name, kind in kinds.items():
-                data = mutate(kind[1], np.random.RandomState(seed % (1 << 32)))
-                problem, done = try_one(folder, kind, data), done + 1
-                if problem:
-                    found += 1
-                    os.makedirs(findings, exist_ok=True)
-                    with open(os.path.join(findings, "%s-%d%s" % (name, seed, kind[0])), "wb") as f:
-                        f.write(data)
-                    print("%s, seed %d: %s" % (name, seed, problem.strip().splitlines()[-1]))
-    print(
-        "%d inputs of %d kinds, %d findings%s"
-        % (done, len(kinds), found, " in " + findings if found else "")
-    )
-    return 1 if found else 0
+                data = mutate(kind.data, np.random.RandomState(seed % (1 << 32)))
+                problem = find_problem(folder, kind, data)
+                inputs += 1
+                if problem is None:
+                    continue
+                findings += 1
+                os.makedirs(findings_folder, exist_ok=True)
+                path = os.path.join(findings_folder, f"{name}-{seed}{kind.extension}")
+                with open(path, "wb") as file:
+                    file.write(data)
+                print(f"{name}, seed {seed}: {problem.strip().splitlines()[-1]}")
+    print(f"{inputs} inputs of {len(kinds)} kinds, {findings} findings")
+    return 1 if findings else 0
 
 
 if __name__ == "__main__":
