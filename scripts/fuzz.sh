@@ -1,5 +1,5 @@
 #!/bin/sh
-# Feeds damaged input of every kind to the readers for SECONDS; what breaks one is kept in fuzz_findings/.
+# Fuzz all readers of files for SECONDS. Inputs that break a reader are written to fuzz_findings/.
 set -eu
 [ $# -eq 1 ] || { echo "usage: sh scripts/fuzz.sh SECONDS" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)

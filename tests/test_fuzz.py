@@ -22,7 +22,7 @@ def test_reader_accepts_valid_file(name, tmp_path):
     kind = KINDS[name]
     path = tmp_path / ("valid" + kind.extension)
     path.write_bytes(kind.data)
-    kind.read(str(path))
+    assert kind.read(str(path)) is not None
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

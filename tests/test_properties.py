@@ -21,7 +21,7 @@ from mmnet.commands.presets import convert, read_preset
 from mmnet.commands.synthesize import Options as SynthesizeOptions
 from mmnet.datasets.pairs import Dataset, Pair
 from mmnet.evaluation.evaluate import Evaluation
-from mmnet.evaluation.records import read_evaluation, write_record
+from mmnet.evaluation.records import read_evaluation, record_path, write_record
 from mmnet.inference.card import Card, card_to_dict, parse_card
 from mmnet.inference.replay import NAMINGS, RESULT_FILE
 from mmnet.io.errors import MmnetError
@@ -200,7 +200,9 @@ def test_evaluation_survives_record(stems, square):
     }
     dataset = Dataset("faces", "test", [Pair(stem, stem + ".jpg", None) for stem in stems])
     with tempfile.TemporaryDirectory() as folder:
-        write_record(folder, Evaluation(dataset, None, 3, shapes, scores), identity)
+        path = record_path(folder, dataset, identity.target_eval_shape, None)
+        os.makedirs(os.path.dirname(path))
+        write_record(path, Evaluation(dataset, None, 3, shapes, scores), identity)
         evaluation = read_evaluation(folder, dataset, None, identity)
     assert evaluation is not None
     assert (evaluation.shapes, evaluation.global_step) == (shapes, 3)

@@ -10,6 +10,7 @@ runs with new seeds for this time, and writes every input with another result in
 import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -25,7 +26,12 @@ sys.path.insert(0, ROOT)
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
-from mmnet.evaluation.records import Identity, read_best, read_evaluation  # noqa: E402
+from mmnet.evaluation.records import (  # noqa: E402
+    Identity,
+    read_best,
+    read_evaluation,
+    record_path,
+)
 from mmnet.inference.card import parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
 from mmnet.io.errors import MmnetError  # noqa: E402
@@ -107,7 +113,7 @@ def file_kinds():
 
     readers = {
         "best": read_best,
-        "scores": lambda path: read_evaluation(path, DATASET, None, IDENTITY),
+        "scores": read_scores,
         "card": lambda path: parse_card(read_json(path), path),
         "lineage": lambda path: read_lineage(remove_extension(path)),
         "manifest": read_manifest,
@@ -127,7 +133,15 @@ def file_kinds():
 
 def read_and_resolve_preset(path):
     read_preset(path)
-    resolve("train", {"dataset_path": [ROOT], "train_dir": "never created"}, path)
+    return resolve("train", {"dataset_path": [ROOT], "train_dir": "never created"}, path)
+
+
+def read_scores(path):
+    folder = os.path.dirname(path)
+    record = record_path(folder, DATASET, IDENTITY.target_eval_shape, None)
+    os.makedirs(os.path.dirname(record), exist_ok=True)
+    shutil.copy(path, record)
+    return read_evaluation(folder, DATASET, None, IDENTITY)
 
 
 def read_result(path):
