@@ -1,4 +1,4 @@
-"""Draws FOLDER/clip.webp: a made-up clip, its alpha, and the person before another background.
+"""Draw FOLDER/clip.webp: a synthetic clip, its alpha and the person over another background.
 
 python figure/clip.py FOLDER
 """
@@ -19,32 +19,31 @@ from mmnet.matting.photo import WORKING_SIZE, enlarge_alpha, matte_at_working_si
 from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 from mmnet.weights.registry import VIDEO
 
-SHAPE = (320, 280)  # height, width of a panel
+SHAPE = (320, 280)  # (height, width) of a panel
 FRAMES = 24
-MILLISECONDS, QUALITY = 80, 60  # of a frame
+FRAME_MILLISECONDS = 80
+QUALITY = 60  # of WebP, 0..100
 SEED = [3, 1]
 
 
 def draw(predictor, path, frames=FRAMES):
-    """Write the animation, there and back."""
-    wall = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # contains no person
+    """Write the animation. It plays forwards and backwards."""
+    wall = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # rows above the person
     background = ImageBackground(wall)
-    network_alpha = previous = None
-    panels = []
+    previous, previous_alpha, panels = None, None, []
     for image, _ in draw_clip(np.random.RandomState(SEED), frames, SHAPE):
         small = shrink(image, WORKING_SIZE)
-        alpha = network_alpha = matte_at_working_size(
-            small, predictor, previous_alpha=network_alpha
-        )
+        alpha = matte_at_working_size(small, predictor, previous_alpha=previous_alpha)
+        previous_alpha = alpha
         if previous is not None:
             alpha = smooth_along_motion(alpha, small, previous)
         previous = PreviousFrame(small, alpha)
         alpha = enlarge_alpha(alpha, small, image)
         composition = compose(image, alpha, background, estimate_foreground(image, alpha))
         panels.append(Image.fromarray(side_by_side(image, alpha, composition)))
-    turn = panels[1:] + panels[-2:0:-1]
-    settings = {"duration": MILLISECONDS, "quality": QUALITY, "loop": 0}
-    panels[0].save(path, save_all=True, append_images=turn, **settings)
+    rest = panels[1:] + panels[-2:0:-1]
+    options = {"duration": FRAME_MILLISECONDS, "quality": QUALITY, "loop": 0}
+    panels[0].save(path, save_all=True, append_images=rest, **options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws FOLDER/cutout.png: made-up portraits, the alpha MMNet gives, and the composition.
+"""Draw FOLDER/cutout.png: synthetic portraits, their alphas and compositions over white.
 
 python figure/cutout.py FOLDER
 """
@@ -12,21 +12,20 @@ import mmnet
 from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import save_png
 from mmnet.matting.background import ColourBackground
-from mmnet.matting.compose import compose
+from mmnet.matting.compose import compose, side_by_side
 
-PORTRAITS = (4, 13)  # `mmnet synthesize` draws these numbers with seed 0
+PORTRAITS = (4, 13)  # numbers of portraits that `mmnet synthesize` draws with seed 0
 WHITE = ColourBackground(255, 255, 255)
 
 
 def draw(predictor, path):
-    """Write the figure: two portraits, each beside its alpha and its composition."""
-    columns = []
+    """Write the figure: two portraits, each with its alpha and its composition."""
+    panels = []
     for number in PORTRAITS:
         image, _ = draw_portrait(np.random.RandomState([0, number]))
         alpha = mmnet.matte(image, predictor)
-        grey = np.dstack([np.rint(alpha * 255).astype(np.uint8)] * 3)
-        columns += [image, grey, compose(image, alpha, WHITE)]
-    save_png(path, np.concatenate([column[::3, ::3] for column in columns], axis=1))
+        panels.append(side_by_side(image, alpha, compose(image, alpha, WHITE)))
+    save_png(path, np.hstack(panels)[::3, ::3])
 
 
 if __name__ == "__main__":

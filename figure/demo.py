@@ -1,4 +1,4 @@
-"""Draws FOLDER/demo.png: the page of mmnet demo with a made-up portrait, in Chromium.
+"""Draw FOLDER/demo.png: the page of mmnet demo with a synthetic portrait, in Chromium.
 
 python figure/demo.py FOLDER
 """
@@ -15,12 +15,13 @@ from playwright.sync_api import sync_playwright
 from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import save_png
 
-PORTRAIT = 4  # `mmnet synthesize` draws this number with seed 0
+PORTRAIT = 4  # number of a portrait that `mmnet synthesize` draws with seed 0
 WINDOW = {"width": 920, "height": 860}  # pixels
+ANIMATION_MILLISECONDS = 1000  # movement of the slider
 
 
 def draw(path):
-    """Write the figure."""
+    """Write the screenshot."""
     command = [sys.executable, "-m", "mmnet", "demo", "--port", "0"]
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(
         command, stdout=subprocess.PIPE, universal_newlines=True
@@ -34,7 +35,7 @@ def draw(path):
         tab.goto(server.stdout.readline().strip())
         tab.locator("input[type=file]").last.set_input_files(photo)
         tab.wait_for_selector("text=pixels, person")
-        tab.wait_for_timeout(1000)  # the slider moves into its place
+        tab.wait_for_timeout(ANIMATION_MILLISECONDS)
         tab.screenshot(path=path)
         browser.close()
         server.terminate()

@@ -1,19 +1,19 @@
-"""Draws FOLDER/networks.png, and prints as a table what each network holds, takes and gives.
+"""Draw FOLDER/networks.png and print a table: size, latency and scores of each network.
 
     python figure/networks.py FOLDER DATASET [SOURCE...]
-        exports every network of NETWORKS to TFLite, measures it, scores the SOURCEs (default: the
-        weights in the box) on DATASET/test, keeps the figures in FOLDER, as JSON, and draws
+        export each network of NETWORKS to TFLite, measure it, score the SOURCEs (default: bundled
+        weights) on DATASET/test, write the results to FOLDER as JSON, draw and print
     python figure/networks.py FOLDER
-        draws and prints those that are kept beside this file
+        draw and print the results in the JSON file beside this script
 
-A network without weights takes the same time with random ones; it has no scores.
+A network without weights is measured with random weights and has no scores.
 """
 
 import json
 import os
 import sys
 import tempfile
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 import matplotlib
 
@@ -32,8 +32,7 @@ from mmnet.networks.network import Network  # noqa: E402
 from mmnet.weights.registry import DEFAULT, FAST, UNTRAINED  # noqa: E402
 from mmnet.weights.source import find_source  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-KEPT = os.path.join(HERE, "networks.json")
+RESULTS = os.path.splitext(os.path.abspath(__file__))[0] + ".json"
 NETWORKS = [Network("mmnet", width) for width in (0.5, 0.75, 1.0, 1.4)]
 NETWORKS += [Network("deeplab", width) for width in (0.35, 0.5, 0.75, 1.0)]
 NETWORKS += [Network("deeplab_os8", 0.5), Network("modnet"), Network("modnet_easpp")]
@@ -41,158 +40,156 @@ COLOURS = {"mmnet": "#2f6ea5", "deeplab": "#b0b0b0", "deeplab_os8": "#707070", "
 
 
 class Row(NamedTuple):
-    """A network at its shape."""
+    """A network with one input shape."""
 
     name: str
     width_multiplier: float
-    source: str  # of its weights; "" without
-    parameters: int  # without batch norm, which is folded
-    multiply_adds: int  # for a picture
-    bytes: int  # of its .tflite
-    median_ms: float  # of its .tflite
-    ratio: float  # its time / the first one's
-    mad: float  # 0..1; None without weights
-    gradient_error: float
-    shape: Sequence[int]  # (height, width); scores are at that of the first network
+    source: str  # name of the weights; "" for random weights
+    parameters: int  # after batch norm is folded
+    multiply_adds: int  # for one image
+    bytes: int  # of the .tflite
+    median_ms: float  # latency of the .tflite
+    ratio: float  # latency / latency of the first network
+    mad: Optional[float]  # 0..1; None without weights
+    gradient_error: Optional[float]
+    shape: Sequence[int]  # (height, width); scores are at the shape of the first network
 
 
-def measure(data_set, sources, networks=NETWORKS, load=Load(threads=1)):
-    """What networks.json holds: the Rows, and where and on what they were measured."""
+def measure(dataset, sources, networks=NETWORKS, load=Load(threads=1)):
+    """Measure the sources and the networks without weights. Return the content of RESULTS."""
+    all_weights = [(load_weights(source), source) for source in sources]
+    trained = [weights.network for weights, _ in all_weights]
+    for network in networks:
+        if network not in trained:
+            all_weights.append((load_weights(UNTRAINED, network._asdict()), ""))
+    shape = networks[0].shape
     with tempfile.TemporaryDirectory() as folder:
-        delivered = {}  # path -> (network, source)
-        for source in sources:
-            weights = load_weights(source)
-            delivered[write(weights, folder, len(delivered))] = weights.network, source
-        trained = [network for network, _ in delivered.values()]
-        for network in networks:
-            if network not in trained:
-                weights = load_weights(UNTRAINED, network._asdict())
-                delivered[write(weights, folder, len(delivered))] = network, ""
-        measured = {row.model: row for row in benchmark(list(map(find_source, delivered)), load)}
+        paths = []
+        for number, (weights, _) in enumerate(all_weights):
+            path = os.path.join(folder, f"{number}_{weights.network.name}.tflite")
+            images = comparison_images(None, weights.network)
+            export(weights, [ExportSpec("tflite", path)], images)
+            paths.append(path)
+        measurements = list(benchmark([find_source(path) for path in paths], load))
         rows = []
-        for path, (network, source) in delivered.items():
-            mad = gradient_error = None
-            if source:
-                scores = evaluate(open_predictor(path), data_set, networks[0].shape).scores
-                where = "network" if network.shape == networks[0].shape else "target"
-                mad, gradient_error = (
-                    float(scores[name, where].mean()) for name in ("mad", "gauss_grad")
-                )
-            row = measured[path]
-            rows.append(
-                Row(
-                    network.name,
-                    network.width_multiplier,
-                    os.path.basename(os.path.normpath(source)) if source else "",
-                    row.parameters,
-                    row.multiply_adds,
-                    row.bytes,
-                    row.median_ms,
-                    row.ratio,
-                    mad,
-                    gradient_error,
-                    list(network.shape),
-                )._asdict()
-            )
+        for path, (weights, source), measurement in zip(paths, all_weights, measurements):
+            scores = score(path, dataset, shape) if source else (None, None)
+            rows.append(make_row(weights.network, source, measurement, scores)._asdict())
     return {
         "machine": describe_machine(),
         "threads": load.threads,
-        "pictures": len(data_set),
-        "data_set": data_set.name,
-        "shape": list(networks[0].shape),
+        "pictures": len(dataset),
+        "data_set": dataset.name,
+        "shape": list(shape),
         "rows": rows,
     }
 
 
-def write(weights, folder, number):
-    """The path of the .tflite of Weights."""
-    path = os.path.join(folder, "%d_%s.tflite" % (number, weights.network.name))
-    export(weights, [ExportSpec("tflite", path)], comparison_images(None, weights.network))
-    return path
+def score(path, dataset, shape):
+    """Return MAD and gradient error of a model at a shape."""
+    predictor = open_predictor(path)
+    scores = evaluate(predictor, dataset, shape).scores
+    at = "network" if predictor.network.shape == shape else "target"
+    return float(scores["mad", at].mean()), float(scores["gauss_grad", at].mean())
 
 
-def table(measured):
-    """The rows as Markdown."""
+def make_row(network, source, measurement, scores):
+    return Row(
+        network.name,
+        network.width_multiplier,
+        os.path.basename(os.path.normpath(source)) if source else "",
+        measurement.parameters,
+        measurement.multiply_adds,
+        measurement.bytes,
+        measurement.median_ms,
+        measurement.ratio,
+        *scores,
+        list(network.shape),
+    )
+
+
+def format_markdown(results):
+    """Return the rows as a Markdown table."""
     columns = ["network", "parameters", "multiply-adds", ".tflite", "latency", "time / the first"]
     columns += ["MAD, gradient error (weights)"]
-    lines = ["| %s |" % " | ".join(columns), "|" + "---|" * len(columns)]
-    for row in measured["rows"]:
+    lines = [columns, ["---"] * len(columns)]
+    for row in results["rows"]:
         scores = ""
         if row["mad"] is not None:
-            scores = "%.4f, %.4f (%s)" % (row["mad"], row["gradient_error"], row["source"])
-        name = name_of(row, measured)
+            scores = f"{row['mad']:.4f}, {row['gradient_error']:.4f} ({row['source']})"
         lines.append(
-            "| %s | %.3f M | %.0f M | %.2f MB | %.1f ms | %.2f | %s |"
-            % (
-                name,
-                row["parameters"] / 1e6,
-                row["multiply_adds"] / 1e6,
-                row["bytes"] / 1e6,
-                row["median_ms"],
-                row["ratio"],
+            [
+                format_name(row, results),
+                f"{row['parameters'] / 1e6:.3f} M",
+                f"{row['multiply_adds'] / 1e6:.0f} M",
+                f"{row['bytes'] / 1e6:.2f} MB",
+                f"{row['median_ms']:.1f} ms",
+                f"{row['ratio']:.2f}",
                 scores,
-            )
+            ]
         )
-    return "\n".join(lines)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def name_of(row, measured):
-    """What a row is called; its shape is said where it is not that of the others."""
-    name = "%s %g" % (row["name"], row["width_multiplier"])
-    return name if row["shape"] == measured["shape"] else name + " at %dx%d" % tuple(row["shape"])
+def format_name(row, results):
+    """Return the name of a network, with its shape if it differs from the common shape."""
+    name = f"{row['name']} {row['width_multiplier']:g}"
+    if row["shape"] == results["shape"]:
+        return name
+    height, width = row["shape"]
+    return f"{name} at {height}x{width}"
 
 
-def draw(measured, path):
+def draw(results, path):
     figure, axes = plt.subplots(figsize=(9.5, 5))
-    for row in measured["rows"]:
-        point = (row["median_ms"], row["parameters"] / 1e6)
-        colour = COLOURS[row["name"].replace("_easpp", "")]
-        filled = row["mad"] is not None
-        axes.scatter(*point, s=60, edgecolors=colour, facecolors=colour if filled else "none")
-        label = name_of(row, measured)
-        if filled:
-            label += ", MAD %.4f" % row["mad"]
-        below = row["name"].endswith("_easpp")  # as fast and as large as the other form
-        place = {"textcoords": "offset points", "ha": "right" if below else "left"}
-        above = row["shape"] != measured["shape"]  # the same parameters as another one
-        axes.annotate(label, point, (-8 if below else 7, 6 if above else -3), fontsize=8.5, **place)
+    for row in results["rows"]:
+        draw_row(axes, row, results)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.get_xaxis(), axes.get_yaxis()):
         axis.set_major_formatter(ScalarFormatter())
     axes.margins(x=0.15)
-    axes.set_xlabel(
-        "latency of one picture (%dx%d where nothing else is said), ms" % tuple(measured["shape"])
-    )
+    height, width = results["shape"]
+    axes.set_xlabel(f"latency of one image ({height}x{width} unless stated), ms")
     axes.set_ylabel("parameters, millions")
+    machine, images = results["machine"].split(", ")[0], results["pictures"]
     axes.set_title(
-        "The networks as TFLite float32, %d thread of %s\n"
-        "(filled: with weights, MAD on %d pictures of %s/test)"
-        % (
-            measured["threads"],
-            measured["machine"].split(", ")[0],
-            measured["pictures"],
-            measured["data_set"],
-        ),
+        f"The networks as TFLite float32, {results['threads']} thread of {machine}\n"
+        f"(filled: with weights, MAD on {images} images of {results['data_set']}/test)",
         fontsize=11,
     )
     axes.grid(True, color="#e8e8e8")
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines["top"].set_visible(False)
+    axes.spines["right"].set_visible(False)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)
+
+
+def draw_row(axes, row, results):
+    point = (row["median_ms"], row["parameters"] / 1e6)
+    colour, label = COLOURS[row["name"].replace("_easpp", "")], format_name(row, results)
+    if row["mad"] is None:
+        axes.scatter(*point, s=60, edgecolors=colour, facecolors="none")
+    else:
+        axes.scatter(*point, s=60, edgecolors=colour, facecolors=colour)
+        label += f", MAD {row['mad']:.4f}"
+    # Both forms of MODNet lie at one point. The same network with another shape lies at one height.
+    x, alignment = (-8, "right") if row["name"].endswith("_easpp") else (7, "left")
+    y = -3 if row["shape"] == results["shape"] else 6
+    offset = {"textcoords": "offset points", "xytext": (x, y)}
+    axes.annotate(label, point, fontsize=8.5, ha=alignment, **offset)
 
 
 if __name__ == "__main__":
     if len(sys.argv) == 1:
         sys.exit(__doc__)
-    kept, target = KEPT, os.path.join(sys.argv[1], "networks")
+    results_path, target = RESULTS, os.path.join(sys.argv[1], "networks")
     if len(sys.argv) > 2:
-        kept = target + ".json"
-        tested = find_dataset(sys.argv[2], "test")
-        write_json(kept, measure(tested, sys.argv[3:] or [DEFAULT, FAST]))
-    with open(kept) as file:
-        contents = json.load(file)
-    draw(contents, target + ".png")
-    print(table(contents))
+        results_path = target + ".json"
+        dataset = find_dataset(sys.argv[2], "test")
+        write_json(results_path, measure(dataset, sys.argv[3:] or [DEFAULT, FAST]))
+    with open(results_path) as file:
+        results = json.load(file)
+    draw(results, target + ".png")
+    print(format_markdown(results))

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Draws the figures of the README into ./figures: draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
-# DATASET/test is scored, this machine is measured; TRAINING_DATASET/train (default: DATASET)
-# calibrates the int8 model. Those of the README lie in figure/ and stay: copy them there by hand.
+# Draw the figures of the README into ./figures.
+# Usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]
+# The models are scored on DATASET/test and measured on this machine. The int8 model is calibrated on
+# TRAINING_DATASET/train (default: DATASET). The figures of the README in figure/ are not changed.
 set -eu
 usage="usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]"
 [ $# -eq 2 ] || [ $# -eq 3 ] || { echo "$usage" >&2; exit 2; }
@@ -11,7 +12,7 @@ models=$(mktemp -d)
 trap 'rm -rf "$models"' EXIT
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 python() { "$root/.venv/bin/python" "$@"; }
-mmnet() { python -m mmnet "$@" --checkpoint_path "$checkpoint" > "$models/said"; }
+mmnet() { python -m mmnet "$@" --checkpoint_path "$checkpoint" > "$models/output.txt"; }
 
 dataset=$1 checkpoint=$2 training=${3:-$1}
 mmnet freeze --output "$models/mmnet.pb"
