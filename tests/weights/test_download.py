@@ -1,4 +1,4 @@
-"""Fetching files from a web server that misbehaves in every way."""
+"""Tests of mmnet.weights.download, with a web server that misbehaves."""
 
 import contextlib
 import errno
@@ -11,39 +11,37 @@ import threading
 
 import pytest
 
-from helpers import ROOT
-from mmnet.weights import download as module
-from mmnet.weights.download import download
-from mmnet.weights.registry import File
+from helpers import ROOT, assert_raises
+from mmnet.io.errors import MmnetError
+from mmnet.weights import download as download_module
+from mmnet.weights.download import ATTEMPTS, RegisteredFile, download
 
 DATA = bytes(range(256)) * 2000
-FILE = File("MMNetModel-7.index", len(DATA), hashlib.sha256(DATA).hexdigest())
+FILE = RegisteredFile("MMNetModel-7.index", len(DATA), hashlib.sha256(DATA).hexdigest())
+FOLDERS = {"good": DATA, "cut": DATA, "other": DATA[::-1], "long": DATA + b"x", "endless": DATA}
+NO_SERVER = "http://127.0.0.1:9"  # the port "discard"
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serves DATA below /whole; /cut ends each answer early; /other holds something else."""
+    """Serve FOLDERS: /cut closes the connection too early, and /endless sends without end."""
 
-    asked = []
+    requests = []
 
     def do_GET(self):
-        self.asked.append((self.path, self.headers.get("Range")))
-        place = self.path.split("/")[1]
-        data = {"whole": DATA, "cut": DATA, "other": DATA[::-1], "old": DATA}.get(place)
-        if data is None:
+        folder = self.path.split("/")[1]
+        self.requests.append(folder)
+        if folder not in FOLDERS:
             self.send_error(404)
             return
-        start = 0
-        if self.headers.get("Range") and place != "old":  # an old server knows no ranges
-            start = int(self.headers["Range"][len("bytes=") :].rstrip("-"))
-            if start >= len(data):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(data) - start))
+        data = FOLDERS[folder]
+        self.send_response(200)
+        if folder != "endless":
+            self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        end = start + 200000 if place == "cut" else len(data)
         with contextlib.suppress(ConnectionError):
-            self.wfile.write(data[start:end])
+            self.wfile.write(data[:200000] if folder == "cut" else data)
+            while folder == "endless":
+                self.wfile.write(data)
 
     def log_message(self, *_):
         pass
@@ -51,97 +49,84 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def server():
-    """Its address."""
+    """Return the address of a running Server."""
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield "http://127.0.0.1:%d" % running.server_port
+    yield f"http://127.0.0.1:{running.server_port}"
     running.shutdown()
 
 
 @pytest.fixture(autouse=True)
-def asked():
-    del Server.asked[:]
-    return Server.asked
+def requests():
+    del Server.requests[:]
+    return Server.requests
 
 
-def contents(folder):
+def list_files(folder):
     return sorted(name for name in os.listdir(str(folder)) if name != ".lock")
 
 
-def test_a_file_comes_whole_and_once(server, asked, tmp_path):
+def test_download_writes_the_file_once(server, requests, tmp_path, capfd):
     folder = tmp_path / "a new folder"
-    download(FILE, [server + "/whole/"], str(folder))
-    assert (folder / FILE.name).read_bytes() == DATA and contents(folder) == [FILE.name]
-    download(FILE, [server + "/whole"], str(folder))
-    assert len(asked) == 1
+    download(FILE, [f"{server}/good/"], str(folder))
+    assert (folder / FILE.name).read_bytes() == DATA and list_files(folder) == [FILE.name]
+    download(FILE, [f"{server}/good"], str(folder))
+    assert requests == ["good"]
+    assert capfd.readouterr() == ("", "")
 
 
-def test_a_cut_connection_is_taken_up_where_it_ended(server, asked, tmp_path):
-    download(FILE, [server + "/cut"], str(tmp_path))
-    assert (tmp_path / FILE.name).read_bytes() == DATA
-    assert [start for _, start in asked] == [None, "bytes=200000-", "bytes=400000-"]
-
-
-def test_what_an_earlier_process_left_is_taken_up(server, asked, tmp_path):
-    part = tmp_path / (".part-" + FILE.name)
-    part.write_bytes(DATA[:1000])
-    download(FILE, [server + "/whole"], str(tmp_path))
-    assert asked == [("/whole/" + FILE.name, "bytes=1000-")]
-    assert (tmp_path / FILE.name).read_bytes() == DATA and contents(tmp_path) == [FILE.name]
-
-
-def test_a_server_without_ranges_and_a_part_that_is_too_long(server, tmp_path):
-    part = tmp_path / (".part-" + FILE.name)
-    part.write_bytes(b"x" * 1000)
-    download(FILE, [server + "/old"], str(tmp_path))
-    assert (tmp_path / FILE.name).read_bytes() == DATA
-    (tmp_path / FILE.name).unlink()
-    part.write_bytes(b"x" * (len(DATA) + 1))
-    download(FILE, [server + "/whole"], str(tmp_path))
+def test_download_replaces_a_file_of_another_size(server, tmp_path):
+    (tmp_path / FILE.name).write_bytes(b"x")
+    download(FILE, [f"{server}/good"], str(tmp_path))
     assert (tmp_path / FILE.name).read_bytes() == DATA
 
 
-def test_another_file_is_not_kept(server, tmp_path):
-    with pytest.raises(ValueError, match="is another file .*nothing is kept"):
-        download(FILE, [server + "/other"], str(tmp_path))
-    assert contents(tmp_path) == []
+def test_download_tries_addresses_in_order(server, requests, tmp_path):
+    addresses = [NO_SERVER, f"{server}/missing", f"{server}/cut", f"{server}/good"]
+    download(FILE, addresses, str(tmp_path))
+    assert requests == ["missing"] + ATTEMPTS * ["cut"] + ["good"]
+    assert (tmp_path / FILE.name).read_bytes() == DATA and list_files(tmp_path) == [FILE.name]
 
 
-def test_the_next_address_is_tried(server, asked, tmp_path):
-    download(FILE, [server + "/none", server + "/whole"], str(tmp_path))
-    assert [path.split("/")[1] for path, _ in asked] == ["none", "whole"]
-    assert (tmp_path / FILE.name).read_bytes() == DATA
+@pytest.mark.parametrize("folder", ["other", "long", "endless"])
+def test_download_keeps_no_wrong_file(server, tmp_path, folder):
+    address = f"{server}/{folder}"
+    with assert_raises(MmnetError, address, FILE.sha256 if folder == "other" else len(DATA)):
+        download(FILE, [address], str(tmp_path))
+    assert list_files(tmp_path) == []
 
 
-def test_no_way_there_is_one_line_that_says_what_to_do(server, tmp_path):
-    nobody = "http://127.0.0.1:9"  # the port that discards
-    with pytest.raises(OSError, match="cannot be downloaded from .*:9 .*or put it into"):
-        download(FILE, [nobody], str(tmp_path))
-    with pytest.raises(OSError, match="HTTP Error 404"):
-        download(FILE, [server + "/none"], str(tmp_path))
-    assert contents(tmp_path) == []
+@pytest.mark.parametrize(
+    "folder, reason", [(None, "refused"), ("missing", "404"), ("cut", f"200000 of {len(DATA)}")]
+)
+def test_download_reports_why_no_address_works(server, tmp_path, folder, reason):
+    address = NO_SERVER if folder is None else f"{server}/{folder}"
+    with assert_raises(OSError, FILE.name, address, reason, tmp_path):
+        download(FILE, [address], str(tmp_path))
+    assert list_files(tmp_path) == []
 
 
-def test_a_full_disk_leaves_nothing(server, tmp_path, monkeypatch):
-    def full(descriptor):
+def test_download_leaves_nothing_on_a_full_disk(server, tmp_path, monkeypatch):
+    def full_disk(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        download(FILE, [server + "/whole"], str(tmp_path))
-    assert contents(tmp_path) == []
+    monkeypatch.setattr(download_module, "progress", full_disk)
+    with assert_raises(OSError, "No space left"):
+        download(FILE, [f"{server}/good"], str(tmp_path))
+    assert list_files(tmp_path) == []
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_download_names_the_folder_that_it_cannot_create(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="cannot be made .*set MMNET_HOME"):
-        download(FILE, ["http://127.0.0.1:9"], str(tmp_path / "file" / "weights"))
+    folder = str(tmp_path / "file" / "weights")
+    with assert_raises(OSError, folder, "MMNET_HOME"):
+        download(FILE, [NO_SERVER], folder)
 
 
-def test_two_processes_at_once_download_once(server, asked, tmp_path):
-    code = "from mmnet.weights.download import download; from mmnet.weights.registry import File; "
-    code += "download(File(*%r), [%r], %r)" % (tuple(FILE), server + "/cut", str(tmp_path))
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]
-    assert [process.wait() for process in running] == [0, 0]
-    assert (tmp_path / FILE.name).read_bytes() == DATA and contents(tmp_path) == [FILE.name]
-    assert len(asked) == 3  # the parts of one download
+def test_two_processes_download_once(server, requests, tmp_path):
+    code = "from mmnet.weights.download import RegisteredFile, download; "
+    code += f"download(RegisteredFile(*{tuple(FILE)}), [{server + '/good'!r}], {str(tmp_path)!r})"
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert (tmp_path / FILE.name).read_bytes() == DATA and list_files(tmp_path) == [FILE.name]
+    assert requests == ["good"]
