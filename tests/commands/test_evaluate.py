@@ -1,269 +1,294 @@
-"""The evaluate verb: what it computes, keeps, reads again, and leaves alone."""
+"""Tests of mmnet evaluate: what it scores, writes, reads again, and leaves unchanged."""
 
 import glob
 import json
 import os
+import re
+import shutil
 
 import numpy as np
 import pytest
 
-from helpers import SMALL
-from mmnet.commands import evaluate as module
-from mmnet.commands.presets import resolve
-from mmnet.datasets.pairs import Dataset
-from mmnet.evaluation.report import published
-from mmnet.inference import open as open_module
-from mmnet.inference.checkpoints import CheckpointPredictor
-from mmnet.io import checkpoint_files
+from helpers import SMALL_FLAGS, assert_message
+from mmnet.cli import main
+from mmnet.commands import evaluate as evaluate_module
+from mmnet.datasets.synthetic import synthesize
+from mmnet.io.checkpoint_files import files_of, find_checkpoint, list_checkpoints, step_of
 from mmnet.tf import checkpoint
-from mmnet.tf.device import Device
 
-SMALL_SETTINGS = {
-    "width_multiplier": str(SMALL.width_multiplier),
-    "size": str(SMALL.shape[0]),
-    "target_eval_shape": ["40", "30"],
-}
-LOOP = {"valid_type": "loop", "watch_timeout": "0s"}
-MEANS = ("MAD/test", "MAD/test/40_30", "GAUSS_GRAD/test", "GAUSS_GRAD/test/40_30")
+FLAGS = [*SMALL_FLAGS, "--target_eval_shape", "40", "30"]
+LOOP = ["--valid_type", "loop", "--watch_timeout", "0s"]
+SCORES = ("MAD/test", "GAUSS_GRAD/test", "MAD/test/40_30", "GAUSS_GRAD/test/40_30")
+
+
+@pytest.fixture
+def evaluate(portraits, capfd):
+    """Run mmnet evaluate on the portraits, or on ``dataset``. Return its JSON objects."""
+
+    def evaluate(source, *flags, dataset=portraits):
+        command = ["evaluate", "--checkpoint_path", str(source), "--json", *FLAGS, *flags]
+        assert main([*command, "--dataset_path", str(dataset)]) == 0
+        return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
+    return evaluate
 
 
 @pytest.fixture(scope="module")
-def predictor():
-    return CheckpointPredictor(SMALL)
-
-
-@pytest.fixture(autouse=True)
-def one_session(predictor, monkeypatch):
-    """Every run takes its weights into the same session: opening one takes longer than scoring."""
-
-    def loaded(weights, device):
-        assert (weights.network, device) == (SMALL, Device())
-        predictor.load(weights)
-        return predictor
-
-    monkeypatch.setattr(module, "open_weights", loaded)
-    monkeypatch.setattr(open_module, "open_weights", loaded)
+def two_portraits(tmp_path_factory):
+    """Another dataset."""
+    folder = str(tmp_path_factory.mktemp("two portraits"))
+    synthesize(folder, "test", 2, shape=(100, 75))
+    return folder
 
 
 @pytest.fixture
-def results_of(portraits, portrait_set):
-    """Run the verb's scoring: (source, flags, a part of the portraits) -> results."""
+def scored_steps(monkeypatch):
+    """Steps whose scores are computed, not read: a growing list."""
+    steps, evaluate = [], evaluate_module.evaluate
 
-    def results_of(source=None, data_set=portrait_set, **flags):
-        flags = dict(SMALL_SETTINGS, dataset_path=[portraits], **flags)
-        if source is not None:
-            flags["checkpoint_path"] = str(source)
-        settings = resolve("evaluate", flags)
-        watching = settings.valid_type == "loop"
-        score = module.score_all if watching else module.score_once
-        return [result for _, result in score(settings, [data_set])]
+    def note_and_evaluate(predictor, *args, **kwargs):
+        steps.append(predictor.step)
+        return evaluate(predictor, *args, **kwargs)
 
-    return results_of
-
-
-@pytest.fixture
-def part(portrait_set):
-    """A Dataset of its first pictures only."""
-    return lambda pictures: Dataset(
-        portrait_set.path, portrait_set.split, portrait_set.pairs[:pictures]
-    )
-
-
-@pytest.fixture
-def computed(monkeypatch):
-    """The steps that were computed, not read: a growing list."""
-    steps = []
-    load = CheckpointPredictor.load
-
-    def note(self, weights):
-        steps.append(weights.step)
-        return load(self, weights)
-
-    monkeypatch.setattr(CheckpointPredictor, "load", note)
+    monkeypatch.setattr(evaluate_module, "evaluate", note_and_evaluate)
     return steps
 
 
-def scalars_in(folder):
-    """tag -> values in the order written, and the tags of pictures."""
+def read_events(folder):
+    """Return tag -> [(step, value)] in the order written, and the tags of images."""
     from mmnet.tf.compat import tf
 
-    scalars, pictures = {}, set()
+    scalars, images = {}, set()
     for path in sorted(glob.glob(os.path.join(folder, "events*")), key=os.path.getmtime):
         for event in tf.train.summary_iterator(path):
             for value in event.summary.value:
                 if value.HasField("image"):
-                    pictures.add(value.tag)
+                    images.add(value.tag)
                 else:
                     scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
-    return scalars, pictures
-
-
-def best_steps(output):
-    folder = os.path.join(output, "best")
-    return {name: steps_in(os.path.join(folder, name)) for name in os.listdir(folder)}
+    return scalars, images
 
 
 def steps_in(folder):
-    prefixes = checkpoint_files.list_checkpoints(folder)
-    return [checkpoint_files.step_of(prefix) for prefix in prefixes]
+    return [step_of(prefix) for prefix in list_checkpoints(str(folder))]
 
 
-def test_once_scores_the_latest_and_writes_it_all(results_of, portrait_set, write_checkpoints):
+def best_steps(output):
+    folder = os.path.join(str(output), "best")
+    return {name: steps_in(os.path.join(folder, name)) for name in os.listdir(folder)}
+
+
+def test_once_scores_the_latest_checkpoint_and_writes_everything(evaluate, write_checkpoints):
     run = write_checkpoints(3, 20)
-    (result,) = results_of(run)
-    assert result.global_step == 20 and result.source == os.path.join(run, "MMNetModel-20")
-    means = published(result, "test")
-    (record,) = glob.glob(os.path.join(run, "eval", "*-test-40x30", "MMNetModel-20.json"))
-    with open(record) as file:
-        assert json.load(file)["scores"] == means
-    with open(record.replace(".json", ".csv")) as file:
-        assert len(file.readlines()) == 1 + len(portrait_set)
-    scalars, pictures = scalars_in(os.path.join(run, "eval"))
-    errors = {"errors/" + name for name in MEANS}
-    assert set(scalars) == set(MEANS) | {"inference_time_ms/test"} | errors
-    assert scalars["MAD/test"] == [(20, pytest.approx(means["MAD/test"]))]
-    assert pictures == {"example/test/%d" % index for index in range(4)}
-    assert best_steps(run) == {name.replace("/", "_"): [20] for name in MEANS}
+    (scores,) = evaluate(run)
+    assert scores["global_step"] == 20
+    assert scores["checkpoint"] == os.path.join(run, "MMNetModel-20")
+    assert list(scores) == [*SCORES, "pictures", "checkpoint", "global_step"]
+    (path,) = glob.glob(os.path.join(run, "eval", "*-test-40x30", "MMNetModel-20.json"))
+    with open(path) as file:
+        record = json.load(file)
+    assert record["scores"] == scores and len(record["stems"]) == scores["pictures"] == 6
+    for name in SCORES:
+        assert np.mean(record["image_scores"][name]) == pytest.approx(scores[name])
+    scalars, images = read_events(os.path.join(run, "eval"))
+    histograms = {f"errors/{name}" for name in SCORES}
+    assert set(scalars) == {*SCORES, "inference_time_ms/test", *histograms}
+    assert scalars["MAD/test"] == [(20, pytest.approx(scores["MAD/test"]))]
+    assert images == {f"example/test/{index}" for index in range(4)}
+    assert best_steps(run) == {name.replace("/", "_"): [20] for name in SCORES}
 
 
-def test_loop_keeps_the_best_and_computes_nothing_twice(results_of, write_checkpoints, computed):
+@pytest.mark.parametrize(
+    "flags", [LOOP, ["--watch", "--watch_timeout", "0s"]], ids=["loop", "watch"]
+)
+def test_loop_scores_each_checkpoint_once(evaluate, write_checkpoints, scored_steps, flags):
     run = write_checkpoints(1, 2, 3)
-    first = results_of(run, **LOOP)
-    assert computed == [result.global_step for result in first] == [1, 2, 3]
-    events = scalars_in(os.path.join(run, "eval"))[0]["MAD/test"]
-    assert [step for step, _ in events] == [1, 2, 3]
+    first = evaluate(run, *flags)
+    assert scored_steps == [scores["global_step"] for scores in first] == [1, 2, 3]
+    events, _ = read_events(os.path.join(run, "eval"))
+    assert [step for step, _ in events["MAD/test"]] == [1, 2, 3]
 
     write_checkpoints(4, folder=run)
-    second = results_of(run, **LOOP)
-    assert computed == [1, 2, 3, 4]
-    assert [result.global_step for result in second] == [1, 2, 3, 4]
-    for before, after in zip(first, second):
-        assert published(before, "test") == published(after, "test")
-        assert before.stems == after.stems
+    second = evaluate(run, *flags)
+    assert scored_steps == [1, 2, 3, 4]
+    assert second[:3] == first
 
     best = best_steps(run)
-    for key, name in (
-        (("mad", "network"), "MAD_test"),
-        (("gauss_grad", "target"), "GAUSS_GRAD_test_40_30"),
-    ):
-        expected = min(second, key=lambda result: np.mean(result.scores[key])).global_step
-        assert best[name] == [expected]
-        folder = os.path.join(run, "best", name)
-        checkpoint.read(checkpoint_files.find_checkpoint(folder))
+    for name in ("MAD/test", "GAUSS_GRAD/test/40_30"):
+        expected = min(second, key=lambda scores: scores[name])["global_step"]
+        folder = os.path.join(run, "best", name.replace("/", "_"))
+        assert best[os.path.basename(folder)] == [expected]
+        checkpoint.read(find_checkpoint(folder))
         with open(os.path.join(folder, "checkpoint")) as file:
-            assert file.read() == 'model_checkpoint_path: "MMNetModel-%d"\n' % expected
+            assert file.read() == f'model_checkpoint_path: "MMNetModel-{expected}"\n'
         assert len(os.listdir(folder)) == 4  # data, index, checkpoint, score.json
 
 
-def test_a_damaged_record_is_scored_again(results_of, write_checkpoints, computed, caplog):
+def test_loop_scores_damaged_records_again(evaluate, write_checkpoints, scored_steps, caplog):
     run = write_checkpoints(1, 2)
-    first = results_of(run, **LOOP)
-    damaged = glob.glob(os.path.join(run, "eval", "*-test-40x30", "MMNetModel-1.*"))
-    assert len(damaged) == 2
-    for times, path in enumerate(damaged, 1):
-        os.truncate(path, os.path.getsize(path) // 2)
-        caplog.clear()
-        again = results_of(run, **LOOP)
-        assert computed == [1, 2] + [1] * times
-        warnings = [record for record in caplog.records if record.levelname == "WARNING"]
-        (said,) = [record.getMessage() for record in warnings]
-        assert "MMNetModel-1.json is damaged" in said and "scored again" in said
-        for before, after in zip(first, again):
-            assert published(before, "test") == pytest.approx(published(after, "test"))
-    results_of(run, **LOOP)  # the record is whole again
-    assert computed == [1, 2, 1, 1]
+    first = evaluate(run, *LOOP)
+    (path,) = glob.glob(os.path.join(run, "eval", "*-test-40x30", "MMNetModel-1.json"))
+    os.truncate(path, os.path.getsize(path) // 2)
+    caplog.clear()
+    assert evaluate(run, *LOOP) == first
+    assert scored_steps == [1, 2, 1]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert_message(warning.getMessage(), path, "scoring again")
+    evaluate(run, *LOOP)
+    assert scored_steps == [1, 2, 1]
 
 
-def test_other_settings_are_computed_anew(results_of, part, write_checkpoints, computed):
+def test_loop_scores_other_options_again(
+    evaluate, write_checkpoints, scored_steps, two_portraits, tmp_path
+):
     run = write_checkpoints(1)
-    for shape, expected in ((["40", "30"], [1]), (["40", "30"], [1]), (["20", "20"], [1, 1])):
-        results_of(run, **dict(LOOP, target_eval_shape=shape))
-        assert computed == expected
-    results_of(run, part(5), **LOOP)
-    assert computed == [1, 1, 1]
+    evaluate(run, *LOOP)
+    evaluate(run, *LOOP, "--target_eval_shape", "20", "20")
+    evaluate(run, *LOOP, "--logit_scale", "2")
+    evaluate(run, *LOOP, dataset=two_portraits)
+    assert scored_steps == [1] * 4
+    evaluate(run, *LOOP, "--target_eval_shape", "20", "20")
+    assert scored_steps == [1] * 4
 
 
-def test_a_checkpoint_deleted_while_scored_is_kept_as_best(
-    results_of, write_checkpoints, monkeypatch
+def test_best_keeps_checkpoint_that_is_deleted_while_scored(
+    evaluate, write_checkpoints, monkeypatch
 ):
     run = write_checkpoints(1, 2)
-    evaluate = module.evaluate
+    original = evaluate_module.evaluate
 
-    def evaluate_slowly(*args, **more):
-        for prefix in checkpoint_files.list_checkpoints(run):  # as max_to_keep may meanwhile
-            for path in checkpoint_files.files_of(prefix):
+    def delete_and_evaluate(*args, **kwargs):
+        for prefix in list_checkpoints(run):  # as a training with max_to_keep
+            for path in files_of(prefix):
                 os.unlink(path)
-        return evaluate(*args, **more)
+        return original(*args, **kwargs)
 
-    monkeypatch.setattr(module, "evaluate", evaluate_slowly)
-    assert [result.global_step for result in results_of(run, **LOOP)] == [1]
+    monkeypatch.setattr(evaluate_module, "evaluate", delete_and_evaluate)
+    assert [scores["global_step"] for scores in evaluate(run, *LOOP)] == [1]
     assert best_steps(run)["MAD_test"] == [1]
 
 
-def test_best_survives_a_kill_half_way(results_of, write_checkpoints):
+def test_best_is_repaired_after_a_kill(evaluate, write_checkpoints):
     run = write_checkpoints(1, 2, 3)
-    scores = {
-        result.global_step: np.mean(result.scores["mad", "network"])
-        for result in results_of(run, **LOOP)
-    }
-    best = min(scores, key=scores.get)
-    other = os.path.join(run, "MMNetModel-%d" % min(set(scores) - {best}))
-    folder = os.path.join(run, "best", "MAD_test")
-    for path in checkpoint_files.files_of(other):  # killed before the old one went
-        target = os.path.join(folder, os.path.basename(path))
-        with open(path, "rb") as source, open(target, "wb") as copy:
-            copy.write(source.read())
-    results_of(other)
+    mads = {scores["global_step"]: scores["MAD/test"] for scores in evaluate(run, *LOOP)}
+    best = min(mads, key=mads.get)
+    other = os.path.join(run, f"MMNetModel-{min(set(mads) - {best})}")
+    for path in files_of(other):  # the process was killed before it deleted the previous best
+        shutil.copy(path, os.path.join(run, "best", "MAD_test"))
+    evaluate(other)
     assert best_steps(run)["MAD_test"] == [best]
 
 
-def test_best_of_other_pictures_is_left_alone(results_of, part, write_checkpoints, caplog):
+def test_best_of_another_dataset_is_unchanged(evaluate, write_checkpoints, two_portraits, caplog):
     run = write_checkpoints(1, 2)
-    results_of(os.path.join(run, "MMNetModel-1"))
-    results_of(os.path.join(run, "MMNetModel-2"), part(2))
+    evaluate(os.path.join(run, "MMNetModel-1"))
+    evaluate(os.path.join(run, "MMNetModel-2"), dataset=two_portraits)
     assert best_steps(run)["MAD_test"] == [1]
-    assert "chosen on other pictures" in caplog.text
+    assert_message(caplog.text, os.path.join(run, "best", "MAD_test"), "other images")
 
 
-def test_a_read_only_folder_is_left_alone(results_of, write_checkpoints, caplog):
+def test_read_only_folder_is_unchanged(evaluate, write_checkpoints, caplog):
     run = write_checkpoints(5)
+    names = sorted(os.listdir(run))
     os.chmod(run, 0o555)
-    before = sorted(os.listdir(run))
     try:
-        (result,) = results_of(run)
+        (scores,) = evaluate(run)
     finally:
         os.chmod(run, 0o755)
-    assert result.global_step == 5
-    assert sorted(os.listdir(run)) == before
-    assert "cannot be written: the scores are printed only" in caplog.text
+    assert scores["global_step"] == 5
+    assert sorted(os.listdir(run)) == names
+    assert_message(caplog.text, run, "cannot be written")
 
 
-def test_untrained_weights_need_no_checkpoint(results_of, tmp_path):
-    (result,) = results_of("untrained", output=str(tmp_path))
-    assert published(result, "test")["checkpoint"] is None
-    assert not (tmp_path / "best").exists()
+def test_untrained_weights_have_no_best(evaluate, tmp_path):
+    (scores,) = evaluate("untrained", "--output", str(tmp_path))
+    assert scores["checkpoint"] is None
+    assert (tmp_path / "eval").exists() and not (tmp_path / "best").exists()
 
 
-def test_loop_needs_a_folder(results_of, write_checkpoints, tmp_path):
-    prefix = os.path.join(write_checkpoints(1), "MMNetModel-1")
-    for source in (str(tmp_path / "none"), prefix, "untrained"):
-        with pytest.raises(FileNotFoundError, match="a loop watches a folder"):
-            results_of(source, **LOOP)
-
-
-def test_a_loop_may_begin_before_the_first_checkpoint(
-    results_of, write_checkpoints, tmp_path, monkeypatch
-):
-    folder = str(tmp_path)
-    assert results_of(folder, **LOOP) == []
-    assert results_of(folder, **dict(LOOP, output=str(tmp_path / "scores"))) == []
+def test_loop_waits_for_the_first_checkpoint(evaluate, write_checkpoints, tmp_path, monkeypatch):
+    assert evaluate(tmp_path, *LOOP) == []
     sleep = checkpoint.time.sleep
 
-    def write_meanwhile(seconds):
-        if not steps_in(folder):
-            write_checkpoints(7, folder=folder)
+    def write_and_sleep(seconds):
+        if not steps_in(tmp_path):
+            write_checkpoints(7, folder=str(tmp_path))
         sleep(0)
 
-    monkeypatch.setattr(checkpoint.time, "sleep", write_meanwhile)
-    (result,) = results_of(folder, **dict(LOOP, watch_timeout="1s"))
-    assert result.global_step == 7
+    monkeypatch.setattr(checkpoint.time, "sleep", write_and_sleep)
+    (scores,) = evaluate(tmp_path, *LOOP, "--watch_timeout", "1s")
+    assert scores["global_step"] == 7
+
+
+def test_as_photos_scores_alphas_of_predict(evaluate, lively_weights, tmp_path):
+    def mad(*flags):
+        output = ["--output", str(tmp_path)]
+        (scores,) = evaluate(lively_weights.source, *output, *flags)
+        return scores["MAD/test/40_30"]
+
+    assert len({mad(), mad("--as_photos"), mad("--as_photos", "--no_refinement")}) == 3
+    assert mad("--as_photos", "--no_second_pass") == mad("--as_photos", "--no_second_look")
+
+
+def test_datasets_and_sources_are_compared(
+    portraits, two_portraits, lively_weights, write_checkpoints, tmp_path, capfd
+):
+    page, other = tmp_path / "report.html", write_checkpoints(3)
+    command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
+    command += ["--checkpoint_path", lively_weights.source, "--worst", "1"]
+    command += ["--report", str(page), "--output", str(tmp_path / "scores")]
+    assert main(command) == 0
+    out, _ = capfd.readouterr()
+    assert_message(out, f"{portraits}/test:", f"{two_portraits}/test:", "compared with")
+    assert page.read_text().count("<img src=") == 2 * 2 * 5
+    assert main([*command, "--json"]) == 0  # replaces the page
+    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [row["dataset_path"] for row in rows] == [portraits, two_portraits] * 2
+    page.write_text("a letter")
+    assert main(command) == 2
+    assert_message(capfd.readouterr().err, page)
+    assert page.read_text() == "a letter"
+
+
+def test_report_of_a_run_shows_curves(evaluate, write_checkpoints, tmp_path):
+    page = tmp_path / "run.html"
+    evaluate(write_checkpoints(1, 2), *LOOP, "--report", str(page), "--worst", "1")
+    text = page.read_text()
+    assert text.count("<circle") == 4
+    assert re.search(r"Compared with [^<]*MMNetModel-2<", text)  # the latest
+    assert re.search(r"<h2>[^<]*: [^<]*MMNetModel-2</h2>", text)
+
+
+def test_as_clips_scores_flicker(lively_weights, tmp_path, capfd):
+    synthesize(str(tmp_path), "test", 2, shape=(120, 90), frames=4)
+    command = ["evaluate", "--dataset_path", str(tmp_path), "--as_clips", *SMALL_FLAGS]
+    command += ["--checkpoint_path", lively_weights.source]
+    assert main([*command, "--json"]) == 0
+    plain = json.loads(capfd.readouterr().out)
+    assert (plain["clips"], plain["frames"], plain["global_step"]) == (2, 8, 5)
+    assert main([*command, "--json", "--temporal_filter", "exponential"]) == 0
+    assert json.loads(capfd.readouterr().out)["dtSSD/test"] < plain["dtSSD/test"]
+    assert main(command) == 0
+    assert_message(capfd.readouterr().out, "2 clips", "8 frames", "dtSSD")
+
+
+@pytest.mark.parametrize(
+    "flags, tokens",
+    [
+        (["--as_clips", "--output", "x"], ["--as_clips", "--output"]),
+        (["--as_clips", "--report", "x"], ["--as_clips", "--report"]),
+        (["--as_clips", "--watch"], ["--as_clips", "--watch"]),
+        (["--temporal_filter", "motion"], ["--temporal_filter", "--as_clips"]),
+        (["--temporal_filter", "x"], ["--temporal_filter", "none, exponential, motion"]),
+        (["--no_second_pass"], ["--no_second_pass", "--as_photos"]),
+        (["--watch", "--compare", "untrained"], ["--compare", "--watch"]),
+        (["--valid_type", "loop", "--checkpoint_path", "none"], ["none", "folder"]),
+        (["--watch", "--checkpoint_path", "untrained"], ["untrained", "folder"]),
+        (["--checkpoint_path", "none"], ["none"]),
+        (["--as_clips", "--checkpoint_path", "untrained", *SMALL_FLAGS], ["one frame"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0].startswith("--") else None,
+)
+def test_bad_input_is_reported(portraits, capfd, flags, tokens):
+    assert main(["evaluate", "--dataset_path", portraits, *flags]) == 2
+    assert_message(capfd.readouterr().err, *tokens)

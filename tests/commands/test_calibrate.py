@@ -1,0 +1,68 @@
+"""Tests of mmnet calibrate."""
+
+import json
+import os
+
+import pytest
+
+from helpers import SMALL, SMALL_FLAGS, assert_message
+from mmnet.cli import main
+from mmnet.evaluation.calibration import LOGIT_SCALES
+from mmnet.inference.open import load_weights
+from mmnet.weights.values import scale_classifier
+from mmnet.weights.write import write_weights
+
+
+@pytest.fixture(scope="module")
+def checkpoint(lively_weights, tmp_path_factory):
+    """Prefix of a checkpoint that scores better with a larger logit scale."""
+    prefix = str(tmp_path_factory.mktemp("inverted") / "MMNetModel-5")
+    write_weights(prefix, scale_classifier(lively_weights, -1.0))
+    return prefix
+
+
+@pytest.fixture
+def flags(checkpoint, portraits):
+    flags = ["--checkpoint_path", checkpoint, "--dataset_path", portraits]
+    return [*flags, "--dataset_split_name", "test", *SMALL_FLAGS]
+
+
+def test_calibrate_writes_scaled_checkpoint(flags, tmp_path, capfd):
+    prefix = str(tmp_path / "scaled" / "MMNetModel-5")
+    os.mkdir(os.path.dirname(prefix))
+    assert main(["calibrate", "--json", "--output", prefix, *flags]) == 0
+    result = json.loads(capfd.readouterr().out)
+    assert [score["logit_scale"] for score in result["scores"]] == list(LOGIT_SCALES)
+    assert result["best"] > 1
+    (best,) = [score for score in result["scores"] if score["logit_scale"] == result["best"]]
+
+    def evaluate(*more):
+        assert main(["evaluate", "--json", "--output", str(tmp_path), *flags, *more]) == 0
+        return json.loads(capfd.readouterr().out)["MAD/test"]
+
+    expected = pytest.approx(best["mad"], abs=1e-5)
+    assert evaluate("--logit_scale", str(result["best"])) == expected
+    assert evaluate("--temperature", str(result["best"])) == expected  # the name in 0.2
+    flags[1] = prefix
+    assert evaluate() == expected
+    weights = load_weights(prefix)
+    assert weights.step == 5 and weights.network == SMALL  # recorded beside the checkpoint
+
+
+@pytest.mark.parametrize("command", ["calibrate", "temperature"])
+def test_calibrate_prints_table(flags, command, capfd):
+    assert main([command, *flags]) == 0
+    out, err = capfd.readouterr()
+    assert_message(out, "logit scale", "MAD (0..1)", "6 images")
+    for scale in LOGIT_SCALES:
+        assert f"\n{scale:g} " in out
+    assert ("calibrate" in err) == (command == "temperature")  # a warning with the new name
+
+
+def test_calibrate_refuses_read_only_output(flags, tmp_path, capfd):
+    os.chmod(str(tmp_path), 0o555)
+    try:
+        assert main(["calibrate", "--output", str(tmp_path / "MMNetModel-5"), *flags]) == 2
+    finally:
+        os.chmod(str(tmp_path), 0o755)
+    assert_message(capfd.readouterr().err, tmp_path)
