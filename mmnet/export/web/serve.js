@@ -1,5 +1,5 @@
-// Serves this folder on http://127.0.0.1:8080 (npm start; PORT chooses another one). Any server will do that sends the two headers
-// below: without them a browser gives WebAssembly one thread.
+// Serve this folder on http://127.0.0.1:8080 (npm start). The environment variable PORT sets another port.
+// Any other server works too. Without the two Cross-Origin headers below, browsers allow WebAssembly only one thread.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
-const port = Number(process.env.PORT || 8080); // 0: one that is free
+const port = Number(process.env.PORT || 8080); // 0: any free port
 
 const server = createServer((request, response) => {
   const name = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
