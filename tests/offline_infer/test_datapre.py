@@ -1,3 +1,5 @@
+"""Tests of offline_infer/datapre.py."""
+
 import hashlib
 import json
 import os
@@ -9,8 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, assert_message, assert_raises
 from mmnet.datasets.pairs import find_dataset, read_pair
+from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
 
 sys.path.append(ROOT)
@@ -20,65 +23,64 @@ SCRIPT = os.path.join(ROOT, "offline_infer", "datapre.py")
 SQUARE = ["--size", "64"]
 
 
-def prepare(dataset_path, output, *more, shape=SQUARE):
-    flags = ["--dataset_path", dataset_path, "--output", str(output)]
-    assert datapre.main(flags + shape + list(more)) == 0
-    return read_manifest(output)
+def run_datapre(dataset_path, output, *flags, shape=SQUARE):
+    """Run the script. Return the manifest."""
+    arguments = ["--dataset_path", str(dataset_path), "--output", str(output), *shape, *flags]
+    assert datapre.main(arguments) == 0
+    return json.loads((output / "test" / "manifest.json").read_text())
 
 
-def read_manifest(output):
-    with open(str(output / "test" / "manifest.json")) as file:
-        return json.load(file)
-
-
-def renamed(portraits, folder, names):
-    """A copy of the portraits' first pictures under other names."""
+def copy_portraits(portraits, folder, stems):
+    """Copy the first portraits under other stems. Return the folder."""
     for kind, extension in (("image", ".jpg"), ("mask", ".png")):
         (folder / "test" / kind).mkdir(parents=True)
-        for number, name in enumerate(names):
-            old = "portrait0_%04d%s" % (number, extension)
-            new = folder / "test" / kind / (name + extension)
-            shutil.copy(os.path.join(portraits, "test", kind, old), str(new))
-    return str(folder)
+        for index, stem in enumerate(stems):
+            source = os.path.join(portraits, "test", kind, f"portrait0_{index:04d}{extension}")
+            shutil.copy(source, str(folder / "test" / kind / (stem + extension)))
+    return folder
 
 
-def contents(folder):
-    """Relative path -> bytes of every file."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+def read_files(folder):
+    """Return relative path -> bytes of every file."""
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize(
     "flags, shape",
     [(SQUARE, (64, 64)), (["--shape", "96", "64"], (96, 64)), (["--shape", "32", "64"], (32, 64))],
+    ids=["size", "tall", "wide"],
 )
-def test_files_are_what_the_network_is_fed(portraits, portrait_set, tmp_path, capsys, flags, shape):
-    manifest = prepare(portraits, tmp_path / "Bin", shape=flags)
-    pairs = portrait_set.pairs
-    assert {key: manifest[key] for key in manifest if key != "pictures"} == {
+def test_files_equal_the_network_input(portraits, portrait_set, tmp_path, capsys, flags, shape):
+    output = tmp_path / "Bin"
+    manifest = run_datapre(portraits, output, shape=flags)
+    entries = manifest.pop("pictures")
+    assert manifest == {
         "dataset_path": portraits,
         "split": "test",
         "shape": list(shape),
         "dtype": "float32",
         "preprocess": "inside",
     }
+    pairs = portrait_set.pairs
     stems = [pair.stem for pair in pairs]
-    assert [picture["stem"] for picture in manifest["pictures"]] == stems
-    folder = tmp_path / "Bin" / "test"
+    assert [entry["stem"] for entry in entries] == stems
+    folder = output / "test"
+    assert os.listdir(str(output)) == ["test"]
     assert sorted(os.listdir(str(folder))) == ["images", "manifest.json", "masks"]
-    assert os.listdir(str(tmp_path / "Bin")) == ["test"]
-    for pair, picture in zip(pairs, manifest["pictures"]):
+    assert sorted(os.listdir(str(folder / "images"))) == [stem + ".bin" for stem in stems]
+    for pair, entry in zip(pairs, entries):
         image, mask = read_pair(pair)
         data = (folder / "images" / (pair.stem + ".bin")).read_bytes()
         np.testing.assert_array_equal(
-            np.frombuffer(data, "<f4").reshape(shape + (3,)),
+            np.frombuffer(data, "<f4").reshape(*shape, 3),
             resize_bilinear(image, shape, align_corners=True),
         )
         np.testing.assert_array_equal(
             np.fromfile(str(folder / "masks" / (pair.stem + ".bin")), "<f4"),
             resize_bilinear(mask, shape, align_corners=True).ravel(),
         )
-        assert picture == {
+        assert entry == {
             "stem": pair.stem,
             "image": pair.stem + ".jpg",
             "mask": pair.stem + ".png",
@@ -86,133 +88,144 @@ def test_files_are_what_the_network_is_fed(portraits, portrait_set, tmp_path, ca
             "width": 150,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-    assert sorted(os.listdir(str(folder / "images"))) == [stem + ".bin" for stem in stems]
-    length = shape[0] * shape[1] * 3 * 4
-    expected = "6 pictures in %s: %d bytes each, float32 [%d,%d,3], RGB 0..255\n"
-    assert capsys.readouterr().out == expected % ((folder / "images", length) + shape)
-
-
-def test_division_outside_and_bytes(portraits, tmp_path, capsys):
-    def first(name):
-        return str(tmp_path / name / "test" / "images" / "portrait0_0000.bin")
-
-    for name, flags in (
-        ("inside", []),
-        ("outside", ["--preprocess", "outside"]),
-        ("uint8", ["--dtype", "uint8"]),
-        ("both", ["--dtype", "uint8", "--preprocess", "outside"]),
-    ):
-        manifest = prepare(portraits, tmp_path / name, *flags)
-    assert (manifest["dtype"], manifest["preprocess"]) == ("uint8", "outside")
-    inside = np.fromfile(first("inside"), "<f4")
-    np.testing.assert_array_equal(np.fromfile(first("outside"), "<f4"), inside / np.float32(255))
-    for name in ("uint8", "both"):
-        np.testing.assert_array_equal(np.fromfile(first(name), np.uint8), np.rint(inside))
-    ends = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines()]
-    assert (
-        ends[1:]
-        == ["49152 bytes each, float32 [64,64,3], RGB 0..1"]
-        + ["12288 bytes each, uint8 [64,64,3], RGB 0..255"] * 2
+    height, width = shape
+    assert capsys.readouterr().out == (
+        f"6 pictures in {folder / 'images'}: {height * width * 12} bytes each, "
+        f"float32 [{height},{width},3], RGB 0..255\n"
     )
 
 
-def test_safe_stems():
+@pytest.mark.parametrize(
+    "flags, dtype, divisor, line_end",
+    [
+        ([], "<f4", 1, "49152 bytes each, float32 [64,64,3], RGB 0..255"),
+        (["--preprocess", "outside"], "<f4", 255, "49152 bytes each, float32 [64,64,3], RGB 0..1"),
+        (["--dtype", "uint8"], "u1", 1, "12288 bytes each, uint8 [64,64,3], RGB 0..255"),
+        (
+            ["--dtype", "uint8", "--preprocess", "outside"],
+            "u1",
+            1,
+            "12288 bytes each, uint8 [64,64,3], RGB 0..255",
+        ),
+    ],
+    ids=["inside", "outside", "uint8", "uint8 outside"],
+)
+def test_dtype_and_preprocess(
+    portraits, portrait_set, tmp_path, capsys, flags, dtype, divisor, line_end
+):
+    manifest = run_datapre(portraits, tmp_path, *flags)
+    assert (manifest["dtype"] == "uint8") == (dtype == "u1")
+    assert manifest["preprocess"] == ("outside" if "outside" in flags else "inside")
+    image, _ = read_pair(portrait_set.pairs[0])
+    expected = resize_bilinear(image, (64, 64), align_corners=True)
+    if dtype == "u1":
+        expected = np.rint(expected)
+    values = np.fromfile(str(tmp_path / "test" / "images" / "portrait0_0000.bin"), dtype)
+    np.testing.assert_array_equal(values, expected.ravel() / np.float32(divisor))
+    assert capsys.readouterr().out.rstrip().endswith(line_end)
+
+
+def test_make_safe_stems():
     stems = ["a.b", "a_b", "a b", "a_b_2", "anna", "\u00e4", "\u65e5\u672c", "__"]
     safe = ["a_b_3", "a_b", "a_b_4", "a_b_2", "anna", "_", "___2", "__"]
-    assert datapre.safe_stems(stems) == safe
-    long = datapre.safe_stems(["a" * 250, "a" * 251])
+    assert datapre.make_safe_stems(stems) == safe
+    long = datapre.make_safe_stems(["a" * 250, "a" * 251])
     assert long[0] != long[1] and max(map(len, long)) < 210
 
 
-def test_names_are_made_safe_and_recorded(portraits, tmp_path):
-    names = ["anna.2019", "anna 2019", "anna_2019", "\u00e9va"]
-    manifest = prepare(renamed(portraits, tmp_path / "named", names), tmp_path / "Bin")
-    stems = {picture["image"]: picture["stem"] for picture in manifest["pictures"]}
-    assert stems == {
+def test_manifest_records_original_names(portraits, tmp_path):
+    stems = ["anna.2019", "anna 2019", "anna_2019", "\u00e9va"]
+    dataset = copy_portraits(portraits, tmp_path / "renamed", stems)
+    manifest = run_datapre(dataset, tmp_path / "Bin")
+    safe_stems = {entry["image"]: entry["stem"] for entry in manifest["pictures"]}
+    assert safe_stems == {
         "anna 2019.jpg": "anna_2019_2",
         "anna.2019.jpg": "anna_2019_3",
         "anna_2019.jpg": "anna_2019",
         "\u00e9va.jpg": "_va",
     }
-    written = sorted(os.listdir(str(tmp_path / "Bin" / "test" / "images")))
-    assert written == sorted(stem + ".bin" for stem in stems.values())
+    names = sorted(os.listdir(str(tmp_path / "Bin" / "test" / "images")))
+    assert names == sorted(stem + ".bin" for stem in safe_stems.values())
 
 
-def test_an_earlier_result_is_replaced_as_a_whole(portraits, tmp_path, monkeypatch):
-    prepare(portraits, tmp_path / "Bin")
-    two = renamed(portraits, tmp_path / "two", ["a", "b"])
-    images = tmp_path / "Bin" / "test" / "images"
-    with monkeypatch.context() as broken:
+def test_earlier_result_is_replaced_completely_or_not(portraits, tmp_path, monkeypatch):
+    output = tmp_path / "Bin"
+    run_datapre(portraits, output)
+    two = copy_portraits(portraits, tmp_path / "two", ["a", "b"])
+    images = str(output / "test" / "images")
+    with monkeypatch.context() as context:
 
-        def full(*_):
+        def fail(*_):
             raise OSError("no space left")
 
-        broken.setattr(datapre, "write_json", full)
+        context.setattr(datapre, "write_json", fail)
         with pytest.raises(OSError, match="no space"):
-            prepare(two, tmp_path / "Bin")
-    assert len(os.listdir(str(images))) == 6
-    prepare(two, tmp_path / "Bin")
-    assert sorted(os.listdir(str(images))) == ["a.bin", "b.bin"]
-    assert os.listdir(str(tmp_path / "Bin")) == ["test"]
+            run_datapre(two, output)
+    assert len(os.listdir(images)) == 6
+    run_datapre(two, output)
+    assert sorted(os.listdir(images)) == ["a.bin", "b.bin"]
+    assert os.listdir(str(output)) == ["test"]
 
 
-def test_everything_wrong_is_said_at_once_and_the_older_result_stays(portraits, tmp_path):
-    prepare(portraits, tmp_path / "Bin")
-    before = contents(tmp_path / "Bin")
-    own = renamed(portraits, tmp_path / "own", ["a", "b", "c", "d", "e"])
-    data = tmp_path / "own" / "test"
-    (data / "mask" / "a.png").unlink()
-    (data / "image" / "b.jpg").unlink()
-    (data / "image" / "c.jpg").write_text("no picture")
-    cv2.imwrite(str(data / "mask" / "d.png"), np.eye(30, 20, dtype=np.uint8))
-    with pytest.raises(ValueError) as caught:
-        prepare(own, tmp_path / "Bin")
-    said = str(caught.value)
-    assert "\n" not in said
-    assert "1 images without a mask (a.jpg)" in said
-    assert "1 masks without an image (b.png)" in said
-    assert "1 unreadable files (%s: not a JPEG" % (data / "image" / "c.jpg") in said
-    assert "1 pairs of different sizes" in said and "d.jpg 200x150 with mask 30x20" in said
-    assert contents(tmp_path / "Bin") == before
-    assert os.listdir(str(tmp_path / "Bin")) == ["test"]
+def test_unusable_pairs_are_all_reported_and_the_earlier_result_stays(portraits, tmp_path):
+    output = tmp_path / "Bin"
+    run_datapre(portraits, output)
+    files = read_files(output)
+    dataset = copy_portraits(portraits, tmp_path / "damaged", ["a", "b", "c", "d", "e"])
+    split = dataset / "test"
+    (split / "mask" / "a.png").unlink()
+    (split / "image" / "b.jpg").unlink()
+    (split / "image" / "c.jpg").write_text("no image")
+    cv2.imwrite(str(split / "mask" / "d.png"), np.eye(30, 20, dtype=np.uint8))
+    with pytest.raises(MmnetError) as caught:
+        run_datapre(dataset, output)
+    message = str(caught.value)
+    assert_message(message, "a.jpg", "b.png", split / "image" / "c.jpg")
+    assert_message(message, "d.jpg", "200x150", "30x20")
+    assert read_files(output) == files
+    assert os.listdir(str(output)) == ["test"]
 
 
-def test_a_foreign_folder_stays(portraits, portrait_set, tmp_path):
+def test_foreign_folder_is_unchanged(portraits, portrait_set, tmp_path):
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "letter.txt").write_text("dear")
-    with pytest.raises(ValueError, match="no manifest.json"):
-        prepare(portraits, tmp_path)
-    with pytest.raises(ValueError, match="no manifest.json"):
-        datapre.datapre(portrait_set, portraits, datapre.Input((64, 64)))
+    for output in (str(tmp_path), portraits):
+        with assert_raises(MmnetError, os.path.join(output, "test"), "manifest.json"):
+            datapre.write_inputs(portrait_set, output, datapre.InputFormat((64, 64)))
     assert [path.name for path in tmp_path.iterdir()] == ["test"]
     assert (tmp_path / "test" / "letter.txt").exists()
 
 
-def test_a_split_that_is_no_single_folder(portraits, tmp_path):
+def test_split_must_be_one_folder(portraits, tmp_path):
     shutil.copytree(portraits, str(tmp_path / "data" / "inner"))
-    data_set = find_dataset(str(tmp_path / "data"), os.path.join("inner", "test"))
-    with pytest.raises(ValueError, match="name of one folder"):
-        datapre.datapre(data_set, str(tmp_path / "Bin"))
+    dataset = find_dataset(str(tmp_path / "data"), os.path.join("inner", "test"))
+    with assert_raises(MmnetError, "inner/test"):
+        datapre.write_inputs(dataset, str(tmp_path / "Bin"))
     assert not (tmp_path / "Bin").exists()
 
 
-def test_bad_input_is_one_line(portraits, tmp_path):
-    for flags, said in (
-        (["--dataset_path", "none here"], "no dataset folder none here"),
-        (["--dataset_path", portraits, "--dataset_split_name", "val"], "no split 'val'"),
-        (["--dataset_path", portraits, "--dataset_split_name", "../x"], "name of one folder"),
-        (["--dataset_path", portraits, "--size", "250"], "multiple of 32"),
-        (["--dataset_path", portraits, "--shape", "64", "250"], "multiple of 32"),
-        (["--dataset_path", portraits, "--shape", "64"], "--shape"),
-        (["--dataset_path", portraits, "--color", "red"], "--color"),
-    ):
-        done = subprocess.run(
-            [sys.executable, SCRIPT, "--output", str(tmp_path / "Bin")] + flags,
-            cwd=str(tmp_path),
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 2 and done.stdout == ""
-        assert said in done.stderr and done.stderr.startswith("datapre.py: error: ")
-        assert done.stderr.count("\n") == 1
+@pytest.mark.parametrize(
+    "flags, tokens",
+    [
+        (["--dataset_path", "missing"], ["missing"]),
+        (["--dataset_split_name", "val"], ["val"]),
+        (["--dataset_split_name", "../x"], ["../x"]),
+        (["--dataset_split_name", ""], ["--dataset_split_name"]),
+        (["--size", "250"], ["--size", "250", "32"]),
+        (["--shape", "64", "250"], ["--shape", "250", "32"]),
+        (["--shape", "64"], ["--shape"]),
+        (["--color", "red"], ["--color"]),
+    ],
+)
+def test_bad_input_is_one_line(portraits, tmp_path, flags, tokens):
+    command = [sys.executable, SCRIPT, "--output", str(tmp_path / "Bin")]
+    result = subprocess.run(
+        [*command, "--dataset_path", portraits, *flags],
+        cwd=str(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("datapre.py: error: ") and result.stderr.count("\n") == 1
+    assert_message(result.stderr, *tokens)
     assert os.listdir(str(tmp_path)) == []
