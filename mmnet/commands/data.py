@@ -26,7 +26,7 @@ from mmnet.io.pages import is_own_page
 from mmnet.io.tables import format_table
 
 OWN_LAYOUT = "dapm"
-DEFAULT_SPLIT_RATIO = 0.1  # of the action split
+DEFAULT_SPLIT_RATIO = 0.1  # if the action is split
 MAX_SHARED = 10  # photos in two places that the text lists
 
 log = logging.getLogger(__name__)

@@ -35,7 +35,7 @@ class AugmentOptions(NamedTuple):
 
     strength: float = 1.0  # factor of the probabilities in IMAGE_CHANGES
     backgrounds: Sequence[np.ndarray] = ()  # uint8 [h,w,3], of any size
-    swap_probability: float = 0.4  # of placing the people in front of one of the backgrounds
+    swap_probability: float = 0.4  # probability of one of the backgrounds
     previous_alpha: bool = False  # add a fourth channel: a simulated alpha of the previous frame
 
 
@@ -61,20 +61,20 @@ def augment(
 ) -> Arrays:
     """Make a training image of ``shape`` from a sample.
 
+    The same state of ``random`` gives the same result. An image without a person or mask keeps its
+    background.
+
     Args:
         image: uint8 [h,w,3]; it is not changed.
         mask: uint8 [h,w]; it is not changed.
-        random: the same state gives the same result.
+        random: source of random numbers.
         shape: (height, width) of the result.
         policy: a name of POLICIES.
-        options: further changes. An image without a person or mask keeps its background.
+        options: further changes.
 
     Returns:
         (image uint8 [H,W,3], or [H,W,4] with a previous alpha, mask uint8 [H,W]). They may be the
         arguments themselves, so do not write to them.
-
-    Raises:
-        MmnetError: unknown policy.
     """
     _check_policy(policy)
     backgrounds = options.backgrounds
@@ -130,22 +130,15 @@ def warp(image, mask, matrix: np.ndarray, shape: Tuple[int, int]) -> Arrays:
     return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.extractChannel(warped, 3)
 
 
-def draw_warp(
-    random: np.random.RandomState, sample: Tuple[int, int], shape: Tuple[int, int]
-) -> np.ndarray:
-    """Draw the published geometry as a matrix.
+def draw_warp(random, sample: Tuple[int, int], shape: Tuple[int, int]) -> np.ndarray:
+    """Draw the published geometry as a matrix, with seven random numbers.
 
     Each axis is stretched by its own factor and cropped. The image may be flipped. It may be
     rotated, cropped to the largest centred rectangle of the same aspect ratio without pixels from
-    outside, and enlarged again. The function draws seven random numbers.
-
-    Args:
-        random: the source of random numbers.
-        sample: (height, width) of the sample.
-        shape: (height, width) of the result.
+    outside, and enlarged again.
 
     Returns:
-        float64 [2,3]: maps a pixel (x, y, 1) of the result to a pixel of the sample.
+        float64 [2,3]: maps a pixel (x, y, 1) of ``shape`` to a pixel of the sample's shape.
     """
     stretch_x, stretch_y, left, top, flip, rotation, angle = random.random_sample(7)
     # The corner pixels of sample and result coincide.
@@ -163,14 +156,11 @@ def draw_warp(
     return np.column_stack([linear, shift]) * scale[:, None]
 
 
-def draw_window(
-    random: np.random.RandomState, sample: Tuple[int, int], shape: Tuple[int, int]
-) -> np.ndarray:
-    """Draw a window of the sample as a matrix. Arguments and result are those of draw_warp.
+def draw_window(random, sample: Tuple[int, int], shape: Tuple[int, int]) -> np.ndarray:
+    """Draw a window of the sample as a matrix like draw_warp, with seven random numbers.
 
     Its sides are WINDOW_SCALE times the sample's, with another aspect ratio; it may be rotated and
-    flipped. A small window lies inside the sample, a large window contains it. The function draws
-    seven random numbers.
+    flipped. A small window lies inside the sample, a large window contains it.
     """
     zoom, aspect, left, top, flip, rotation, angle = random.random_sample(7)
     low, high = np.log(WINDOW_SCALE)

@@ -50,13 +50,13 @@ def swap_background(
 
     The people are cut out slightly inside their outline, with a soft edge and estimated foreground
     colours, so the network cannot learn to detect halos of the old background. The new mask is the
-    alpha of this composition. The function draws five random numbers.
+    alpha of this composition.
 
     Args:
         image: uint8 [H,W,3].
         mask: uint8 [H,W].
         background: uint8 [h,w,3].
-        random: the source of random numbers.
+        random: source of random numbers.
 
     Returns:
         (image uint8 [H,W,3], mask uint8 [H,W]).

@@ -6,10 +6,9 @@ nothing else, and the number of threads does not change the batches.
 
 import contextlib
 import itertools
-import os
 import threading
 from functools import lru_cache
-from typing import Any, Callable, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Generator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.parallel import parallel_map
 
 BATCHES_AHEAD = 4  # batches that are prepared while the network processes one
-BLOCK_SIZE = 1000  # positions in which the weights of datasets hold exactly
+BLOCK_SIZE = 1000  # images for which the weights of datasets hold exactly
 
 # These numbers are mixed with the seed, so each purpose has its own random numbers. The order of
 # shuffled datasets uses [seed, epoch] alone.
@@ -62,8 +61,8 @@ def generate_batches(
         batch_size: images per step, summed over all processes.
         seed: 0 to 2**32 - 1.
         start: number of the first batch.
-        weights: sampling weight of each dataset, of any sum. They are rounded to thousandths and
-            hold exactly in each 1000 images. Each dataset is read repeatedly, each time in a new
+        weights: sampling weight of each dataset, rounded to thousandths of their sum. They hold
+            exactly per BLOCK_SIZE images. Each dataset is read repeatedly, each time in a new
             order. None shuffles all images together: each appears exactly once per epoch.
         options: further augmentation.
         workers: number of threads. None uses one per processor.
@@ -71,104 +70,58 @@ def generate_batches(
         group_size: number of processes.
 
     Raises:
-        MmnetError: an argument is out of range, or samples have another shape. The generator
-            raises the errors of single images, with the file name.
+        MmnetError: an argument is invalid. The generator raises the errors of single images.
     """
-    _check_samples(samples, shape, policy)
-    _check_numbers(batch_size=batch_size, seed=seed, start=start, workers=workers)
-    if batch_size % group_size:
-        message = f"{batch_size} is not a multiple of the number of processes, {group_size}"
+    _check_shapes(samples, sample_shape(shape, policy))
+    if batch_size < 1 or batch_size % group_size:
+        message = f"{batch_size}: must be a multiple of the number of processes, {group_size}"
         raise MmnetError(message, "batch_size")
-    lengths = [len(dataset_samples) for dataset_samples in samples]
-    if weights is None or len(samples) == 1:
-        locate = _shuffle_together(lengths, seed)
-    else:
-        locate = _mix_by_weight(lengths, _block_shares(weights, len(samples)), seed)
-    rank_size = batch_size // group_size
-
-    def empty_batches():
-        for number in itertools.count(start):
-            first = number * batch_size + rank * rank_size
-            indices = [locate(position) for position in range(first, first + rank_size)]
-            images = np.empty((rank_size, *shape, 4 if options.previous_alpha else 3), np.uint8)
-            masks = np.empty((rank_size, *shape), np.uint8)
-            epoch = (number + 1) * batch_size / sum(lengths)
-            yield first, Batch(images, masks, indices, epoch)
-
-    def make_sample(location, random):
-        image, mask = samples[location[0]][location[1]]
-        return augment(image, mask, random, shape, policy, options)
-
-    max_pending = BATCHES_AHEAD * rank_size
-    return _fill_batches(empty_batches(), make_sample, seed, workers, max_pending)
-
-
-def _fill_batches(
-    empty_batches: Iterator[Tuple[int, Batch]],
-    make_sample: Callable[[Location, np.random.RandomState], Any],
-    seed: int,
-    workers: Optional[int],
-    max_pending: int,
-) -> Generator[Batch, None, None]:
-    """Yield batches whose images threads have made, in order.
-
-    Args:
-        empty_batches: (position of the first image, Batch).
-        make_sample: (location, random) -> (image, mask).
-        seed: is mixed with the position of each image.
-        workers: number of threads.
-        max_pending: images in preparation.
-    """
+    locate = _make_order([len(dataset) for dataset in samples], weights, seed)
+    total = sum(map(len, samples))
     local = threading.local()
 
-    def fill(task):
-        batch, slot, position = task
+    def make_image(position):
         if not hasattr(local, "random"):
             local.random = np.random.RandomState()  # seeding is faster than a new generator
         local.random.seed([seed, AUGMENTATION, position])
-        batch.images[slot], batch.masks[slot] = make_sample(batch.indices[slot], local.random)
-        is_last = slot == len(batch.masks) - 1
-        return batch if is_last else None
+        dataset, index = locate(position)
+        return augment(*samples[dataset][index], local.random, shape, policy, options)
 
-    tasks = (
-        (batch, slot, first + slot)
-        for first, batch in empty_batches
-        for slot in range(len(batch.masks))
-    )
-    results = parallel_map(
-        fill, tasks, threads=workers or os.cpu_count() or 1, max_pending=max_pending
-    )
-    with contextlib.closing(results):
-        for batch in results:  # results have the order of the tasks
-            if batch is not None:
-                yield batch
+    def generate():
+        size = batch_size // group_size
+        firsts = (number * batch_size + rank * size for number in itertools.count(start))
+        positions = (position for first in firsts for position in range(first, first + size))
+        ahead = BATCHES_AHEAD * size
+        results = parallel_map(make_image, positions, threads=workers, max_pending=ahead)
+        with contextlib.closing(results):
+            for number in itertools.count(start):
+                images, masks = zip(*itertools.islice(results, size))
+                first = number * batch_size + rank * size
+                indices = [locate(position) for position in range(first, first + size)]
+                epoch = (number + 1) * batch_size / total
+                yield Batch(np.stack(images), np.stack(masks), indices, epoch)
+
+    return generate()
 
 
-def _check_samples(samples, shape, policy):
+def _check_shapes(samples, shape):
     if not samples:
         raise MmnetError("no dataset")
-    expected = sample_shape(shape, policy)
     for dataset_samples in samples:
-        if dataset_samples.shape != expected:
-            raise MmnetError(
-                f"{policy} at {format_shape(shape)} needs samples of {format_shape(expected)}, not "
-                f"{format_shape(dataset_samples.shape)}"
-            )
+        if dataset_samples.shape != shape:
+            expected, actual = format_shape(shape), format_shape(dataset_samples.shape)
+            raise MmnetError(f"the augmentation needs samples of {expected}, not {actual}")
 
 
-def _check_numbers(batch_size, seed, start, workers):
-    if batch_size < 1:
-        raise MmnetError(f"{batch_size}: must be at least 1", "batch_size")
-    if not 0 <= seed < 1 << 32:
-        raise MmnetError(f"{seed}: must be from 0 to {(1 << 32) - 1}", "seed")
-    if start < 0:
-        raise MmnetError(f"{start}: must be at least 0", "start")
-    if workers is not None and workers < 1:
-        raise MmnetError(f"{workers}: must be at least 1", "workers")
+def _make_order(lengths, weights, seed) -> Callable[[int], Location]:
+    """Return the function position -> location for the images of all batches."""
+    if weights is None or len(lengths) == 1:
+        return _shuffle_together(lengths, seed)
+    return _mix_by_weight(lengths, _block_shares(weights, len(lengths)), seed)
 
 
-def _shuffle_together(lengths: Sequence[int], seed: int) -> Callable[[int], Location]:
-    """Return position -> location for shuffled datasets. Each epoch has its own order."""
+def _shuffle_together(lengths, seed):
+    """Shuffle all images together. Each epoch has its own order."""
     ends = np.cumsum(lengths)
     total = int(ends[-1])
 
@@ -184,14 +137,11 @@ def _shuffle_together(lengths: Sequence[int], seed: int) -> Callable[[int], Loca
     return locate
 
 
-def _mix_by_weight(
-    lengths: Sequence[int], shares: Sequence[int], seed: int
-) -> Callable[[int], Location]:
-    """Return position -> location for datasets that are mixed by their ``shares``.
+def _mix_by_weight(lengths, shares, seed):
+    """Mix datasets by their shares of BLOCK_SIZE.
 
-    Every block of BLOCK_SIZE positions contains dataset k exactly ``shares[k]`` times, in the
-    block's own order. So the number of earlier images of a dataset is known without counting from
-    the start.
+    Each block of BLOCK_SIZE positions contains dataset k exactly ``shares[k]`` times, in its own
+    order. So the number of earlier images of a dataset is known without counting from the start.
     """
 
     @lru_cache(maxsize=2)
@@ -220,9 +170,9 @@ def _mix_by_weight(
 
 
 def _block_shares(weights: Sequence[float], number: int) -> List[int]:
-    """Convert weights to whole numbers of positions that sum to BLOCK_SIZE.
+    """Convert weights to whole numbers that sum to BLOCK_SIZE.
 
-    They are rounded down. The largest remainders then get one position more each.
+    They are rounded down. The largest remainders are then rounded up.
     """
     exact = np.array(weights, np.float64)
     is_valid = exact.shape == (number,) and np.isfinite(exact).all()

@@ -36,13 +36,7 @@ class Samples:
     """``samples[i]`` is (image uint8 [H,W,3], mask uint8 [H,W]), read-only. Thread-safe."""
 
     def __init__(self, dataset: Dataset, shape: Tuple[int, int], rows: Optional[np.ndarray] = None):
-        """Create samples of a dataset.
-
-        Args:
-            dataset: the pairs.
-            shape: (height, width) of the samples.
-            rows: uint8 [pairs, H * W * CHANNELS]; image, then mask. None decodes each time.
-        """
+        """Keep the decoded ``rows``, uint8 [pairs, H * W * CHANNELS], or decode each time."""
         self.dataset, self.shape = dataset, tuple(shape)
         self._rows = rows
 
@@ -125,7 +119,7 @@ def _read_rows(dataset: Dataset, shape: Tuple[int, int], title: str) -> Iterator
 
 
 def _make_row(image, alpha, shape):
-    """Return uint8 [H * W * CHANNELS]: the bytes of the resized image, then those of the mask."""
+    """Return uint8 [H * W * CHANNELS]: all bytes of the resized image, then of the mask."""
     image = resize_bilinear(image, shape, align_corners=True)
     alpha = resize_bilinear(alpha, shape, align_corners=True)
     row = np.empty(_sample_bytes(shape), np.uint8)
@@ -191,7 +185,7 @@ def _build_file(path, dataset, shape):
             raise OSError(errno.ENOSPC, "not enough space")
         with open(temporary, "xb") as file:
             for row in _read_rows(dataset, shape, "decoding"):
-                file.write(row)  # not through a memory map, where a full disk is a bus error
+                file.write(row)  # a full disk would be a bus error in a memory map
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -19,9 +19,9 @@ from mmnet.io.progress import progress
 THUMBNAIL_SIZE = 48  # pixels
 HASH_INPUT_SIZE = 32  # pixels
 HASH_FREQUENCIES = 8  # lowest frequencies of each direction that enter the hash
-MAX_HASH_DISTANCE = 18  # of 63 bits
-MIN_CORRELATION = 0.85  # of thumbnails; cheap test before the details are compared
-# Correlation of details. Selected on photo collections: docs/benchmarks.md, "Near-duplicates".
+MAX_HASH_DISTANCE = 18  # different bits among 63
+MIN_CORRELATION = 0.85  # thumbnails below it are not compared further
+# Correlation of the details. Selected on photos: docs/benchmarks.md, "Near-duplicates".
 MIN_DETAIL_CORRELATION = 0.78
 DETAIL_SIGMA = 4.0  # pixels; details are the thumbnail minus its Gaussian blur
 MAX_SHIFT = 6  # pixels of the thumbnail by which two crops of a photo may differ
@@ -43,7 +43,7 @@ class Match(NamedTuple):
 
     first: int  # index
     second: int  # index; larger than ``first`` if both belong to one list
-    correlation: float  # of details, up to 1
+    correlation: float  # correlation of the details, up to 1
     mirrored: bool
 
 
@@ -52,7 +52,7 @@ class Leak(NamedTuple):
 
     split: str  # dataset/split
     checked: int  # images of the split that were compared
-    stems: List[str]  # of the images that are also training images
+    stems: List[str]  # images that are also training images
 
 
 def compute_signature(image: np.ndarray) -> Signature:

@@ -20,7 +20,7 @@ NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"
 UNREADABLE = "unreadable files"
 DIFFERENT_SIZES = "pairs of different sizes (height x width, as stored)"
 
-Problems = Dict[str, List[str]]  # what is wrong -> names of the files
+Problems = Dict[str, List[str]]  # problem -> names of the files
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Dataset:
     path: str  # the folder that contains the split
     split: str  # an empty text: the folder itself contains images without masks
     pairs: List[Pair]  # sorted by stem
-    problems: Problems = dataclasses.field(default_factory=dict)  # found without opening a file
+    problems: Problems = dataclasses.field(default_factory=dict)  # problems of the file names
     shard: Optional[Shard] = None  # the part of the split that ``pairs`` holds
 
     def __len__(self) -> int:

@@ -36,7 +36,7 @@ SECOND_PERSON_PROBABILITY = 0.15
 REAL_BACKGROUND_PROBABILITY = 0.85
 CLIP_SCALE = 1.3  # sides of a clip's scene, in sides of its frames
 FRAME_RATE = 25  # frames per second of the camera's movement
-MAX_OFFSET = 0.8  # of the frame in the scene, as a fraction of the room around it
+MAX_OFFSET = 0.8  # offset of the frame as a fraction of the room around it
 MAX_ROTATION, MAX_LOG_ZOOM = 5, 0.06  # degrees; natural logarithm
 FLICKER = 0.02  # standard deviation of the brightness of a clip's frames
 
@@ -166,7 +166,7 @@ def draw_clip(
 ) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
     """Yield the frames of a clip in which the person and the camera move, as draw_portrait does.
 
-    Both follow smooth paths. Noise and brightness change with each frame.
+    Both follow smooth paths. Every frame has its own noise and brightness.
     """
     height, width = shape
     scene_shape = int(round(height * CLIP_SCALE)), int(round(width * CLIP_SCALE))

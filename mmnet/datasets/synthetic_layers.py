@@ -10,7 +10,7 @@ from typing import Sequence, Tuple
 import cv2
 import numpy as np
 
-FRACTION_BITS = 4  # of OpenCV's fixed-point coordinates
+FRACTION_BITS = 4  # OpenCV's fixed-point coordinates
 SMOOTH_EDGES = cv2.LINE_AA, FRACTION_BITS  # last two arguments of OpenCV's drawing functions
 MAX_GAUSSIAN_SIGMA = 2.0  # pixels; a larger blur uses two box filters, which are faster
 LIGHT_UNIT = 127  # byte that means unchanged light; twice as much still fits into a byte

@@ -88,17 +88,13 @@ class ConversionSummary(NamedTuple):
 def convert(
     items: Sequence[Item], target: str, plan: ConversionPlan, problems: Problems
 ) -> ConversionSummary:
-    """Write items to the folder ``target``.
+    """Write items and problems of layouts.find_items to the folder ``target``.
 
-    Args:
-        items: the images, from layouts.find_items.
-        target: a new folder, or one of an interrupted conversion with the same plan.
-        plan: how to convert.
-        problems: the problems that find_items found.
+    The target is new, or belongs to an interrupted conversion with the same plan. After an error,
+    for example a full disk, the next call resumes.
 
     Raises:
         MmnetError: the target contains other files.
-        OSError: for example a full disk; the next call resumes.
     """
     check_target(target)
     os.makedirs(target, exist_ok=True)
@@ -140,13 +136,10 @@ def check_target(target: str) -> None:
 
 
 def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], ManifestEntry]:
-    """Read the manifest of an interrupted conversion, or begin a new one.
+    """Read the manifest of an interrupted conversion, or start a new one.
 
     Returns:
-        (split, stem) -> entry of the pairs whose files exist.
-
-    Raises:
-        MmnetError: the manifest has another plan.
+        (split, stem) -> entry, for the pairs whose files exist.
     """
     path = os.path.join(target, MANIFEST)
     header = json.dumps(plan._asdict())
@@ -222,42 +215,48 @@ def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionRes
         return ConversionResult(problem=UNREADABLE, subject=str(error))
     problem, subject = None, ""
     if alpha.shape != image.shape[:2]:
-        subject = describe_sizes(item.image, image, alpha)
+        problem, subject = RESIZED, describe_sizes(item.image, image, alpha)
         aspects = image.shape[0] / image.shape[1], alpha.shape[0] / alpha.shape[1]
         if abs(aspects[0] / aspects[1] - 1) > ASPECT_TOLERANCE:
             return ConversionResult(problem=DIFFERENT_SHAPES, subject=subject)
-        problem = RESIZED
         is_larger = alpha.shape[0] > image.shape[0]
         interpolation = cv2.INTER_AREA if is_larger else cv2.INTER_LINEAR
         alpha = cv2.resize(alpha, image.shape[1::-1], interpolation=interpolation).clip(0, 1)
 
-    folder = os.path.join(target, str(item.split))
-    keeps_image = item.image_reader is None
     keeps_mask = item.mask_reader is None and problem is None
-    image_name = item.stem + (os.path.splitext(item.image)[1] if keeps_image else ".jpg")
-    mask_name = item.stem + (os.path.splitext(item.mask)[1] if keeps_mask else ".png")
-    image_path = os.path.join(folder, "image", image_name)
-    mask_path = os.path.join(folder, "mask", mask_name)
-    links = 0
-    if keeps_image:
-        links += link_or_copy(item.image, image_path, copies=plan.copies)
-    else:
-        write_bytes(image_path, encode_jpeg(image))
-    if keeps_mask:
-        links += link_or_copy(item.mask, mask_path, copies=plan.copies)
-    else:
-        write_bytes(mask_path, encode_png(np.rint(alpha * 255).astype(np.uint8)))
+    image_data = None if item.image_reader is None else encode_jpeg(image)
+    mask_data = None if keeps_mask else encode_png(np.rint(alpha * 255).astype(np.uint8))
+    folder = os.path.join(target, str(item.split))
+    image_stem = os.path.join(folder, "image", item.stem)
+    mask_stem = os.path.join(folder, "mask", item.stem)
+    image_path, image_link = store_file(item.image, image_stem, image_data, ".jpg", plan.copies)
+    mask_path, mask_link = store_file(item.mask, mask_stem, mask_data, ".png", plan.copies)
     entry = ManifestEntry(
         split=str(item.split),
         stem=item.stem,
-        image=image_name,
-        mask=mask_name,
+        image=os.path.basename(image_path),
+        mask=os.path.basename(mask_path),
         source_image=item.image,
         source_mask=item.mask,
         image_sha256=sha256_of_file(image_path),
         mask_sha256=sha256_of_file(mask_path),
     )
-    return ConversionResult(entry, links, problem, subject)
+    return ConversionResult(entry, image_link + mask_link, problem, subject)
+
+
+def store_file(
+    source: str, stem: str, data: Optional[bytes], extension: str, copies: bool
+) -> Tuple[str, bool]:
+    """Write ``data`` to STEM + extension, or link or copy the source if ``data`` is None.
+
+    Returns:
+        (path, whether it is a hard link).
+    """
+    if data is not None:
+        write_bytes(stem + extension, data)
+        return stem + extension, False
+    path = stem + os.path.splitext(source)[1]
+    return path, link_or_copy(source, path, copies=copies)
 
 
 def link_or_copy(source: str, path: str, *, copies: bool) -> bool:

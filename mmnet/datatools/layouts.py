@@ -24,7 +24,6 @@ IMAGE_FOLDERS = ("image", "images", "Images", "img", "photos", "JPEGImages", "cl
 MASK_FOLDERS = ("mask", "masks", "Masks", "matte", "alpha", "Labels", "labels", "label")
 MASK_FOLDERS += ("annotations", "SegmentationClass", "pixel-level", "annotations/pixel-level")
 PERSON_CLASS = "person"  # prefix of Supervisely's class titles of people
-SHOWN_NAMES = 6  # files of an unknown layout in an error message
 
 
 class Item(NamedTuple):
@@ -54,7 +53,7 @@ class LayoutOptions(NamedTuple):
     images: Optional[str] = None  # folder below the source; None looks for IMAGE_FOLDERS
     masks: Optional[str] = None  # folder below the source; None looks for MASK_FOLDERS
     backgrounds: Optional[str] = None  # folder of images for cutouts
-    seed: int = 0  # of the choice of backgrounds
+    seed: int = 0  # random seed of the backgrounds
 
 
 class Layout(NamedTuple):
@@ -68,10 +67,7 @@ class Layout(NamedTuple):
 def find_items(
     layout: str, source: str, options: LayoutOptions = LayoutOptions()
 ) -> Tuple[List[Item], Problems]:
-    """Find the images of a dataset in a layout.
-
-    Returns:
-        (items, problems of single files).
+    """Find the images of a dataset: (items, problems of single files).
 
     Raises:
         FileNotFoundError: no such source.
@@ -82,25 +78,13 @@ def find_items(
     problems: Problems = {}
     items = LAYOUTS[layout].find(source, options, problems)
     if not items:
+        names = sorted(os.listdir(source)) if os.path.isdir(source) else []
+        visible = [name for name in names if not name.startswith(".")]
         raise MmnetError(
             f"{source}: is not in the layout {layout}; expected {LAYOUTS[layout].expected}; found "
-            f"{describe_source(source)}"
+            f"{format_names(visible) or 'no files'}"
         )
     return items, problems
-
-
-def describe_source(source: str) -> str:
-    """Return the names in a folder for an error message."""
-    if not os.path.isdir(source):
-        return "a file"
-    names = [
-        name + "/" if os.path.isdir(os.path.join(source, name)) else name
-        for name in sorted(os.listdir(source))
-        if not name.startswith(".")
-    ]
-    if len(names) > SHOWN_NAMES:
-        return f"{', '.join(names[:SHOWN_NAMES])}, ... ({len(names)} names)"
-    return ", ".join(names) or "an empty folder"
 
 
 def match_folders(
@@ -108,7 +92,6 @@ def match_folders(
     images: Optional[str],
     masks: Optional[str],
     problems: Problems,
-    *,
     mask_extensions: Tuple[str, ...] = IMAGE_EXTENSIONS,
     mask_reader: Optional[Callable] = None,
 ) -> List[Item]:
@@ -218,14 +201,7 @@ def find_supervisely(source, options, problems):
     for folder, subfolders, _ in os.walk(source):
         subfolders.sort()
         images, annotations = os.path.join(folder, "img"), os.path.join(folder, "ann")
-        items += match_folders(
-            None,
-            images,
-            annotations,
-            problems,
-            mask_extensions=(".json",),
-            mask_reader=draw_annotation,
-        )
+        items += match_folders(None, images, annotations, problems, (".json",), draw_annotation)
         if {"img", "ann"} <= set(subfolders):
             subfolders[:] = []
     return items

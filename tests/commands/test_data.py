@@ -1,4 +1,4 @@
-"""Tests of the options of `mmnet data`. tests/datatools tests what it does."""
+"""Tests of the options of `mmnet data`."""
 
 import pytest
 

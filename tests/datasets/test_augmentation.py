@@ -115,7 +115,7 @@ def test_augment_is_repeatable_and_keeps_its_input(policy, shape):
     sample = sample_shape(shape, policy)
     image, mask = draw_blobs(1, sample), draw_blobs(2, sample, 1)
     copies = image.copy(), mask.copy()
-    image.flags.writeable = mask.flags.writeable = False  # as in Samples
+    image.flags.writeable = mask.flags.writeable = False  # like Samples
     for seed in range(20):
         first, second = (augment(image, mask, seeded(seed), shape, policy) for _ in range(2))
         assert first[0].shape == shape + (3,) and first[1].shape == shape

@@ -251,7 +251,7 @@ def test_rgba_needs_backgrounds(tmp_path):
 @pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"dapm", "rgba"}))
 def test_find_items_reports_another_layout(tmp_path, layout):
     write_dapm(str(tmp_path))
-    with assert_raises(MmnetError, tmp_path, layout, LAYOUTS[layout].expected, "test/, train/"):
+    with assert_raises(MmnetError, tmp_path, layout, LAYOUTS[layout].expected, "test, train"):
         find_items(layout, str(tmp_path))
 
 
