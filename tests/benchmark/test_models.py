@@ -1,162 +1,125 @@
+"""Tests of mmnet.benchmark.models and of `mmnet benchmark`."""
+
 import json
 import os
-import shutil
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from helpers import SMALL
+from helpers import SMALL, assert_message, assert_raises
 from mmnet import cli
 from mmnet.benchmark import models as models_module
-from mmnet.benchmark.models import (
-    TURN_SECONDS,
-    Load,
-    benchmark,
-    benchmark_lines,
-    measure,
-    open_measured,
-)
-from mmnet.inference.predictor import Complexity
-from mmnet.io import checkpoint_files
+from mmnet.benchmark.models import TURN_SECONDS, Load, benchmark, measure
+from mmnet.commands.benchmark import format_row
+from mmnet.inference.complexity import ModelSize
+from mmnet.io.errors import MmnetError
+from mmnet.weights.source import Source, find_source, source_bytes
 from mmnet.weights.values import WeightOptions
 
-WANTED = {"width_multiplier": SMALL.width_multiplier, "shape": SMALL.shape}
+FIELDS = {"name": "tiny", "shape": SMALL.shape}
 
 
 @pytest.fixture(scope="module")
-def models(delivered, lively_weights):
-    """[prefix, its .pb, .tflite and SavedModel]"""
+def sources(delivered, lively_weights):
+    """The sources of a checkpoint, its .pb, .tflite and SavedModel."""
     cards = delivered("frozen.pb", "mmnet.tflite", "savedmodel")
-    return [lively_weights.source] + [card.path for card in cards]
+    return [find_source(path) for path in [lively_weights.source] + [card.path for card in cards]]
 
 
 @pytest.fixture
-def hurry(monkeypatch):
-    """Measure for a moment only."""
+def short_turns(monkeypatch):
     monkeypatch.setattr(models_module, "WARM_UP_SECONDS", 0.1)
     monkeypatch.setattr(models_module, "TURN_SECONDS", 0.05)
 
 
-def test_rows(models, hurry):
-    some = [models, models[2:3]]  # at one picture a run, and at two
-
-    def rows_at(batch):
-        return list(benchmark(some[batch - 1], Load(1, batch, 0.15), WANTED))
-
-    with ThreadPoolExecutor() as pool:  # it is no time that is looked at here
-        rows = sum(pool.map(rows_at, (1, 2)), [])
-    assert [(row.model, row.threads, row.batch) for row in rows] == [
-        (path, 1, batch) for batch in (1, 2) for path in some[batch - 1]
-    ]
-    for row in rows:
+def test_benchmark_measures_every_kind_of_source(sources, short_turns):
+    rows = list(benchmark(sources, Load(1, 1, 0.15), FIELDS))
+    assert [row.model for row in rows] == [source.path for source in sources]
+    for row, source in zip(rows, sources):
+        assert (row.threads, row.batch) == (1, 1)
         assert 0 < row.median_ms <= row.p90_ms and row.runs >= 3
-        assert row.images_per_second == pytest.approx(1e3 * row.batch / row.median_ms)
+        assert row.images_per_second == pytest.approx(1e3 / row.median_ms)
         assert 0 < row.ratio_low <= row.ratio <= row.ratio_high
-        assert row.multiply_adds > 5e5 and row.parameters > 4e3
+        assert row.multiply_adds > 5e5 and row.parameters > 500
+        assert row.bytes == source_bytes(source.path)
         if sys.platform == "linux":
             assert 1 << 16 < row.peak_memory_bytes < 1 << 30
-    for first in rows[0], rows[4]:
-        assert first.ratio == first.ratio_low == first.ratio_high == 1
-    assert rows[0].bytes == sum(map(os.path.getsize, checkpoint_files.files_of(models[0])))
-    assert rows[1].bytes == os.path.getsize(models[1])
-    for one, two in zip(rows[2:3], rows[4:]):  # of one picture
-        assert (one.multiply_adds, one.parameters) == (two.multiply_adds, two.parameters)
-    folded, unfolded = rows[2].parameters, rows[1].parameters
-    assert folded < unfolded  # batch norm's four numbers a channel became one
+    assert rows[0].ratio == rows[0].ratio_low == rows[0].ratio_high == 1
+    # The checkpoint and the .pb are not folded: batch norm has four values per channel.
+    assert rows[0].parameters == rows[1].parameters > rows[2].parameters
 
 
-def test_a_checkpoint_is_what_its_run_says(models, tmp_path):
-    for path in checkpoint_files.files_of(models[0]):
-        shutil.copy(path, str(tmp_path))
-    said = "width_multiplier: %g\nsize: %d\n" % (SMALL.width_multiplier, SMALL.shape[0])
-    (tmp_path / "config.yaml").write_text(said)
-    predictor, complexity = open_measured(str(tmp_path), Load(), {}, WeightOptions())
-    assert predictor.network == SMALL
-    larger, more = open_measured(str(tmp_path), Load(), {"shape": (96, 96)}, WeightOptions())
-    assert larger.network.shape == (96, 96)
-    assert more == Complexity(complexity.parameters, complexity.multiply_adds * 9 // 4)
+def test_benchmark_applies_network_fields_and_batch_size(sources, short_turns):
+    """Fields and weight options apply to the checkpoint; the model file ignores them."""
+    load, fields = Load(1, 2, 0.15), dict(FIELDS, shape=(96, 96))
+    checkpoint, model = benchmark([sources[0], sources[2]], load, fields)
+    assert (checkpoint.batch, model.batch) == (2, 2)
+    assert model.images_per_second == pytest.approx(2e3 / model.median_ms)
+    small, same = benchmark([sources[0], sources[2]], load._replace(batch_size=1), FIELDS)
+    assert checkpoint.multiply_adds == small.multiply_adds * 9 // 4
+    assert model.multiply_adds == same.multiply_adds
+    with assert_raises(MmnetError, sources[0].path, "use_ema"):
+        list(benchmark([sources[0]], load, FIELDS, WeightOptions(use_ema=True)))
 
 
-def test_a_model_file_is_what_it_says(models):
-    """What is wanted is for the checkpoints beside it."""
-    for path in models[1:]:
-        predictor, complexity = open_measured(
-            path, Load(), {"shape": (96, 96)}, WeightOptions(True)
-        )
-        assert predictor.network.shape == SMALL.shape
-        assert complexity == predictor.complexity and complexity.multiply_adds > 5e5
+class FakeWorker:
+    """A model that takes a known time per run, and twice as long from its ninth call on."""
+
+    size = ModelSize(None, None, 10)
+
+    def __init__(self, name, factor):
+        self.name, self.factor, self.calls = name, factor, 0
+
+    def run(self, runs):
+        self.calls += 1
+        slowdown = 2 if self.calls > 8 else 1
+        return [1e-3 * slowdown * self.factor] * runs
+
+    def peak_memory(self):
+        return 1 << 20
 
 
-def test_the_slower_one_is_told(monkeypatch):
-    """measure() on stand-ins that take a known time, twice as long from the middle on."""
-
-    class Stand:
-        complexity, bytes = None, 10
-
-        def __init__(self, path, factor):
-            self.path, self.factor, self.calls = path, factor, 0
-
-        def run(self, runs):
-            self.calls += 1
-            slow = 2 if self.calls > 8 else 1  # the machine slows down for all alike
-            return [1e-3 * slow * self.factor] * runs
-
-        def memory(self):
-            return 1 << 20
-
+def test_measure_compares_models_on_a_machine_that_slows_down(monkeypatch):
     monkeypatch.setattr(models_module, "WARM_UP_SECONDS", 0)
     load = Load(1, 4, 10 * TURN_SECONDS)
-    first, second = measure([Stand("a", 1), Stand("b", 3)], load)
-    ratios = (second.ratio, second.ratio_low, second.ratio_high)
-    assert ratios == pytest.approx((3, 3, 3))
-    # A turn lasts about as long for each.
-    assert second.runs == 10 * 83 and first.runs == 10 * 250
+    first, second = measure([FakeWorker("a", 1), FakeWorker("b", 3)], load)
+    assert (second.ratio, second.ratio_low, second.ratio_high) == pytest.approx((3, 3, 3))
+    assert (first.runs, second.runs) == (10 * 250, 10 * 83)  # turns take equally long
     assert first.p90_ms == pytest.approx(2) and first.parameters is None
     assert (first.threads, first.batch) == (1, 4)
-    assert "3.000 (3.000 .. 3.000)" in "\n".join(benchmark_lines([first, second], ["a", "b"]))
+    cells = format_row("a name", second)
+    assert cells[0] == "a name" and "3.000 (3.000 .. 3.000)" in cells and "" in cells
 
 
-def test_the_command(models, hurry, capfd):
-    capfd.readouterr()
-    assert cli.main(["benchmark", models[2], models[1], "--seconds", "0.15", "--json"]) == 0
-    out, err = capfd.readouterr()
-    rows = [json.loads(line) for line in out.splitlines()]
-    assert [row["model"] for row in rows] == [models[2], models[1]] and err == ""
+def test_benchmark_reports_a_process_that_dies(monkeypatch):
+    monkeypatch.setattr(models_module, "serve", os.abort)  # takes no arguments, so it fails
+    with assert_raises(MmnetError, "x.pb", "exit code"):
+        list(benchmark([Source("pb", "x.pb")], Load()))
+
+
+def test_command_prints_one_object_per_model(sources, short_turns, capfd):
+    models = [sources[2].path, sources[1].path]
+    assert cli.main(["benchmark", *models, "--seconds", "0.15", "--json"]) == 0
+    output, error = capfd.readouterr()
+    rows = [json.loads(line) for line in output.splitlines()]
+    assert [row["model"] for row in rows] == models and error == ""
     assert all("cores" in row["machine"] and row["median_ms"] > 0 for row in rows)
 
 
 @pytest.mark.parametrize(
-    "arguments, said",
+    "arguments, tokens",
     [
-        (["none.tflite"], "no model none.tflite"),
-        (["nowhere/MMNetModel-1"], "nowhere/MMNetModel-1: no checkpoint"),
-        (
-            ["PB", "--threads", "1,0"],
-            "whole numbers above 0 with commas between, such as 1,2, not '1,0'",
-        ),
-        (["PB", "--dataset_path", "DATA"], "--dataset_path goes with --train and --input"),
-        (["PB", "--dataset_path", "x"], "no dataset folder x"),
-        (["PB", "--device", "gpu"], "--device goes with --train"),
-        (["PB", "--train", "--dataset_path", "DATA"], "--train and --input stand alone"),
-        (["--train"], "--dataset_path is needed: pictures to train on"),
-        (
-            ["--input", "--dataset_path", "DATA", "--batch", "1,2"],
-            "--batch: one number with --train and --input",
-        ),
-        (["PREFIX"], "give the --width_multiplier it was trained with"),
+        (["none.tflite"], ["none.tflite"]),
+        (["nowhere/MMNetModel-1"], ["nowhere/MMNetModel-1"]),
+        (["PB", "--threads", "1,0"], ["--threads", "1,0", "1,2"]),
+        (["PB", "--train"], ["--train", "benchmarks/training.py"]),
+        (["PREFIX"], ["width_multiplier", "mmnet"]),
     ],
+    ids=lambda value: " ".join(map(str, value)),
 )
-def test_bad_input(models, portraits, capfd, arguments, said):
-    known = {"PB": models[1], "PREFIX": models[0], "DATA": portraits}
-    capfd.readouterr()
-    assert cli.main(["benchmark"] + [known.get(argument, argument) for argument in arguments]) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1 and said in err
-
-
-def test_a_process_that_dies_is_said(models, monkeypatch):
-    # It takes no arguments: it ends with an error.
-    monkeypatch.setattr(models_module, "work", os.abort)
-    with pytest.raises(ValueError, match="the process that runs it ended with exit code"):
-        list(benchmark([models[1]], load=None))  # a Load takes TensorFlow to unpickle
+def test_bad_options_are_one_line(sources, capfd, arguments, tokens):
+    paths = {"PB": sources[1].path, "PREFIX": sources[0].path}
+    assert cli.main(["benchmark"] + [paths.get(word, word) for word in arguments]) == 2
+    output, error = capfd.readouterr()
+    assert output == "" and error.count("\n") == 1
+    assert_message(error, *tokens)

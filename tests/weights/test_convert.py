@@ -1,266 +1,240 @@
+"""Tests of mmnet.weights.convert."""
+
 import os
 
 import numpy as np
 import pytest
 
+from helpers import assert_raises
 from helpers.torch_zip import write_torch
-from mmnet.cli import main
-from mmnet.commands.presets import network_in
+from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network
-from mmnet.networks.registry import build
+from mmnet.networks.registry import build, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
-from mmnet.weights.convert import CONVOLUTIONS, modnet_name, read_foreign
+from mmnet.weights.convert import (
+    BATCH_NORM,
+    EPSILON,
+    IMAGENET_EPSILON,
+    MOBILENET,
+    convert_weights,
+    modnet_name,
+    read_foreign,
+)
 
-WIDTH = 0.25  # of what is made up here
+MODNET = Network("modnet", 0.25)
 
 
-def official(name):
-    """Our name -> the authors' (module names and index), the other way round than modnet_name."""
-    for candidate in CANDIDATES:
-        if modnet_name(candidate) == name:
-            return candidate
-    raise AssertionError(name)
-
-
-def candidates():
-    norm = ("weight", "bias", "running_mean", "running_var")
-    for block, index in CONVOLUTIONS:
-        at = "backbone.model.features.%d.%s" % (block, "" if block in (0, 18) else "conv.")
-        yield "%s%d.weight" % (at, index)
-        for end in norm:
-            yield "%s%d.%s" % (at, index + 1, end)
+def torch_names():
+    """Yield the names of all tensors in the published MODNet."""
+    for layer in MOBILENET:
+        yield f"{layer.torch_name(0)}.weight"
+        for ending in BATCH_NORM:
+            yield f"{layer.torch_name(1)}.{ending}"
     for index in (0, 2):
-        yield "lr_branch.se_block.fc.%d.weight" % index
+        yield f"lr_branch.se_block.fc.{index}.weight"
     layers = ["lr_branch.conv_lr16x", "lr_branch.conv_lr8x", "lr_branch.conv_lr"]
-    layers += ["hr_branch.%s" % at for at in ("tohr_enc2x", "conv_enc2x", "tohr_enc4x")]
-    layers += ["hr_branch.conv_enc4x"] + ["hr_branch.conv_hr4x.%d" % at for at in range(3)]
-    layers += ["hr_branch.conv_hr2x.%d" % at for at in range(4)]
+    layers += [f"hr_branch.{name}" for name in ("tohr_enc2x", "conv_enc2x", "tohr_enc4x")]
+    layers += ["hr_branch.conv_enc4x"] + [f"hr_branch.conv_hr4x.{i}" for i in range(3)]
+    layers += [f"hr_branch.conv_hr2x.{i}" for i in range(4)]
     layers += ["hr_branch.conv_hr.0", "hr_branch.conv_hr.1"]
-    layers += ["f_branch.%s" % at for at in ("conv_lr4x", "conv_f2x", "conv_f.0", "conv_f.1")]
+    layers += [f"f_branch.{name}" for name in ("conv_lr4x", "conv_f2x", "conv_f.0", "conv_f.1")]
     for layer in layers:
-        yield layer + ".layers.0.weight"
-        yield layer + ".layers.0.bias"
-        for end in norm:
-            yield "%s.layers.1.bnorm.%s" % (layer, end)
+        yield f"{layer}.layers.0.weight"
+        yield f"{layer}.layers.0.bias"
+        for ending in BATCH_NORM:
+            yield f"{layer}.layers.1.bnorm.{ending}"
 
 
-CANDIDATES = list(candidates())
+TORCH_NAMES = {modnet_name(name): name for name in torch_names()}
 
 
-def variables_of(network):
-    """Random values of a network's variables: name -> array."""
+def random_values(network):
+    """Return random values of a network's variables."""
     random = np.random.RandomState(0)
     with tf.Graph().as_default():
-        build(network, tf.placeholder(tf.float32, [1, 64, 64, 3]), INFERENCE)
+        build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
         return {
-            one.op.name: random.uniform(0.1, 1, one.shape.as_list()).astype("f")
-            for one in tf.global_variables()
+            variable.op.name: random.uniform(0.1, 1, variable.shape.as_list()).astype("f")
+            for variable in tf.global_variables()
         }
 
 
-def as_theirs(name, value):
-    """[h,w,in,out] -> [out,in,h,w]."""
+def to_torch_layout(name, value):
+    """Transpose [h,w,in,out] -> [out,in,h,w]."""
     if value.ndim < 4:
         return value
     if "se_block" in name:
         return value[0, 0].T
-    order = (2, 3, 0, 1) if name.endswith("depthwise_weights") else (3, 2, 0, 1)
-    return value.transpose(order)
+    return value.transpose((2, 3, 0, 1) if name.endswith("depthwise_weights") else (3, 2, 0, 1))
 
 
 @pytest.fixture(scope="module")
 def modnet():
-    """(values by our names, by the authors')."""
-    ours = variables_of(Network("modnet", WIDTH))
-    theirs = {official(name): as_theirs(name, value) for name, value in ours.items()}
-    return ours, theirs
+    """Random values of MODNet: by our names, and by those of PyTorch."""
+    values = random_values(MODNET)
+    tensors = {TORCH_NAMES[name]: to_torch_layout(name, value) for name, value in values.items()}
+    return values, tensors
 
 
-def convert(path, network, output, *more):
-    command = ["weights", "convert", str(path), "--network", network, "--output", str(output)]
-    return main(command + list(more))
-
-
-@pytest.mark.parametrize("before", ["", "module.", "twice"])
-def test_a_published_modnet(modnet, tmp_path, capfd, before):
-    ours, theirs = modnet
-    named = dict(theirs, **{"backbone.model.features.0.1.num_batches_tracked": np.array(9)})
-    if before == "twice":  # the backbone is a part of a branch as well
-        named.update(
-            {"lr_branch." + name: named[name] for name in named if name.startswith("backbone.")}
-        )
+@pytest.mark.parametrize("prefix", ["", "module.", "twice"])
+def test_published_modnet_is_converted_exactly(modnet, tmp_path, prefix):
+    values, tensors = modnet
+    contents = dict(tensors, **{"backbone.model.features.0.1.num_batches_tracked": np.array(9)})
+    if prefix == "twice":  # the backbone is also a part of a branch
+        backbone = [name for name in contents if name.startswith("backbone.")]
+        contents.update({f"lr_branch.{name}": contents[name] for name in backbone})
     else:
-        named = {before + name: value for name, value in named.items()}
-    write_torch(tmp_path / "modnet.ckpt", named)
-    prefix = tmp_path / "converted" / "MMNetModel-0"
-    assert convert(tmp_path / "modnet.ckpt", "modnet", prefix, "--width_multiplier", "0.25") == 0
-    assert capfd.readouterr().out == "%s\n  %d variables\n" % (prefix, len(ours))
-    read = checkpoint.read(str(prefix))
-    assert read.keys() == ours.keys()
-    for name, value in ours.items():
-        np.testing.assert_array_equal(read[name], value)
-    said = network_in(str(tmp_path / "converted" / "config.yaml"))
-    assert (said["name"], said["width_multiplier"]) == ("modnet", WIDTH)
+        contents = {prefix + name: value for name, value in contents.items()}
+    write_torch(tmp_path / "modnet.ckpt", contents)
+    conversion = convert_weights(str(tmp_path / "modnet.ckpt"), MODNET)
+    assert conversion.missing == []
+    assert conversion.weights.values.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(conversion.weights.values[name], value)
 
 
-def test_golden_forward_pass_of_the_official_modnet(test_data, tmp_path, capfd):
+def test_golden_forward_pass_of_the_official_modnet(test_data, tmp_path):
     golden = np.load(os.path.join(test_data, "golden", "modnet_official.npz"))
-    start = "variable/"
-    named = {name[len(start) :]: golden[name] for name in golden.files if name.startswith(start)}
-    write_torch(tmp_path / "modnet.ckpt", named)
+    prefix = "variable/"
+    names = [name for name in golden.files if name.startswith(prefix)]
+    tensors = {name[len(prefix) :]: golden[name] for name in names}
+    write_torch(tmp_path / "modnet.ckpt", tensors)
     values = read_foreign(str(tmp_path / "modnet.ckpt"), Network("modnet"))
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [1, 256, 256, 3])
         outputs = build(Network("modnet"), images, INFERENCE)
-        assert sum(one.shape.num_elements() for one in tf.trainable_variables()) == 6487075
+        assert sum(v.shape.num_elements() for v in tf.trainable_variables()) == 6487075
         report = checkpoint.restore(session, values, tf.global_variables())
         assert not report.missing and not report.unused
         fetches = dict(outputs.heads, matte=tf.sigmoid(outputs.logits))
-        fetched = session.run(fetches, {images: golden["image_256"]})
-    for name, value in fetched.items():  # sums in another order; weights of float16 are exact
+        results = session.run(fetches, {images: golden["image_256"]})
+    for name, value in results.items():  # the order of sums differs; float16 weights are exact
         np.testing.assert_allclose(value[..., 0], golden[name][:, 0], rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("folded", [False, True])
-def test_modnet_as_onnx(modnet, tmp_path, folded):
+@pytest.mark.parametrize("is_folded", [False, True], ids=["plain", "folded"])
+def test_onnx_of_modnet_is_converted(modnet, tmp_path, is_folded):
     onnx = pytest.importorskip("onnx")
-    ours, theirs = modnet
-    tensors, nodes = dict(theirs), []
-    for block, index in CONVOLUTIONS:
-        at = "backbone.model.features.%d.%s" % (block, "" if block in (0, 18) else "conv.")
-        kernel, norm = "%s%d.weight" % (at, index), "%s%d." % (at, index + 1)
-        names = [kernel]
-        if folded:
+    values, tensors = modnet
+    tensors, nodes = dict(tensors), []
+    for number, layer in enumerate(MOBILENET):
+        names = [f"{layer.torch_name(0)}.weight"]
+        if is_folded:
             gamma, beta, mean, variance = (
-                tensors.pop(norm + end) for end in ("weight", "bias", "running_mean", "running_var")
+                tensors.pop(f"{layer.torch_name(1)}.{ending}") for ending in BATCH_NORM
             )
-            scale = gamma / np.sqrt(variance + 1e-5)
-            names = ["onnx::Conv_%d" % len(nodes), "onnx::Bias_%d" % len(nodes)]
-            tensors[names[0]] = tensors.pop(kernel) * scale[:, None, None, None]
-            tensors[names[1]] = beta - mean * scale
-        nodes.append(onnx.helper.make_node("Conv", ["x"] + names, ["x%d" % len(nodes)]))
+            scale = gamma / np.sqrt(variance + EPSILON)
+            kernel = tensors.pop(names[0]) * scale[:, None, None, None]
+            names = [f"onnx::Conv_{number}", f"onnx::Bias_{number}"]
+            tensors.update(zip(names, (kernel, beta - mean * scale)))
+        nodes.append(onnx.helper.make_node("Conv", ["x"] + names, [f"x{number}"]))
     initializers = [onnx.numpy_helper.from_array(value, name) for name, value in tensors.items()]
     graph = onnx.helper.make_graph(nodes, "modnet", [], [], initializers)
     onnx.save(onnx.helper.make_model(graph), str(tmp_path / "modnet.onnx"))
-    read = read_foreign(str(tmp_path / "modnet.onnx"), Network("modnet", WIDTH))
-    assert read.keys() == ours.keys()
-    for name, value in ours.items():
-        if not folded or "MobilenetV2" not in name:
-            np.testing.assert_array_equal(read[name], value)
-    layer = "MODNet/MobilenetV2/expanded_conv_3/expand/"
+    converted = read_foreign(str(tmp_path / "modnet.onnx"), MODNET)
+    assert converted.keys() == values.keys()
+    for name, value in values.items():
+        if not is_folded or "MobilenetV2" not in name:
+            np.testing.assert_array_equal(converted[name], value)
+    scope = "MODNet/MobilenetV2/expanded_conv_3/expand"
 
-    def through(values):
-        """A pixel of ones through a convolution and its batch norm."""
+    def output_for_ones(values):
+        """Return the output of a convolution and its batch norm for a pixel of ones."""
         gamma, beta, mean, variance = (
-            values[layer + "BatchNorm/" + end].astype(np.float64)
-            for end in ("gamma", "beta", "moving_mean", "moving_variance")
+            values[f"{scope}/BatchNorm/{name}"].astype(np.float64) for name in BATCH_NORM.values()
         )
-        x = values[layer + "weights"][0, 0].sum(axis=0)
-        return gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+        x = values[f"{scope}/weights"][0, 0].sum(axis=0)
+        return gamma * (x - mean) / np.sqrt(variance + EPSILON) + beta
 
-    np.testing.assert_allclose(through(read), through(ours), rtol=1e-5)
+    np.testing.assert_allclose(output_for_ones(converted), output_for_ones(values), rtol=1e-5)
 
 
 def imagenet_values():
-    """MobileNetV2 by slim's names, with its last convolution and what else lies there."""
-    ours = variables_of(Network("modnet", WIDTH))
-    start = "MODNet/"
-    values = {name[len(start) :]: value for name, value in ours.items() if "/MobilenetV2/" in name}
+    """Return MobileNetV2 with slim's names, and variables that are not converted."""
+    prefix = "MODNet/"
+    values = {name[len(prefix) :]: value for name, value in random_values(MODNET).items()}
+    values = {name: value for name, value in values.items() if name.startswith("MobilenetV2/")}
     others = ("MobilenetV2/Logits/Conv2d_1c_1x1/weights", "MobilenetV2/Conv/weights/RMSProp")
     return dict(values, **{name: np.ones(3, "f") for name in others})
 
 
-def keras_names(values):
-    """slim's names -> those of Keras' .h5 files."""
+def keras_values(values):
+    """Yield the names of Keras and values, given those of slim."""
     for name, value in values.items():
-        _, layer, ending = name.split("/", 2)
-        part, _, ending = ending.rpartition("/")
-        norm = part.endswith("BatchNorm")
-        part = part.replace("BatchNorm", "").strip("/")
+        scope, _, ending = name[len("MobilenetV2/") :].rpartition("/")
+        layer = scope.replace("/BatchNorm", "")
+        is_batch_norm = layer != scope
         if layer == "Conv":
-            keras = "bn_Conv1" if norm else "Conv1"
+            keras = "bn_Conv1" if is_batch_norm else "Conv1"
         elif layer == "Conv_1":
-            keras = "Conv_1_bn" if norm else "Conv_1"
+            keras = "Conv_1_bn" if is_batch_norm else "Conv_1"
         elif layer.startswith("expanded_conv"):
-            block = layer.replace("expanded_conv_", "block_")
-            keras = "%s_%s%s" % (block, part, "_BN" if norm else "")
+            keras = layer.replace("expanded_conv_", "block_").replace("/", "_")
+            keras += "_BN" if is_batch_norm else ""
         else:
             continue
         ending = {"weights": "kernel", "depthwise_weights": "depthwise_kernel"}.get(ending, ending)
         if ending != "RMSProp":
-            yield "%s/%s/%s:0" % (keras, keras, ending), value
+            yield f"{keras}/{keras}/{ending}:0", value
 
 
 @pytest.mark.parametrize("kind", ["slim", "keras"])
 @pytest.mark.parametrize("network, scope", [("deeplab", "DeepLab/"), ("modnet", "MODNet/")])
-def test_weights_for_imagenet_go_into_the_encoder(tmp_path, capfd, kind, network, scope):
+def test_imagenet_weights_become_the_encoder(tmp_path, kind, network, scope):
     values = imagenet_values()
+    path = str(tmp_path / "mobilenet_v2.h5")
     if kind == "slim":
-        path = str(tmp_path / "mobilenet_v2.ckpt")
         checkpoint.write(path, values)
     else:
         h5py = pytest.importorskip("h5py")
-        path = str(tmp_path / "mobilenet_v2.h5")
         with h5py.File(path, "w") as file:
-            for name, value in keras_names(values):
+            for name, value in keras_values(values):
                 file[name] = value
-    prefix = str(tmp_path / "encoder" / "MMNetModel-0")
-    assert convert(path, network, prefix, "--width_multiplier", "0.25") == 0
-    assert "--ignore_missing_vars starts those fresh" in capfd.readouterr().out
-    read = checkpoint.read(prefix)
-    names = {name for name in variables_of(Network(network, WIDTH)) if "/MobilenetV2/" in name}
-    assert read.keys() == names
-    for name, value in read.items():
-        theirs = values[name[len(scope) :]]
-        if name.endswith("moving_variance"):  # its epsilon was greater
-            np.testing.assert_allclose(value + 1e-5, theirs + 1e-3, rtol=1e-5)
-        elif network == "modnet" or "/MobilenetV2/Conv/" not in name:
-            np.testing.assert_array_equal(value, theirs)
-    if network == "deeplab":  # takes pictures in 0..1, they took -1..1
+    network = Network(network, 0.25)
+    conversion = convert_weights(path, network)
+    converted = conversion.weights.values
+    variables = random_values(network)
+    assert converted.keys() == {name for name in variables if "/MobilenetV2/" in name}
+    assert conversion.missing == sorted(variables.keys() - converted.keys())
+    for name, value in converted.items():
+        original = values[name[len(scope) :]]
+        if name.endswith("moving_variance"):
+            np.testing.assert_allclose(value + EPSILON, original + IMAGENET_EPSILON, rtol=1e-5)
+        elif network.name == "modnet" or "/MobilenetV2/Conv/" not in name:
+            np.testing.assert_array_equal(value, original)
+    if network.name == "deeplab":  # it takes images in 0..1; MobileNetV2 takes -1..1
         pixels = np.random.RandomState(1).rand(3, 3, 3)
-        kernel = scope + "MobilenetV2/Conv/weights"
-        mean = scope + "MobilenetV2/Conv/BatchNorm/moving_mean"
-        ours = np.tensordot(pixels, read[kernel], 3) - read[mean]
-        theirs = np.tensordot(2 * pixels - 1, values[kernel[len(scope) :]], 3)
-        np.testing.assert_allclose(ours, theirs - values[mean[len(scope) :]], rtol=1e-4)
+        kernel, mean = ("MobilenetV2/Conv/weights", "MobilenetV2/Conv/BatchNorm/moving_mean")
+        output = np.tensordot(pixels, converted[scope + kernel], 3) - converted[scope + mean]
+        expected = np.tensordot(2 * pixels - 1, values[kernel], 3) - values[mean]
+        np.testing.assert_allclose(output, expected, rtol=1e-4)
 
 
-def test_bad_input(modnet, tmp_path, capfd):
-    _, theirs = modnet
-    write_torch(tmp_path / "modnet.ckpt", theirs)
-    write_torch(tmp_path / "other.ckpt", {"a": np.ones(3, "f")})
-    broken = dict(theirs)
-    broken["f_branch.conv_f.1.layers.0.bias"] = np.array([np.nan], "f")
-    write_torch(tmp_path / "broken.ckpt", broken)
-    (tmp_path / "text.ckpt").write_text("no zip")
-    (tmp_path / "text.onnx").write_text("no ONNX")
-    (tmp_path / "text.h5").write_text("no HDF5")
-    narrow = ["--width_multiplier", "0.25"]
-    for name, network, flags, says in (
-        ("modnet.ckpt", "modnet", [], "is not modnet of width_multiplier 1: MODNet/"),
-        ("modnet.ckpt", "deeplab", narrow, "modnet.ckpt holds no weights of deeplab"),
-        ("modnet.ckpt", "mmnet", narrow, "--network mmnet: weights are converted for deeplab"),
-        ("modnet.ckpt", "modnett", narrow, "--network modnett: weights are converted for"),
-        ("other.ckpt", "modnet", narrow, "other.ckpt holds no weights of modnet"),
-        ("broken.ckpt", "modnet", narrow, "1 of the 1 numbers of MODNet/f_branch/conv_f_1/biases"),
-        ("text.ckpt", "modnet", narrow, "text.ckpt is neither a PyTorch checkpoint (a zip), nor"),
-        ("text.onnx", "modnet", narrow, "text.onnx is not an ONNX model"),
-        ("text.h5", "modnet", narrow, "text.h5 is not an .h5 file of weights"),
-        ("none.ckpt", "modnet", narrow, "none.ckpt"),
-    ):
-        assert convert(tmp_path / name, network, tmp_path / "out" / "x", *narrow[: len(flags)]) == 2
-        error = capfd.readouterr().err
-        assert says in error and error.count("\n") == 1, (name, error)
-    assert not (tmp_path / "out").exists()
+def test_conversion_rejects_weights_of_another_network(modnet, tmp_path):
+    _, tensors = modnet
+    path = str(tmp_path / "modnet.ckpt")
+    write_torch(path, tensors)
+    with assert_raises(MmnetError, path, "modnet", "width_multiplier 1", "MODNet/"):
+        convert_weights(path, Network("modnet"))
+    with assert_raises(MmnetError, path, "deeplab"):
+        convert_weights(path, Network("deeplab", 0.25))
+    with assert_raises(MmnetError, "network", "mmnet", "deeplab, deeplab_os8, modnet"):
+        convert_weights(path, Network("mmnet"))
+    write_torch(path, {"a": np.ones(3, "f")})
+    with assert_raises(MmnetError, path, "modnet"):
+        convert_weights(path, MODNET)
+    write_torch(path, dict(tensors, **{"f_branch.conv_f.1.layers.0.bias": np.full(1, np.nan, "f")}))
+    with assert_raises(MmnetError, path, "1 of 1", "MODNet/f_branch/conv_f_1/biases"):
+        convert_weights(path, MODNET)
 
 
-def test_another_networks_folder_is_left_alone(modnet, tmp_path, capfd):
-    _, theirs = modnet
-    write_torch(tmp_path / "modnet.ckpt", theirs)
-    (tmp_path / "config.yaml").write_text("network: mmnet\n")
-    output = tmp_path / "MMNetModel-0"
-    assert convert(tmp_path / "modnet.ckpt", "modnet", output, "--width_multiplier", "0.25") == 2
-    assert "is the folder of mmnet 1 at 256x256: give another" in capfd.readouterr().err
-    assert not (tmp_path / "MMNetModel-0.index").exists()
+@pytest.mark.parametrize("name, token", [("a.ckpt", "zip"), ("a.onnx", "ONNX"), ("a.h5", ".h5")])
+def test_conversion_rejects_other_files(tmp_path, name, token):
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError):
+        read_foreign(str(path), MODNET)
+    path.write_text("text")
+    with assert_raises(MmnetError, path, token):
+        read_foreign(str(path), MODNET)
