@@ -10,8 +10,7 @@ from deprecation import DeprecatedWarning
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
-from mmnet.io.foreground import estimate_foreground as foreground_colours
-from mmnet.matting.compose import make_cutout
+from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.tf.device import Device, check_device
@@ -22,27 +21,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Source = Union[Predictor, str, None]
 
 
-def rename_keywords(**new_names: str) -> Callable[[Function], Function]:
-    """Accept the keywords of 0.2 (old=new) with a DeprecationWarning. Delete it in 0.4."""
+def accept_old_keywords(**new_names: str) -> Callable[[Function], Function]:
+    """Accept keywords of 0.2 (old=new) with a DeprecationWarning. Delete this in 0.4."""
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
-        def call(*args, **keywords):
+        def call(*arguments, **keywords):
             for old, new in new_names.items():
                 if old in keywords:
                     name, details = f"{function.__name__}({old}=)", f"Use {new}= instead."
                     warnings.warn(DeprecatedWarning(name, "0.3", "0.4", details), stacklevel=2)
                     keywords[new] = keywords.pop(old)
-            return function(*args, **keywords)
+            return function(*arguments, **keywords)
 
         return cast(Function, call)
 
     return decorate
 
 
-@rename_keywords(temperature="logit_scale")
+@accept_old_keywords(temperature="logit_scale")
 def load(
     source: str = DEFAULT,
     *,
@@ -57,7 +57,7 @@ def load(
         source: weights by name (``mmnet weights list``), a checkpoint prefix, a folder of
             checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
         use_ema: use the moving averages of a checkpoint's weights.
-        logit_scale: factor of the checkpoint's logits.
+        logit_scale: factor of a checkpoint's logits.
         device: "cpu", "gpu" or "npu"; None: TensorFlow's choice.
         threads: CPU threads; None: the choice of the runtime.
 
@@ -74,20 +74,17 @@ def load(
     return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale), device=target)
 
 
-@rename_keywords(second_look="second_pass", refinement="refine_edges")
+@accept_old_keywords(second_look="second_pass", refinement="refine_edges")
 def matte(
-    photo: Any,
-    predictor: Union[Predictor, str] = DEFAULT,
-    *,
-    second_pass: bool = True,
-    refine_edges: bool = True,
+    photo: Any, predictor: Source = None, *, second_pass: bool = True, refine_edges: bool = True
 ) -> np.ndarray:
     """Compute the alpha of a photo at its own size: float32 [H,W], 0..1.
 
     Args:
         photo: a path, bytes, a file object, a PIL image, or a uint8 array: RGB [H,W,3], RGBA
             [H,W,4] or grey [H,W]. Files and PIL images are rotated by their EXIF orientation.
-        predictor: a Predictor from ``load``, or a source. Weights by name are opened once.
+        predictor: a Predictor from ``load``, or a source; None: the bundled weights. Weights by
+            name are opened once.
         second_pass: run the network again on the box that contains the people.
         refine_edges: refine the edges with the photo.
 
@@ -99,12 +96,12 @@ def matte(
     return matte_photo(load_photo(photo), _find_predictor(predictor), options)
 
 
-@rename_keywords(
+@accept_old_keywords(
     second_look="second_pass", refinement="refine_edges", foreground_colours="estimate_foreground"
 )
 def cutout(
     photo: Any,
-    predictor: Union[Predictor, str] = DEFAULT,
+    predictor: Source = None,
     *,
     second_pass: bool = True,
     refine_edges: bool = True,
@@ -115,16 +112,12 @@ def cutout(
     estimate_foreground: replace background colours in semi-transparent pixels.
     """
     image = load_photo(photo)
-    options = MattingOptions(second_pass, refine_edges)
+    options = MattingOptions(second_pass, refine_edges, estimate_foreground)
     alpha = matte_photo(image, _find_predictor(predictor), options)
-    return make_cutout(
-        image, alpha, foreground_colours(image, alpha) if estimate_foreground else None
-    )
+    return render_outputs(image, alpha, OutputOptions(("cutout",), matting=options))["cutout"]
 
 
-def cutout_image(
-    photo: Any, predictor: Union[Predictor, str] = DEFAULT, **options: bool
-) -> "Image":
+def cutout_image(photo: Any, predictor: Source = None, **options: bool) -> "Image":
     """Cut the person out of a photo: PIL image (RGBA); arguments as ``cutout``.
 
     Raises:
@@ -133,14 +126,14 @@ def cutout_image(
     try:
         from PIL import Image
     except ImportError:
-        raise MmnetError("cutout_image: needs Pillow; run: pip install pillow") from None
+        raise MmnetError("cutout_image needs Pillow: pip install pillow") from None
     return Image.fromarray(cutout(photo, predictor, **options))
 
 
-def _find_predictor(predictor: Union[Predictor, str, None]) -> Predictor:
+def _find_predictor(predictor: Source) -> Predictor:
     if isinstance(predictor, Predictor):
         return predictor
-    source = DEFAULT if predictor is None else predictor
+    source = predictor or DEFAULT
     return _open_once(source) if is_name(source) else load(source)
 
 

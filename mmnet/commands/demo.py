@@ -21,35 +21,28 @@ from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOp
 from mmnet.commands.predict import matting_options
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
+from mmnet.io.clips import Frame
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
 from mmnet.io.images import encode_png
 from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
-from mmnet.matting.background import (
-    BLUR,
-    Background,
-    BlurBackground,
-    CheckerboardBackground,
-    ImageBackground,
-    parse_colour,
-)
-from mmnet.matting.clip import matte_next_frame
+from mmnet.matting import background as backgrounds
+from mmnet.matting.background import Background
+from mmnet.matting.clip import MattedFrame, matte_next_frame, render_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import MattingOptions, enlarge_alpha, matte_photo
+from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.temporal import PreviousFrame
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
 
 PREVIEW_SIZE = 1280  # pixels of the longer side of the images on the page
 TRANSPARENT, COLOUR, PICTURE = "transparent", "colour", "picture"
-DEFAULT_COLOUR = "#00b140"
 MAX_FILE_AGE = 3600  # seconds that uploads and results stay in the temporary folder
 CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}  # pixels
 FRAME_INTERVAL = 0.05  # seconds, the minimum between two camera frames
-SMOOTHING = 0.8  # weight of the previous frames in the time per frame
-JPEG_QUALITY = 95
+SMOOTHING = 0.8  # weight of the earlier frames in the time per frame
 
 log = logging.getLogger(__name__)
 
@@ -76,26 +69,35 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions):
 
 
 class Page(NamedTuple):
-    """State of the page."""
+    """What the functions of the page share."""
 
     open: Callable[[str], Predictor]  # name of weights -> Predictor
     matting: MattingOptions
     folder: str  # for results
+
+    def output_options(self, background: Optional[Background]) -> OutputOptions:
+        """Return the outputs to render. The page shows transparency as a checkerboard."""
+        if background is None:
+            checkerboard = backgrounds.CheckerboardBackground()
+            return OutputOptions(("cutout", "composition"), checkerboard, self.matting)
+        return OutputOptions(("composition",), background, self.matting)
 
 
 class PhotoResult(NamedTuple):
     """The result of a photo as the page shows it."""
 
     previews: Tuple[np.ndarray, np.ndarray]  # before and after
-    path: str  # of the PNG to download
+    path: str  # PNG file to download
     text: str
 
 
-class CameraState(NamedTuple):
-    """State between two camera frames."""
+class CameraResult(NamedTuple):
+    """The result of a camera frame, and the state for the next one."""
 
+    html: str
+    text: str
     source: str  # name of the weights
-    previous: PreviousFrame
+    matted: PreviousFrame
     seconds: float  # mean processing time per frame
 
 
@@ -104,7 +106,8 @@ def run(options: Options) -> int:
         gradio = import_gradio(folder)
         check_device(Device(options.device))
         port = find_port(options.host, options.port)
-        names = list_weights(options)
+        downloaded = [name for name in read_registry() if is_downloaded(name)]
+        names = list(dict.fromkeys([options.checkpoint_path or DEFAULT] + downloaded))
         page = Page(predictor_opener(options), matting_options(options), folder)
         for name in {names[0], camera_weights(names)}:
             page.open(name)  # reports errors before the page opens
@@ -122,7 +125,7 @@ def run(options: Options) -> int:
         )
         print(f"http://{options.host}:{port}", flush=True)
         log.info("the page is open; Ctrl-C closes it")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # removes the folder
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
         blocks.close(verbose=False)
@@ -130,11 +133,7 @@ def run(options: Options) -> int:
 
 
 def import_gradio(folder: str) -> Any:
-    """Import Gradio, with ``folder`` for uploads and results.
-
-    Raises:
-        MmnetError: Gradio is not installed.
-    """
+    """Import Gradio, with ``folder`` for uploads and results."""
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # no reports to its developers
     logging.getLogger("httpx").setLevel(logging.WARNING)  # hides Gradio's own requests
@@ -142,34 +141,22 @@ def import_gradio(folder: str) -> Any:
         import gradio
     except ImportError as error:
         raise MmnetError(
-            f"demo needs Gradio ({error}); run: pip install 'mmnet[demo]' (Python 3.10 or newer)"
+            f"demo needs Gradio ({error}): pip install 'mmnet[demo]', Python 3.10 or newer"
         ) from None
     return gradio
 
 
 def find_port(host: str, port: int) -> int:
-    """Return the port, or a free one for 0.
-
-    Raises:
-        MmnetError: the port is in use, or the host is not an address of this machine.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as server:
+    """Return the port, or a free one for 0. Raise MmnetError if it cannot be opened."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             server.bind((host, port))
         except OSError as error:
             raise MmnetError(
-                f"--host {host} --port {port}: {error.strerror}; give another port, or 0 for a "
-                "free one"
+                f"--host {host} --port {port}: {error.strerror}; give another port, or 0 for any"
             ) from None
         return server.getsockname()[1]
-
-
-def list_weights(options: Options) -> List[str]:
-    """Return the weights to choose from: first the default, then all downloaded ones."""
-    downloaded = [name for name in read_registry() if is_downloaded(name)]
-    return list(dict.fromkeys([options.checkpoint_path or DEFAULT] + downloaded))
 
 
 def camera_weights(names: List[str]) -> str:
@@ -195,25 +182,22 @@ def predictor_opener(options: Options) -> Callable[[str], Predictor]:
 def process_photo(
     page: Page, path: str, name: str, background: Optional[Background]
 ) -> PhotoResult:
-    """Cut the person out of an uploaded photo; None: a transparent background."""
+    """Cut the person out of an uploaded photo; background None: transparent."""
     predictor = page.open(name)
     start = time.monotonic()
     image = load_photo(path)
     alpha = matte_photo(image, predictor, page.matting)
-    alpha_seconds = time.monotonic() - start
-    kind = "cutout" if background is None else "composition"
-    outputs = render_outputs(image, alpha, output_options(page, background))
+    options = page.output_options(background)
+    outputs = render_outputs(image, alpha, options)
+    kind = options.kinds[0]
     folder = os.path.join(page.folder, uuid.uuid4().hex)
     os.mkdir(folder)
     stem = os.path.splitext(os.path.basename(path))[0]
     result_path = os.path.join(folder, f"{stem}_{kind}.png")
     write_bytes(result_path, encode_png(outputs[kind]))
-    seconds = time.monotonic() - start
     height, width = alpha.shape
-    text = (
-        f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, alpha: "
-        f"{1000 * alpha_seconds:.0f} ms, total: {1000 * seconds:.0f} ms"
-    )
+    milliseconds = 1000 * (time.monotonic() - start)
+    text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
     previews = shrink(image, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
     return PhotoResult(previews, result_path, text)
 
@@ -223,131 +207,122 @@ def process_frame(
     image: np.ndarray,
     name: str,
     background: Optional[Background],
-    state: Optional[CameraState],
-) -> Tuple[str, str, CameraState]:
-    """Cut the person out of a camera frame: (HTML, text, state for the next frame)."""
+    previous: Optional[CameraResult] = None,
+) -> CameraResult:
+    """Cut the person out of a camera frame. The alpha follows the previous one."""
     predictor = page.open(name)
     start = time.monotonic()
-    if state is not None and state.source != name:
-        state = None
-    previous = None if state is None else state.previous
-    current = matte_next_frame(image, predictor, page.matting, previous=previous)
-    alpha = enlarge_alpha(current.alpha, current.image, image, refine=page.matting.refine_edges)
-    result = render_outputs(image, alpha, output_options(page, background))["composition"]
+    options = page.output_options(background)
+    if previous is not None and previous.source != name:
+        previous = None
+    matted = matte_next_frame(image, predictor, options, previous and previous.matted)
+    frame = MattedFrame(Frame(image, 0), matted, options.background)
+    result = render_frame(frame, options).images["composition"]
     seconds = time.monotonic() - start
-    if state is not None:
-        seconds = SMOOTHING * state.seconds + (1 - SMOOTHING) * seconds
-    height, width = alpha.shape
-    # Gradio would write an image component's frames to disk; a data URI stays in memory.
+    if previous is not None:
+        seconds = SMOOTHING * previous.seconds + (1 - SMOOTHING) * seconds
+    height, width = image.shape[:2]
+    # Gradio would write the frames of an image component to disk; a data URI stays in memory.
     html = (
         f'<img alt="the person cut out" decoding="sync" width="{width}" height="{height}" '
-        f'style="height: auto; width: 100%" src="{image_uri(result, JPEG_QUALITY)}">'
+        f'style="height: auto; width: 100%" src="{image_uri(result, quality=95)}">'
     )
     text = f"{width} x {height} pixels, {1000 * seconds:.0f} ms per frame"
-    return html, text, CameraState(name, current, seconds)
-
-
-def output_options(page: Page, background: Optional[Background]) -> OutputOptions:
-    """Return the outputs to render. The page shows transparency as a checkerboard."""
-    if background is None:
-        return OutputOptions(("cutout", "composition"), CheckerboardBackground(), page.matting)
-    return OutputOptions(("composition",), background, page.matting)
+    return CameraResult(html, text, name, matted, seconds)
 
 
 def choose_background(
-    choice: str, colour: str, picture: Union[None, str, dict]
+    choice: str, colour: str, upload: Union[None, str, dict]
 ) -> Optional[Background]:
     """Return the background that the user chose, or None for a transparent one.
 
     Args:
         choice: TRANSPARENT, COLOUR, PICTURE or BLUR.
         colour: ``#rrggbb`` or ``rgba(r, g, b, a)``, as browsers send it.
-        picture: an uploaded image.
+        upload: an uploaded image, for PICTURE.
     """
     if choice == COLOUR:
-        return parse_colour(colour)
+        return backgrounds.parse_colour(colour)
     if choice == PICTURE:
-        if picture is None:
-            raise MmnetError("no background; upload a picture")
-        return ImageBackground(load_photo(upload_path(picture)))
-    return BlurBackground() if choice == BLUR else None
+        if upload is None:
+            raise MmnetError("no background; upload an image")
+        return backgrounds.ImageBackground(load_photo(upload_path(upload)))
+    return backgrounds.BlurBackground() if choice == backgrounds.BLUR else None
 
 
 def upload_path(upload: Union[str, dict]) -> str:
-    """Return the path of an upload that Gradio has not preprocessed."""
+    """Return the path of an upload, also of one that Gradio has not preprocessed."""
     return upload if isinstance(upload, str) else upload["path"]
 
 
 def build_page(gradio: Any, page: Page, names: List[str]) -> Any:
     """Return the gradio.Blocks: the tabs Photo and Live."""
-    with gradio.Blocks(
-        title="mmnet", analytics_enabled=False, delete_cache=(MAX_FILE_AGE, MAX_FILE_AGE)
-    ) as blocks:
+    cache = (MAX_FILE_AGE, MAX_FILE_AGE)
+    with gradio.Blocks(title="mmnet", analytics_enabled=False, delete_cache=cache) as blocks:
         gradio.Markdown("# Cut people out\nAll images stay on this machine.")
+        choices = [TRANSPARENT, COLOUR, backgrounds.BLUR, PICTURE]
         with gradio.Row():
-            choice = gradio.Radio(
-                [TRANSPARENT, COLOUR, BLUR, PICTURE], value=TRANSPARENT, label="Background"
-            )
-            colour = gradio.ColorPicker(DEFAULT_COLOUR, label="Colour", visible=False)
-            picture = gradio.Image(
+            choice = gradio.Radio(choices, value=TRANSPARENT, label="Background")
+            colour = gradio.ColorPicker("#00b140", label="Colour", visible=False)
+            upload = gradio.Image(
                 type="filepath", image_mode=None, label="Picture", visible=False, height=160
             )
         choice.change(
-            lambda value: [
-                gradio.update(visible=value == COLOUR),
-                gradio.update(visible=value == PICTURE),
+            lambda choice: [
+                gradio.update(visible=choice == COLOUR),
+                gradio.update(visible=choice == PICTURE),
             ],
             choice,
-            [colour, picture],
+            [colour, upload],
             api_name=False,
         )
         with gradio.Tab("Photo"):
-            add_photo_tab(gradio, page, names, [choice, colour, picture])
+            add_photo_tab(gradio, page, names, [choice, colour, upload])
         with gradio.Tab("Live"):
-            add_camera_tab(gradio, page, names, [choice, colour, picture])
+            add_camera_tab(gradio, page, names, [choice, colour, upload])
     return blocks
 
 
 def add_photo_tab(gradio: Any, page: Page, names: List[str], background: List[Any]) -> None:
-    def process(photo, name, *chosen):
-        if photo is None:
+    def process(upload, name, *chosen):
+        if upload is None:
             return None, gradio.DownloadButton(value=None, interactive=False), ""
-        result = process_photo(page, upload_path(photo), name, choose_background(*chosen))
+        result = process_photo(page, upload_path(upload), name, choose_background(*chosen))
         button = gradio.DownloadButton(value=result.path, interactive=True)
         return result.previews, button, result.text
 
     name = gradio.Dropdown(names, value=names[0], label="Weights")
     with gradio.Row():
-        photo = gradio.Image(
-            type="filepath", sources=["upload", "webcam", "clipboard"], label="Photo"
+        sources = ["upload", "webcam", "clipboard"]
+        photo = gradio.Image(type="filepath", sources=sources, label="Photo")
+        previews = gradio.ImageSlider(
+            label="Before and after", format="jpeg", buttons=["fullscreen"]
         )
-        result = gradio.ImageSlider(label="Before and after", format="jpeg", buttons=["fullscreen"])
     text = gradio.Markdown()
     save = gradio.DownloadButton("Save the PNG", interactive=False)
     gradio.on(
         [component.change for component in (photo, name, *background)],
         show_errors(gradio, page, process),
         [photo, name, *background],
-        [result, save, text],
-        preprocess=False,  # load_photo reads the upload, and reports its errors
+        [previews, save, text],
+        preprocess=False,  # load_photo reads the upload and reports its errors
         api_name="photo",
     )
 
 
 def add_camera_tab(gradio: Any, page: Page, names: List[str], background: List[Any]) -> None:
-    def process(frame, state, name, *chosen):
-        if frame is None:
+    def process(image, previous, name, *chosen):
+        if image is None:
             return None, "", None
-        return process_frame(page, frame, name, choose_background(*chosen), state)
+        result = process_frame(page, image, name, choose_background(*chosen), previous)
+        return result.html, result.text, result
 
     name = gradio.Dropdown(names, value=camera_weights(names), label="Weights")
     state = gradio.State()
     with gradio.Row():
+        webcam = gradio.WebcamOptions(constraints=CAMERA)
         frames = gradio.Image(
-            sources=["webcam"],
-            streaming=True,
-            webcam_options=gradio.WebcamOptions(constraints=CAMERA),
-            label="Camera",
+            sources=["webcam"], streaming=True, webcam_options=webcam, label="Camera"
         )
         html = gradio.HTML()
     text = gradio.Markdown()

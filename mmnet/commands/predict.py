@@ -27,9 +27,9 @@ from mmnet.io.files import check_writable
 from mmnet.io.tar_shards import Shard, TarShardWriter
 from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
-from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, find_photos
+from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find_photos
 from mmnet.matting.photo import MattingOptions
-from mmnet.matting.process import Result, process_clip, process_photo, process_photos
+from mmnet.matting.process import process_clip, process_photo, process_photos
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO
@@ -104,15 +104,14 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         """Return the kinds of outputs; by default only one for clips and single files."""
         if self.write:
             return tuple(dict.fromkeys(self.write))
+        composition = () if self.background is None else ("composition",)
         if single:
-            return ("cutout",) if self.background is None else ("composition",)
-        kinds = ("alpha", "cutout")
-        return kinds if self.background is None else kinds + ("composition",)
+            return composition or ("cutout",)
+        return ("alpha", "cutout") + composition
 
 
 def run(options: Options) -> int:
     output = Output(options.output)
-    single = output.is_one_file or output.path == STANDARD_STREAM
     if output.path != STANDARD_STREAM:
         check_writable(output.folder)
     files = find_photos(options.photos, output)
@@ -120,26 +119,20 @@ def run(options: Options) -> int:
         files = [file for file in files if options.shard.contains(file.stem)]
     photos = [file for file in files if not is_clip(file.path)]
     clips = [file for file in files if is_clip(file.path)]
-    photo_options = OutputOptions(
-        options.kinds(single),
+    output_options = OutputOptions(
+        options.kinds(single=output.is_one_file or output.path == STANDARD_STREAM),
         load_background(options.background) if options.background else None,
         matting_options(options),
+        options.temporal_filter,
     )
-    clip_options = photo_options._replace(kinds=options.kinds(single=True))
-    check_output(options, output, photos, clips, photo_options.kinds)
+    check_output(options, output, photos, clips, output_options.kinds)
     check_device(Device(options.device))
     if output.path == STANDARD_STREAM:
-        process_photo(photos[0], open_source(options, DEFAULT), output, photo_options)
+        process_photo(photos[0], open_source(options, DEFAULT), output, output_options)
         sys.stdout.buffer.flush()
         return 0
     with open_tar(options) as tar:
-        output = output._replace(tar=tar)
-        if options.resume:
-            photos = [file for file in photos if not output.is_complete(file, photo_options.kinds)]
-            clips = [file for file in clips if not output.is_complete(file, clip_options.kinds)]
-            remaining = len(photos) + len(clips)
-            log.info("%d of %d are done, %d remain", len(files) - remaining, len(files), remaining)
-        results = process(options, output, photos, photo_options, clips, clip_options)
+        results = process(options, output._replace(tar=tar), photos, clips, output_options)
         return exit_code(print_results(results, options.json))
 
 
@@ -147,21 +140,25 @@ def process(
     options: Options,
     output: Output,
     photos: List[InputFile],
-    photo_options: OutputOptions,
     clips: List[InputFile],
-    clip_options: OutputOptions,
+    output_options: OutputOptions,
 ) -> Iterator[Result]:
     """Yield a Result per photo, then per clip. Open a network only if it is needed."""
+    clip_options = output_options._replace(kinds=options.kinds(single=True))
+    if options.resume:
+        total = len(photos) + len(clips)
+        photos = [file for file in photos if not output.is_complete(file, output_options.kinds)]
+        clips = [file for file in clips if not output.is_complete(file, clip_options.kinds)]
+        remaining = len(photos) + len(clips)
+        log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
-        predictor = open_source(options, DEFAULT)
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        yield from process_photos(photos, predictor, output, photo_options, threads=threads)
+        predictor = open_source(options, DEFAULT)
+        yield from process_photos(photos, predictor, output, output_options, threads=threads)
     if clips:
         predictor = open_source(options, VIDEO)
         for clip in clips:
-            yield process_clip(
-                clip, predictor, output, clip_options, temporal_filter=options.temporal_filter
-            )
+            yield process_clip(clip, predictor, output, clip_options)
 
 
 def check_output(
@@ -172,23 +169,20 @@ def check_output(
     kinds: Tuple[str, ...],
 ) -> None:
     """Raise MmnetError if the outputs cannot be written to --output."""
-    if output.path == STANDARD_STREAM:
-        if len(photos) != 1 or clips or len(kinds) != 1:
-            raise MmnetError("--output -: needs one photo and one kind, for example --write cutout")
-    elif output.is_one_file:
-        if len(photos) + len(clips) != 1 or len(kinds) != 1:
-            raise MmnetError(
-                f"--output {output.path}: one file needs one photo or clip and one kind, for "
-                "example --write cutout; give a folder for more"
-            )
-        if clips:
-            check_encoding(output.path, kinds == ("cutout",))
-        elif not output.path.lower().endswith(".png"):
-            raise MmnetError(f"--output {output.path}: photos are written as .png")
-    elif not options.tar:
-        return
-    if options.tar and (clips or output.is_one_file or output.path == STANDARD_STREAM):
+    single = output.is_one_file or output.path == STANDARD_STREAM
+    if options.tar and (clips or single):
         raise MmnetError("--tar: needs photos, and a folder as --output")
+    if single and (len(photos) + len(clips) != 1 or len(kinds) != 1):
+        raise MmnetError(
+            f"--output {output.path}: needs one photo or clip and one kind, for example --write "
+            "cutout; give a folder for more"
+        )
+    if clips and output.path == STANDARD_STREAM:
+        raise MmnetError("--output -: needs a photo; clips are written to files")
+    if clips and single:
+        check_encoding(output.path, has_alpha=kinds == ("cutout",))
+    elif output.is_one_file and not output.path.lower().endswith(".png"):
+        raise MmnetError(f"--output {output.path}: photos are written as .png")
 
 
 def matting_options(options: PhotoOptions) -> MattingOptions:
@@ -221,8 +215,8 @@ def open_tar(options: Options) -> ContextManager[Optional[TarShardWriter]]:
     writer = TarShardWriter(options.output, options.shard or Shard(0, 1), options.tar)
     if writer.finished_stems and not options.resume:
         raise MmnetError(
-            f"--output {options.output}: contains tar files of {len(writer.finished_stems)} photos; give "
-            "--resume or another folder"
+            f"--output {options.output}: contains tar files of {len(writer.finished_stems)} photos; "
+            "give --resume or another folder"
         )
     return writer
 
@@ -243,26 +237,25 @@ def print_results(results: Iterable[Result], as_json: bool) -> Iterator[Result]:
 
 def exit_code(results: Iterable[Result]) -> int:
     """Return 0 for success, 1 for unreadable files or parts, 2 if all files are unreadable."""
-    count = failed = partial = 0
+    total = failed = partial = 0
     for result in results:
-        count += 1
+        total += 1
         failed += result.error is not None
         partial += len(result.warnings) > 0
-    if failed and failed == count:
+    if failed and failed == total:
         return 2
     return 1 if failed or partial else 0
 
 
 def result_record(result: Result) -> Dict[str, Any]:
-    """Return the JSON record of a result."""
-    is_photo = result.frames is None
-    record: Dict[str, Any] = {"photo" if is_photo else "clip": result.path}
+    """Return the JSON record of a result, with the keys of 0.2."""
+    record: Dict[str, Any] = {"photo" if result.frames is None else "clip": result.path}
     for kind in KINDS:
         record[kind.replace("-", "_")] = result.outputs.get(kind)
     record["person_share"] = result.person_fraction
     if result.frames is not None:
         record["frames"] = result.frames
-        record["frames_per_second"] = frame_rate(result)
+        record["frames_per_second"] = result.frames / result.seconds if result.seconds else None
         record["problems"] = list(result.warnings)
     record["error"] = result.error
     return record
@@ -272,11 +265,6 @@ def format_result(result: Result) -> str:
     """Return the line of a result: the last of its outputs and the person's area."""
     path = next(result.outputs[kind] for kind in reversed(KINDS) if kind in result.outputs)
     details = f"person: {100 * (result.person_fraction or 0):.1f} % of the image"
-    if result.frames is not None:
-        details += f", {result.frames} frames, {frame_rate(result):.1f} frames/s"
+    if result.frames is not None and result.seconds:
+        details += f", {result.frames} frames, {result.frames / result.seconds:.1f} frames/s"
     return f"{result.path} -> {path} ({details})"
-
-
-def frame_rate(result: Result) -> Optional[float]:
-    """Return the processed frames per second of a clip."""
-    return result.frames / result.seconds if result.frames and result.seconds else None

@@ -28,7 +28,7 @@ BLUR = "blur"
 BLUR_SIGMA = 0.02  # standard deviation of the blur, as a fraction of the longer side
 BLUR_SIZE = 200  # pixels of the longer side at which the blur is computed
 SQUARE_SIZE = 16  # pixels of the side of a square of the checkerboard
-GLOBAL_WEIGHT = 1e-3  # of the mean background colour, deep inside the person
+GLOBAL_WEIGHT = 1e-3  # weight of the mean colour, for pixels far from the background
 
 Seconds = Union[float, Fraction]
 
@@ -37,15 +37,12 @@ class Background:
     """Base class: the image behind the person."""
 
     def at(self, image: np.ndarray, alpha: np.ndarray, seconds: Seconds = 0) -> np.ndarray:
-        """Return the background for a photo or frame.
+        """Return the background, uint8 [H,W,3], of a photo or of a frame at a time.
 
         Args:
             image: uint8 [H,W,3].
             alpha: float32 [H,W], 0..1.
             seconds: time since the first frame.
-
-        Returns:
-            uint8 [H,W,3].
         """
         raise NotImplementedError
 
@@ -73,10 +70,7 @@ class ImageBackground(Background):
 
 
 class BlurBackground(Background):
-    """The background of the photo itself, blurred.
-
-    Colours are weighted with 1 - alpha. Otherwise the person's colours would form a halo.
-    """
+    """The photo itself, blurred with the weight 1 - alpha, so that the person forms no halo."""
 
     def at(self, image, alpha, seconds=0):
         weight = 1 - shrink(alpha, COLOUR_SIZE)
@@ -145,11 +139,7 @@ class ClipBackground(Background):
 
 
 def load_background(value: str) -> Background:
-    """Return a background: ``blur``, the path of an image or a clip, ``#rrggbb`` or a colour name.
-
-    Raises:
-        MmnetError: none of these, or an unreadable file.
-    """
+    """Return a background: blur, the path of an image or a clip, or a colour (parse_colour)."""
     if value == BLUR:
         return BlurBackground()
     if os.path.exists(value):
@@ -161,11 +151,7 @@ def load_background(value: str) -> Background:
 
 
 def parse_colour(text: str) -> ColourBackground:
-    """Return the colour ``#rrggbb``, ``rgba(r, g, b, a)`` or a name in COLOURS.
-
-    Raises:
-        MmnetError: not a colour.
-    """
+    """Return the colour ``#rrggbb``, ``rgba(r, g, b, a)`` or a name in COLOURS."""
     code = COLOURS.get(text.lower(), text)
     with contextlib.suppress(ValueError):
         if code.startswith("rgb"):

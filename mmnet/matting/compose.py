@@ -10,7 +10,7 @@ from mmnet.matting.background import Background, ColourBackground
 from mmnet.matting.photo import MattingOptions
 
 KINDS = ("alpha", "cutout", "composition", "side-by-side")
-DEFAULT_BACKGROUND = ColourBackground(128, 128, 128)  # of side-by-side
+DEFAULT_BACKGROUND = ColourBackground(128, 128, 128)  # for side-by-side outputs
 
 
 class OutputOptions(NamedTuple):
@@ -19,17 +19,13 @@ class OutputOptions(NamedTuple):
     kinds: Tuple[str, ...] = ("alpha", "cutout")  # from KINDS
     background: Optional[Background] = None
     matting: MattingOptions = MattingOptions()
+    temporal_filter: str = "motion"  # name in temporal.FILTERS, for clips
 
 
 def render_outputs(
     image: np.ndarray, alpha: np.ndarray, options: OutputOptions
 ) -> Dict[str, np.ndarray]:
-    """Render all outputs of a photo or frame.
-
-    Args:
-        image: uint8 [H,W,3].
-        alpha: float32 [H,W], 0..1.
-        options: kinds, background and whether to estimate foreground colours.
+    """Render the outputs of a photo or frame, uint8 [H,W,3], and its alpha, float32 [H,W], 0..1.
 
     Returns:
         kind -> uint8 [H,W] (alpha), [H,W,4] (cutout), [H,W,3] (composition) or [H,3W,3].

@@ -14,12 +14,10 @@ from mmnet.io.files import read_text, write_bytes
 from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png, is_unsupported_image
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
-from mmnet.matting.load import load_photo
 
-LIST_EXTENSION = ".txt"  # of a file that lists photos
+LIST_EXTENSION = ".txt"  # marks a file that lists photos
 STANDARD_STREAM = "-"  # standard input among the photos, standard output as the output
-PHOTO_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS
-SHOWN_NAMES = 3  # of files in a message
+MEDIA_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS + CLIP_EXTENSIONS
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +28,17 @@ class InputFile(NamedTuple):
     path: str  # or STANDARD_STREAM
     stem: str  # start of the names of its outputs, relative to the output folder
 
-    def load(self) -> np.ndarray:
-        """Load the photo: RGB uint8 [H,W,3]."""
-        return load_photo(sys.stdin.buffer.read() if self.path == STANDARD_STREAM else self.path)
+
+class Result(NamedTuple):
+    """The result of one photo or clip."""
+
+    path: str
+    outputs: Dict[str, str] = {}  # kind -> path
+    person_fraction: Optional[float] = None  # mean alpha
+    frames: Optional[int] = None  # frames of a clip; None: a photo
+    seconds: Optional[float] = None  # processing time of a clip
+    error: Optional[str] = None  # why nothing was written
+    warnings: Sequence[str] = ()  # unreadable parts of a clip
 
 
 class Output(NamedTuple):
@@ -45,8 +51,7 @@ class Output(NamedTuple):
     def is_one_file(self) -> bool:
         """Whether ``path`` is one image, one clip or the pattern of its frames."""
         extension = os.path.splitext(self.path)[1].lower()
-        is_media = extension in CLIP_EXTENSIONS or extension == FRAME_EXTENSION
-        return is_media and not os.path.isdir(self.path)
+        return extension in CLIP_EXTENSIONS + (FRAME_EXTENSION,) and not os.path.isdir(self.path)
 
     @property
     def folder(self) -> str:
@@ -110,9 +115,7 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
             files.append(InputFile(path, _stem(os.path.basename(path))))
         else:
             raise FileNotFoundError(f"{path}: no such photo, clip or folder")
-    files = _remove_duplicates(files, output)
-    _check_no_output(files, output)
-    return files
+    return _check_outputs(files, output)
 
 
 def _search_folder(folder, output):
@@ -129,20 +132,14 @@ def _search_folder(folder, output):
         names = sorted(name for name in names if name[0] != ".")
         unsupported = [name for name in names if is_unsupported_image(name)]
         if unsupported:
-            examples = ", ".join(unsupported[:SHOWN_NAMES])
-            log.warning(
-                "%s: %d images of unsupported formats skipped (for example %s)",
-                parent,
-                len(unsupported),
-                examples,
-            )
+            count, example = len(unsupported), unsupported[0]
+            log.warning("%s: skipped %d unsupported images, such as %s", parent, count, example)
         for name in names:
-            if name.lower().endswith(PHOTO_EXTENSIONS + CLIP_EXTENSIONS):
+            if name.lower().endswith(MEDIA_EXTENSIONS):
                 path = os.path.join(parent, name)
                 files.append(InputFile(path, _stem(os.path.relpath(path, folder))))
     if not files:
-        extensions = ", ".join(PHOTO_EXTENSIONS + CLIP_EXTENSIONS)
-        raise MmnetError(f"{folder}: no photos and no clips ({extensions})")
+        raise MmnetError(f"{folder}: no photos and no clips ({', '.join(MEDIA_EXTENSIONS)})")
     return files
 
 
@@ -151,40 +148,33 @@ def _read_list(path):
 
     Stems contain the folders below the deepest folder that contains all files.
     """
-    lines = [line.strip() for line in read_text(path).splitlines()]
     folder = os.path.dirname(os.path.abspath(path))
+    lines = [line.strip() for line in read_text(path).splitlines()]
     paths = [os.path.normpath(os.path.join(folder, line)) for line in lines if line]
-    if not paths or any("\0" in line for line in lines):
+    if not paths or "\0" in "".join(paths):
         raise MmnetError(f"{path}: must list photos, one path per line")
     common_folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     return [InputFile(path, _stem(os.path.relpath(path, common_folder))) for path in paths]
 
 
-def _remove_duplicates(files, output):
+def _check_outputs(files, output):
+    """Return each file once. Raise MmnetError if two outputs, or an output and a photo, are equal."""
     unique: Dict[str, InputFile] = {}
     for file in files:
-        key = output.path if output.is_one_file else file.stem
-        other = unique.setdefault(key, file)
+        other = unique.setdefault(output.path if output.is_one_file else file.stem, file)
         if os.path.abspath(other.path) != os.path.abspath(file.path):
             raise MmnetError(
-                f"{other.path} and {file.path}: would be written to the same files; process them "
-                "into two folders"
+                f"{other.path} and {file.path}: would have the same outputs; give two folders"
             )
-    return list(unique.values())
-
-
-def _check_no_output(files, output):
-    """Raise MmnetError if a photo would be replaced by the output of another one."""
     folder = os.path.join(os.path.abspath(output.folder), "")
-    inside = [file for file in files if os.path.abspath(file.path).startswith(folder)]
-    if not inside:
-        return
-    paths = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
-    for file in inside:
-        if os.path.abspath(file.path) in paths:
-            raise MmnetError(
-                f"{file.path}: is an output of another photo; give another folder", "output"
-            )
+    inside = [file for file in unique.values() if os.path.abspath(file.path).startswith(folder)]
+    if inside:
+        outputs = {os.path.abspath(output.path_of(file, k)) for file in files for k in KINDS}
+        for file in inside:
+            if os.path.abspath(file.path) in outputs:
+                message = f"{file.path}: is an output of another photo; give another folder"
+                raise MmnetError(message, "output")
+    return list(unique.values())
 
 
 def _stem(path):

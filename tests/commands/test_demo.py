@@ -62,26 +62,26 @@ def test_process_photo_saves_a_composition(page, photo):
 def test_process_frame_composes_the_person(page, photo):
     page = page._replace(open=lambda name: brightness_predictor())
     frame = np.zeros_like(load_photo(photo))
-    html, text, _ = process_frame(page, frame, "any", ColourBackground(*GREEN), None)
-    assert_message(text, "150 x 200", "ms")
-    image = decode_html(html)
+    result = process_frame(page, frame, "any", ColourBackground(*GREEN))
+    assert_message(result.text, "150 x 200", "ms")
+    image = decode_html(result.html)
     assert image.shape == frame.shape and np.abs(image - GREEN).max() <= 2
 
 
 def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, monkeypatch):
     previous_frames = []
 
-    def matte_next_frame(*arguments, previous):
+    def matte_next_frame(image, predictor, options, previous):
         previous_frames.append(previous)
-        return original(*arguments, previous=previous)
+        return original(image, predictor, options, previous)
 
     original = demo.matte_next_frame
     monkeypatch.setattr(demo, "matte_next_frame", matte_next_frame)
     frame = load_photo(photo)
-    _, _, state = process_frame(page, frame, "any", None, None)
-    _, _, next_state = process_frame(page, frame, "any", None, state)
-    process_frame(page, frame, "others", None, next_state)
-    assert previous_frames == [None, state.previous, None]
+    first = process_frame(page, frame, "any", None)
+    second = process_frame(page, frame, "any", None, first)
+    process_frame(page, frame, "others", None, second)
+    assert previous_frames == [None, first.matted, None]
 
 
 def test_choose_background_reads_the_fields_of_the_page(photo):
@@ -96,7 +96,7 @@ def test_choose_background_reads_the_fields_of_the_page(photo):
 def test_choose_background_never_reads_files_of_the_machine(photo):
     with assert_raises(MmnetError, photo):
         choose_background("colour", photo, None)
-    with assert_raises(MmnetError, "picture"):
+    with assert_raises(MmnetError, "upload"):
         choose_background("picture", "", None)
 
 

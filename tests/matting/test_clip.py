@@ -13,7 +13,7 @@ from mmnet.matting.clip import matte_clip, matte_next_frame
 from mmnet.matting.compose import OutputOptions
 from mmnet.matting.photo import matte_photo
 
-OPTIONS = OutputOptions(matting=NETWORK_ONLY)
+OPTIONS = OutputOptions(matting=NETWORK_ONLY, temporal_filter="none")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def clip(tmp_path_factory):
 def test_matte_clip_writes_all_frames_in_order(clip, tmp_path):
     outputs = {"alpha": str(tmp_path / "f/%02d.png"), "cutout": str(tmp_path / "o.webm")}
     predictor = brightness_predictor()
-    result = matte_clip(clip, predictor, outputs, OPTIONS, temporal_filter="none")
+    result = matte_clip(clip, predictor, outputs, OPTIONS)
     assert (result.frames, list(result.warnings)) == (12, []) and result.seconds > 0
     alphas = [matte_photo(image, predictor, NETWORK_ONLY) for image in read_clip(clip)[1]]
     assert result.person_fraction == pytest.approx(np.mean(alphas), abs=1e-5)
@@ -38,7 +38,8 @@ def test_matte_clip_applies_the_temporal_filter(clip, tmp_path):
     alphas = {}
     for name in ("none", "exponential"):
         pattern = str(tmp_path / name / "%02d.png")
-        matte_clip(clip, brightness_predictor(), {"alpha": pattern}, OPTIONS, temporal_filter=name)
+        options = OPTIONS._replace(temporal_filter=name)
+        matte_clip(clip, brightness_predictor(), {"alpha": pattern}, options)
         alphas[name] = [load_mask(pattern % number) for number in range(1, 13)]
     smooth = alphas["exponential"]
     for previous, alpha, filtered in zip(smooth, alphas["none"][1:], smooth[1:]):
@@ -46,16 +47,12 @@ def test_matte_clip_applies_the_temporal_filter(clip, tmp_path):
 
 
 def test_matte_next_frame_smooths_frames_of_one_shape():
-    predictor = brightness_predictor()
-
-    def mean_alpha(image, previous):
-        options = {"temporal_filter": "exponential", "previous": previous}
-        return matte_next_frame(image, predictor, NETWORK_ONLY, **options).alpha.mean()
-
+    predictor, options = brightness_predictor(), OPTIONS._replace(temporal_filter="exponential")
     dark, bright = colour_image(60, 80, 0), colour_image(60, 80, 255)
-    previous = matte_next_frame(dark, predictor, NETWORK_ONLY)
-    assert mean_alpha(bright, previous) == pytest.approx(0.7)
-    assert mean_alpha(bright[:40], previous) == pytest.approx(1)
+    previous = matte_next_frame(dark, predictor, options)
+    for image, alpha in ((bright, 0.7), (bright[:40], 1)):
+        frame = matte_next_frame(image, predictor, options, previous)
+        assert frame.alpha.mean() == pytest.approx(alpha)
 
 
 def test_clip_background_follows_time_and_repeats(clip):
