@@ -110,7 +110,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
 def check_split_name(split: str) -> None:
     """Raise MmnetError if a split is not the name of one folder."""
     if os.path.basename(split) != split or split in ("", ".", ".."):
-        raise MmnetError(f"--dataset_split_name {split!r}: must be the name of one folder")
+        raise MmnetError(f"{split!r} must be the name of one folder", "dataset_split_name")
 
 
 def write_pairs(
@@ -214,7 +214,10 @@ def run(main: Callable[[], int]) -> int:
         return main()
     except KeyboardInterrupt:
         return 130
-    except (MmnetError, OSError) as error:
+    except MmnetError as error:
+        flag = "" if error.parameter is None else f"--{error.parameter}: "
+        return fail(name, flag + error.message)
+    except OSError as error:
         return fail(name, error)
 
 

@@ -1,5 +1,5 @@
-import contextlib
-import io
+"""Tests of offline_infer/evaluate.py: its scores equal those of mmnet.evaluation."""
+
 import json
 import os
 import shutil
@@ -9,80 +9,86 @@ import sys
 import numpy as np
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, assert_message, assert_raises
 from helpers.results import SHAPE, probabilities, write_results
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.evaluation import evaluate as scoring
-from mmnet.evaluation import report
+from mmnet.evaluation.evaluate import evaluate
+from mmnet.evaluation.report import format_evaluation
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
+from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 
 sys.path.append(ROOT)
-from offline_infer import datapre, evaluate  # noqa: E402
+from offline_infer import datapre  # noqa: E402
+from offline_infer import evaluate as offline_evaluate  # noqa: E402
 
 TALL = (96, 64)
 TARGET = (100, 75)
 
 
-def prepare(data_set, folder, shape):
-    """The path of a dataset's manifest below ``folder``."""
-    written = datapre.datapre(data_set, folder, datapre.Input(shape))[0]
-    return os.path.join(written, "manifest.json")
+def write_manifest(dataset, output, shape):
+    """Run datapre. Return the path of the manifest."""
+    folder = datapre.write_inputs(dataset, str(output), datapre.InputFormat(shape))
+    return os.path.join(folder, "manifest.json")
 
 
 @pytest.fixture(scope="module")
-def prepared(portrait_set, tmp_path_factory):
-    """Path of a manifest; tests do not write beside it."""
-    return prepare(portrait_set, str(tmp_path_factory.mktemp("Bin")), SHAPE)
-
-
-def near_the_truth(data_set, shape):
-    random, alphas = np.random.RandomState(0), {}
-    for pair in data_set.pairs:
-        alpha = truth(pair, shape) + random.normal(0, 0.05, shape)
-        alphas[pair.stem] = np.clip(alpha, 0, 1).astype(np.float32)
-    return alphas
+def manifest(portrait_set, tmp_path_factory):
+    """Path of a manifest. Tests do not write beside it."""
+    return write_manifest(portrait_set, tmp_path_factory.mktemp("Bin"), SHAPE)
 
 
 @pytest.fixture(scope="module")
 def alphas(portrait_set):
-    """stem -> alpha float32 [H,W], near the truth."""
-    return near_the_truth(portrait_set, SHAPE)
+    return draw_alphas(portrait_set, SHAPE)
 
 
-def truth(pair, shape=SHAPE):
+@pytest.fixture
+def run_offline(manifest, capsys):
+    """Run the script on a folder of results. Return the scores that it prints as JSON."""
+
+    def run_offline(folder, *flags, manifest=manifest):
+        capsys.readouterr()
+        arguments = ["--manifest", str(manifest), "--output_dir", str(folder), "--json"]
+        arguments += ["--target_eval_shape", *map(str, TARGET)]
+        assert offline_evaluate.main([*arguments, *flags]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    return run_offline
+
+
+def draw_alphas(dataset, shape):
+    """Return stem -> alpha float32 [H,W], near the truth."""
+    random, alphas = np.random.RandomState(0), {}
+    for pair in dataset.pairs:
+        alpha = read_truth(pair, shape) + random.normal(0, 0.05, shape)
+        alphas[pair.stem] = np.clip(alpha, 0, 1).astype(np.float32)
+    return alphas
+
+
+def read_truth(pair, shape):
     return resize_bilinear(read_pair(pair)[1], shape, align_corners=True)
 
 
-def offline(manifest, *flags):
-    """The scores that evaluate.py prints as JSON."""
-    out = io.StringIO()
-    always = ["--manifest", manifest, "--json", "--target_eval_shape"] + list(map(str, TARGET))
-    with contextlib.redirect_stdout(out):
-        assert evaluate.main(always + list(flags)) == 0
-    return json.loads(out.getvalue())
-
-
-def online(data_set, alphas, target_shape=TARGET):
-    """What mmnet.scoring makes of the same alphas: a report.Result."""
-    following = iter([alphas[stem] for stem in sorted(alphas)])
+def evaluate_alphas(dataset, alphas, target_shape=TARGET):
+    """Score the same alphas with mmnet.evaluation."""
+    remaining = iter([alphas[stem] for stem in sorted(alphas)])
     shape = next(iter(alphas.values())).shape
 
     def run(images):
-        return np.stack([next(following) for _ in images])[..., None]
+        return np.stack([next(remaining) for _ in images])[..., None]
 
-    predictor = Predictor(run, Card(Network(shape=shape)))
-    evaluation = scoring.evaluate(predictor, data_set, target_shape)
-    return report.result_of(predictor, evaluation)
+    return evaluate(Predictor(run, Card(Network(shape=shape))), dataset, target_shape)
 
 
-def assert_scores(result, expected, tolerance):
-    expected = report.published(expected, "test")
-    for name in ("MAD/test", "GAUSS_GRAD/test", "MAD/test/100_75", "GAUSS_GRAD/test/100_75"):
-        assert result[name] == pytest.approx(expected[name], abs=tolerance)
-    assert result["pictures"] == expected["pictures"] == 6
+def assert_scores(scores, evaluation, tolerance):
+    means = evaluation.means()
+    assert len(means) == 4
+    for name, value in means.items():
+        assert scores[name] == pytest.approx(value, abs=tolerance)
+    assert scores["pictures"] == 6
 
 
 @pytest.mark.parametrize(
@@ -97,168 +103,160 @@ def assert_scores(result, expected, tolerance):
         ("_0.txt", np.float32, 1e-6),
     ],
 )
-def test_scores_are_those_of_the_online_evaluation(
-    prepared, portrait_set, alphas, tmp_path, naming, dtype, tolerance
+def test_scores_equal_online_evaluation(
+    run_offline, portrait_set, alphas, tmp_path, naming, dtype, tolerance
 ):
     folder = write_results(tmp_path / "run", alphas, naming, dtype)
-    result = offline(prepared, "--output_dir", folder)
-    assert_scores(result, online(portrait_set, alphas), tolerance)
-    assert result["checkpoint"] == folder and result["global_step"] is None
+    scores = run_offline(folder)
+    assert_scores(scores, evaluate_alphas(portrait_set, alphas), tolerance)
+    assert scores["checkpoint"] == folder and scores["global_step"] is None
 
 
-def test_a_network_that_is_not_square(portrait_set, tmp_path):
-    manifest = prepare(portrait_set, str(tmp_path / "Bin"), TALL)
-    alphas = near_the_truth(portrait_set, TALL)
+def test_scores_of_network_that_is_not_square(run_offline, portrait_set, tmp_path):
+    manifest = write_manifest(portrait_set, tmp_path / "Bin", TALL)
+    alphas = draw_alphas(portrait_set, TALL)
     for naming in ("_output_0.bin", "_0.npy"):
-        folder = write_results(tmp_path / naming, alphas, naming)
-        result = offline(manifest, "--output_dir", folder)
-        assert_scores(result, online(portrait_set, alphas), 1e-9)
+        scores = run_offline(write_results(tmp_path / naming, alphas, naming), manifest=manifest)
+        assert_scores(scores, evaluate_alphas(portrait_set, alphas), 1e-9)
 
 
-def test_alpha_and_logits(prepared, portrait_set, alphas, tmp_path):
-    expected = online(portrait_set, alphas)
-    folder = write_results(tmp_path / "alpha", alphas, channels=lambda alpha: alpha)
-    result = offline(prepared, "--output_dir", folder, "--output_type", "alpha")
-    assert_scores(result, expected, 1e-9)
-
-    def logits(alpha):
-        with np.errstate(divide="ignore"):
-            difference = np.clip(np.log(alpha / (1 - alpha)), -50, 50)
-        return np.stack([np.zeros_like(alpha), difference], axis=-1)
-
-    folder = write_results(tmp_path / "logits", alphas, channels=logits)
-    result = offline(prepared, "--output_dir", folder, "--output_type", "logits")
-    assert_scores(result, expected, 1e-6)
-    with pytest.raises(ValueError, match=r"6 outside 0\.\.1 \(is --output_type right\?\)"):
-        offline(prepared, "--output_dir", folder)
+def to_logits(alpha):
+    with np.errstate(divide="ignore"):
+        difference = np.clip(np.log(alpha / (1 - alpha)), -50, 50)
+    return np.stack([np.zeros_like(alpha), difference], axis=-1)
 
 
-def test_the_truth_scores_zero(prepared, portrait_set, tmp_path):
-    perfect = {pair.stem: truth(pair) for pair in portrait_set.pairs}
-    folder = write_results(tmp_path / "run", perfect, "_0.bin")
-    result = offline(prepared, "--output_dir", folder)
-    assert result["MAD/test"] == 0 and result["GAUSS_GRAD/test"] == 0
-    assert result["MAD/test/100_75"] < 0.02
+@pytest.mark.parametrize(
+    "output_type, to_output, tolerance",
+    [("alpha", lambda alpha: alpha, 1e-9), ("logits", to_logits, 1e-6)],
+    ids=["alpha", "logits"],
+)
+def test_scores_of_other_output_types(
+    run_offline, portrait_set, alphas, tmp_path, output_type, to_output, tolerance
+):
+    folder = write_results(tmp_path / "run", alphas, to_output=to_output)
+    scores = run_offline(folder, "--output_type", output_type)
+    assert_scores(scores, evaluate_alphas(portrait_set, alphas), tolerance)
+    with pytest.raises(MmnetError):
+        run_offline(folder)
 
 
-def test_everything_wrong_is_said_at_once(prepared, alphas, tmp_path):
+def test_scores_of_true_alphas_are_zero(run_offline, portrait_set, tmp_path):
+    alphas = {pair.stem: read_truth(pair, SHAPE) for pair in portrait_set.pairs}
+    scores = run_offline(write_results(tmp_path / "run", alphas, "_0.bin"))
+    assert scores["MAD/test"] == 0 and scores["GAUSS_GRAD/test"] == 0
+    assert scores["MAD/test/100_75"] < 0.02
+
+
+def test_all_problems_of_results_are_reported(run_offline, alphas, tmp_path):
     folder = tmp_path / "run"
     write_results(folder, alphas)
     (folder / "portrait0_0000_output_0.bin").unlink()
     np.zeros(7, np.float32).tofile(str(folder / "portrait0_0001_output_0.bin"))
-    for number, value in ((2, np.nan), (3, 1.25)):
+    for index, value in ((2, np.nan), (3, 1.25)):
         values = probabilities(np.full(SHAPE, value, np.float32))
-        values.tofile(str(folder / ("portrait0_%04d_output_0.bin" % number)))
-    np.full(SHAPE + (2,), 0.9, np.float32).tofile(str(folder / "portrait0_0004_output_0.bin"))
+        values.tofile(str(folder / f"portrait0_{index:04d}_output_0.bin"))
+    np.full((*SHAPE, 2), 0.9, np.float32).tofile(str(folder / "portrait0_0004_output_0.bin"))
     (folder / "stray_output_0.bin").write_bytes(b"")
     (folder / "portrait0_0005_0.bin").write_bytes(b"")
     (folder / "notes.json").write_text("{}")
-    with pytest.raises(ValueError) as caught:
-        offline(prepared, "--output_dir", str(folder))
-    said = str(caught.value)
-    stem = "(portrait0_000%d_output_0.bin"
-    assert "1 missing %s)" % (stem % 0) in said
-    assert "2 extra (portrait0_0005_0.bin, stray_output_0.bin)" in said
-    sizes = "28 bytes, not 32768 (float32) or 16384 (float16))"
-    assert "1 of a wrong size %s: %s" % (stem % 1, sizes) in said
-    assert "1 not finite %s: 8192 of 8192 values)" % (stem % 2) in said
-    hint = "(is --output_type right?)"
-    assert "1 outside 0..1 %s %s: -0.25 .. 1.25)" % (hint, stem % 3) in said
-    assert "1 no probabilities %s %s" % (hint, stem % 4) in said
+    with pytest.raises(MmnetError) as caught:
+        run_offline(folder)
+    message = str(caught.value)
+    assert_message(message, *[f"portrait0_{index:04d}_output_0.bin" for index in range(5)])
+    assert_message(message, "1 missing", "2 extra (portrait0_0005_0.bin, stray_output_0.bin)")
+    assert_message(message, "28 bytes", "32768", "16384", "8192 of 8192", "-0.25 .. 1.25")
 
 
-def test_moved_and_lost_data_set(prepared, portraits, portrait_set, alphas, tmp_path):
-    moved = tmp_path / "moved"
-    shutil.copytree(os.path.dirname(prepared), str(moved / "Bin"))
-    shutil.copytree(portraits, str(moved / "data"))
-    manifest = moved / "Bin" / "manifest.json"
-    gone = json.dumps(str(tmp_path / "gone"))
-    manifest.write_text(manifest.read_text().replace(json.dumps(portraits), gone))
-    folder = write_results(tmp_path / "run", alphas)
-    said = r"12 original pictures not found \(.*gone.*, \.\.\.\).*--dataset_path"
-    with pytest.raises(FileNotFoundError, match=said):
-        offline(str(manifest), "--output_dir", folder)
-    flags = ["--output_dir", folder, "--dataset_path", str(moved / "data")]
-    assert_scores(offline(str(manifest), *flags), online(portrait_set, alphas), 1e-9)
-    (moved / "data" / "test" / "mask" / "portrait0_0002.png").unlink()
-    said = "1 original pictures not found .*portrait0_0002.png"
-    with pytest.raises(FileNotFoundError, match=said):
-        offline(str(manifest), *flags)
-
-
-def test_inputs_that_changed_are_refused(prepared, alphas, tmp_path):
-    shutil.copytree(os.path.dirname(prepared), str(tmp_path / "Bin"))
-    manifest = str(tmp_path / "Bin" / "manifest.json")
-    folder = write_results(tmp_path / "run", alphas)
-    (tmp_path / "Bin" / "images" / "portrait0_0001.bin").unlink()  # is not needed
-    offline(manifest, "--output_dir", folder)
-    (tmp_path / "Bin" / "images" / "portrait0_0003.bin").write_bytes(b"other")
-    said = r"1 inputs changed since datapre.py \(portrait0_0003.bin\)"
-    with pytest.raises(ValueError, match=said):
-        offline(manifest, "--output_dir", folder)
-
-
-def test_a_manifest_of_version_01_is_read(prepared, portrait_set, alphas, tmp_path):
-    with open(prepared) as file:
-        manifest = json.load(file)
-    assert manifest.pop("shape") == list(SHAPE)
-    manifest["size"] = SHAPE[0]
-    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    folder = write_results(tmp_path / "run", alphas)
-    result = offline(str(tmp_path / "manifest.json"), "--output_dir", folder)
-    assert_scores(result, online(portrait_set, alphas), 1e-9)
-
-
-def test_manifests_that_are_none(tmp_path):
-    path = tmp_path / "manifest.json"
-    with pytest.raises(FileNotFoundError, match="datapre.py writes it"):
-        evaluate.read_manifest(str(path))
-    picture = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "0"}
-    good = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [picture]}
-    for contents, said in (
-        ("{", ": not JSON"),
-        ("[]", "JSON without an object"),
-        ("{}", r"dataset_path is missing \(not a manifest of datapre.py\)"),
-        (json.dumps(dict(good, pictures=[])), "pictures is missing"),
-        ('{"dataset_path": "", "split": "", "size": 64, "pictures": []}', "pictures is missing"),
-        (json.dumps(dict(good, shape=64)), "shape: expected list, not 64"),
-        (json.dumps(dict(good, shape=[64])), r"shape is \[64\]"),
-        (json.dumps(dict(good, shape=[64, "64"])), r"shape\[1\] is '64', not int"),
-        (json.dumps(dict(good, shape=[64, -64])), r"shape is \[64, -64\]"),
-        (json.dumps(dict(good, pictures=[{}])), r"pictures\[0\]: stem is missing"),
-        (json.dumps(dict(good, pictures=[dict(picture, mask="../b")])), "not the name of one file"),
-        (json.dumps(dict(good, pictures=["a"])), r"pictures\[0\]: expected dict, not 'a'"),
-    ):
-        path.write_text(contents)
-        with pytest.raises(ValueError, match=said) as caught:
-            evaluate.read_manifest(str(path))
-        assert str(path) in str(caught.value)
-
-
-def test_pictures_keep_their_own_names_in_the_report(
-    portraits, portrait_set, alphas, tmp_path, capsys
+def test_moved_dataset_is_found_with_dataset_path(
+    run_offline, manifest, portraits, portrait_set, alphas, tmp_path
 ):
+    shutil.copytree(os.path.dirname(manifest), str(tmp_path / "Bin"))
+    dataset = tmp_path / "data"
+    shutil.copytree(portraits, str(dataset))
+    moved = tmp_path / "Bin" / "manifest.json"
+    missing = str(tmp_path / "missing")
+    moved.write_text(moved.read_text().replace(json.dumps(portraits), json.dumps(missing)))
+    folder = write_results(tmp_path / "run", alphas)
+    with assert_raises(FileNotFoundError, "12 original images", missing, "--dataset_path"):
+        run_offline(folder, manifest=moved)
+    scores = run_offline(folder, "--dataset_path", str(dataset), manifest=moved)
+    assert_scores(scores, evaluate_alphas(portrait_set, alphas), 1e-9)
+    (dataset / "test" / "mask" / "portrait0_0002.png").unlink()
+    with assert_raises(FileNotFoundError, "1 original", "portrait0_0002.png"):
+        run_offline(folder, "--dataset_path", str(dataset), manifest=moved)
+
+
+def test_changed_inputs_are_refused(run_offline, manifest, alphas, tmp_path):
+    shutil.copytree(os.path.dirname(manifest), str(tmp_path / "Bin"))
+    copy, images = tmp_path / "Bin" / "manifest.json", tmp_path / "Bin" / "images"
+    folder = write_results(tmp_path / "run", alphas)
+    (images / "portrait0_0001.bin").unlink()  # not required
+    run_offline(folder, manifest=copy)
+    (images / "portrait0_0003.bin").write_bytes(b"other")
+    with assert_raises(MmnetError, images, "portrait0_0003.bin"):
+        run_offline(folder, manifest=copy)
+
+
+def test_manifest_of_version_0_1_is_read(run_offline, manifest, portrait_set, alphas, tmp_path):
+    with open(manifest) as file:
+        values = json.load(file)
+    assert values.pop("shape") == list(SHAPE)
+    values["size"] = SHAPE[0]
+    old_manifest = tmp_path / "manifest.json"
+    old_manifest.write_text(json.dumps(values))
+    scores = run_offline(write_results(tmp_path / "run", alphas), manifest=old_manifest)
+    assert_scores(scores, evaluate_alphas(portrait_set, alphas), 1e-9)
+
+
+ENTRY = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "0"}
+MANIFEST = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [ENTRY]}
+
+
+@pytest.mark.parametrize(
+    "contents, tokens",
+    [
+        ("{", ["JSON"]),
+        ("[]", ["JSON"]),
+        ("{}", ["dataset_path"]),
+        (dict(MANIFEST, pictures=[]), ["pictures"]),
+        ({"dataset_path": "", "split": "", "size": 64, "pictures": []}, ["pictures"]),
+        (dict(MANIFEST, shape=64), ["shape", "64"]),
+        (dict(MANIFEST, shape=[64]), ["shape", "[64]"]),
+        (dict(MANIFEST, shape=[64, "64"]), ["shape[1]", "'64'"]),
+        (dict(MANIFEST, shape=[64, -64]), ["shape", "[64, -64]"]),
+        (dict(MANIFEST, pictures=[{}]), ["pictures[0]", "stem"]),
+        (dict(MANIFEST, pictures=[dict(ENTRY, mask="../b")]), ["pictures", "../b"]),
+        (dict(MANIFEST, pictures=["a"]), ["pictures[0]", "'a'"]),
+    ],
+)
+def test_read_manifest_refuses_other_files(tmp_path, contents, tokens):
+    path = tmp_path / "manifest.json"
+    path.write_text(contents if isinstance(contents, str) else json.dumps(contents))
+    with assert_raises(MmnetError, path, *tokens):
+        offline_evaluate.read_manifest(str(path))
+
+
+def test_missing_manifest_names_datapre(tmp_path):
+    path = str(tmp_path / "manifest.json")
+    with assert_raises(FileNotFoundError, path, "datapre.py"):
+        offline_evaluate.read_manifest(path)
+
+
+def test_table_has_original_names(portraits, alphas, tmp_path, capsys):
     stems = ("anna.1", "anna 1", "anna_1")
     for kind, extension in (("image", ".jpg"), ("mask", ".png")):
         (tmp_path / "data" / "test" / kind).mkdir(parents=True)
-        for number, stem in enumerate(stems):
-            name = "portrait0_%04d%s" % (number, extension)
-            new = tmp_path / "data" / "test" / kind / (stem + extension)
-            shutil.copy(os.path.join(portraits, "test", kind, name), str(new))
-    data_set = find_dataset(str(tmp_path / "data"), "test")
-    manifest = prepare(data_set, str(tmp_path / "Bin"), SHAPE)
-    outputs = {
-        "anna_1_3": alphas["portrait0_0000"],
-        "anna_1_2": alphas["portrait0_0001"],
-        "anna_1": alphas["portrait0_0002"],
-    }
-    folder = write_results(tmp_path / "run", outputs, "_0.bin")
-    flags = ["--manifest", manifest, "--output_dir", folder, "--target_eval_shape"]
-    assert evaluate.main(flags + list(map(str, TARGET))) == 0
-    worst = capsys.readouterr().out.splitlines()[-1]
-    expected = online(portrait_set, alphas)
-    for number, stem in enumerate(stems):
-        assert "%s %.4f" % (stem, expected.scores["mad", "target"][number]) in worst
+        for index, stem in enumerate(stems):
+            source = os.path.join(portraits, "test", kind, f"portrait0_{index:04d}{extension}")
+            shutil.copy(source, str(tmp_path / "data" / "test" / kind / (stem + extension)))
+    dataset = find_dataset(str(tmp_path / "data"), "test")
+    manifest = write_manifest(dataset, tmp_path / "Bin", SHAPE)
+    safe_stems = [entry.stem for entry in offline_evaluate.read_manifest(manifest).pictures]
+    results = dict(zip(safe_stems, alphas.values()))
+    folder = write_results(tmp_path / "run", results, "_0.bin")
+    assert offline_evaluate.main(["--manifest", manifest, "--output_dir", folder]) == 0
+    assert_message(capsys.readouterr().out.splitlines()[-1], *stems)
 
 
 BLOCKED = """
@@ -271,69 +269,62 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def run_blocked(script, *flags, **options):
-    """Run a script as on a host with numpy and OpenCV alone."""
+    """Run a script as on a host with only numpy and OpenCV."""
     return subprocess.run(
-        [sys.executable, "-c", BLOCKED, str(script)] + list(flags),
+        [sys.executable, "-c", BLOCKED, str(script), *flags],
         capture_output=True,
         text=True,
         **options,
     )
 
 
-def test_both_scripts_from_another_folder_with_numpy_and_opencv_alone(
-    portraits, portrait_set, alphas, tmp_path
-):
-    """The whole path in a copy of the project, as on a host that has nothing else.
-
-    There is no flag but the dataset's.
-    """
-    project, elsewhere = tmp_path / "pro ject", tmp_path / "else where"
+def test_scripts_need_numpy_and_opencv_only(portraits, portrait_set, alphas, tmp_path):
+    """Run all steps in a copy of the project, from another folder, with default paths."""
+    project, other_folder = tmp_path / "pro ject", tmp_path / "else where"
     ignored = shutil.ignore_patterns("__pycache__", "output", "outputs")
     for name in ("mmnet", "offline_infer"):
         shutil.copytree(os.path.join(ROOT, name), str(project / name), ignore=ignored)
-    elsewhere.mkdir()
+    other_folder.mkdir()
 
-    def script(name, *flags):
-        return run_blocked(project / "offline_infer" / name, *flags, cwd=str(elsewhere))
+    def run_script(name, *flags):
+        return run_blocked(project / "offline_infer" / name, *flags, cwd=str(other_folder))
 
-    done = script("evaluate.py")
-    assert done.returncode == 2 and done.stderr.startswith("evaluate.py: error: no manifest")
-    done = script("datapre.py", "--dataset_path", portraits, "--size", str(SHAPE[0]))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("6 pictures in %s" % (project / "Bin" / "test" / "images"))
-    done = script("evaluate.py")
-    assert done.returncode == 2 and "no results" in done.stderr and done.stderr.count("\n") == 1
+    def assert_failed(result, *tokens):
+        assert result.returncode == 2 and result.stderr.count("\n") == 1
+        assert result.stderr.startswith("evaluate.py: error: ")
+        assert_message(result.stderr, *tokens)
+
+    assert_failed(run_script("evaluate.py"), "manifest")
+    result = run_script("datapre.py", "--dataset_path", portraits, "--size", str(SHAPE[0]))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith(f"6 pictures in {project / 'Bin' / 'test' / 'images'}")
+    assert_failed(run_script("evaluate.py"), "results", "output_dir")
     parents = (project / "output", project / "outputs", project / "offline_infer" / "outputs")
-    for number, parent in enumerate(parents):
+    for index, parent in enumerate(parents):
         folder = write_results(parent / "2021924_15_3_12_123456", alphas)
         for path in (folder, os.path.join(folder, "portrait0_0000_output_0.bin")):
-            os.utime(path, (4e9 + number, 4e9 + number))
-        done = script("evaluate.py")
-        assert done.returncode == 0, done.stderr
-        assert done.stderr.startswith("evaluate.py: results: %s" % folder)
-    expected = online(portrait_set, alphas, (800, 600))._replace(source=folder)
-    assert done.stdout == report.report_text(expected) + "\n"
-    assert os.listdir(str(elsewhere)) == []
+            os.utime(path, (4e9 + index, 4e9 + index))
+        result = run_script("evaluate.py")
+        assert result.returncode == 0, result.stderr
+        assert_message(result.stderr, folder)
+    expected = evaluate_alphas(portrait_set, alphas, (800, 600))._replace(source=folder)
+    assert result.stdout == format_evaluation(expected) + "\n"
+    assert os.listdir(str(other_folder)) == []
 
 
-def test_the_stand_in_asks_for_tensorflow_only_to_run(tmp_path):
-    """Its command line is looked at with numpy and OpenCV alone."""
+def test_stand_in_checks_flags_without_tensorflow():
     script = os.path.join(ROOT, "offline_infer", "verify_pbmodel.py")
-    done = run_blocked(script, "--model", "none.pb", "--output", "o", "--input", "none here")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("[ERROR] invalid input path none here")
+    result = run_blocked(script, "--model", "none.pb", "--output", "o", "--input", "none here")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert_message(result.stdout, "[ERROR] invalid input path none here")
 
 
-def test_wrong_flags_are_one_line():
-    for flags in (
-        ["--no_such_flag"],
-        ["--target_eval_shape", "800", "0"],
-        ["--output_type", "softmax"],
-    ):
-        done = subprocess.run(
-            [sys.executable, os.path.join(ROOT, "offline_infer", "evaluate.py")] + flags,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 2 and done.stderr.startswith("evaluate.py: error: ")
-        assert done.stderr.count("\n") == 1 and done.stdout == ""
+@pytest.mark.parametrize(
+    "flags", [["--no_such_flag"], ["--target_eval_shape", "800", "0"], ["--output_type", "softmax"]]
+)
+def test_wrong_flags_are_reported_in_one_line(flags):
+    script = os.path.join(ROOT, "offline_infer", "evaluate.py")
+    result = subprocess.run([sys.executable, script, *flags], capture_output=True, text=True)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith("evaluate.py: error: ") and result.stderr.count("\n") == 1
+    assert_message(result.stderr, flags[0])

@@ -1,7 +1,6 @@
-"""The Ascend path as its commands: freeze, prepare, run (the stand-in for msame), score.
+"""Tests of the Ascend path: freeze, prepare, run (the stand-in for msame), score; and its scripts.
 
-Also what surrounds the vendor's tools. The commands write into the project they stand in, so they
-run in a copy of it.
+The scripts write into the project that holds them, so they run in a copy of it.
 """
 
 import csv
@@ -13,11 +12,9 @@ import sys
 
 import numpy as np
 import pytest
-from helpers.brief import WHOLE, using
 
-from helpers import ROOT, SMALL, SMALL_FLAGS
+from helpers import ROOT, SMALL, SMALL_FLAGS, assert_message
 from helpers.shell import needs_setup, run
-from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
 from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportSpec, export
@@ -34,123 +31,107 @@ COLUMNS = {
     "MAD/test/800_600": "mad_800_600",
     "GAUSS_GRAD/test/800_600": "gauss_grad_800_600",
 }
-# What scripts/setup.sh compares with its stamp, as it computes it itself.
+# Computes the text that scripts/setup.sh compares with its stamp.
 MADE_OF = "requirements=requirements.txt; "
 MADE_OF += 'eval "$(grep ^made_of= scripts/setup.sh)"; printf %s "$made_of"'
-SIDE = SMALL.shape[0]
+SIDE = str(SMALL.shape[0])
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A copy of the project, with a space in its path, that shares the environment of this one."""
+    """Return a copy of the project with a space in its path."""
     copy = str(tmp_path / "a copy")
     ignored = shutil.ignore_patterns("__pycache__", "*.pb", "*.pb.json", "*.om")
     for name in ("mmnet", "configs", "offline_infer", "scripts"):
         shutil.copytree(os.path.join(ROOT, name), os.path.join(copy, name), ignore=ignored)
     for name in ("requirements.txt", "setup.py", "pyproject.toml"):
         shutil.copy(os.path.join(ROOT, name), copy)
-    environment = os.path.join(copy, ".venv")
+    return copy
+
+
+@pytest.fixture
+def project_with_environment(project):
+    """Return the copy with the Python environment of this project."""
+    environment = os.path.join(project, ".venv")
     os.mkdir(environment)
     for name in ("bin", "lib"):
         os.symlink(os.path.join(ROOT, ".venv", name), os.path.join(environment, name))
     shutil.copy(os.path.join(ROOT, ".venv", "pyvenv.cfg"), environment)
-    made_of = subprocess.check_output(MADE_OF, shell=True, cwd=copy, text=True)
-    assert made_of.endswith(" in " + copy)
+    made_of = subprocess.check_output(MADE_OF, shell=True, cwd=project, text=True)
+    assert made_of.endswith(" in " + project)
     with open(os.path.join(environment, "mmnet-setup"), "w") as file:  # as scripts/setup.sh does
-        file.write("%s\n%s\n" % (made_of, os.environ.get("PYTHON", "")))
-    return copy
+        file.write(f"{made_of}\n{os.environ.get('PYTHON', '')}\n")
+    return project
 
 
 @needs_setup
 @pytest.mark.parametrize(
-    "shell, name, dtype, tolerance",
+    "shell, freeze_script, dtype, tolerance",
     [
         ("dash", "run_conver_ckpt2pb.sh", "float32", 1e-6),
         ("bash", "run_convert_ckpt2pb.sh", "uint8", 1e-3),
     ],
 )
-def test_the_commands_in_their_order(
-    project, portraits, lively_weights, shell, name, dtype, tolerance
+def test_scripts_score_as_mmnet_evaluate(
+    project_with_environment, portraits, lively_weights, shell, freeze_script, dtype, tolerance
 ):
-    def script(name, *arguments):
-        path = os.path.join("scripts", name)
-        result = run(shutil.which(shell) or "sh", path, *arguments, cwd=project)
-        assert result.returncode == 0, result.stderr
-        return result.stdout
+    project = project_with_environment
 
-    def python(*command):
-        result = run(sys.executable, *command, cwd=project)
+    def run_command(*command):
+        result = run(*command, cwd=project)
         assert result.returncode == 0, result.stdout + result.stderr
         return result.stdout
 
+    def run_script(name, *flags):
+        return run_command(shutil.which(shell) or "sh", os.path.join("scripts", name), *flags)
+
     checkpoint = os.path.dirname(lively_weights.source)
-    script(name, portraits, checkpoint, *SMALL_FLAGS)
-    written = os.listdir(os.path.join(project, "offline_infer"))
-    assert sorted(file for file in written if file.endswith(".pb")) == ["mmnet.pb", "model.pb"]
-    script("run_datapre.sh", portraits, "--size", SIDE, "--dtype", dtype)
+    run_script(freeze_script, portraits, checkpoint, *SMALL_FLAGS)
+    names = os.listdir(os.path.join(project, "offline_infer"))
+    assert sorted(name for name in names if name.endswith(".pb")) == ["mmnet.pb", "model.pb"]
+    run_script("run_datapre.sh", portraits, "--size", SIDE, "--dtype", dtype)
     flags = ["--model", "offline_infer/mmnet.pb", "--input", "Bin/test/images"]
-    said = python("offline_infer/verify_pbmodel.py", *flags, "--output", "output")
-    assert "Execute sample success" in said
-    offline = json.loads(python("offline_infer/evaluate.py", "--json"))
-    flags = ["--json", "--output", os.path.join(project, "scores")] + SMALL_FLAGS
-    online = json.loads(script("validate.sh", portraits, checkpoint, *flags))
+    out = run_command(
+        sys.executable, "offline_infer/verify_pbmodel.py", *flags, "--output", "output"
+    )
+    assert "Execute sample success" in out
+    offline = json.loads(run_command(sys.executable, "offline_infer/evaluate.py", "--json"))
+    flags = ["--json", "--output", os.path.join(project, "scores"), *SMALL_FLAGS]
+    online = json.loads(run_script("validate.sh", portraits, checkpoint, *flags))
     assert offline["pictures"] == online["pictures"] == 6
     for tag in COLUMNS:
         assert offline[tag] == pytest.approx(online[tag], abs=tolerance)
 
 
-def test_a_packed_data_set(portraits, lively_weights, tmp_path, capfd):
-    packed, bins, output = (str(tmp_path / name) for name in ("packed", "Bin", "output"))
-    model, scores = str(tmp_path / "m.pb"), []
-    assert main(["data", "pack", portraits, packed]) == 0
-    source = ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
-    assert main(["freeze", *source, "--output", model]) == 0
-    offline = os.path.join(ROOT, "offline_infer")
-    for data_set, out in ((portraits, "a"), (packed, "b")):
-        commands = (
-            ["datapre.py", "--dataset_path", data_set, "--output", bins + out, "--size", SIDE],
-            ["verify_pbmodel.py", "--model", model, "--input", bins + out + "/test/images"]
-            + ["--output", output + out],
-            ["evaluate.py", "--manifest", bins + out + "/test/manifest.json", "--json"]
-            + ["--output_dir", output + out],
-        )
-        for command in commands:
-            result = run(sys.executable, os.path.join(offline, command[0]), *command[1:])
-            assert result.returncode == 0, result.stderr
-        scores.append([json.loads(result.stdout)[tag] for tag in COLUMNS])
-    assert scores[0] == scores[1]
-
-
 @pytest.fixture(scope="module")
 def published_models(test_data, tmp_path_factory):
-    """step -> path of the frozen graph of a published checkpoint."""
+    """Return step -> path of the frozen graph of a published checkpoint."""
     folder, network = tmp_path_factory.mktemp("published"), Network()
     paths = {}
     for step in (304500, 1898000):
-        prefix = os.path.join(test_data, "checkpoints", "MMNetModel-%d" % step)
-        paths[step] = str(folder / ("%d.pb" % step))
-        form = ExportSpec("pb", paths[step], output_type="probabilities", fold=False)
-        with using(WHOLE):
-            export(read_weights(prefix, network), [form], comparison_images(None, network))
+        prefix = os.path.join(test_data, "checkpoints", f"MMNetModel-{step}")
+        paths[step] = str(folder / f"{step}.pb")
+        spec = ExportSpec("pb", paths[step], output_type="probabilities", fold=False)
+        export(read_weights(prefix, network), [spec], comparison_images(None, network))
     return paths
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-6), ("uint8", 1e-3)])
-def test_published_checkpoints_score_as_they_do_online(
+def test_published_checkpoints_have_golden_scores(
     test_data, published_models, tmp_path, capsys, dtype, tolerance
 ):
-    """Against golden/metrics.csv, which `mmnet evaluate` meets to 2e-7 (test_evaluate)."""
-    data_set = find_dataset(os.path.join(test_data, "soft"), "test")
-    prepared = datapre.datapre(data_set, str(tmp_path / "Bin"), datapre.Input(dtype=dtype))[0]
+    dataset = find_dataset(os.path.join(test_data, "soft"), "test")
+    input_format = datapre.InputFormat(dtype=dtype)
+    prepared = datapre.write_inputs(dataset, str(tmp_path / "Bin"), input_format)
     images, manifest = (os.path.join(prepared, name) for name in ("images", "manifest.json"))
     with open(os.path.join(test_data, "golden", "metrics.csv")) as file:
         golden = list(csv.DictReader(file))
     for step, model in published_models.items():
-        output = str(tmp_path / ("output %d" % step))
+        output = str(tmp_path / f"output {step}")
         flags = ["--model", model, "--input", images, "--output", output]
         assert verify_pbmodel.main(flags) == 0
         capsys.readouterr()
-        evaluate.main(["--output_dir", output, "--manifest", manifest, "--json"])
+        assert evaluate.main(["--output_dir", output, "--manifest", manifest, "--json"]) == 0
         scores = json.loads(capsys.readouterr().out)
         rows = [row for row in golden if int(row["checkpoint"]) == step]
         assert scores["pictures"] == len(rows) == 20
@@ -160,35 +141,40 @@ def test_published_checkpoints_score_as_they_do_online(
 
 
 @pytest.fixture
-def fake_tool(tmp_path, monkeypatch):
-    """Put a program on PATH that prints its arguments, one a line: name -> None."""
+def add_tool(tmp_path, monkeypatch):
+    """Put a program on PATH that prints its arguments, one per line."""
     folder = tmp_path / "tools"
     folder.mkdir()
-    monkeypatch.setenv("PATH", "%s:%s" % (folder, os.environ["PATH"]))
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
-    def make(name):
+    def add_tool(name):
         (folder / name).write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
         (folder / name).chmod(0o755)
 
-    return make
+    return add_tool
 
 
 @pytest.mark.parametrize("preprocess", ["inside", "outside"])
-def test_atc_gets_the_documented_flags(project, fake_tool, lively_weights, preprocess):
+def test_run_pb2om_calls_atc(project, add_tool, lively_weights, preprocess):
     pb = os.path.join(project, "offline_infer", "mmnet.pb")
     script = os.path.join(project, "scripts", "run_pb2om.sh")
-    assert "no frozen graph" in run("sh", script).stderr
+
+    def run_atc(*flags):
+        result = run("sh", script, *flags, "--aipp")
+        assert result.returncode == 0, result.stderr
+        with open(pb[:-3] + ".aipp.cfg") as file:
+            return result.stdout.splitlines()[1:], file.read()
+
+    assert_message(run("sh", script).stderr, pb)
     graph_def = inference_graph(SMALL, lively_weights.values, preprocess=preprocess)
     with open(pb, "wb") as file:
         file.write(graph_def.SerializeToString())
     if not shutil.which("atc"):
         result = run("sh", script)
-        assert result.returncode == 2 and "atc is not here" in result.stderr
-        assert result.stdout.startswith("atc --model=")
-    fake_tool("atc")
-    result = run("sh", script, "--soc_version", "Ascend310", "--size", SIDE, "--aipp")
-    assert result.returncode == 0, result.stderr
-    arguments = result.stdout.splitlines()[1:]
+        assert result.returncode == 2 and result.stdout.startswith("atc --model=")
+        assert_message(result.stderr, "atc")
+    add_tool("atc")
+    arguments, config = run_atc("--soc_version", "Ascend310", "--size", SIDE)
     assert arguments == [
         "--model=" + pb,
         "--framework=3",
@@ -202,32 +188,32 @@ def test_atc_gets_the_documented_flags(project, fake_tool, lively_weights, prepr
         "--log=error",
         "--insert_op_conf=" + pb[:-3] + ".aipp.cfg",
     ]
-    with open(pb[:-3] + ".aipp.cfg") as file:
-        config = file.read()
-    assert "src_image_size_w: 64" in config and "src_image_size_h: 64" in config
-    # Divided once, and only once:
+    assert_message(config, "src_image_size_w: 64", "src_image_size_h: 64")
+    # The division happens once: in the graph or in AIPP.
     assert ("var_reci_chn_0: 0.003921568627451" in config) == (preprocess == "outside")
-    result = run("sh", script, "--shape", 96, SIDE, "--aipp")
-    assert "--input_shape=input_x:1,96,64,3" in result.stdout.splitlines()
-    with open(pb[:-3] + ".aipp.cfg") as file:
-        config = file.read()
-    assert "src_image_size_w: 64" in config and "src_image_size_h: 96" in config
-    for wrong in (["--size"], ["--shape", 96], ["--fast"]):
-        assert run("sh", script, *wrong).returncode == 2
+    arguments, config = run_atc("--shape", "96", SIDE)
+    assert "--input_shape=input_x:1,96,64,3" in arguments
+    assert_message(config, "src_image_size_w: 64", "src_image_size_h: 96")
+    for wrong_flags in (["--size"], ["--shape", "96"], ["--fast"]):
+        assert run("sh", script, *wrong_flags).returncode == 2
 
 
-def test_msame_or_ais_bench(project, fake_tool):
+def test_run_msame_calls_msame(project, add_tool):
     script = os.path.join(project, "scripts", "run_msame.sh")
     model = os.path.join(project, "offline_infer", "mmnet.om")
     images = os.path.join(project, "Bin", "test", "images")
-    assert "no model" in run("sh", script).stderr
+
+    def assert_failed(*tokens):
+        result = run("sh", script)
+        assert result.returncode == 2
+        assert_message(result.stderr, *tokens)
+
+    assert_failed(model)
     open(model, "w").close()
-    assert "no folder" in run("sh", script).stderr
+    assert_failed(images)
     os.makedirs(images)
-    result = run("sh", script)
-    assert result.returncode == 2 and "neither msame" in result.stderr
-    assert "verify_pbmodel.py" in result.stderr
-    fake_tool("msame")
+    assert_failed("msame", "ais_bench", "verify_pbmodel.py")
+    add_tool("msame")
     result = run("sh", script)
     assert result.returncode == 0
     flags = ["--model", model, "--input", images]
