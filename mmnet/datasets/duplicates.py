@@ -86,8 +86,7 @@ def find_matches(
         return []
     matches: Dict[Tuple[int, int], Match] = {}
     for mirrored in (False, True):
-        candidates = _find_candidates(signatures, others, mirrored, within_one_list)
-        for first, second in candidates:
+        for first, second in _find_candidates(signatures, others, mirrored, within_one_list):
             other = others[second].thumbnail[:, ::-1] if mirrored else others[second].thumbnail
             correlation = _correlate_details(signatures[first].thumbnail, other)
             previous = matches.get((first, second))
@@ -125,9 +124,8 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
     if not other_splits:
         return []
     title = "comparing the splits with the training images"
-    images = (image for samples in training_samples for image, _ in samples)
-    total = sum(map(len, training_samples))
-    trained = list(progress(parallel_map(compute_signature, images), total, title))
+    images = [(samples, index) for samples in training_samples for index in range(len(samples))]
+    trained = list(progress(parallel_map(_sample_signature, images), len(images), title))
     leaks = []
     for path, split in other_splits:
         dataset = find_dataset(path, split)
@@ -154,6 +152,11 @@ def _find_other_splits(training_samples):
         for split in list_splits(path)
         if split not in own_splits
     )
+
+
+def _sample_signature(location):
+    samples, index = location
+    return compute_signature(samples[index][0])
 
 
 def _read_signature(pair: Pair) -> Optional[Signature]:

@@ -19,9 +19,7 @@ from mmnet.datasets.synthetic_layers import (
     multiply_mask,
     paint_mask,
     tint,
-    to_alpha,
     to_bytes,
-    to_opacity,
 )
 from mmnet.datasets.synthetic_person import draw_person
 from mmnet.io.images import save_jpeg, save_png
@@ -41,6 +39,11 @@ MAX_ROTATION, MAX_LOG_ZOOM = 5, 0.06  # degrees; natural logarithm
 FLICKER = 0.02  # standard deviation of the brightness of a clip's frames
 
 
+Random = np.random.RandomState
+Shape = Tuple[int, int]  # (height, width)
+Portrait = Tuple[np.ndarray, np.ndarray]  # image uint8 [H,W,3], alpha float32 [H,W], 0..1
+
+
 class Scene(NamedTuple):
     """A varied image."""
 
@@ -54,27 +57,17 @@ def synthesize(
     split: str,
     number: int,
     seed: int = 0,
-    shape: Tuple[int, int] = (800, 600),
+    shape: Shape = (800, 600),
     *,
     frames: int = 1,
     looks: str = PLAIN,
     backgrounds: Sequence[np.ndarray] = (),
 ) -> None:
-    """Write synthetic portraits, or clips of several frames, as a split of a dataset.
+    """Write ``number`` portraits, or clips of several frames, as a split of a dataset.
 
     The files are FOLDER/SPLIT/image/STEM.jpg and mask/STEM.png, where STEM is
-    portrait<seed>_<number> or clip<seed>_<number>_<frame>. Varied scenes add the cutout
-    foreground/STEM.png (RGBA).
-
-    Args:
-        folder: of the dataset.
-        split: name of the split.
-        number: portraits or clips to draw.
-        seed: the same seed draws the same images.
-        shape: (height, width) in pixels.
-        frames: per clip; 1 draws portraits.
-        looks: PLAIN, or VARIED as draw_scene draws them (portraits only).
-        backgrounds: images for draw_scene.
+    portrait<seed>_<number> or clip<seed>_<number>_<frame>. VARIED portraits are drawn by draw_scene
+    with ``backgrounds``, and have a cutout foreground/STEM.png (RGBA).
     """
     split_folder = os.path.join(folder, split)
     for kind in ("image", "mask") + ((FOREGROUND,) if looks == VARIED else ()):
@@ -82,7 +75,9 @@ def synthesize(
 
     def save(stem, image, alpha):
         save_jpeg(os.path.join(split_folder, "image", stem + ".jpg"), image)
-        save_png(os.path.join(split_folder, "mask", stem + ".png"), to_opacity(alpha))
+        save_png(
+            os.path.join(split_folder, "mask", stem + ".png"), cv2.convertScaleAbs(alpha, alpha=255)
+        )
 
     def draw(index):
         random = np.random.RandomState([seed, index])
@@ -92,7 +87,8 @@ def synthesize(
                 save(f"clip{seed}_{index:04d}_{frame:04d}", *drawing)
         elif looks == VARIED:
             scene = draw_scene(random, shape, backgrounds)
-            cutout = np.dstack([scene.foreground, to_opacity(scene.alpha)])
+            opacity = cv2.convertScaleAbs(scene.alpha, alpha=255)
+            cutout = np.dstack([scene.foreground, opacity])
             save_png(os.path.join(split_folder, FOREGROUND, stem + ".png"), cutout)
             save(stem, scene.image, scene.alpha)
         else:
@@ -102,35 +98,22 @@ def synthesize(
         pass
 
 
-def draw_portrait(
-    random: np.random.RandomState, shape: Tuple[int, int] = (800, 600)
-) -> Tuple[np.ndarray, np.ndarray]:
+def draw_portrait(random: Random, shape: Shape = (800, 600)) -> Portrait:
     """Draw one upright person in front of a plain background.
 
-    Args:
-        random: the source of random numbers.
-        shape: (height, width) in pixels.
-
-    Returns:
-        (image uint8 [H,W,3], alpha float32 [H,W], 0..1). The image is alpha * person +
-        (1 - alpha) * background, with noise added.
+    The image is alpha * person + (1 - alpha) * background, with noise added.
     """
     person, background = _draw_layers(random, shape, frame_height=shape[0])
     image = add_noise(random, compose_layer(person, background), random.uniform(0.5, 3))
-    return image, to_alpha(person[..., 3])
+    return image, person[..., 3] / np.float32(255)
 
 
 def draw_scene(
-    random: np.random.RandomState,
-    shape: Tuple[int, int] = (800, 600),
-    backgrounds: Sequence[np.ndarray] = (),
+    random: Random, shape: Shape = (800, 600), backgrounds: Sequence[np.ndarray] = ()
 ) -> Scene:
     """Draw one or two people of any size, place and look, in any light.
 
-    Args:
-        random: the source of random numbers.
-        shape: (height, width) in pixels.
-        backgrounds: images without people, uint8 [h,w,3]. Most scenes then use one of them.
+    Most scenes use one of the ``backgrounds`` (images without people, uint8 [h,w,3]), if any.
     """
     height, width = shape
     if len(backgrounds) and random.rand() < REAL_BACKGROUND_PROBABILITY:
@@ -150,21 +133,17 @@ def draw_scene(
         return cv2.LUT(image, to_bytes(levels)[None])
 
     levels = np.arange(256)[:, None]
-    opacity = people[..., 3]
-    foreground = cv2.divide(
-        cv2.cvtColor(people, cv2.COLOR_RGBA2RGB), cv2.merge([opacity] * 3), scale=255
-    )
+    colours, opacity = cv2.cvtColor(people, cv2.COLOR_RGBA2RGB), people[..., 3]
+    foreground = cv2.divide(colours, cv2.merge([opacity] * 3), scale=255)
     foreground = photograph(foreground, levels)
     background = photograph(background, levels * brightness)
     layer = np.dstack([multiply_mask(foreground, opacity), opacity])
     image = add_noise(random, compose_layer(layer, background), random.uniform(0.5, 6))
-    return Scene(image, to_alpha(opacity), foreground)
+    return Scene(image, opacity / np.float32(255), foreground)
 
 
-def draw_clip(
-    random: np.random.RandomState, frames: int, shape: Tuple[int, int] = (800, 600)
-) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-    """Yield the frames of a clip in which the person and the camera move, as draw_portrait does.
+def draw_clip(random: Random, frames: int, shape: Shape = (800, 600)) -> Iterator[Portrait]:
+    """Yield the frames of a clip in which the person and the camera move.
 
     Both follow smooth paths. Every frame has its own noise and brightness.
     """
@@ -186,7 +165,7 @@ def draw_clip(
         )
         image = compose_layer(person, background)
         image = cv2.convertScaleAbs(image, alpha=1 + FLICKER * random.normal())
-        yield add_noise(random, image, noise), to_alpha(person[..., 3])
+        yield add_noise(random, image, noise), person[..., 3] / np.float32(255)
 
 
 def _draw_layers(random, shape, frame_height):

@@ -4,6 +4,7 @@ A layer is uint8 [H,W,4]: colour multiplied by alpha, and alpha 0..255. OpenCV c
 bytes, so drawing is as fast as encoding the result.
 """
 
+import contextlib
 import math
 from typing import Sequence, Tuple
 
@@ -34,13 +35,10 @@ class Brush:
     """
 
     def __init__(self, canvas: np.ndarray, centre: np.ndarray, head: float, angle: float = 0.0):
-        """Create a brush.
+        """Paint into ``canvas``, uint8 [H,W,4], around ``centre``, [x, y] in pixels.
 
-        Args:
-            canvas: uint8 [H,W,4]; the shapes are painted into it.
-            centre: [x, y] of the face in pixels.
-            head: half the height of the head in pixels.
-            angle: clockwise rotation of all shapes around the centre, in radians.
+        ``head`` is half the height of the head in pixels, and ``angle`` the clockwise rotation of
+        all shapes in radians.
         """
         self.canvas, self.centre, self.head, self.angle = canvas, centre, head, angle
         sine, cosine = np.sin(angle) * head, np.cos(angle) * head
@@ -52,34 +50,22 @@ class Brush:
 
     def ellipse(self, point, axes, colour, soft: float = 0.0, arc=(0, 360)) -> None:
         """Paint an ellipse. ``soft`` is the sigma of its blurred edge."""
-        centre, axes = (
-            _fixed_point(self.to_pixels(point)),
-            _fixed_point(np.multiply(axes, self.head)),
-        )
-        shape = centre, axes, np.degrees(self.angle), *arc
-        self._paint(
-            lambda canvas, value: cv2.ellipse(canvas, *shape, value, -1, *SMOOTH_EDGES),
-            colour,
-            soft,
-        )
+        centre = _fixed_point(self.to_pixels(point))
+        shape = centre, _fixed_point(np.multiply(axes, self.head)), np.degrees(self.angle), *arc
+        with self._painting(colour, soft) as (canvas, value):
+            cv2.ellipse(canvas, *shape, value, -1, *SMOOTH_EDGES)
 
     def polygon(self, points, colour, soft: float = 0.0) -> None:
         """Paint a filled polygon."""
-        corners = [_fixed_point(self.to_pixels(points))]
-        self._paint(
-            lambda canvas, value: cv2.fillPoly(canvas, corners, value, *SMOOTH_EDGES), colour, soft
-        )
+        with self._painting(colour, soft) as (canvas, value):
+            corners = _fixed_point(self.to_pixels(points))
+            cv2.fillPoly(canvas, [corners], value, *SMOOTH_EDGES)
 
     def line(self, points, width: float, colour) -> None:
         """Paint a line through points, with round ends."""
-        corners = [_fixed_point(self.to_pixels(points))]
-        pixels = max(1, int(width * self.head))
-        self._paint(
-            lambda canvas, value: cv2.polylines(
-                canvas, corners, False, value, pixels, *SMOOTH_EDGES
-            ),
-            colour,
-        )
+        with self._painting(colour) as (canvas, value):
+            corners, pixels = _fixed_point(self.to_pixels(points)), max(1, int(width * self.head))
+            cv2.polylines(canvas, [corners], False, value, pixels, *SMOOTH_EDGES)
 
     def strands(self, strands: np.ndarray, opacities: np.ndarray, colour) -> None:
         """Paint thin lines through points [N,M,2], each with its opacity, 0..1."""
@@ -95,15 +81,16 @@ class Brush:
             inside = slice(top, top + height), slice(left, left + width)
             lay_over(self.canvas[inside], layer[inside])
 
-    def _paint(self, draw, colour, soft=0.0):
-        """Call ``draw(canvas, value)``, for a soft shape on a mask that is then blurred."""
+    @contextlib.contextmanager
+    def _painting(self, colour, soft=0.0):
+        """Yield (array to draw into, value to draw). A soft shape is drawn into a mask first."""
         value = (*np.minimum(colour, 255).tolist(), 255)
-        if soft:
-            mask = np.zeros(self.canvas.shape[:2], np.uint8)
-            draw(mask, 255)
-            paint_mask(self.canvas, mask, value, soft * self.head)
-        else:
-            draw(self.canvas, value)
+        if not soft:
+            yield self.canvas, value
+            return
+        mask = np.zeros(self.canvas.shape[:2], np.uint8)
+        yield mask, 255
+        paint_mask(self.canvas, mask, value, soft * self.head)
 
 
 def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: float = 0.0) -> None:
@@ -173,16 +160,6 @@ def add_noise(random: np.random.RandomState, image: np.ndarray, sigma: float) ->
 def to_bytes(values: np.ndarray) -> np.ndarray:
     """Round and clip values to uint8."""
     return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-def to_alpha(opacity: np.ndarray) -> np.ndarray:
-    """Convert uint8 0..255 to float32 0..1."""
-    return opacity / np.float32(255)
-
-
-def to_opacity(alpha: np.ndarray) -> np.ndarray:
-    """Convert float32 0..1 to uint8 0..255."""
-    return cv2.convertScaleAbs(alpha, alpha=255)
 
 
 def _fixed_point(points) -> Tuple:
