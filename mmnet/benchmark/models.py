@@ -59,10 +59,7 @@ def benchmark(
 ) -> Iterator[Row]:
     """Yield the measurements of each model.
 
-    Args:
-        sources: the models.
-        load: threads, batch size and measurement time.
-        network_fields, weight_options: as in ``open_predictor``, applied to checkpoints only.
+    ``network_fields`` and ``weight_options`` (as in ``open_predictor``) apply to checkpoints only.
 
     Raises:
         MmnetError: a model that cannot be opened, or that cannot run under this load.
@@ -80,16 +77,11 @@ def benchmark(
 class Worker:
     """A model in its own process."""
 
-    def __init__(
-        self,
-        source: Source,
-        load: Load,
-        network_fields: Dict[str, Any],
-        weight_options: WeightOptions,
-    ):
+    def __init__(self, source: Source, *arguments: Any):
+        """Start the process. The arguments are those of ``serve``."""
         context = multiprocessing.get_context("spawn")
         self._pipe, child_pipe = context.Pipe()
-        arguments = (child_pipe, source, load, network_fields, weight_options)
+        arguments = (child_pipe, source) + arguments
         self._process = context.Process(target=serve, args=arguments, daemon=True)
         self._process.start()
         child_pipe.close()
@@ -133,7 +125,7 @@ def serve(
 ) -> None:
     """Open a model in a worker process, then run it as often as the pipe requests.
 
-    The request 0 asks for the peak memory.
+    The answer to 0 is the peak memory.
     """
     start_memory = _reset_peak_memory()
     if source.kind != "checkpoint":
@@ -194,13 +186,9 @@ def measure(workers: Sequence[Worker], load: Load) -> Iterator[Row]:
 def make_row(
     worker: Worker, load: Load, turn_results: Sequence[Sequence[float]], reference: np.ndarray
 ) -> Row:
-    """Summarize the turns of one model.
+    """Summarize one model, given the seconds of each run per turn.
 
-    Args:
-        worker: the model.
-        load: threads and batch size.
-        turn_results: seconds of each run, per turn.
-        reference: [turns], median seconds of the first model.
+    ``reference`` contains the median seconds of the first model, per turn.
     """
     seconds = np.concatenate(turn_results)
     ratios = np.array([np.median(turn) for turn in turn_results]) / reference

@@ -31,7 +31,7 @@ from mmnet.weights.values import (
     is_network_variable,
 )
 
-ENTRY_FIELDS = ("description", "data", "licence", "weak", "page")  # of weights by name
+ENTRY_FIELDS = ("description", "data", "licence", "weak", "page")  # shown for weights by name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def find_scores(prefix: str) -> Dict[str, Any]:
 
 
 def model_card(source: Source) -> Dict[str, Any]:
-    """Return the card of a model file for JSON: measured fields, then those of its card file."""
+    """Return the card of a model file for JSON. The JSON file beside the model has priority."""
     path = source.path or ""
     with open_predictor(source) as model:
         card_fields = model.card.preprocess, model.card.output_type

@@ -148,7 +148,7 @@ def read_training_images(paths: Tuple[str, ...], network: Network) -> np.ndarray
 
 
 def format_conversion(record: Dict[str, Any]) -> str:
-    """Return what was converted, as text."""
+    """Return a summary of a conversion as text."""
     path, missing = record["path"], record["missing"]
     lines = [path, f"  {record['variables']} variables"]
     if missing:

@@ -17,7 +17,7 @@ CHOICES = {  # field -> values
 
 
 class Card(NamedTuple):
-    """Description of a model file. Optional fields are those that ``mmnet export`` measured."""
+    """Description of a model file. ``mmnet export`` also fills the optional fields."""
 
     network: Network
     preprocess: str = "inside"  # division of images by 255: in the model, or before it
@@ -28,7 +28,7 @@ class Card(NamedTuple):
     input: Optional[str] = None  # name, type, shape and range
     output: Optional[str] = None
     checkpoint: Optional[str] = None  # prefix
-    index_sha256: Optional[str] = None  # of the checkpoint
+    index_sha256: Optional[str] = None  # hash of the checkpoint
     use_ema: bool = False
     logit_scale: float = 1.0  # factor of the checkpoint's logits
     calibration: Optional[dict] = None  # source of the int8 ranges
@@ -37,9 +37,9 @@ class Card(NamedTuple):
     multiply_adds: Optional[int] = None  # for one image
     operations: Optional[Dict[str, int]] = None  # type -> count; None: the runtime lists none
     bytes: Optional[int] = None
-    sha256: Optional[str] = None  # of the file, or of saved_model.pb
+    sha256: Optional[str] = None  # hash of the file, or of saved_model.pb
     pictures: Optional[int] = None  # number of images compared with the checkpoint
-    largest_difference: Optional[float] = None  # of alpha from the checkpoint's, over all pixels
+    largest_difference: Optional[float] = None  # from the checkpoint's alpha, over all pixels
     mean_difference: Optional[float] = None
 
 
@@ -54,11 +54,7 @@ def card_to_dict(card: Card) -> Dict[str, Any]:
 
 
 def read_card(path: str, sha256: Optional[str] = None) -> Card:
-    """Read the card that ``mmnet export`` wrote beside a model, and compare its hash.
-
-    Args:
-        path: model file, or folder of a SavedModel.
-        sha256: hash of the model, if the caller knows it.
+    """Read the card beside a model, and compare its hash with ``sha256`` or the file's.
 
     Raises:
         MmnetError: no card, an invalid card, or the card of another file.
@@ -82,14 +78,9 @@ def check_own_card(path: str, sha256: Optional[str] = None) -> None:
 
 
 def parse_card(record: Dict[str, Any], source: str) -> Card:
-    """Convert the content of a card, also one of version 0.1 or 0.2.
+    """Convert the content of a card, also from version 0.1 or 0.2.
 
-    Args:
-        record: the JSON object.
-        source: name of the card in error messages.
-
-    Raises:
-        MmnetError: a field is missing or invalid.
+    ``source`` names the card in the MmnetError for a missing or invalid field.
     """
     for name, choices in CHOICES.items():
         if record.get(name) not in choices:

@@ -14,7 +14,7 @@ from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, check_device, session_config
 from mmnet.weights.values import Weights, check_fit
 
-SEED = 0  # of untrained weights
+SEED = 0  # for untrained weights
 
 
 class CheckpointPredictor(Predictor):
@@ -23,15 +23,10 @@ class CheckpointPredictor(Predictor):
     def __init__(
         self, network: Network, device: Device = Device(), weights: Optional[Weights] = None
     ):
-        """Build the network and load its weights.
-
-        Args:
-            network: the network.
-            device: the device that runs it.
-            weights: weights of this network; None: untrained.
+        """Build the network and load its weights. None: untrained.
 
         Raises:
-            MmnetError: the device is missing, or the weights are those of another network.
+            MmnetError: the device is missing, or the weights belong to another network.
         """
         check_device(device)
         graph = tf.Graph()
@@ -51,11 +46,7 @@ class CheckpointPredictor(Predictor):
             self.load(weights)
 
     def load(self, weights: Weights) -> checkpoint.RestoreReport:
-        """Replace the weights, and return the checkpoint.RestoreReport of the restore.
-
-        Raises:
-            MmnetError: weights of another network.
-        """
+        """Replace the weights. MmnetError: they belong to another network."""
         report = checkpoint.restore(self._session, weights.values, self._variables)
         check_fit(report, weights)
         self._weights = weights

@@ -24,7 +24,7 @@ class ModelSize(NamedTuple):
 
     parameters: Optional[int]
     multiply_adds: Optional[int]  # for one image
-    bytes: int  # of all files
+    bytes: int  # size of all files
 
 
 class NetworkSize(NamedTuple):

@@ -16,15 +16,11 @@ from mmnet.tf.device import Device
 
 
 def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
-    """Open an ONNX model of ``mmnet export``.
-
-    Args:
-        path: the file.
-        device: ``threads`` is used; None lets onnxruntime decide.
-        batch_size: images per run. A batch size above 1 needs the package onnx.
+    """Open an ONNX model of ``mmnet export``. Of the device, only ``threads`` is used.
 
     Raises:
-        MmnetError: no ONNX model, no ``input_x`` and ``output``, or onnxruntime is not installed.
+        MmnetError: no ONNX model, no ``input_x`` or ``output``, or onnxruntime is not installed. A
+            batch size above 1 also needs the package onnx.
     """
     onnxruntime = import_extra("onnxruntime", "running an .onnx")
     data = read_bytes(path)
@@ -79,11 +75,7 @@ def set_batch_size(data: bytes, batch_size: int) -> bytes:
 
 
 def import_extra(name: str, purpose: str) -> Any:
-    """Import a package of the extra ``export``.
-
-    Raises:
-        MmnetError: the package is not installed. The message starts with ``purpose``.
-    """
+    """Import a package of the extra ``export``. MmnetError: PURPOSE needs the package."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -40,10 +40,8 @@ def open_predictor(
     """Open a trained network.
 
     Args:
-        source: name of weights, checkpoint prefix, folder of checkpoints (its latest), .pb, .tflite
-            or .onnx file, or folder of a SavedModel; or the Source of one of them. Weights by name
-            are opened from their model file if an installed runtime can run it and if no argument
-            needs the checkpoint.
+        source: as in ``find_source``, or its Source. Weights by name are opened from their model
+            file if an installed runtime can run it and if no argument needs the checkpoint.
         network_fields: fields of Network that the user gave.
         weight_options: how the weights of a checkpoint are read.
         device: device and number of threads.
@@ -76,11 +74,7 @@ def open_predictor(
 
 
 def prefer_model_file(source: Source) -> Source:
-    """Return the first model file of weights by name that an installed runtime can run.
-
-    A model file opens and runs faster than its checkpoint. Without a runtime the result is
-    ``source``.
-    """
+    """Return the fastest model file of weights by name that can run here, else ``source``."""
     for path in model_paths(source.name or ""):
         kind = KINDS[os.path.splitext(path)[1]]
         if has_runtime(kind):
@@ -97,9 +91,7 @@ def load_weights(
 ) -> Weights:
     """Read the weights of a checkpoint, or make the random weights of "untrained".
 
-    Args:
-        source, network_fields, weight_options: as in ``open_predictor``.
-        finite: reject values that are not finite.
+    The arguments are those of ``open_predictor`` and ``read_weights``.
     """
     source = _resolve(source)
     if source.kind == "untrained":

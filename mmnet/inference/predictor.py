@@ -15,23 +15,19 @@ class Complexity(NamedTuple):
     """Size and arithmetic of a network."""
 
     parameters: int  # weights, biases and batch norm, including the moving statistics
-    multiply_adds: int  # of the convolutions, for one image
+    multiply_adds: int  # convolutions only, for one image
 
 
 class Predictor:
-    """A trained network. Call it with images to get alphas.
-
-    It is a context manager, which closes it at the end.
+    """A trained network. Call it with images to get alphas. ``with`` closes it at the end.
 
     Attributes:
-        card: what the model computes; ``card.network`` is the network.
-        network: the network. ``network.shape`` is the height and width of its input.
+        card, network, precision: description of the model; ``network.shape`` is (height, width).
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
         sha256: hash of the checkpoint's index or of the model file; None: untrained.
-        precision: "float32", "float16", "dynamic" or "int8".
-        operations: type of operation -> count, or None if the runtime does not list them.
-        complexity: its Complexity, or None if it is not known.
+        operations: type of operation -> count; None: the runtime does not list them.
+        complexity: Complexity, or None if it is unknown.
         batch_size: images per run of the model; None: any number.
     """
 
@@ -46,18 +42,14 @@ class Predictor:
         batch_size: Optional[int] = None,
         release: Optional[Callable[[], Any]] = None,
     ):
-        """Wrap a model.
+        """Wrap ``run``: input of the model, float32 [N,H,W,C] -> output of the model, float32.
 
-        Args:
-            run: input of the model, float32 [N,H,W,C] -> output of the model, float32.
-            card: input range and output type of the model.
-            source, operations, complexity, batch_size: see the attributes.
-            release: frees the resources of the model.
+        ``release`` frees the resources of the model. The other arguments become attributes.
         """
-        self.run = run
-        self.card = card
+        self.run, self.card = run, card
         self.network, self.precision, self.sha256 = card.network, card.precision, card.sha256
-        self.source, self.step = source, None  # type: Optional[str], Optional[int]
+        self.source = source
+        self.step: Optional[int] = None
         self.operations, self.complexity, self.batch_size = operations, complexity, batch_size
         self._release = release
 
@@ -68,14 +60,10 @@ class Predictor:
 
         Args:
             images: [N,H,W,3], RGB, 0..255, or [N,H,W,C] for a network with C input channels.
-            previous_alphas: [N,H,W], 0..1, alphas of the previous frames for a network with four
-                input channels. None: there are no previous frames.
+            previous_alphas: [N,H,W], 0..1, of the previous frames; input of four-channel networks.
 
         Returns:
             float32 [N,H,W], 0..1.
-
-        Raises:
-            MmnetError: images of another shape than the network's input.
         """
         images = np.asarray(images, np.float32)
         channels = self.network.channels
@@ -124,15 +112,7 @@ def clip_rounding(alphas: np.ndarray) -> np.ndarray:
 
 
 def output_to_alphas(output: np.ndarray, output_type: str) -> np.ndarray:
-    """Convert the output of a model to alphas.
-
-    Args:
-        output: probabilities or logits [N,H,W,2], or alpha [N,H,W,1].
-        output_type: "probabilities", "logits" or "alpha".
-
-    Returns:
-        [N,H,W].
-    """
+    """Convert the output of a model, [N,H,W,2] or for "alpha" [N,H,W,1], to alphas [N,H,W]."""
     if output_type == "logits":  # the softmax of two logits
         return 0.5 + 0.5 * np.tanh((output[..., 1] - output[..., 0]) / 2)
     return output[..., -1]

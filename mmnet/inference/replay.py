@@ -18,12 +18,12 @@ from mmnet.io.files import read_bytes
 from mmnet.io.progress import progress
 from mmnet.networks.network import Network
 
-# Name endings after the stem: those of msame, then those of ais_bench.
+# Endings of file names after the stem, first from msame, then from ais_bench.
 NAMINGS = ("_output_0.bin", "_output_0.txt", "_0.bin", "_0.npy", "_0.txt")
 RESULT_FILE = re.compile(r"[^.].*_\d+\.(bin|npy|txt)$")
 CHANNELS = {"probabilities": 2, "alpha": 1, "logits": 2}
 TOLERANCE = 1e-3  # float16 and texts with six digits may leave 0..1 by this rounding error
-SUM_TOLERANCE = 1e-2  # of the sum of two probabilities
+SUM_TOLERANCE = 1e-2  # for the sum of two probabilities
 PRECISION = "float16"  # in which an .om model computes
 
 log = logging.getLogger(__name__)
@@ -38,11 +38,9 @@ class OutputError(MmnetError):
 
 
 def find_results(folders: Sequence[str]) -> str:
-    """Return the folder with result files that changed last.
+    """Return the folder that changed last among these folders with results and their subfolders.
 
-    Args:
-        folders: folders with result files, or with subfolders that contain them. The tools name
-            subfolders by time, but in different formats; therefore the names are ignored.
+    The tools name subfolders by time, but in different formats; therefore names are ignored.
 
     Raises:
         FileNotFoundError: no results.
@@ -66,10 +64,7 @@ def find_results(folders: Sequence[str]) -> str:
 
 
 def latest_change(folder: str) -> float:
-    """Return when a folder or a file in it changed last, in seconds since the epoch.
-
-    Overwriting a file does not change the time of its folder.
-    """
+    """Return when a folder or a file in it changed last, in seconds since the epoch."""
     files = [os.path.join(folder, name) for name in os.listdir(folder)]
     return max(map(os.path.getmtime, [folder] + files))
 
@@ -85,7 +80,7 @@ def open_results(
         folder: folder with the result files.
         stems: file names of the images, without extension.
         shape: (H, W) of the model's input.
-        output_type: "probabilities", "alpha" or "logits".
+        output_type: a key of CHANNELS.
 
     Raises:
         MmnetError: missing, extra or damaged results, reported together.
@@ -102,18 +97,14 @@ def open_results(
 def check_results(
     folder: str, stems: Sequence[str], shape: Tuple[int, int], output_type: str
 ) -> List[str]:
-    """Return the path of each stem's result file. Each file is decoded once as a check.
-
-    Raises:
-        MmnetError: missing, extra or damaged results, reported together.
-    """
+    """Check the result file of each stem, and return their paths. As ``open_results``."""
     files = {
         name
         for name in os.listdir(folder)
         if name.endswith((".bin", ".npy", ".txt")) and not name.startswith(".")
     }
-    # All files have one naming: a_output_0.bin is the result of msame for the stem `a`, or that
-    # of ais_bench for `a_output`.
+    # All files have one naming. The file a_output_0.bin alone is ambiguous: it is the result of
+    # msame for the stem a, or the result of ais_bench for a_output.
     naming = min(NAMINGS, key=lambda naming: len({stem + naming for stem in stems} ^ files))
     names = [stem + naming for stem in stems]
     problems = {
@@ -157,11 +148,7 @@ def read_alpha(path: str, shape: Tuple[int, int], output_type: str) -> np.ndarra
 
 
 def read_values(path: str, shape: Sequence[int]) -> np.ndarray:
-    """Read the float32 or float16 values of a .bin, .txt or .npy file.
-
-    Raises:
-        OutputError: the file is not readable, or its values do not have this shape.
-    """
+    """Read the values of a .bin, .txt or .npy file. OutputError: they do not have this shape."""
     count = int(np.prod(shape))
     try:
         data = read_bytes(path)
@@ -170,7 +157,7 @@ def read_values(path: str, shape: Sequence[int]) -> np.ndarray:
     if path.endswith(".bin"):
         if len(data) not in (4 * count, 2 * count):
             expected = f"{4 * count} (float32) or {2 * count} (float16)"
-            raise OutputError("of wrong size", f"{len(data)} bytes, expected {expected}")
+            raise OutputError("with a wrong size", f"{len(data)} bytes, expected {expected}")
         return np.frombuffer(data, "<f4" if len(data) == 4 * count else "<f2")
     try:
         if path.endswith(".npy"):
@@ -182,9 +169,9 @@ def read_values(path: str, shape: Sequence[int]) -> np.ndarray:
     sides = [side for side in values.shape if side > 1]
     if values.dtype not in (np.float32, np.float16) or sides not in (list(shape), [count]):
         raise OutputError(
-            "of wrong size",
-            f"{values.dtype} {list(values.shape)} in {len(data)} bytes, expected {count} values "
-            f"of float32 or float16 {list(shape)}",
+            "with a wrong size",
+            f"{values.dtype} {list(values.shape)} in {len(data)} bytes, expected {count} values, "
+            f"float32 or float16 {list(shape)}",
         )
     return values
 

@@ -21,14 +21,8 @@ OUTPUT_TYPES = {"Softmax": "probabilities", "ConcatV2": "probabilities", "Sigmoi
 def open_frozen(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
     """Open a frozen graph of ``mmnet freeze`` or ``mmnet export``. It needs no card.
 
-    Args:
-        path: the .pb file.
-        device: device and number of threads.
-        batch_size: images per run.
-
     Raises:
-        FileNotFoundError: no such file.
-        MmnetError: no GraphDef, or one without ``input_x`` and ``output``.
+        MmnetError: no GraphDef, or one without ``input_x`` or ``output``.
     """
     data = read_bytes(path)
     graph_def = tf.GraphDef()
@@ -43,13 +37,8 @@ def open_frozen(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
 def open_savedmodel(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
     """Open a SavedModel of ``mmnet export``: a folder with saved_model.pb.
 
-    Args:
-        path: the folder.
-        device: device and number of threads.
-        batch_size: images per run.
-
     Raises:
-        MmnetError: TensorFlow cannot load it, or it has no ``input_x`` and ``output``.
+        MmnetError: TensorFlow cannot load it, or it has no ``input_x`` or ``output``.
     """
     sha256 = model_sha256(path)
     check_own_card(path, sha256)
@@ -94,7 +83,7 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
 
 
 def _card_of_graph(path: str, graph_def: Any) -> Card:
-    """Return what the graph records: input shape, preprocess and output type."""
+    """Return input shape, preprocess and output type from a graph."""
     nodes = {node.name: node for node in graph_def.node}
     if INPUT not in nodes or OUTPUT not in nodes:
         raise MmnetError(f"{path}: has no node {INPUT} or no node {OUTPUT}")

@@ -25,27 +25,16 @@ log = logging.getLogger(__name__)
 
 
 def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
-    """Open a TFLite model of ``mmnet export``.
-
-    Args:
-        path: the file.
-        device: ``threads`` is used; None lets the interpreter decide.
-        batch_size: images per run.
+    """Open a TFLite model of ``mmnet export``. Of the device, only ``threads`` is used.
 
     Raises:
-        MmnetError: no TFLite model, no card or another file's, an input shape that differs from the
-            card, or no interpreter.
+        MmnetError: no TFLite model, no card, the card of another file, or no interpreter.
     """
     data = read_bytes(path)
     card = read_card(path, hashlib.sha256(data).hexdigest())
     interpreter_class = find_interpreter(device.threads)
     if card.precision == "int8" and not has_runtime("tflite") and not tflite_supports_threads():
-        log.warning(
-            "%s: the TFLite interpreter of TensorFlow %s runs int8 far more slowly than float32; "
-            "TensorFlow 2.x and ai-edge-litert do not",
-            path,
-            tf.__version__,
-        )
+        log.warning("%s: TensorFlow 1.15 runs int8 far more slowly than float32", path)
     with quiet_converters():
         try:
             interpreter = interpreter_class(model_content=data)
@@ -74,20 +63,12 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
 
 
 def run_interpreter(interpreter: Any, lock: Any, images: np.ndarray) -> np.ndarray:
-    """Run a model, and convert between float32 and the integers of a quantized model.
+    """Return the float32 output of a model for float32 images, also of a quantized model.
 
-    Args:
-        interpreter: a TFLite interpreter, which serves one thread at a time.
-        lock: is held while the interpreter runs.
-        images: float32, input of the model.
-
-    Returns:
-        float32, output of the model.
+    ``lock`` is held meanwhile, because an interpreter serves one thread at a time.
     """
-    (input_details,), (output_details,) = (
-        interpreter.get_input_details(),
-        interpreter.get_output_details(),
-    )
+    (input_details,) = interpreter.get_input_details()
+    (output_details,) = interpreter.get_output_details()
     tensor, dtype = images, input_details["dtype"]
     if dtype != np.float32:  # value = scale * (integer - zero_point)
         scale, zero_point = input_details["quantization"]
@@ -104,10 +85,7 @@ def run_interpreter(interpreter: Any, lock: Any, images: np.ndarray) -> np.ndarr
 
 
 def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
-    """Return the constructor of an interpreter: that of ai_edge_litert, else of TensorFlow.
-
-    Args:
-        threads: number of threads; None lets the interpreter decide.
+    """Return the constructor of an interpreter, from ai_edge_litert or else from TensorFlow.
 
     Raises:
         MmnetError: no interpreter is installed, or it cannot use this number of threads.

@@ -28,8 +28,8 @@ BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-EPSILON = 1e-5  # of batch norm in deeplab and modnet
-IMAGENET_EPSILON = 1e-3  # of batch norm in MobileNetV2 for ImageNet
+EPSILON = 1e-5  # batch norm in deeplab and modnet
+IMAGENET_EPSILON = 1e-3  # batch norm in MobileNetV2 for ImageNet
 
 
 class Layer(NamedTuple):
@@ -50,10 +50,9 @@ def _mobilenet_layers() -> List[Layer]:
     layers = [Layer(0, 0, "Conv", "weights")]
     for block in range(1, 18):
         scope = "expanded_conv" if block == 1 else f"expanded_conv_{block - 1}"
-        parts = [("expand", "weights"), ("depthwise", "depthwise_weights"), ("project", "weights")]
-        if block == 1:  # the first block does not expand
-            del parts[0]
-        for number, (part, kernel) in enumerate(parts):
+        parts = ["depthwise", "project"] if block == 1 else ["expand", "depthwise", "project"]
+        for number, part in enumerate(parts):
+            kernel = "depthwise_weights" if part == "depthwise" else "weights"
             layers.append(Layer(block, 3 * number, f"{scope}/{part}", kernel))
     return layers + [Layer(18, 0, "Conv_1", "weights")]
 
@@ -95,14 +94,9 @@ class Conversion(NamedTuple):
 
 
 def convert_weights(path: str, network: Network) -> Conversion:
-    """Read the weights of another project for one of our networks.
-
-    Args:
-        path: as in ``read_foreign``.
-        network: the network that receives the weights.
+    """Read the weights of another project, as ``read_foreign``, and compare them with a network.
 
     Raises:
-        FileNotFoundError: no such file.
         MmnetError: the file contains no weights of the network, or weights of another shape.
     """
     values = read_foreign(path, network)
@@ -129,10 +123,6 @@ def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
     Args:
         path: .ckpt, .pth or .pt of PyTorch, .onnx, .h5, or the prefix of a TensorFlow checkpoint.
         network: deeplab or modnet, or a variant of them.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: another type of file, or a network that accepts no converted weights.
     """
     if find_definition(network).encoder is None:
         accepted = ", ".join(name for name in NETWORKS if NETWORKS[name].encoder)
@@ -156,12 +146,8 @@ def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
 
 def convert_modnet(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Convert the tensors of MODNet from PyTorch to TensorFlow. Unknown tensors are ignored."""
-    values = {}
-    for torch_name, tensor in tensors.items():
-        name = modnet_name(torch_name)
-        if name is not None:
-            values[name] = transpose_kernel(name, tensor)
-    return values
+    names = {torch_name: modnet_name(torch_name) for torch_name in tensors}
+    return {name: transpose_kernel(name, tensors[key]) for key, name in names.items() if name}
 
 
 def modnet_name(torch_name: str) -> Optional[str]:
@@ -173,24 +159,21 @@ def modnet_name(torch_name: str) -> Optional[str]:
     torch_name = re.sub(prefix, "", torch_name)
     if torch_name in MODNET_NAMES:
         return MODNET_NAMES[torch_name]
-    match = re.match(r"((?:lr|hr|f)_branch)\.(\w+)(?:\.(\d))?\.(layers\..+)$", torch_name)
-    if match is None or match[4] not in BRANCH_NAMES:
+    match = re.match(r"(lr|hr|f)_branch\.(\w+(?:\.\d)?)\.(layers\..+)$", torch_name)
+    if match is None or match[3] not in BRANCH_NAMES:
         return None
-    layer = match[2] if match[3] is None else f"{match[2]}_{match[3]}"
-    return f"MODNet/{match[1]}/{layer}/{BRANCH_NAMES[match[4]]}"
+    layer = match[2].replace(".", "_")
+    return f"MODNet/{match[1]}_branch/{layer}/{BRANCH_NAMES[match[3]]}"
 
 
 def transpose_kernel(name: str, tensor: np.ndarray) -> np.ndarray:
-    """Transpose a kernel from PyTorch to TensorFlow: [out,in,h,w] -> [h,w,in,out].
-
-    A depthwise kernel [channels,1,h,w] becomes [h,w,channels,1]. Other tensors stay as they are.
-    """
+    """Transpose a kernel from PyTorch to TensorFlow: [out,in,h,w] -> [h,w,in,out]."""
     tensor = np.asarray(tensor)
     if name.endswith("weights") and tensor.ndim == 2:  # a fully connected layer
         tensor = tensor[..., np.newaxis, np.newaxis]
     if tensor.ndim != 4:
         return tensor
-    if name.endswith("/depthwise_weights"):
+    if name.endswith("/depthwise_weights"):  # [channels,1,h,w] -> [h,w,channels,1]
         return tensor.transpose(2, 3, 0, 1)
     return tensor.transpose(2, 3, 1, 0)
 
@@ -271,25 +254,19 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
         values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     except Exception as error:  # protobuf raises other classes on other versions
         raise MmnetError(f"{path}: not an ONNX model ({error})") from None
-    renamed_convolutions = [
-        [values[name] for name in node.input[1:] if name in values]
-        for node in graph.node
-        if node.op_type == "Conv" and modnet_name(node.input[1]) is None
-    ]
-    if renamed_convolutions and len(renamed_convolutions) != len(MOBILENET):
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    folded = [node.input[1:] for node in convolutions if modnet_name(node.input[1]) is None]
+    if folded and len(folded) != len(MOBILENET):
         raise MmnetError(
-            f"{path}: not an ONNX model of MODNet: {len(renamed_convolutions)} convolutions have "
-            f"unknown names, but MobileNetV2 has {len(MOBILENET)}"
+            f"{path}: not an ONNX model of MODNet: {len(folded)} convolutions have unknown names, "
+            f"but MobileNetV2 has {len(MOBILENET)}"
         )
-    for layer, tensors in zip(MOBILENET, renamed_convolutions):
-        bias = tensors[1] if len(tensors) == 2 else np.zeros(len(tensors[0]))
-        values[f"{layer.torch_name(0)}.weight"] = tensors[0]
-        batch_norm = {  # adds the bias and changes nothing else
-            "weight": np.full(len(bias), np.sqrt(1 + EPSILON)),
-            "bias": bias,
-            "running_mean": np.zeros(len(bias)),
-            "running_var": np.ones(len(bias)),
-        }
-        for name, value in batch_norm.items():
-            values[f"{layer.torch_name(1)}.{name}"] = value
+    for layer, (kernel, *bias) in zip(MOBILENET, folded):
+        channels = len(values[kernel])
+        values[f"{layer.torch_name(0)}.weight"] = values[kernel]
+        norm = layer.torch_name(1)  # it adds the bias and changes nothing else
+        values[f"{norm}.weight"] = np.full(channels, np.sqrt(1 + EPSILON))
+        values[f"{norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
+        values[f"{norm}.running_mean"] = np.zeros(channels)
+        values[f"{norm}.running_var"] = np.ones(channels)
     return values

@@ -61,9 +61,7 @@ class SizedDownloader:
 
 
 def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> None:
-    """Download a file into a folder from the first address that works.
-
-    If two processes download the same file, the second one waits for the first.
+    """Download a file into a folder. The second of two processes waits for the first.
 
     Args:
         file: the file, with its size and hash.

@@ -47,11 +47,7 @@ def is_name(text: str) -> bool:
 
 
 def find_entry(name: str) -> Entry:
-    """Return the entry with this name.
-
-    Raises:
-        MmnetError: no such entry.
-    """
+    """Return the entry with this name. MmnetError: there is none."""
     entries = read_registry()
     if name not in entries:
         hint = suggestion(name) or f"; weights: {', '.join(entries)}"
@@ -86,12 +82,7 @@ def is_downloaded(name: str) -> bool:
 
 
 def fetch(name: str) -> str:
-    """Download the missing files of an entry and return their folder.
-
-    Raises:
-        MmnetError: no such entry, a damaged installation, or a wrong file at the address.
-        OSError: the files cannot be downloaded or written.
-    """
+    """Download the missing files of an entry and return their folder. Errors: as ``download``."""
     entry, folder = find_entry(name), weights_folder(name)
     for file in entry.files:
         if file.is_complete(folder):
@@ -104,11 +95,7 @@ def fetch(name: str) -> str:
 
 
 def verify(name: str) -> None:
-    """Download the missing files of an entry and compare the hash of every file.
-
-    Raises:
-        MmnetError: a file differs from the registry.
-    """
+    """Fetch an entry and compare the hash of every file. MmnetError: a file differs."""
     folder = fetch(name)
     for file in find_entry(name).files:
         path = os.path.join(folder, file.name)

@@ -19,15 +19,15 @@ class Source(NamedTuple):
 
     kind: str  # "checkpoint", "pb", "savedmodel", "tflite", "onnx" or "untrained"
     path: Optional[str] = None  # checkpoint prefix, model file, or folder of a SavedModel
-    name: Optional[str] = None  # of weights by name
+    name: Optional[str] = None  # name of the weights, if they have one
 
 
 def find_source(text: str) -> Source:
     """Return the source that a text names. Weights by name are downloaded if necessary.
 
     Args:
-        text: name of weights, checkpoint prefix, folder of checkpoints (its latest), or model file.
-            A path that exists has priority over a name.
+        text: name of weights, checkpoint prefix, folder of checkpoints (its latest), .pb, .tflite
+            or .onnx file, or folder of a SavedModel. An existing path has priority over a name.
 
     Raises:
         FileNotFoundError: nothing there.

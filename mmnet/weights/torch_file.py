@@ -28,18 +28,9 @@ STORAGE_TYPES = {  # class in the module torch -> numpy type
     "BoolStorage": "?",
 }
 MAX_PICKLE_BYTES = 10_000_000  # the pickle contains names, not values
-DAMAGED = (  # exceptions of zipfile and pickle for damaged files
-    zipfile.BadZipFile,
-    pickle.UnpicklingError,
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RuntimeError,  # also RecursionError and NotImplementedError, for an encrypted zip
-    TypeError,
-    ValueError,  # also MmnetError and UnicodeDecodeError
-)
+# Exceptions of zipfile and pickle for damaged or encrypted files.
+DAMAGED = (zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError)
+DAMAGED += (LookupError, RuntimeError, TypeError, ValueError)
 
 
 def is_zip(path: str) -> bool:
@@ -47,14 +38,10 @@ def is_zip(path: str) -> bool:
 
 
 def read_torch(path: str) -> Dict[str, np.ndarray]:
-    """Read the tensors of a .ckpt, .pth or .pt file.
-
-    Returns:
-        name -> array. A tensor in a nested dictionary has the name "outer.inner".
+    """Read the tensors of a .ckpt, .pth or .pt file. Nested names are joined: "outer.inner".
 
     Raises:
-        FileNotFoundError: no such file.
-        MmnetError: not such a checkpoint, a damaged one, or one that contains more than tensors.
+        MmnetError: no such checkpoint, a damaged one, or one that contains more than tensors.
     """
     data = read_bytes(path)
     try:
@@ -101,11 +88,7 @@ class _TensorUnpickler(pickle.Unpickler):
 def make_tensor(
     storage: np.ndarray, offset: int, shape: Sequence[int], strides: Sequence[int]
 ) -> np.ndarray:
-    """Return a tensor that lies in a one-dimensional storage.
-
-    Raises:
-        MmnetError: the tensor does not lie completely inside the storage.
-    """
+    """Return a tensor in a one-dimensional storage. MmnetError: it does not lie inside."""
     numbers = [offset, *shape, *strides]
     if len(shape) != len(strides) or not all(isinstance(n, int) and n >= 0 for n in numbers):
         raise MmnetError(f"a tensor with shape {shape} and strides {strides}")

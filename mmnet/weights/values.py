@@ -30,18 +30,18 @@ class Weights(NamedTuple):
     values: Dict[str, np.ndarray]  # variable name -> value
     source: Optional[str] = None  # checkpoint prefix; None: untrained
     step: Optional[int] = None  # global step
-    sha256: Optional[str] = None  # of the checkpoint's index, which contains every checksum
-    options: WeightOptions = WeightOptions()  # how the values were read
+    sha256: Optional[str] = None  # hash of the checkpoint's index, which contains every checksum
+    options: WeightOptions = WeightOptions()  # the options of read_weights
 
 
 def read_weights(
     prefix: str, network: Network, options: WeightOptions = WeightOptions(), *, finite: bool = True
 ) -> Weights:
-    """Read the weights of a checkpoint.
+    """Read the weights of a checkpoint. Only a restore checks that they fit the network.
 
     Args:
         prefix: prefix of the checkpoint.
-        network: the network in the checkpoint. This function does not check that it fits.
+        network: the network in the checkpoint.
         options: how to read the weights.
         finite: reject values that are not finite.
 
@@ -56,8 +56,7 @@ def read_weights(
         averages = moving_averages(values)
         if not averages:
             raise MmnetError(
-                f"checkpoint {prefix}: contains no moving averages; train with use_ema to get them",
-                "use_ema",
+                f"checkpoint {prefix} contains no moving averages; train with use_ema", "use_ema"
             )
         values.update(averages)
     sha256 = checkpoint_files.index_sha256(prefix)
@@ -66,10 +65,9 @@ def read_weights(
 
 
 def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
-    """Return Weights whose logits are ``logit_scale`` times as large. Inference does not slow down.
+    """Multiply the logits by ``logit_scale``. Inference does not become slower.
 
-    The weights and biases of the classifier are multiplied. (The temperature of Guo et al., "On
-    Calibration of Modern Neural Networks", ICML 2017, is 1 / logit_scale.)
+    The factor is stored in the weights and biases of the classifier. (evaluation/calibration.py)
 
     Raises:
         MmnetError: the weights do not contain the classifier of their network.
@@ -80,8 +78,7 @@ def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
     values = dict(weights.values)
     for name in (f"{scope}/weights", f"{scope}/biases"):
         if name not in values:
-            source = weights.source or weights.network.name
-            raise MmnetError(f"{source}: has no variable {name}", "logit_scale")
+            raise MmnetError(f"{weights.source} has no variable {name}", "logit_scale")
         values[name] = values[name] * np.float32(logit_scale)
     return weights._replace(values=values)
 
@@ -89,9 +86,7 @@ def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
 def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) -> Weights:
     """Return the mean of several trained networks of the same kind.
 
-    Args:
-        checkpoints: the networks. The result has the network of the first one.
-        use_ema: average the moving averages of each checkpoint that contains some.
+    With ``use_ema`` it averages the moving averages of each checkpoint that contains some.
 
     Raises:
         MmnetError: the variables of two networks differ, or weights are untrained.
@@ -102,7 +97,8 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
     names = [name for name in first.values if is_network_variable(name)]
     for other in checkpoints[1:]:
         for name in names:
-            shape, other_shape = (np.shape(one.values.get(name)) for one in (first, other))
+            shape = np.shape(first.values[name])
+            other_shape = np.shape(other.values.get(name))
             if shape != other_shape:
                 raise MmnetError(
                     f"{other.source}: is another network than {first.source}: {name} has the shape "
@@ -132,17 +128,14 @@ def global_step(prefix: str, values: Dict[str, np.ndarray]) -> Optional[int]:
     step = np.asarray(values["global_step"])
     if step.size != 1 or not np.issubdtype(step.dtype, np.integer):
         raise MmnetError(
-            f"checkpoint {prefix}: global_step is {step.dtype} {list(step.shape)}, expected one "
-            "whole number"
+            f"checkpoint {prefix}: global_step: expected one whole number, not {step.dtype} "
+            f"{list(step.shape)}"
         )
     return int(step.reshape(()))
 
 
 def check_finite(source: str, values: Dict[str, np.ndarray]) -> None:
-    """Raise MmnetError if a variable contains values that are not finite.
-
-    The ranges of quantization are NaN until they are measured.
-    """
+    """Raise MmnetError if a variable is not finite. Ranges of quantization may be NaN at first."""
     for name in sorted(values):
         value = np.asarray(values[name])
         if f"/{SCOPE}/" in name or not np.issubdtype(value.dtype, np.floating):
@@ -156,12 +149,7 @@ def check_finite(source: str, values: Dict[str, np.ndarray]) -> None:
 
 
 def check_fit(report: checkpoint.RestoreReport, weights: Weights) -> None:
-    """Raise MmnetError if a restore did not fill every variable of the network.
-
-    Args:
-        report: the report of the restore.
-        weights: the weights that were restored.
-    """
+    """Raise MmnetError if a restore of these weights did not fill the whole network."""
     problems = []
     if report.reshaped:
         name, shape, expected = report.reshaped[0]
@@ -192,9 +180,7 @@ def count_parameters(values: Dict[str, np.ndarray], endings: Tuple[str, ...] = T
 def count_variables(values: Dict[str, np.ndarray], copy_suffix: str) -> Dict[str, int]:
     """Count the variables of a checkpoint by purpose.
 
-    Args:
-        values: all variables of the checkpoint.
-        copy_suffix: name ending of the frozen copies that a training keeps of its first weights.
+    ``copy_suffix`` ends the names of the frozen copies that a training keeps of its first weights.
     """
     counts = {
         "network": sum(map(is_network_variable, values)),
