@@ -28,10 +28,7 @@ def list_checkpoints(folder: str) -> List[str]:
 
 
 def find_checkpoint(path: str) -> str:
-    """Return the prefix of a checkpoint.
-
-    Args:
-        path: a prefix, one of the checkpoint's files, or a folder, whose highest step is returned.
+    """Return the prefix of a checkpoint: of a prefix, a file, or a folder's highest step.
 
     Raises:
         FileNotFoundError: no checkpoint, or its index file is missing.

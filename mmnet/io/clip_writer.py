@@ -5,6 +5,7 @@ encoded again if the new file format does not support its codec.
 """
 
 import contextlib
+import itertools
 import os
 from typing import Callable, Dict, Iterator, NamedTuple, Tuple
 
@@ -53,26 +54,23 @@ def check_encoding(path: str, has_alpha: bool) -> None:
     extension = os.path.splitext(path)[1].lower()
     encodings = ALPHA_ENCODINGS if has_alpha else OPAQUE_ENCODINGS
     if extension == FRAME_EXTENSION:
-        if not _is_frame_pattern(path):
-            raise MmnetError(f"{path}: use a pattern for the frames, such as frames/%05d.png")
-    elif extension not in encodings and extension in OPAQUE_ENCODINGS:
-        raise MmnetError(
-            f"{path}: {extension} has no alpha channel; use .webm or .mov, or set a background"
-        )
-    elif extension not in encodings:
+        with contextlib.suppress(TypeError, ValueError):
+            if path % 1 != path % 2:
+                return
+        raise MmnetError(f"{path}: use a pattern for the frames, such as frames/%05d.png")
+    if extension in OPAQUE_ENCODINGS and extension not in encodings:
+        remedy = "use .webm or .mov, or set a background"
+        raise MmnetError(f"{path}: {extension} has no alpha channel; {remedy}")
+    if extension not in encodings:
         names = ", ".join(sorted(encodings))
         raise MmnetError(f"{path}: clips are written as {names} or frames/%05d.png")
 
 
 @contextlib.contextmanager
 def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
-    """Write a clip with the time stamps and the audio of another clip.
+    """Write a clip with the time stamps and the audio of the clip ``source``.
 
     The file appears at the end of the block. A pattern of PNG files is written frame by frame.
-
-    Args:
-        path: checked with check_encoding.
-        source: the clip whose frames are processed.
 
     Yields:
         A function that writes the next Frame. All frames have one shape.
@@ -82,7 +80,9 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
         MmnetError: no frame was written, or the clip cannot be encoded.
     """
     if path.lower().endswith(FRAME_EXTENSION):
-        yield _png_writer(path)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        numbers = itertools.count(1)
+        yield lambda frame: write_bytes(path % next(numbers), encode_png(frame.image))
         return
     with atomic_write(path) as temporary:
         extension = os.path.splitext(path)[1].lower()
@@ -200,17 +200,3 @@ class _AudioCopy:
             return
         for frame in frames:
             self._target.mux(self._stream.encode(frame))
-
-
-def _is_frame_pattern(path):
-    try:
-        return path % 1 != path % 2
-    except (TypeError, ValueError):
-        return False
-
-
-def _png_writer(pattern):
-    """Return a function that writes each Frame to the next file of a pattern."""
-    os.makedirs(os.path.dirname(pattern) or ".", exist_ok=True)
-    numbers = iter(range(1, 1 << 31))
-    return lambda frame: write_bytes(pattern % next(numbers), encode_png(frame.image))

@@ -2,7 +2,7 @@
 
 import contextlib
 from fractions import Fraction
-from typing import Any, Iterator, List, NamedTuple, Optional
+from typing import Any, Generator, Iterator, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -69,7 +69,7 @@ def open_clip(path: str) -> Iterator[Clip]:
         yield Clip(path, container, stream, stream.time_base, frame_rate, duration, warnings=[])
 
 
-def read_frames(clip: Clip) -> Iterator[Frame]:
+def read_frames(clip: Clip) -> Generator[Frame, None, None]:
     """Yield all readable frames of a clip, resized to the shape of the first one.
 
     Broken frames are skipped. ``clip.warnings`` reports them, and a truncated file, at the end.
@@ -77,8 +77,9 @@ def read_frames(clip: Clip) -> Iterator[Frame]:
     Raises:
         MmnetError: the clip has no readable frame.
     """
-    shape = pts = None
-    broken = []  # time stamps
+    shape = None
+    pts: Optional[int] = None
+    broken: List[Optional[int]] = []  # time stamps
     step = max(1, int(round(1 / (clip.frame_rate * clip.time_base))))
     for frame in _decode_frames(clip):
         next_pts = None if pts is None else pts + step

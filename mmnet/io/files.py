@@ -23,12 +23,7 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 
 def read_bytes(path: str) -> bytes:
-    """Read a regular file.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: a folder, a pipe or a device.
-    """
+    """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait for a pipe's writer
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -59,11 +54,6 @@ def read_json(path: str) -> Dict[str, Any]:
     return value
 
 
-def sha256_of_file(path: str) -> str:
-    """Return the SHA-256 of a regular file as hexadecimal digits."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
-
-
 def write_bytes(path: str, data: bytes) -> None:
     """Replace the file at ``path`` atomically."""
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
@@ -80,6 +70,11 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def sha256_of_file(path: str) -> str:
+    """Return the SHA-256 of a regular file as hexadecimal digits."""
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
 @contextlib.contextmanager
 def add_path_to_errors(path: str) -> Iterator[None]:
     """Add the path to an OSError without one. The error of a full disk contains no path."""
@@ -94,10 +89,8 @@ def add_path_to_errors(path: str) -> Iterator[None]:
 def atomic_write(path: str) -> Iterator[str]:
     """Yield the path of an empty temporary file, which replaces ``path`` at the end of the block.
 
-    If the block fails, the temporary file is deleted, and the file at ``path`` stays.
-
-    Raises:
-        MmnetError: ``path`` is a device, a pipe or a folder; these are never replaced.
+    If the block fails, the temporary file is deleted, and the file at ``path`` stays. A device, a
+    pipe or a folder is never replaced (MmnetError).
     """
     if os.path.lexists(path) and not os.path.isfile(path):
         raise MmnetError(f"{path}: not a regular file, so it is not replaced")
@@ -181,16 +174,10 @@ def _exchange(first, second):
 
 @contextlib.contextmanager
 def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
-    """Lock a folder for this process. The system releases the lock however the process ends.
+    """Lock a folder for this process, if its file system has locks.
 
-    A file system without locks is not locked.
-
-    Args:
-        folder: an existing folder.
-        wait: wait until another process releases the folder.
-
-    Raises:
-        MmnetError: another process has locked the folder, and ``wait`` is False.
+    The system releases the lock however the process ends. If another process has locked the
+    folder, wait for its release, or raise MmnetError.
     """
     with open(os.path.join(folder, LOCK_FILE), "a+", encoding="utf-8") as file:
         try:
@@ -199,8 +186,8 @@ def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise MmnetError(f"{folder}: in use, {holder} writes to it") from None
-        except OSError:  # the file system has no locks
-            pass
+        except OSError:
+            pass  # the file system has no locks
         file.truncate(0)
         file.write(f"process {os.getpid()}\n")
         file.flush()
@@ -221,12 +208,7 @@ def is_writable(folder: str) -> bool:
 
 
 def check_writable(folder: str, parameter: str = "output") -> None:
-    """Raise MmnetError if no file can be created in a folder.
-
-    Args:
-        folder: may be missing if it can be created.
-        parameter: name of the parameter that contains the folder, for the message.
-    """
+    """Raise MmnetError, which names the parameter, unless files can be created in a folder."""
     if not is_writable(folder):
         raise MmnetError(f"{folder} is not writable", parameter)
 
@@ -238,16 +220,15 @@ def check_replaceable(
     inputs: Sequence[str] = (),
     parameter: str = "output",
 ) -> None:
-    """Raise MmnetError if a command must not write its result to ``path``.
+    """Raise MmnetError, which names the parameter, if a command must not write to ``path``.
 
-    A result may be a new file, or replace a file that the same command wrote earlier. It never
-    replaces an input, a device, a pipe, a folder or a foreign file.
+    A result never replaces an input, a device, a pipe, a folder or a foreign file.
 
     Args:
-        path: path of the result.
+        path: a new file, or an older result of the same command.
         is_own: contents of a file -> whether the same command wrote it.
         inputs: paths that the command reads.
-        parameter: name of the parameter that contains the path, for the message.
+        parameter: name of the parameter that contains the path.
     """
     if os.path.isdir(path):
         raise MmnetError(f"{path} is a folder; give the name of a file", parameter)

@@ -99,10 +99,6 @@ def load_mask(path: str) -> np.ndarray:
 
     Returns:
         float32 [H,W], 0..1.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: another format than JPEG, PNG or WebP, or a truncated or damaged file.
     """
     mask = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if mask.ndim == 3 and mask.shape[2] == 4:
@@ -141,13 +137,8 @@ def save_jpeg(path: str, image: np.ndarray) -> None:
 
 
 def pad_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Append channels of zeros to images [N,H,W,C] until they have this number of channels.
-
-    A fourth channel is the alpha of the previous frame. Zeros mean that there is no such frame.
-    """
-    missing = channels - images.shape[3]
-    if missing <= 0:
-        return images
+    """Append channels of zeros to images [N,H,W,C]: the alpha of a previous frame is missing."""
+    missing = max(0, channels - images.shape[3])
     return np.pad(images, [(0, 0), (0, 0), (0, 0), (0, missing)], mode="constant")
 
 

@@ -5,8 +5,8 @@ import os
 import queue
 import threading
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Generator, Iterable, Optional
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Callable, Deque, Generator, Iterable, Optional
 
 
 def parallel_map(
@@ -18,19 +18,18 @@ def parallel_map(
 ) -> Generator:
     """Yield ``function(item)`` per item, in order. A pool of threads computes the results.
 
-    Unlike ``ThreadPoolExecutor.map``, ``items`` may be endless. Closing the generator cancels the
-    calls that have not started, and waits for the others.
+    Unlike ``ThreadPoolExecutor.map``, ``items`` may be endless, and closing the generator cancels
+    the calls that have not started.
 
     Args:
         function: is called in the threads.
         items: is read in the caller's thread.
-        threads: number of threads. None uses one per processor.
-        max_pending: calls that may be started before their result is requested. None allows 4 per
-            thread.
+        threads: None uses one per processor.
+        max_pending: results that may wait; None allows 4 per thread.
     """
     threads = threads or os.cpu_count() or 1
     max_pending = max_pending or 4 * threads
-    pending = deque()
+    pending: Deque[Future] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for item in items:
@@ -51,7 +50,7 @@ def prefetch(items: Generator, depth: int) -> Generator:
     ``items``.
     """
     end, stopped = object(), threading.Event()
-    results = queue.Queue(depth)  # pairs (item, exception)
+    results: queue.Queue = queue.Queue(depth)  # pairs (item, exception)
 
     def put(item, error=None):
         while not stopped.is_set():

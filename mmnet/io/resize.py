@@ -35,13 +35,6 @@ def shrink(image: np.ndarray, longer_side: int) -> np.ndarray:
     """Resize an image so that its longer side has at most ``longer_side`` pixels.
 
     Pixels are averaged, which avoids aliasing. A small image is returned unchanged.
-
-    Args:
-        image: [H,W] or [H,W,C].
-        longer_side: pixels.
-
-    Returns:
-        [h,w] or [h,w,C] of the same type.
     """
     height, width = image.shape[:2]
     scale = longer_side / max(height, width)
@@ -64,11 +57,7 @@ def resize_to_cover(image: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
 
 
 def _sample_positions(input_size, output_size, align_corners):
-    """Return, for each output index, both neighbouring input indices and the second one's weight.
-
-    Returns:
-        (lower index, upper index, weight of the upper index), each [output_size].
-    """
+    """Return (lower input index, upper input index, weight of the upper) per output index."""
     if align_corners and output_size > 1:
         scale = (input_size - 1) / (output_size - 1)
     else:

@@ -1,19 +1,21 @@
 """Split long lists of photos into shards, and store results in tar files. No TensorFlow."""
 
 import contextlib
+import dataclasses
 import io
 import os
 import re
 import tarfile
 import threading
 import zlib
-from typing import Dict, NamedTuple
+from typing import Dict, Optional, Set
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """One of ``count`` parts of a list of photos."""
 
     index: int
@@ -37,17 +39,13 @@ class TarShardWriter:
     """
 
     def __init__(self, folder: str, shard: Shard, photos_per_file: int):
-        """Create the folder, and read which photos its tar files contain.
-
-        Raises:
-            MmnetError: another program wrote a tar file of this name.
-        """
+        """Create the folder. Raise MmnetError if it contains tar files of another program."""
         self._folder, self._photos_per_file = folder, photos_per_file
         self._prefix = f"results-{shard}-"
         self._lock = threading.Lock()
-        self._tar = None
+        self._tar: Optional[tarfile.TarFile] = None
         self._next_number = 0
-        self.finished_stems = set()
+        self.finished_stems: Set[str] = set()
         os.makedirs(folder, exist_ok=True)
         pattern = re.compile(re.escape(self._prefix) + r"(\d+)\.tar")
         for match in filter(None, map(pattern.fullmatch, sorted(os.listdir(folder)))):
@@ -63,23 +61,18 @@ class TarShardWriter:
                 self._finish_file()
 
     def add(self, stem: str, files: Dict[str, bytes]) -> Dict[str, str]:
-        """Add the results of one photo.
-
-        Args:
-            stem: name of the photo without its extension.
-            files: file name -> contents.
+        """Add the results of one photo: file name -> contents.
 
         Returns:
             File name -> its place, for example ``results-0of1-000000.tar:a.png``.
         """
         with self._lock:
-            if self._tar is None:
-                self._start_file()
+            tar = self._tar or self._start_file()
             try:
                 for name, data in files.items():
                     member = tarfile.TarInfo(name)
                     member.size, member.pax_headers = len(data), {"comment": stem}
-                    self._tar.addfile(member, io.BytesIO(data))
+                    tar.addfile(member, io.BytesIO(data))
             except BaseException:
                 self._tar = None
                 with self._cleanup:  # deletes the tar file, which contains only a part of the photo
@@ -97,6 +90,7 @@ class TarShardWriter:
         temporary = self._cleanup.enter_context(atomic_write(self._path))
         self._tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
         self._cleanup.callback(self._tar.fileobj.close)
+        return self._tar
 
     def _finish_file(self):
         with self._cleanup:

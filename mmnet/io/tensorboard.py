@@ -1,7 +1,4 @@
-"""Write scalars, images and texts as TensorBoard events with the package tensorboard.
-
-No TensorFlow. The package is optional, because the light installation writes no events.
-"""
+"""Write scalars, images and texts as TensorBoard events with the optional package tensorboard."""
 
 import itertools
 import os
@@ -26,23 +23,19 @@ class EventWriter:
     """Writes an event file. Every method raises OSError if the file cannot be written.
 
     It does not use tensorboard's EventFileWriter, whose thread prints a traceback if the disk is
-    full.
+    full. Messages are dictionaries with the fields of tensorboard's protocol buffers.
     """
 
     def __init__(self, folder: str):
-        """Create a new event file in a folder.
-
-        Raises:
-            MmnetError: the package tensorboard is not installed.
-        """
+        """Create an event file in a folder. Raise MmnetError if tensorboard is not installed."""
         try:
             from tensorboard.compat.proto.event_pb2 import Event
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:
             raise MmnetError("TensorBoard events need: pip install tensorboard") from None
         os.makedirs(folder, exist_ok=True)
-        parts = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
-        name = f"events.out.tfevents.{parts}.{next(_file_numbers)}"
+        origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
+        name = f"events.out.tfevents.{origin}.{next(_file_numbers)}"
         self._path = os.path.join(folder, name)
         self._file = open(self._path, "xb")  # noqa: SIM115 (closed in close)
         self._records = RecordWriter(self._file)
@@ -67,20 +60,19 @@ class EventWriter:
             texts: tag -> Markdown.
             histograms: tag -> numbers, whose distribution is shown.
         """
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
-        values += [_image_value(tag, image) for tag, image in (images or {}).items()]
-        values += [_text_value(tag, text) for tag, text in (texts or {}).items()]
-        values += [_histogram_value(tag, numbers) for tag, numbers in (histograms or {}).items()]
-        self._append(step=step or 0, summary=Summary(value=values))
+        values = [{"tag": tag, "simple_value": value} for tag, value in scalars.items()]
+        values += [{"tag": tag, "image": _image(image)} for tag, image in (images or {}).items()]
+        for tag, text in (texts or {}).items():
+            shape = {"dim": [{"size": 1}]}
+            tensor = {"dtype": "DT_STRING", "string_val": [text.encode()], "tensor_shape": shape}
+            metadata = {"plugin_data": {"plugin_name": "text"}}
+            values.append({"tag": tag, "metadata": metadata, "tensor": tensor})
+        for tag, numbers in (histograms or {}).items():
+            values.append({"tag": tag, "histo": _histogram(np.asarray(numbers, float))})
+        self._append(step=step or 0, summary={"value": values})
 
     def write_hyperparameters(self, values: Dict[str, Any]) -> None:
         """Append the options of a run. Booleans and numbers keep their types; None is omitted."""
-        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-        from tensorboard.compat.proto.types_pb2 import DT_FLOAT
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
         start = SessionStartInfo(start_time_secs=time.time())
@@ -92,13 +84,12 @@ class EventWriter:
             elif value is not None:
                 start.hparams[name].string_value = str(value)
         content = HParamsPluginData(session_start_info=start).SerializeToString()
-        plugin_data = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
-        value = Summary.Value(
-            tag="_hparams_/session_start_info",
-            metadata=SummaryMetadata(plugin_data=plugin_data),
-            tensor=TensorProto(dtype=DT_FLOAT, tensor_shape=TensorShapeProto(), float_val=[0.0]),
-        )
-        self._append(summary=Summary(value=[value]))
+        value = {
+            "tag": "_hparams_/session_start_info",
+            "metadata": {"plugin_data": {"plugin_name": "hparams", "content": content}},
+            "tensor": {"dtype": "DT_FLOAT", "tensor_shape": {}, "float_val": [0.0]},
+        }
+        self._append(summary={"value": [value]})
 
     def close(self) -> None:
         with add_path_to_errors(self._path):
@@ -133,39 +124,20 @@ def make_panel(image: np.ndarray, truth: np.ndarray, alpha: np.ndarray) -> np.nd
     return np.rint(np.concatenate([image] + greys + [composition], axis=1)).astype(np.uint8)
 
 
-def _image_value(tag, image):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
+def _image(image):
     height, width = image.shape[:2]
     png = encode_png(image)
-    value = Summary.Image(height=height, width=width, colorspace=RGB, encoded_image_string=png)
-    return Summary.Value(tag=tag, image=value)
+    return {"height": height, "width": width, "colorspace": RGB, "encoded_image_string": png}
 
 
-def _text_value(tag, markdown):
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.proto.tensor_pb2 import TensorProto
-    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
-    from tensorboard.compat.proto.types_pb2 import DT_STRING
-
-    tensor = TensorProto(
-        dtype=DT_STRING,
-        string_val=[markdown.encode("utf-8")],
-        tensor_shape=TensorShapeProto(dim=[TensorShapeProto.Dim(size=1)]),
-    )
-    metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    return Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
-
-
-def _histogram_value(tag, numbers):
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    numbers = np.asarray(numbers, float)
+def _histogram(numbers):
     counts, edges = np.histogram(numbers, HISTOGRAM_BINS)
-    value = Summary.Value(tag=tag)
-    histogram = value.histo
-    histogram.min, histogram.max, histogram.num = numbers.min(), numbers.max(), numbers.size
-    histogram.sum, histogram.sum_squares = numbers.sum(), np.square(numbers).sum()
-    histogram.bucket_limit.extend(edges[1:])
-    histogram.bucket.extend(counts)
-    return value
+    return {
+        "min": numbers.min(),
+        "max": numbers.max(),
+        "num": numbers.size,
+        "sum": numbers.sum(),
+        "sum_squares": np.square(numbers).sum(),
+        "bucket_limit": edges[1:],
+        "bucket": counts,
+    }

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -32,10 +32,7 @@ class RestoreReport(NamedTuple):
 
 
 def read(prefix: str) -> Dict[str, np.ndarray]:
-    """Read all variables of a checkpoint, and verify their checksums.
-
-    Returns:
-        Variable name -> array.
+    """Read all variables of a checkpoint (name -> array), and verify their checksums.
 
     Raises:
         FileNotFoundError: no such checkpoint.
@@ -73,15 +70,10 @@ def _plain_prefix(prefix):
 def restore(
     session: "tf.Session", values: Dict[str, np.ndarray], variables: "Sequence[tf.Variable]"
 ) -> RestoreReport:
-    """Assign values to the variables of the same names in one run.
+    """Assign values (name -> array) to the graph's variables of the same names in one run.
 
     The values are fed to the initializers. This casts types, for example an int32 global step to
     int64, and adds no operation to the graph. Variables without a value keep theirs.
-
-    Args:
-        session: a session of the variables' graph.
-        values: variable name -> array.
-        variables: variables of the graph.
     """
     loaded, missing, reshaped = {}, [], []
     for variable in variables:
@@ -103,9 +95,7 @@ def restore(
 def write(
     prefix: str, values: Dict[str, np.ndarray], files: Optional[Dict[str, str]] = None
 ) -> None:
-    """Write a checkpoint atomically.
-
-    It is built in a temporary folder beside it. Then its files are moved, the index last.
+    """Write a checkpoint atomically: build it in a temporary folder, and move its index last.
 
     Args:
         prefix: path of the checkpoint.
@@ -152,8 +142,8 @@ def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
         folder: may appear later.
         timeout: stop after this many seconds without a new checkpoint; None never stops.
     """
-    yielded = set()
-    incomplete = set()
+    yielded: Set[str] = set()
+    incomplete: Set[str] = set()
     last_found = time.monotonic()
     while True:
         prefix = _next_complete(folder, yielded, incomplete)

@@ -24,8 +24,7 @@ os.environ.setdefault(LOG_LEVEL, "3")
 def _discard_stream(descriptor):
     """Discard the output to file descriptor 1 or 2, unless TF_CPP_MIN_LOG_LEVEL is 0.
 
-    TensorFlow's C++ code writes to the descriptors directly: a greeting before it reads its log
-    level, and notes of its converters between our results. Python exceptions are not affected.
+    TensorFlow's C++ code writes to the descriptors directly. Python exceptions are not affected.
     """
     if os.environ[LOG_LEVEL] == "0":
         yield
@@ -107,10 +106,9 @@ def _is_version_2():
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the line of TensorFlow's error message that states the reason.
+    """Return the line of TensorFlow's message that states the reason: the one before the operation.
 
-    The line is before the name of the operation. Error messages of a run in TF 2.x start with a
-    traceback of the graph's construction.
+    Messages of a run in TF 2.x start with a traceback of the graph's construction.
     """
     lines = str(error).partition("\n\t [[")[0].splitlines()
     return lines[-1] if lines else type(error).__name__

@@ -45,8 +45,8 @@ def check_device(device: Device) -> None:
     """Raise MmnetError with the missing requirement if a device is not available."""
     if device.kind == "gpu" and not has_gpu(device):
         raise MmnetError(
-            f"gpu: TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a TensorFlow "
-            "with CUDA, or use cpu",
+            f"gpu: TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a "
+            "TensorFlow with CUDA, or use cpu",
             "device",
         )
     if device.kind == "npu":
@@ -54,11 +54,7 @@ def check_device(device: Device) -> None:
 
 
 def check_precision(device: Device) -> None:
-    """Log a warning if the device gains no speed from its precision.
-
-    Raises:
-        MmnetError: the npu, which has another option for its precision.
-    """
+    """Log a warning if the device gains no speed from its precision. Raise MmnetError for npu."""
     if device.precision == "float32":
         return
     if device.kind == "npu":
@@ -73,11 +69,7 @@ def check_precision(device: Device) -> None:
 
 
 def session_config(device: Device = Device()) -> "tf.ConfigProto":
-    """Return the configuration of sessions on a device.
-
-    Raises:
-        MmnetError: the npu without npu_bridge.
-    """
+    """Return the configuration of sessions on a device. Raise MmnetError without npu_bridge."""
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
     config.intra_op_parallelism_threads = device.threads or 0
@@ -159,11 +151,7 @@ def loss_scaling(device: Device) -> Optional[Callable[[Any], Any]]:
 
 
 def hccl_all_reduce() -> "Callable[[tf.Tensor], tf.Tensor]":
-    """Return HCCL's function that sums a tensor over the processes in RANK_TABLE_FILE.
-
-    Raises:
-        MmnetError: npu_bridge is not installed.
-    """
+    """Return HCCL's function that sums a tensor over the processes in RANK_TABLE_FILE."""
     _import_npu()
     from npu_bridge.hccl import hccl_ops
 
@@ -176,8 +164,8 @@ def _import_npu():
         from npu_bridge import npu_init
     except ImportError as error:
         raise MmnetError(
-            f"npu: needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter after "
-            "sourcing its set_env.sh, or use cpu or gpu",
+            f"npu: needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter "
+            "after sourcing its set_env.sh, or use cpu or gpu",
             "device",
         ) from None
     return npu_init
