@@ -141,7 +141,7 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
 
 def _find_other_splits(training_samples):
     """Return the sorted (path, split) of the training datasets that are not trained on."""
-    trained_splits: Dict[str, set] = {}
+    trained_splits = {}
     for samples in training_samples:
         dataset = samples.dataset
         if dataset.split:  # images without masks have no splits

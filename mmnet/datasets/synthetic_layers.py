@@ -51,9 +51,9 @@ class Brush:
     def ellipse(self, point, axes, colour, soft: float = 0.0, arc=(0, 360)) -> None:
         """Paint an ellipse. ``soft`` is the sigma of its blurred edge."""
         centre = _fixed_point(self.to_pixels(point))
-        shape = centre, _fixed_point(np.multiply(axes, self.head)), np.degrees(self.angle), *arc
+        axes, angle = _fixed_point(np.multiply(axes, self.head)), float(np.degrees(self.angle))
         with self._painting(colour, soft) as (canvas, value):
-            cv2.ellipse(canvas, *shape, value, -1, *SMOOTH_EDGES)
+            cv2.ellipse(canvas, centre, axes, angle, arc[0], arc[1], value, -1, *SMOOTH_EDGES)
 
     def polygon(self, points, colour, soft: float = 0.0) -> None:
         """Paint a filled polygon."""

@@ -4,7 +4,7 @@ Coordinates of shapes are in half head heights from the centre of the face, x to
 down. The order of the random numbers is fixed: the same seed draws the same person.
 """
 
-from typing import Any, NamedTuple, Tuple
+from typing import NamedTuple, Tuple
 
 import cv2
 import numpy as np
@@ -113,7 +113,8 @@ def _paint_hair_behind(random, brush, person):
 def _paint_body(random, brush, person, varied) -> float:
     """Paint legs, clothes and neck, and return half the width of the shoulders."""
     shoulders = random.uniform(1.9, 2.4)
-    outline = [(shoulders * x, 1.45 + 0.75 * abs(x) ** 2.5) for x in np.linspace(-1, 1, 61)]
+    xs = np.linspace(-1, 1, 61).tolist()
+    outline = [(shoulders * x, 1.45 + 0.75 * abs(x) ** 2.5) for x in xs]
     waist, bottom = 1.12, 8.0  # the body of a plain person ends below the image
     if varied:
         waist, bottom = random.uniform(0.6, 0.9), random.uniform(5.2, 6.5)
@@ -260,7 +261,7 @@ def _paint_arm(random, brush, person, shoulders):
     """Paint a raised arm, perhaps with a rectangular object in the hand."""
     if random.rand() >= RAISED_ARM:
         return
-    side: Any = random.choice(BOTH_SIDES)
+    side = random.choice(BOTH_SIDES)
     elbow = (side * shoulders * random.uniform(1.0, 1.5), random.uniform(2.5, 4))
     hand = (side * random.uniform(0.2, 2.4), random.uniform(-1.2, 2.6))
     brush.line([(side * shoulders * 0.85, 2.1), elbow], 0.75, person.cloth * 0.9)

@@ -178,9 +178,9 @@ def draw_splits(items: Sequence[Item], ratio: float, seed: int) -> List[str]:
         except (MmnetError, OSError):  # convert_item reports the file
             return compute_signature(np.zeros((1, 1, 3), np.uint8))
 
-    signatures = parallel_map(read_signature, items)
-    signatures = list(progress(signatures, len(items), "looking for near-duplicates"))
-    groups = group_matches(len(items), find_matches(signatures))
+    results = parallel_map(read_signature, items)
+    signatures = progress(results, len(items), "looking for near-duplicates")
+    groups = group_matches(len(items), find_matches(list(signatures)))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)
     splits, missing = [TRAIN] * len(items), round(ratio * len(items))

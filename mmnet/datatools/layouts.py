@@ -21,8 +21,10 @@ from mmnet.io.resize import resize_to_cover
 
 TRAIN, TEST = "train", "test"
 IMAGE_FOLDERS = ("image", "images", "Images", "img", "photos", "JPEGImages", "clip_img")
-MASK_FOLDERS = ("mask", "masks", "Masks", "matte", "alpha", "Labels", "labels", "label")
-MASK_FOLDERS += ("annotations", "SegmentationClass", "pixel-level", "annotations/pixel-level")
+MASK_FOLDERS = (
+    *("mask", "masks", "Masks", "matte", "alpha", "Labels", "labels", "label", "annotations"),
+    *("SegmentationClass", "pixel-level", "annotations/pixel-level"),
+)
 PERSON_CLASS = "person"  # prefix of Supervisely's class titles of people
 
 

@@ -69,8 +69,8 @@ def compute_statistics(dataset: Dataset) -> DatasetStatistics:
         sample = validator.read(pair)
         return None if sample is None else measure_pair(pair.stem, *sample)
 
-    results = parallel_map(measure, dataset.pairs)
-    results = progress(results, len(dataset), f"checking {dataset.name}")
+    title = f"checking {dataset.name}"
+    results = progress(parallel_map(measure, dataset.pairs), len(dataset), title)
     pairs = [pair for pair in results if pair is not None]
     problems = validator.problems
     flat = [pair.stem for pair in pairs if pair.flat]
