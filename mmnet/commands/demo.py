@@ -10,39 +10,25 @@ import signal
 import socket
 import tempfile
 import threading
-import time
-import uuid
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple, Union
-
-import numpy as np
+from typing import Any, Callable, List, Optional, Union
 
 from mmnet.commands.flag_types import port_number, size_in_bytes, source
 from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOptions, flag
 from mmnet.commands.predict import matting_options
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
-from mmnet.io.clips import Frame
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import write_bytes
-from mmnet.io.images import encode_png
-from mmnet.io.pages import image_uri
-from mmnet.io.resize import shrink
 from mmnet.matting import background as backgrounds
 from mmnet.matting.background import Background
-from mmnet.matting.clip import MattedFrame, matte_next_frame, render_frame
-from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import MattingOptions, matte_photo
-from mmnet.matting.temporal import PreviousFrame
+from mmnet.matting.page import Page, process_frame, process_photo
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
 
-PREVIEW_SIZE = 1280  # pixels of the longer side of the images on the page
 TRANSPARENT, COLOUR, PICTURE = "transparent", "colour", "picture"
 MAX_FILE_AGE = 3600  # seconds that uploads and results stay in the temporary folder
 CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}  # pixels
 FRAME_INTERVAL = 0.05  # seconds, the minimum between two camera frames
-SMOOTHING = 0.8  # weight of the earlier frames in the time per frame
 
 log = logging.getLogger(__name__)
 
@@ -66,39 +52,6 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions):
     host: str = flag("127.0.0.1", help="address of the page; 0.0.0.0 lets other machines reach it")
     port: int = flag(7860, port_number, help="port of the page; 0: any free port")
     upload_limit: int = flag(50 << 20, size_in_bytes, help="maximum size of an uploaded image")
-
-
-class Page(NamedTuple):
-    """What the functions of the page share."""
-
-    open: Callable[[str], Predictor]  # name of weights -> Predictor
-    matting: MattingOptions
-    folder: str  # for results
-
-    def output_options(self, background: Optional[Background]) -> OutputOptions:
-        """Return the outputs to render. The page shows transparency as a checkerboard."""
-        if background is None:
-            checkerboard = backgrounds.CheckerboardBackground()
-            return OutputOptions(("cutout", "composition"), checkerboard, self.matting)
-        return OutputOptions(("composition",), background, self.matting)
-
-
-class PhotoResult(NamedTuple):
-    """The result of a photo as the page shows it."""
-
-    previews: Tuple[np.ndarray, np.ndarray]  # before and after
-    path: str  # PNG file to download
-    text: str
-
-
-class CameraResult(NamedTuple):
-    """The result of a camera frame, and the state for the next one."""
-
-    html: str
-    text: str
-    source: str  # name of the weights
-    matted: PreviousFrame
-    seconds: float  # mean processing time per frame
 
 
 def run(options: Options) -> int:
@@ -177,58 +130,6 @@ def predictor_opener(options: Options) -> Callable[[str], Predictor]:
         )
 
     return open_once
-
-
-def process_photo(
-    page: Page, path: str, name: str, background: Optional[Background]
-) -> PhotoResult:
-    """Cut the person out of an uploaded photo; background None: transparent."""
-    predictor = page.open(name)
-    start = time.monotonic()
-    image = load_photo(path)
-    alpha = matte_photo(image, predictor, page.matting)
-    options = page.output_options(background)
-    outputs = render_outputs(image, alpha, options)
-    kind = options.kinds[0]
-    folder = os.path.join(page.folder, uuid.uuid4().hex)
-    os.mkdir(folder)
-    stem = os.path.splitext(os.path.basename(path))[0]
-    result_path = os.path.join(folder, f"{stem}_{kind}.png")
-    write_bytes(result_path, encode_png(outputs[kind]))
-    height, width = alpha.shape
-    milliseconds = 1000 * (time.monotonic() - start)
-    text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
-    previews = shrink(image, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
-    return PhotoResult(previews, result_path, text)
-
-
-def process_frame(
-    page: Page,
-    image: np.ndarray,
-    name: str,
-    background: Optional[Background],
-    previous: Optional[CameraResult] = None,
-) -> CameraResult:
-    """Cut the person out of a camera frame. The alpha follows the previous one."""
-    predictor = page.open(name)
-    start = time.monotonic()
-    options = page.output_options(background)
-    if previous is not None and previous.source != name:
-        previous = None
-    matted = matte_next_frame(image, predictor, options, previous and previous.matted)
-    frame = MattedFrame(Frame(image, 0), matted, options.background)
-    result = render_frame(frame, options).images["composition"]
-    seconds = time.monotonic() - start
-    if previous is not None:
-        seconds = SMOOTHING * previous.seconds + (1 - SMOOTHING) * seconds
-    height, width = image.shape[:2]
-    # Gradio would write the frames of an image component to disk; a data URI stays in memory.
-    html = (
-        f'<img alt="the person cut out" decoding="sync" width="{width}" height="{height}" '
-        f'style="height: auto; width: 100%" src="{image_uri(result, quality=95)}">'
-    )
-    text = f"{width} x {height} pixels, {1000 * seconds:.0f} ms per frame"
-    return CameraResult(html, text, name, matted, seconds)
 
 
 def choose_background(

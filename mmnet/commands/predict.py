@@ -215,7 +215,7 @@ def open_tar(options: Options) -> ContextManager[Optional[TarShardWriter]]:
     writer = TarShardWriter(options.output, options.shard or Shard(0, 1), options.tar)
     if writer.finished_stems and not options.resume:
         raise MmnetError(
-            f"--output {options.output}: contains tar files of {len(writer.finished_stems)} photos; "
+            f"--output {options.output}: contains results of {len(writer.finished_stems)} photos; "
             "give --resume or another folder"
         )
     return writer

@@ -158,7 +158,7 @@ def _read_list(path):
 
 
 def _check_outputs(files, output):
-    """Return each file once. Raise MmnetError if two outputs, or an output and a photo, are equal."""
+    """Return each file once. Raise MmnetError if an output would replace another one or a photo."""
     unique: Dict[str, InputFile] = {}
     for file in files:
         other = unique.setdefault(output.path if output.is_one_file else file.stem, file)

@@ -16,11 +16,13 @@ from helpers import PATIENCE, ROOT, assert_message, assert_raises
 from helpers.matting import NETWORK_ONLY, brightness_predictor
 from mmnet.cli import main
 from mmnet.commands import demo
-from mmnet.commands.demo import Page, choose_background, process_frame, process_photo
+from mmnet.commands.demo import choose_background
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
+from mmnet.matting import page as page_module
 from mmnet.matting.background import BlurBackground, ColourBackground
 from mmnet.matting.load import load_photo
+from mmnet.matting.page import Page, process_frame, process_photo
 
 GREEN = (0, 177, 64)  # the default colour of the page
 
@@ -75,8 +77,8 @@ def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, 
         previous_frames.append(previous)
         return original(image, predictor, options, previous)
 
-    original = demo.matte_next_frame
-    monkeypatch.setattr(demo, "matte_next_frame", matte_next_frame)
+    original = page_module.matte_next_frame
+    monkeypatch.setattr(page_module, "matte_next_frame", matte_next_frame)
     frame = load_photo(photo)
     first = process_frame(page, frame, "any", None)
     second = process_frame(page, frame, "any", None, first)
