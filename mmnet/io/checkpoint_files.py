@@ -3,13 +3,12 @@
 The name of a checkpoint is its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
 """
 
-import hashlib
 import os
 import re
 import shutil
 from typing import List, Optional
 
-from mmnet.io.files import read_bytes, write_text
+from mmnet.io.files import sha256_of_file, write_text
 
 RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
 
@@ -58,7 +57,7 @@ def files_of(prefix: str) -> List[str]:
 
 def index_sha256(prefix: str) -> str:
     """Return a hash of the contents: the index file holds the checksum of each variable."""
-    return hashlib.sha256(read_bytes(prefix + ".index")).hexdigest()
+    return sha256_of_file(prefix + ".index")
 
 
 def copy_checkpoint(prefix: str, folder: str) -> str:

@@ -83,13 +83,6 @@ def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
     return pixels
 
 
-def check_image(array: np.ndarray) -> np.ndarray:
-    """Return the array if it is uint8 [H,W,3]. Raise MmnetError otherwise."""
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise MmnetError(f"image: must be uint8 [H,W,3], not {array.dtype} {list(array.shape)}")
-    return array
-
-
 def load_mask(path: str) -> np.ndarray:
     """Read a mask file as alpha.
 

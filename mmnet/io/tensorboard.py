@@ -4,7 +4,7 @@ import itertools
 import os
 import socket
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Optional
 
 import numpy as np
 
@@ -49,7 +49,7 @@ class EventWriter:
         images: Optional[Dict[str, np.ndarray]] = None,
         *,
         texts: Optional[Dict[str, str]] = None,
-        histograms: Optional[Dict[str, Sequence[float]]] = None,
+        histograms: Optional[Dict[str, Any]] = None,
     ) -> None:
         """Append the values of one step.
 

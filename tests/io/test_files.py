@@ -166,7 +166,7 @@ def test_short_names_are_distinct():
     paths = [os.path.join("runs", name) for name in (below_a, below_b, "y.pb")]
     assert files.short_names(paths) == [below_a, below_b, "y.pb"]
     assert files.short_names(["x.pb", below_a]) == ["x.pb", below_a]
-    assert files.short_names(["a/x.pb", "a/x.pb"]) == ["x.pb", "x.pb"]  # a model that is given twice
+    assert files.short_names(["a/x.pb", "a/x.pb"]) == ["x.pb", "x.pb"]  # the path appears twice
 
 
 def test_remove_abandoned_deletes_old_temporary_files(tmp_path):

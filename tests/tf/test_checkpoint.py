@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_message, assert_raises
-from mmnet.io.checkpoint_files import delete_checkpoint, find_checkpoint, list_checkpoints, step_of
+from mmnet.io.checkpoint_files import delete_checkpoint, step_of
 from mmnet.io.errors import MmnetError
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -25,19 +25,8 @@ def saved_folder(write_checkpoints):
 
 @pytest.fixture
 def folder(saved_folder, tmp_path):
-    """A copy of ``saved_folder`` for one test. A glob treats its name as a pattern."""
+    """A copy of ``saved_folder``. TensorFlow treats its name as a pattern."""
     return shutil.copytree(saved_folder, str(tmp_path / "a run [1]"))
-
-
-def test_find_checkpoint_finds_files_of_tensorflow(saved_folder):
-    assert [step_of(prefix) for prefix in list_checkpoints(saved_folder)] == [9, 10, 100]
-    latest = os.path.join(saved_folder, LATEST)
-    for path in (saved_folder, latest, latest + ".index", latest + DATA):
-        assert find_checkpoint(path) == latest
-
-
-def test_read_accepts_pattern_characters_in_path(folder):
-    assert checkpoint.read(os.path.join(folder, LATEST))["global_step"] == 100
 
 
 @pytest.mark.parametrize("name", ["MMNetModel-8", ""], ids=["missing", "folder"])

@@ -271,19 +271,3 @@ def test_commands_reject_missing_device(no_accelerators, capfd, portraits, tmp_p
         assert out == "" and err.count("\n") == 1
         assert_message(err, "--device", device)
     assert not (tmp_path / "run").exists()  # the device is checked before the data
-
-
-@pytest.mark.parametrize(
-    "flags, tokens",
-    [
-        (["--device", "tpu"], ["--device", "tpu", "npu"]),
-        (["--device", "cpu", "--precision_mode", "fp8"], ["--precision_mode", "fp8"]),
-        (["--device", "npu", "--precision", "mixed_float16"], ["--precision", "precision_mode"]),
-    ],
-    ids=["unknown device", "unknown precision mode", "precision on the npu"],
-)
-def test_train_rejects_bad_device_flags(npu, capfd, portraits, tmp_path, flags, tokens):
-    assert main(train_command(portraits, tmp_path / "run", *flags)) == 2
-    err = capfd.readouterr().err
-    assert err.count("\n") == 1 and not (tmp_path / "run").exists()
-    assert_message(err, *tokens)
