@@ -60,6 +60,7 @@ def check_precision(device: Device) -> None:
     if device.kind == "npu":
         raise MmnetError("only for GPUs and CPUs; set precision_mode for the npu", "precision")
     if device.precision == "bfloat16":
+        # docs/benchmarks.md, "Training precision on CPUs"
         reason = "TensorFlow supports it on CPUs only, and there it is slower than float32"
     elif not has_gpu(device):
         reason = "there is no GPU, and CPUs do not compute faster in float16"
