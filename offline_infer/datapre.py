@@ -41,7 +41,7 @@ from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.resize import resize_bilinear  # noqa: E402
 from mmnet.networks.network import STRIDE  # noqa: E402
 
-MAX_STEM_LENGTH = 200  # so that <stem>_output_0.bin fits into the 255 bytes of a file name
+MAX_STEM_LENGTH = 200  # <stem>_output_0.bin must fit into the 255 bytes of a file name
 
 
 class InputFormat(NamedTuple):
@@ -77,8 +77,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
     """Write a split to ``<output>/<split>``, and replace an earlier result. Return that folder.
 
     Raises:
-        MmnetError: the split is not the name of one folder, the folder holds something else,
-            ``output`` cannot be written, or pairs are unusable.
+        MmnetError: pairs are unusable, or the folder holds something else or cannot be written.
     """
     check_split_name(dataset.split)
     output = os.path.abspath(output)
@@ -239,49 +238,20 @@ def make_parser() -> Parser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--dataset_path",
-        required=True,
-        default=argparse.SUPPRESS,
-        metavar="FOLDER",
-        help="folder of the dataset: SPLIT/image and SPLIT/mask",
-    )
-    parser.add_argument(
-        "--dataset_split_name", default="test", metavar="SPLIT", help="split of the dataset"
-    )
-    parser.add_argument(
-        "--output",
-        default=os.path.join(ROOT, "Bin"),
-        metavar="FOLDER",
-        help="folder in which SPLIT/ is written",
-    )
-    parser.add_argument(
-        "--size",
-        default=256,
-        type=network_side,
-        metavar="PIXELS",
-        help="side of a square network input",
-    )
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=network_side,
-        metavar=("HEIGHT", "WIDTH"),
-        default=argparse.SUPPRESS,
-        help="height and width of the network input, instead of --size",
-    )
-    parser.add_argument(
-        "--dtype",
-        default="float32",
-        choices=("float32", "uint8"),
-        help="type of the values; uint8 for a model with AIPP",
-    )
-    parser.add_argument(
-        "--preprocess",
-        default="inside",
-        choices=("inside", "outside"),
-        help="division by 255: inside the graph (files hold 0..255) or outside (0..1)",
-    )
+    add, no_default = parser.add_argument, argparse.SUPPRESS
+    dataset = "folder of the dataset: SPLIT/image and SPLIT/mask"
+    add("--dataset_path", required=True, default=no_default, metavar="FOLDER", help=dataset)
+    add("--dataset_split_name", default="test", metavar="SPLIT", help="split of the dataset")
+    output = "folder in which SPLIT/ is written"
+    add("--output", default=os.path.join(ROOT, "Bin"), metavar="FOLDER", help=output)
+    size = "side of a square network input"
+    add("--size", default=256, type=network_side, metavar="PIXELS", help=size)
+    shape = {"nargs": 2, "metavar": ("HEIGHT", "WIDTH"), "help": "network input, if not square"}
+    add("--shape", default=no_default, type=network_side, **shape)
+    dtype = "type of the values; uint8 for a model with AIPP"
+    add("--dtype", default="float32", choices=("float32", "uint8"), help=dtype)
+    preprocess = "division by 255: inside the graph (files hold 0..255) or outside (0..1)"
+    add("--preprocess", default="inside", choices=("inside", "outside"), help=preprocess)
     return parser
 
 

@@ -27,12 +27,11 @@ from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.records import read_record  # noqa: E402
 from offline_infer.datapre import Parser, run  # noqa: E402
 
-OUTPUTS = (
-    "output",
-    "outputs",
-    os.path.join("offline_infer", "output"),
-    os.path.join("offline_infer", "outputs"),
-)
+DEFAULT_OUTPUTS = [
+    os.path.join(folder, name)
+    for folder in (ROOT, os.path.join(ROOT, "offline_infer"))
+    for name in ("output", "outputs")
+]
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +39,10 @@ log = logging.getLogger(__name__)
 class ManifestEntry(NamedTuple):
     """An image in a manifest."""
 
-    stem: str  # of the .bin files
+    stem: str  # name of the .bin files
     image: str  # file names in the dataset
     mask: str
-    sha256: str  # of the input file
+    sha256: str  # hash of the input file
 
 
 class Manifest(NamedTuple):
@@ -53,16 +52,16 @@ class Manifest(NamedTuple):
     split: str
     pictures: List[ManifestEntry]
     shape: Optional[List[int]] = None  # [height, width]
-    size: Optional[int] = None  # of a square input, written by version 0.1
+    size: Optional[int] = None  # side of a square input (version 0.1)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     flags = make_parser().parse_args(argv)
     manifest = read_manifest(flags.manifest)
-    dataset = find_pairs(manifest, flags.dataset_path or manifest.dataset_path)
+    dataset = find_pairs(manifest, getattr(flags, "dataset_path", manifest.dataset_path))
     check_inputs(manifest, os.path.dirname(flags.manifest))
-    defaults = [os.path.join(ROOT, name) for name in OUTPUTS]
-    folder = find_results([flags.output_dir] if flags.output_dir else defaults)
+    folders = [flags.output_dir] if "output_dir" in flags else DEFAULT_OUTPUTS
+    folder = find_results(folders)
     if latest_change(folder) < os.path.getmtime(flags.manifest):
         log.warning("%s is older than %s; does it belong to these images?", folder, flags.manifest)
     stems = [entry.stem for entry in manifest.pictures]
@@ -148,46 +147,23 @@ def positive_int(text: str) -> int:
 def make_parser() -> Parser:
     parser = Parser(
         description="Score the results of an .om model with the code of `mmnet evaluate`.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--output_dir",
-        metavar="FOLDER",
-        help="folder that msame or ais_bench wrote, or its parent (default: the newest in output "
-        "or outputs, of the project or of offline_infer)",
-    )
-    parser.add_argument(
-        "--manifest",
-        default=os.path.join(ROOT, "Bin", "test", "manifest.json"),
-        metavar="FILE",
-        help="manifest of datapre.py (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--target_eval_shape",
-        nargs=2,
-        type=positive_int,
-        default=(800, 600),
-        metavar=("HEIGHT", "WIDTH"),
-        help="second shape to score at, in pixels (default: 800 600)",
-    )
-    parser.add_argument(
-        "--all_metrics",
-        action="store_true",
-        help="also SAD, MSE, Grad, Conn and mIoU at the target shape",
-    )
-    parser.add_argument(
-        "--output_type",
-        choices=sorted(CHANNELS),
-        default="probabilities",
-        help="content of the result files: probabilities (channel 1 is alpha), alpha, or logits "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--dataset_path",
-        metavar="FOLDER",
-        help="folder of the dataset, if it was moved after datapre.py",
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    add, no_default = parser.add_argument, argparse.SUPPRESS
+    output_dir = "folder of msame or ais_bench, or its parent (default: the newest below output)"
+    add("--output_dir", default=no_default, metavar="FOLDER", help=output_dir)
+    manifest = os.path.join(ROOT, "Bin", "test", "manifest.json")
+    add("--manifest", default=manifest, metavar="FILE", help="manifest of datapre.py")
+    shape = {"nargs": 2, "metavar": ("HEIGHT", "WIDTH"), "help": "second shape to score at"}
+    add("--target_eval_shape", default=(800, 600), type=positive_int, **shape)
+    all_metrics = "also SAD, MSE, Grad, Conn and mIoU at the target shape"
+    add("--all_metrics", action="store_true", help=all_metrics)
+    output_type = "content of the result files; alpha is channel 1 of probabilities"
+    add("--output_type", default="probabilities", choices=sorted(CHANNELS), help=output_type)
+    dataset = "folder of the dataset (default: the folder that datapre.py read)"
+    add("--dataset_path", default=no_default, metavar="FOLDER", help=dataset)
+    add("--json", action="store_true", help="print JSON instead of the table")
     return parser
 
 

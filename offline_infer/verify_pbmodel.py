@@ -3,7 +3,7 @@
     python offline_infer/verify_pbmodel.py --model offline_infer/mmnet.pb \\
         --input Bin/test/images --output output
 
-The command line, result folders, file names and messages equal those of msame:
+The command line, result folders, file names and messages equal msame's:
 - ``--input`` is a folder or a .bin file. Every file of a folder is run, in bytewise order. Without
   ``--input``, zeros are run ``--loop`` times.
 - Results are ``OUTPUT/<timestamp>/<stem>_output_0.bin``, or .txt with 6 significant digits.
@@ -106,14 +106,7 @@ def run_samples(
     *,
     skip_unreadable: bool,
 ) -> List[float]:
-    """Run samples and write their results.
-
-    Args:
-        paths: of the samples; None: zeros.
-        model: Predictor of a frozen graph.
-        folder: for the results.
-        flags: of the command line.
-        skip_unreadable: skip samples that cannot be read.
+    """Run samples (None: zeros) and write their results.
 
     Returns:
         The milliseconds of each sample; [] if one cannot be read and ``skip_unreadable`` is false.
@@ -205,22 +198,15 @@ def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--model", required=True, help="frozen graph of mmnet freeze")
-    parser.add_argument("--input", help="a .bin file, or a folder of them")
-    parser.add_argument("--output", required=True, help="folder for the results")
-    parser.add_argument(
-        "--outfmt", choices=("BIN", "TXT"), default="BIN", help="format of the results"
-    )
-    parser.add_argument(
-        "--loop",
-        type=int,
-        choices=range(1, 101),
-        default=1,
-        metavar="1..100",
-        help="number of runs without --input",
-    )
-    parser.add_argument("--device", help="ignored")
-    parser.add_argument("--debug", help="ignored")
+    add = parser.add_argument
+    add("--model", required=True, help="frozen graph of mmnet freeze")
+    add("--input", help="a .bin file, or a folder of them")
+    add("--output", required=True, help="folder for the results")
+    add("--outfmt", choices=("BIN", "TXT"), default="BIN", help="format of the results")
+    loop = {"metavar": "1..100", "help": "number of runs without --input"}
+    add("--loop", type=int, choices=range(1, 101), default=1, **loop)
+    add("--device", help="ignored")
+    add("--debug", help="ignored")
     return parser.parse_args(argv)
 
 

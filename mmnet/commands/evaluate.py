@@ -5,9 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
-
-import numpy as np
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
     check_memory,
@@ -32,7 +30,7 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
-from mmnet.evaluation.evaluate import Evaluation, evaluate, matte_once
+from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate, matte_once
 from mmnet.evaluation.records import Identity, merge_evaluations, read_evaluation, write_evaluation
 from mmnet.evaluation.report import (
     format_clip_scores,
@@ -197,7 +195,7 @@ class Scorer:
             location, output = find_source(path), options.output
             if output is None and location.kind == "checkpoint" and location.name is None:
                 output = os.path.dirname(os.path.abspath(location.path))
-            output, predictor = writable_folder(output), open_source(options, location)
+            output, predictor = writable_folder(output), open_network(options, location)
             if options.merge_shards:
                 for dataset in self._datasets:
                     yield self._merge_shards(dataset, predictor, output)
@@ -296,7 +294,7 @@ def make_identity(options: Options, dataset: Dataset, network: TrainedNetwork) -
     )
 
 
-def make_matte(options: Options, predictor: Predictor) -> Callable[[np.ndarray], np.ndarray]:
+def make_matte(options: Options, predictor: Predictor) -> Matte:
     """Return the function image -> alpha that is scored."""
     if not options.as_photos:
         return lambda image: matte_once(image, predictor)
@@ -304,7 +302,7 @@ def make_matte(options: Options, predictor: Predictor) -> Callable[[np.ndarray],
     return lambda image: matte_photo(image, predictor, steps)
 
 
-def open_source(options: Options, source: Union[str, Source]) -> Predictor:
+def open_network(options: Options, source: Union[str, Source]) -> Predictor:
     return open_predictor(
         source,
         options.network_fields(),
@@ -335,7 +333,7 @@ def print_evaluation(options: Options, evaluation: Evaluation) -> None:
 
 
 def print_clip_scores(options: Options, dataset: Dataset) -> None:
-    predictor = open_source(options, options.checkpoint_path)
+    predictor = open_network(options, options.checkpoint_path)
     scores = score_clips(predictor, dataset, FILTERS[options.temporal_filter])
     published = published_clip_scores(scores, predictor, dataset.split)
     print(json.dumps(published) if options.json else format_clip_scores(scores, predictor))
@@ -343,7 +341,7 @@ def print_clip_scores(options: Options, dataset: Dataset) -> None:
 
 def write_report(options: Options, evaluations: Sequence[Evaluation]) -> None:
     """Write the page of --report. Its images are mattes of --checkpoint_path."""
-    matte = make_matte(options, open_source(options, options.checkpoint_path))
+    matte = make_matte(options, open_network(options, options.checkpoint_path))
     about = "Alphas of mmnet predict." if options.as_photos else "One network run per image."
     page = make_page(evaluations, matte, image_count=options.worst, about=about)
     write_text(options.report, page)

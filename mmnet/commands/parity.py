@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.evaluation.comparison import ModelDifference, compare_model
+from mmnet.evaluation.comparison import ModelDifference, measure_difference
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export.comparison import EXACT, bound_violation
@@ -47,7 +47,7 @@ class Options(DatasetOptions, CheckpointOptions, JsonOptions):
     batch_size: int = flag(8, positive_int, help="images per network run")
 
 
-class Row(NamedTuple):
+class ParityRow(NamedTuple):
     """A model, or the checkpoint itself (first row, without precision)."""
 
     model: Optional[str]
@@ -84,13 +84,13 @@ def run(options: Options) -> int:
 
 def compare_models(
     checkpoint: Predictor, models: Dict[str, Predictor], dataset: Dataset, batch_size: int
-) -> Iterator[Row]:
+) -> Iterator[ParityRow]:
     """Yield the row of the checkpoint, then the row of each model."""
     reference = evaluate(checkpoint, dataset, None, batch_size=batch_size, keep_alphas=True)
-    yield Row(checkpoint.source, compare_model(reference, reference))
+    yield ParityRow(checkpoint.source, measure_difference(reference, reference))
     for path, model in models.items():
         evaluation = evaluate(model, dataset, None, batch_size=batch_size, keep_alphas=True)
-        yield make_row(path, model, compare_model(evaluation, reference))
+        yield make_parity_row(path, model, measure_difference(evaluation, reference))
 
 
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
@@ -115,9 +115,9 @@ def open_model(path: str, dataset: Dataset, network: Network, output_type: str) 
     return model
 
 
-def make_row(path: str, model: Predictor, difference: ModelDifference) -> Row:
+def make_parity_row(path: str, model: Predictor, difference: ModelDifference) -> ParityRow:
     operations = model.operations
-    return Row(
+    return ParityRow(
         path,
         difference,
         precision=model.precision,
@@ -127,7 +127,7 @@ def make_row(path: str, model: Predictor, difference: ModelDifference) -> Row:
     )
 
 
-def to_json(row: Row) -> str:
+def to_json(row: ParityRow) -> str:
     values: Dict[str, Any] = row._asdict()
     difference = values.pop("difference")
     values["scores"] = {metric: s._asdict() for metric, s in difference.scores.items()}
@@ -136,7 +136,7 @@ def to_json(row: Row) -> str:
     return json.dumps(values)
 
 
-def format_rows(rows: Sequence[Row]) -> str:
+def format_rows(rows: Sequence[ParityRow]) -> str:
     """Return the table. Differences are of the model from the checkpoint."""
     header = ["model", "largest difference", "mean difference"]
     for metric in MAIN_METRICS:

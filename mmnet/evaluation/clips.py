@@ -25,7 +25,7 @@ class ClipScores(NamedTuple):
     clips: List[str]  # names
     mad: np.ndarray  # [clips], 0..1, mean over the frames of a clip
     dtssd: np.ndarray  # [clips], 0 or more, mean over the changes between its frames
-    frames: int  # of all clips
+    frames: int  # number of frames of all clips
 
 
 class ScoredFrame(NamedTuple):

@@ -22,14 +22,14 @@ class ModelScore(NamedTuple):
     """One metric of a model at the network's shape."""
 
     mean: float
-    difference: float  # of the mean, model minus checkpoint
-    interval: Interval  # of the difference
+    difference: float  # model minus checkpoint
+    interval: Interval  # 95 % confidence interval of the difference
 
 
 class ModelDifference(NamedTuple):
     """Difference of a model file from its checkpoint, over all pixels of all images."""
 
-    scores: Dict[str, ModelScore]  # of MAIN_METRICS
+    scores: Dict[str, ModelScore]  # keys: MAIN_METRICS
     largest: float  # absolute difference of alpha
     mean: float
 
@@ -49,8 +49,8 @@ def compare_evaluations(evaluations: Sequence[Evaluation]) -> List[Comparison]:
     return comparisons
 
 
-def compare_model(evaluation: Evaluation, reference: Evaluation) -> ModelDifference:
-    """Compare a model file with its checkpoint. Both evaluations keep their alphas."""
+def measure_difference(evaluation: Evaluation, reference: Evaluation) -> ModelDifference:
+    """Compare a model file with its checkpoint. Both evaluations have alphas."""
     scores = {}
     for metric in MAIN_METRICS:
         values = evaluation.scores[metric, "network"]

@@ -18,11 +18,12 @@ from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
-EXAMPLES = 4  # images kept for TensorBoard
-DECIMALS = 10  # of a score; keeps records short
+EXAMPLE_IMAGES = 4  # kept for TensorBoard
+DECIMALS = 10  # places of a score; a limit keeps records short
 
 Shape = Tuple[int, int]  # (height, width)
 ScoreKey = Tuple[str, str]  # (a key of METRICS, "network" or "target")
+Matte = Callable[[np.ndarray], np.ndarray]  # image uint8 [H,W,3] -> alpha of any size
 
 
 class Sample(NamedTuple):
@@ -40,7 +41,7 @@ class Evaluation(NamedTuple):
     dataset: Dataset
     source: Optional[str]  # checkpoint prefix or model; None: untrained weights
     global_step: Optional[int]
-    shapes: Dict[str, Shape]  # of "network" and "target"
+    shapes: Dict[str, Shape]  # keys: "network" and "target"
     scores: Dict[ScoreKey, np.ndarray]  # one value per pair of the dataset
     predict_ms: float = 0.0  # network time per image
     examples: Sequence[Tuple[Sample, np.ndarray]] = ()  # with alphas at the network's shape
@@ -71,7 +72,7 @@ def evaluate(
     *,
     batch_size: int = 8,
     all_metrics: bool = False,
-    matte: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    matte: Optional[Matte] = None,
     keep_alphas: bool = False,
 ) -> Evaluation:
     """Score each pair of a dataset once.
@@ -82,38 +83,32 @@ def evaluate(
         target_shape: second shape at which alphas are scored; None: the network's shape only.
         batch_size: images per network run.
         all_metrics: compute all METRICS at the target shape, not only MAIN_METRICS.
-        matte: function image uint8 [H,W,3] -> alpha [H,W], scored instead of one network run.
+        matte: scored instead of one network run per image.
         keep_alphas: return the alphas of all pairs too.
 
     Raises:
         MmnetError: unusable pairs, or alphas with a wrong shape or values outside 0..1.
     """
+    shapes: Dict[str, Shape] = {"network": tuple(predictor.network.shape)}
+    if target_shape is not None:
+        shapes["target"] = tuple(target_shape)
+    predict = TimedPrediction(predictor, matte)
     examples: List[Tuple[Sample, np.ndarray]] = []
-    all_alphas: List[np.ndarray] = []
-    seconds = 0.0
+    alphas: List[np.ndarray] = []
 
-    def predict(samples):
-        nonlocal seconds
-        start = time.monotonic()
-        if matte is None:
-            alphas = predict_batch(predictor, samples)
-        else:
-            alphas = [matte(sample.photo) for sample in samples]
-        seconds += time.monotonic() - start
-        for sample, alpha in zip(samples[: EXAMPLES - len(examples)], alphas):
-            alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
-            examples.append((sample, alpha))
-        if keep_alphas:
-            all_alphas.extend(alphas)
-        return alphas
+    def keep(items):
+        for sample, alpha in items:
+            if len(examples) < EXAMPLE_IMAGES:
+                small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
+                examples.append((sample, small_alpha))
+            if keep_alphas:
+                alphas.append(alpha)
+            yield sample, alpha
 
     def score(item):
         return score_alpha(*item, target_shape, all_metrics=all_metrics)
 
-    shapes = {"network": tuple(predictor.network.shape)}
-    if target_shape is not None:
-        shapes["target"] = tuple(target_shape)
-    items = predict_pairs(predict, dataset, shapes["network"], batch_size)
+    items = keep(predict_pairs(predict, dataset, shapes["network"], batch_size))
     rows = list(parallel_map(score, items, max_pending=2 * batch_size))
     return Evaluation(
         dataset,
@@ -121,10 +116,27 @@ def evaluate(
         predictor.step,
         shapes,
         {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]},
-        predict_ms=1000 * seconds / len(dataset),
+        predict_ms=1000 * predict.seconds / len(dataset),
         examples=examples,
-        alphas=all_alphas,
+        alphas=alphas,
     )
+
+
+class TimedPrediction:
+    """Returns the alphas of a batch of samples, and adds up the time in ``seconds``."""
+
+    def __init__(self, predictor: Predictor, matte: Optional[Matte] = None):
+        self._predictor, self._matte = predictor, matte
+        self.seconds = 0.0
+
+    def __call__(self, samples: Sequence[Sample]) -> Sequence[np.ndarray]:
+        start = time.monotonic()
+        if self._matte is None:
+            alphas = predict_batch(self._predictor, samples)
+        else:
+            alphas = [self._matte(sample.photo) for sample in samples]
+        self.seconds += time.monotonic() - start
+        return alphas
 
 
 def predict_pairs(
@@ -198,5 +210,5 @@ def score_alpha(
 
 
 def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Return the alpha at the network's shape that ``evaluate`` scores for a photo."""
+    """Run the network once, as ``evaluate`` does. Return the alpha at the network's shape."""
     return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]

@@ -34,8 +34,8 @@ def gauss_grad(alpha: np.ndarray, truth: np.ndarray) -> float:
     """Return MMNet's gradient error (arXiv 1904.03816).
 
     The error is the mean L2 norm of the difference between the Gaussian gradients, over the pixels
-    where the 9x9 filter fits inside the image. The Gaussian sums to 1. Filtering is linear, so the
-    difference of the alphas is filtered once.
+    where the 9x9 filter fits inside the image. The Gaussian sums to 1. The filters are
+    linear, so the difference of the alphas is filtered once.
 
     Raises:
         MmnetError: a side has 8 pixels or fewer.
@@ -139,7 +139,7 @@ METRICS = {
     "conn": Metric(conn, "CONN", "Conn (sum / 1000)"),
     "miou": Metric(miou, "MIOU", "mIoU (0..1, higher is better)", higher_is_better=True),
 }
-MAIN_METRICS = ("mad", "gauss_grad")  # of the MMNet paper
+MAIN_METRICS = ("mad", "gauss_grad")  # the MMNet paper prints them
 
 
 def _iou(region, true_region):

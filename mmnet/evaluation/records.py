@@ -42,7 +42,7 @@ class Identity(NamedTuple):
     pictures: str  # hash of the names and sizes of the dataset's files
 
 
-class Record(NamedTuple):
+class EvaluationRecord(NamedTuple):
     """The JSON file of an evaluation."""
 
     identity: Identity
@@ -56,7 +56,7 @@ class Best(NamedTuple):
 
     score: float
     checkpoint: str
-    pictures: str  # Identity.pictures
+    pictures: str  # as in Identity
 
 
 def record_path(
@@ -79,7 +79,7 @@ def read_evaluation(
     if not os.path.exists(path):
         return None
     try:
-        record = read_record(path, Record)
+        record = read_record(path, EvaluationRecord)
         if record.identity != identity:
             return None
         evaluation = _to_evaluation(record, dataset, source)
@@ -164,8 +164,13 @@ def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
     image_scores = {
         evaluation.tag(key): values.tolist() for key, values in evaluation.scores.items()
     }
-    record = Record(identity, published_scores(evaluation), evaluation.stems, image_scores)
-    write_json(path, dict(record._asdict(), identity=identity._asdict()))
+    record = {
+        "identity": identity._asdict(),
+        "scores": published_scores(evaluation),
+        "stems": evaluation.stems,
+        "image_scores": image_scores,
+    }
+    write_json(path, record)
 
 
 def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
@@ -194,10 +199,7 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
     score_path = os.path.join(folder, "score.json")
     best = read_best(score_path)
     if best is not None and best.pictures != score.pictures:
-        log.warning(
-            "%s was selected on other images and stays; use another output folder to start anew",
-            folder,
-        )
+        log.warning("%s: selected on other images, so it is kept; use another output", folder)
         return
     if best is None or _is_better(score.score, best.score, higher_is_better):
         name = os.path.basename(copy)
@@ -223,7 +225,7 @@ def read_best(path: str) -> Optional[Best]:
     try:
         return read_record(path, Best)
     except (OSError, ValueError) as error:
-        log.warning("%s: damaged (%s); selecting the best checkpoint anew", path, error)
+        log.warning("%s: damaged (%s); selecting the best checkpoint again", path, error)
         return None
 
 

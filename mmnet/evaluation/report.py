@@ -13,11 +13,11 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import format_shape
 from mmnet.io.tables import format_table
 
-HEADER = ("score", "height x width", "mean", "95 % interval of the mean")
+SCORE_HEADER = ("score", "height x width", "mean", "95 % interval of the mean")
 
 
 def published_scores(evaluation: Evaluation) -> Dict[str, Any]:
-    """Return the mean scores by published name, and what they belong to, for JSON."""
+    """Return the mean scores by published name, and their source, for JSON."""
     values: Dict[str, Any] = dict(evaluation.means())
     values["pictures"] = len(evaluation.dataset)
     values["checkpoint"] = evaluation.source
@@ -27,7 +27,7 @@ def published_scores(evaluation: Evaluation) -> Dict[str, Any]:
 
 def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
     """Return a table of means with intervals, and the ``worst`` images by MAD at the target."""
-    rows = [HEADER]
+    rows = [SCORE_HEADER]
     for (metric, place), values in evaluation.scores.items():
         shape = evaluation.shapes[place]
         rows.append(_score_row(METRICS[metric].label, shape, values))
@@ -88,7 +88,7 @@ def format_clip_scores(scores: ClipScores, predictor: Predictor) -> str:
     """Return a table of means over the clips, with intervals."""
     shape = predictor.network.shape
     rows = [
-        HEADER,
+        SCORE_HEADER,
         _score_row("MAD (0..1)", shape, scores.mad),
         _score_row("dtSSD (0 or more)", shape, scores.dtssd),
     ]

@@ -1,14 +1,14 @@
 """Evaluations as one HTML page that works offline. No TensorFlow."""
 
 import os
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.pairs import Pair, read_pair
 from mmnet.evaluation.comparison import compare_evaluations
-from mmnet.evaluation.evaluate import Evaluation
+from mmnet.evaluation.evaluate import Evaluation, Matte
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.evaluation.report import dataset_name, source_name
 from mmnet.evaluation.statistics import bootstrap_interval
@@ -17,26 +17,22 @@ from mmnet.io.foreground import estimate_foreground
 from mmnet.io.pages import image_uri, render_page
 from mmnet.io.resize import resize_bilinear, shrink
 
-TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
+PAGE_TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
 PANEL_SIZE = 480  # pixels of the longer side of an image
-JPEG_QUALITY = 85
+PANEL_QUALITY = 85
 HISTOGRAM_BARS = 30
 STEP_MARKS = 6  # at most, on the axis of a curve
-GREEN = (0, 177, 64)  # background of compositions
+BACKGROUND_COLOUR = (0, 177, 64)  # green, behind the people
 
 
 def make_page(
-    evaluations: Sequence[Evaluation],
-    matte: Callable[[np.ndarray], np.ndarray],
-    *,
-    image_count: int,
-    about: str = "",
+    evaluations: Sequence[Evaluation], matte: Matte, *, image_count: int, about: str = ""
 ) -> str:
     """Return the HTML of evaluations. The first one of each dataset is shown with images.
 
     Args:
         evaluations: of any sources and datasets.
-        matte: function image uint8 [H,W,3] -> alpha of any size, of the first source.
+        matte: computes the alphas of the images; of the first source.
         image_count: number of the worst and of the best images to show.
         about: sentence that states how the images were scored.
     """
@@ -44,7 +40,7 @@ def make_page(
     for evaluation in evaluations:
         shown.setdefault(evaluation.dataset.path, evaluation)
     return render_page(
-        TEMPLATE,
+        PAGE_TEMPLATE,
         title=f"Scores of {source_name(evaluations[0].source)}",
         about=about,
         evaluations=evaluations,
@@ -142,7 +138,7 @@ def _image_panels(evaluation, index, matte):
         "truth": _to_uint8(truth),
         "alpha": _to_uint8(alpha),
         "error": np.ascontiguousarray(heat_map[..., ::-1]),
-        "composition": _compose_on_green(image, alpha),
+        "composition": _compose(image, alpha),
     }
     return {
         "stem": pair.stem,
@@ -150,15 +146,15 @@ def _image_panels(evaluation, index, matte):
             (METRICS[name].label, evaluation.scores[name, "target"][index]) for name in MAIN_METRICS
         ],
         "panels": {
-            label: image_uri(shrink(panel, PANEL_SIZE), JPEG_QUALITY)
+            label: image_uri(shrink(panel, PANEL_SIZE), PANEL_QUALITY)
             for label, panel in panels.items()
         },
     }
 
 
-def _compose_on_green(image, alpha):
+def _compose(image, alpha):
     opacity = alpha[..., np.newaxis]
-    composition = opacity * estimate_foreground(image, alpha) + (1 - opacity) * GREEN
+    composition = opacity * estimate_foreground(image, alpha) + (1 - opacity) * BACKGROUND_COLOUR
     return np.rint(composition).astype(np.uint8)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple, Sequence, Tuple
 import numpy as np
 
 RESAMPLES = 1000
-SEED = 0
+BOOTSTRAP_SEED = 0
 
 Interval = Tuple[float, float]  # (low, high)
 
@@ -28,7 +28,7 @@ class PairedDifference(NamedTuple):
 def bootstrap_interval(values: Sequence[float]) -> Interval:
     """Return the 95 % confidence interval of a mean: percentiles of the resampled means."""
     values = np.asarray(values)
-    random = np.random.RandomState(SEED)
+    random = np.random.RandomState(BOOTSTRAP_SEED)
     means = [values[random.randint(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)

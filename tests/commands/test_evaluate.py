@@ -1,4 +1,4 @@
-"""Tests of mmnet evaluate: what it scores, writes, reads again, and leaves unchanged."""
+"""Tests of mmnet evaluate: its scores and its output folder."""
 
 import glob
 import json
@@ -157,7 +157,7 @@ def test_best_keeps_checkpoint_that_is_deleted_while_scored(
     original = evaluate_module.evaluate
 
     def delete_and_evaluate(*args, **kwargs):
-        for prefix in list_checkpoints(run):  # as a training with max_to_keep
+        for prefix in list_checkpoints(run):  # a training with max_to_keep does this
             for path in files_of(prefix):
                 os.unlink(path)
         return original(*args, **kwargs)

@@ -85,7 +85,7 @@ def test_parity_compares_results_of_msame(command, portrait_set, lively_predicto
         pair.stem: matte_once(read_pair(pair)[0], lively_predictor) for pair in portrait_set.pairs
     }
     folder = tmp_path / "20260101_000000"
-    write_results(folder, alphas, dtype=np.float16)  # as an .om model
+    write_results(folder, alphas, dtype=np.float16)  # an .om model writes float16
     command = [*command, "--json", str(tmp_path)]
     capfd.readouterr()
     assert main(command) == 0

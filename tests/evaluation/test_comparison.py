@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmnet.datasets.pairs import Dataset, Pair
-from mmnet.evaluation.comparison import compare_evaluations, compare_model
+from mmnet.evaluation.comparison import compare_evaluations, measure_difference
 from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.statistics import bootstrap_interval
 
@@ -39,13 +39,13 @@ def test_compare_evaluations_skips_other_images():
     assert compare_evaluations([reference, other_images]) == []
 
 
-def test_compare_model_measures_alphas_and_scores():
+def test_measure_difference_measures_alphas_and_scores():
     alphas = [np.zeros((2, 2), np.float32), np.ones((2, 2), np.float32)]
     changed = [alphas[0] + 0.5, alphas[1]]
     changed[1] = changed[1] - np.array([[0.25, 0], [0, 0]], np.float32)
     reference = make_evaluation([0.1, 0.3], [0.01, 0.02], alphas=alphas)
     model = make_evaluation([0.2, 0.3], [0.01, 0.02], alphas=changed)
-    difference = compare_model(model, reference)
+    difference = measure_difference(model, reference)
     assert difference.largest == 0.5
     assert difference.mean == pytest.approx((4 * 0.5 + 0.25) / 8)
     score = difference.scores["mad"]
@@ -54,8 +54,8 @@ def test_compare_model_measures_alphas_and_scores():
     assert difference.scores["gauss_grad"].difference == 0
 
 
-def test_compare_model_propagates_nan():
+def test_measure_difference_propagates_nan():
     alphas = [np.zeros((2, 2), np.float32)]
     reference = make_evaluation([0.1], [0.01], alphas=alphas)
     model = make_evaluation([0.1], [0.01], alphas=[alphas[0] + np.nan])
-    assert np.isnan(compare_model(model, reference).largest)
+    assert np.isnan(measure_difference(model, reference).largest)

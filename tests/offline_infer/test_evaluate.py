@@ -1,4 +1,4 @@
-"""Tests of offline_infer/evaluate.py: its scores equal those of mmnet.evaluation."""
+"""Tests of offline_infer/evaluate.py against mmnet.evaluation."""
 
 import json
 import os
