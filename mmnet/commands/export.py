@@ -31,8 +31,6 @@ from mmnet.io.files import check_writable, read_bytes, write_bytes
 from mmnet.networks.network import Network
 from mmnet.weights.values import Weights
 
-WEB_FOLDER = "web"
-
 
 @dataclasses.dataclass(frozen=True)
 class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, JsonOptions):
@@ -85,12 +83,9 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
         super().check()
         if self.calibration_dataset and self.precision != "int8":
             raise MmnetError(f"--calibration_dataset needs --precision int8, not {self.precision}")
-        if self.has_page and (self.output_type != "alpha" or self.preprocess != "inside"):
+        is_plain = self.output_type == "alpha" and self.preprocess == "inside"
+        if "web" in self.format and not is_plain:
             raise MmnetError("--format web needs --output_type alpha and --preprocess inside")
-
-    @property
-    def has_page(self) -> bool:
-        return "web" in self.format
 
 
 def run(options: Options) -> int:
@@ -99,19 +94,25 @@ def run(options: Options) -> int:
     weights = load_weights(
         options.checkpoint_path, options.network_fields(), options.weight_options()
     )
-    if options.has_page and weights.network.channels != 3:
+    network = weights.network
+    if "web" in options.format and network.channels != 3:
         raise MmnetError("--format web needs a network with 3 input channels")
-    formats = dict.fromkeys(options.format)  # without duplicates
-    specs = [make_spec(options, weights.network, format) for format in formats]
+    specs = [make_spec(options, network, format) for format in dict.fromkeys(options.format)]
     for spec in specs:  # before images are read
         check_spec(spec, weights, is_calibrated=options.calibration_dataset is not None)
-    representative = find_representative_images(options, weights.network)
-
-    exit_code = export_and_print(
-        weights, specs, dataset, representative=representative, as_json=options.json
-    )
-    if exit_code == 0 and options.has_page:
-        write_page(os.path.join(options.output, WEB_FOLDER))
+    representative = None
+    if options.calibration_dataset:
+        check_training_split(options.calibration_split)
+        training_images = find_dataset(options.calibration_dataset, options.calibration_split)
+        representative = read_representative_images(
+            training_images,
+            network,
+            options.calibration_pictures,
+            method=options.calibration_method,
+        )
+    exit_code = export_and_print(weights, specs, dataset, options.json, representative)
+    if exit_code == 0 and "web" in options.format:
+        write_page(os.path.join(options.output, "web"))
     return exit_code
 
 
@@ -121,20 +122,6 @@ def find_comparison_dataset(options: OptionalDatasetOptions) -> Optional[Dataset
     return find_dataset(options.dataset_path, options.dataset_split_name)
 
 
-def find_representative_images(
-    options: Options, network: Network
-) -> Optional[RepresentativeImages]:
-    if options.calibration_dataset is None:
-        return None
-    check_training_split(options.calibration_split)
-    return read_representative_images(
-        find_dataset(options.calibration_dataset, options.calibration_split),
-        network,
-        options.calibration_pictures,
-        method=options.calibration_method,
-    )
-
-
 def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
     """Return the specification of one of the formats."""
     names = {
@@ -142,7 +129,7 @@ def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
         "tflite": f"{network.name}_{options.precision}.tflite",
         "onnx": f"{network.name}.onnx",
         "pb": f"{network.name}.pb",
-        "web": os.path.join(WEB_FOLDER, "network.onnx"),
+        "web": os.path.join("web", "network.onnx"),
     }
     return ExportSpec(
         format="onnx" if format == "web" else format,
@@ -158,9 +145,8 @@ def export_and_print(
     weights: Weights,
     specs: Sequence[ExportSpec],
     dataset: Optional[Dataset],
-    *,
+    as_json: bool,
     representative: Optional[RepresentativeImages] = None,
-    as_json: bool = False,
 ) -> int:
     """Export, print the cards and return the exit code."""
     images = comparison_images(dataset, weights.network)

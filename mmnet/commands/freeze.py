@@ -66,7 +66,7 @@ def run(options: Options) -> int:
     if options.graph:
         check_replaceable(options.graph, CAN_REPLACE["pb"], inputs=inputs, parameter="graph")
 
-    exit_code = export_and_print(weights, [spec], dataset, as_json=options.json)
+    exit_code = export_and_print(weights, [spec], dataset, options.json)
     if exit_code == 0 and options.graph:
         graph_def = inference_graph(
             weights.network, preprocess=options.preprocess, output_type=options.output_type

@@ -57,7 +57,7 @@ def export(
     images: np.ndarray,
     representative: Optional[RepresentativeImages] = None,
 ) -> List[Card]:
-    """Write model files, each with its card. Write all or none.
+    """Write model files with their cards. Write all or none.
 
     Args:
         weights: the checkpoint.
@@ -68,8 +68,7 @@ def export(
 
     Raises:
         ExportMismatch: a model differs from the checkpoint.
-        MmnetError: a model cannot be made, a path must not be replaced, or a converter fails or is
-            not installed.
+        MmnetError: a model cannot be made, or its path must not be replaced.
     """
     inputs = checkpoint_files.files_of(weights.source) if weights.source else []
     for spec in specs:
@@ -91,10 +90,7 @@ def export(
 
 
 def build_model(
-    weights: Weights,
-    spec: ExportSpec,
-    path: str,
-    representative: Optional[RepresentativeImages] = None,
+    weights: Weights, spec: ExportSpec, path: str, representative: Optional[RepresentativeImages]
 ) -> Card:
     """Write a model and its card to a temporary path. The card already names ``spec.path``."""
     is_int8 = spec.precision == "int8"
@@ -147,11 +143,7 @@ def build_model(
 def compare_model(
     path: str, card: Card, spec: ExportSpec, images: np.ndarray, alphas: np.ndarray
 ) -> Card:
-    """Run a model and return its card with the difference from the checkpoint's alphas.
-
-    Raises:
-        ExportMismatch: the difference is larger than the bound.
-    """
+    """Run a model and return its card with the difference from the checkpoint's alphas."""
     predictor = open_predictor(path, device=EXACT)
     difference = np.abs(predictor(images) - alphas)
     largest, mean = float(difference.max()), float(difference.mean())
@@ -180,11 +172,7 @@ def install(path: str, card: Card) -> None:
 
 
 def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> None:
-    """Raise MmnetError if a model cannot be made from these weights.
-
-    Args:
-        is_calibrated: representative images are given.
-    """
+    """Raise MmnetError if a model cannot be made. is_calibrated: with representative images."""
     has_ranges = bool(quantization_ranges(weights.values))
     if spec.precision != "float32" and spec.format != "tflite":
         raise MmnetError(

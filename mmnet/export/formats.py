@@ -17,11 +17,11 @@ ONNX_OPSET = 13
 MESSAGE_LENGTH = 300  # characters of a converter's message in our error
 
 
-def write_pb(path, graph_def, spec, images=None):
+def write_pb(path, graph_def, spec, images):
     write_bytes(path, graph_def.SerializeToString())
 
 
-def write_savedmodel(path, graph_def, spec, images=None):
+def write_savedmodel(path, graph_def, spec, images):
     imported = _import_graph(graph_def)
     signature = tf.saved_model.build_signature_def(
         {INPUT: tf.saved_model.build_tensor_info(imported.input)},
@@ -40,11 +40,11 @@ def write_savedmodel(path, graph_def, spec, images=None):
         builder.save()
 
 
-def write_tflite(path, graph_def, spec, images=None):
+def write_tflite(path, graph_def, spec, images):
     write_bytes(path, convert_to_tflite(native_dilations(graph_def), spec, images))
 
 
-def write_onnx(path, graph_def, spec, images=None):
+def write_onnx(path, graph_def, spec, images):
     complexity = measure_complexity(graph_def)
     metadata = dict(complexity._asdict(), preprocess=spec.preprocess, output_type=spec.output_type)
     model = convert_to_onnx(native_dilations(graph_def), metadata)
@@ -68,9 +68,6 @@ def convert_to_tflite(native: "tf.GraphDef", spec: Any, images: Optional[np.ndar
         spec: ExportSpec, with precision and io.
         images: float32 [N,H,W,C], input of the graph, for the ranges of an int8 model. None: the
             graph contains the ranges, which TensorFlow 1.15 cannot convert.
-
-    Raises:
-        MmnetError: the converter fails.
     """
     imported = _import_graph(native)
     # The session only passes the graph to the converter. It never runs (see native_dilations).
@@ -107,11 +104,7 @@ def _set_int8(converter, images):
 
 
 def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
-    """Convert a graph with native dilations to an ONNX model that contains the metadata.
-
-    Raises:
-        MmnetError: onnx or tf2onnx is not installed.
-    """
+    """Convert a graph with native dilations to an ONNX model that contains the metadata."""
     import_extra("onnx", "--format onnx")
     import_extra("tf2onnx", "--format onnx")
     with quiet_converters():

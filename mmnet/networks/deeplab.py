@@ -23,17 +23,7 @@ STYLE = Style(epsilon=1e-5, initializer=_truncated_normal)
 
 
 def deeplab(images01: "tf.Tensor", network: Network, mode: Mode, *, output_stride: int) -> Outputs:
-    """Build the graph of DeepLabv3.
-
-    Args:
-        images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static multiples of 32.
-        network: Network, with the width multiplier.
-        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
-        output_stride: stride of the features: 8 or 16.
-
-    Returns:
-        Outputs, without heads.
-    """
+    """Build the graph, without heads. Arguments: see mmnet(). output_stride: 8 or 16."""
     with tf.variable_scope("DeepLab"):
         all_features = mobilenet_v2(
             images01, network.width_multiplier, mode, output_stride=output_stride, style=STYLE

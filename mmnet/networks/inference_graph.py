@@ -27,16 +27,13 @@ def inference_graph(
 
     Args:
         network: the network.
-        values: variable name -> array, for every variable. None: keep the variables.
+        values: variable name -> array. None: keep the variables.
         preprocess: "inside": ``input_x`` is float32 [1,H,W,C], 0..255; "outside": 0..1.
         output_type: meaning of ``output``: "probabilities" (float32 [1,H,W,2], channel 1 is alpha),
             "alpha" ([1,H,W,1]) or "logits" ([1,H,W,2]).
         int8: scale alpha for a full-integer TFLite model (SIGMOID_SCALE).
         ranges: range variables of an int8 graph, name -> value. The graph then rounds images and
             activations to 8 bits, and the TFLite converter uses these ranges. "alpha" only.
-
-    Raises:
-        MmnetError: ranges with another output type.
     """
     if ranges and output_type != "alpha":
         raise MmnetError(

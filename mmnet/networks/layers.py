@@ -52,12 +52,7 @@ def batch_norm_inference(x, gamma, beta, moving_mean, moving_variance, epsilon):
 def batch_norm_over_group(
     x, gamma, beta, moving_mean, moving_variance, epsilon, *, mean_over_group, group_size
 ):
-    """Normalize with the statistics of the batches of all processes, as one large batch would.
-
-    Args:
-        mean_over_group: float32 [n] -> mean over the processes; its gradient is averaged, too.
-        group_size: number of processes.
-    """
+    """Normalize with the statistics of the batches of all processes (see mode_for_group)."""
     mean, variance = tf.nn.moments(x, [0, 1, 2])
     # The difference of two squares loses digits unless the mean is near 0. The moving mean is near
     # the batch mean and is equal in all processes, so it serves as the origin.
@@ -78,10 +73,6 @@ def dropout(x, keep, *, rank=0, group_size=1):
     The random numbers depend on the graph's seed, the scope and the global step, so a resumed
     training is bit-equal. Each process draws the numbers of the whole batch and uses its own part,
     so a group drops the same values as one process.
-
-    Args:
-        keep: fraction of values to keep.
-        rank, group_size: this process and the number of processes.
     """
     step = tf.train.get_global_step()
     scope_seed = seed_from_name(tf.get_variable_scope().name)
@@ -116,7 +107,8 @@ def mode_for_group(
         mode: mode of a single process.
         rank: index of this process.
         group_size: number of processes.
-        mean_over_group: as in batch_norm_over_group. None: do not synchronize batch norm.
+        mean_over_group: function float32 [n] -> mean over the processes, whose gradient is averaged
+            too. None: do not synchronize batch norm.
     """
     if mode.dropout is dropout:
         mode = mode._replace(dropout=partial(dropout, rank=rank, group_size=group_size))

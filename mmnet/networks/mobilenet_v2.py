@@ -42,14 +42,7 @@ def mobilenet_v2(
 ) -> Dict[int, "tf.Tensor"]:
     """Build the features up to the last inverted residual block.
 
-    Strides beyond ``output_stride`` are replaced by dilations of the following blocks.
-
-    Args:
-        x: float32 [N,H,W,C], images in the range with which the weights were trained.
-        width_multiplier: channel multiplier.
-        mode: how layers compute.
-        output_stride: stride of the last features: 8, 16 or 32.
-        style: settings of the layers.
+    Strides beyond ``output_stride`` (8, 16 or 32) are replaced by dilations of the later blocks.
 
     Returns:
         stride -> last features with this stride, [N,H/stride,W/stride,channels].

@@ -30,18 +30,10 @@ DILATIONS = (1, 2, 4)  # branches of e-ASPP; the paper does not state the values
 
 
 def modnet(images01: "tf.Tensor", network: Network, mode: Mode, *, attention: Callable) -> Outputs:
-    """Build the graph of MODNet.
+    """Build the graph, with one logit. Arguments: see mmnet().
 
-    Args:
-        images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static multiples of 32.
-        network: Network, with the width multiplier of MobileNetV2.
-        mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
-        attention: block for the deepest features: ``squeeze_excite`` (released code) or ``e_aspp``
-            (paper).
-
-    Returns:
-        Outputs, with one logit. The heads ``semantic`` [N,H/16,W/16,1] and ``detail`` [N,H,W,1] are
-        probabilities.
+    attention: block for the deepest features: squeeze_excite (released code) or e_aspp (paper). The
+    heads ``semantic`` [N,H/16,W/16,1] and ``detail`` [N,H,W,1] are probabilities.
     """
     images = images01 * 2 - 1
     with tf.variable_scope("MODNet"):

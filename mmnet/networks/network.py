@@ -34,15 +34,10 @@ class NetworkRecord(NamedTuple):
 def make_network(
     requested: Mapping[str, Any], recorded: Optional[Mapping[str, Any]] = None
 ) -> Network:
-    """Create a Network from requested fields, then recorded fields, then defaults.
-
-    Args:
-        requested: fields of Network that the user sets, name -> value.
-        recorded: fields that the source of the weights records.
+    """Create a Network from the user's fields, then the fields recorded in a source, then defaults.
 
     Raises:
-        MmnetError: the shape is not two multiples of STRIDE, the width multiplier is not positive,
-            or the channels are neither 3 nor 4.
+        MmnetError: a field has an invalid value.
     """
     fields = dict(recorded or {}, **requested)
     if "shape" in fields:

@@ -22,11 +22,8 @@ def quantize_weights(weights: "tf.Tensor", axis: int) -> "tf.Tensor":
     """Round weights to -127..127 times one scale per channel. Gradients pass unchanged.
 
     Batch norm multiplies each channel and its scale by the same number. Rounding before batch norm
-    therefore equals rounding after batch norm is folded into the weights.
-
-    Args:
-        weights: float32 [h,w,in,out], or [h,w,C,1] of a depthwise convolution.
-        axis: axis of the output channels.
+    therefore equals rounding after batch norm is folded into the weights. ``axis`` is the axis of
+    the output channels: 3, or 2 for depthwise weights [h,w,C,1].
     """
     shape = weights.shape.as_list()
     flat = tf.reshape(weights, [-1, shape[axis]])  # the axis after ``axis`` has length 1

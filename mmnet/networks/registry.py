@@ -75,11 +75,7 @@ NETWORKS = {
 
 
 def find_definition(network: Network) -> NetworkDefinition:
-    """Return the definition of a network.
-
-    Raises:
-        MmnetError: no network has this name.
-    """
+    """Return the definition of a network. Raise MmnetError if no network has this name."""
     if network.name not in NETWORKS:
         names = ", ".join(NETWORKS)
         raise MmnetError(f"unknown network {network.name!r}; the networks are {names}")
@@ -94,9 +90,6 @@ def build(network: Network, images: "tf.Tensor", mode: Mode, preprocess: str = "
         images: float32 [N,H,W,C], RGB first: 0..255, or 0..1 if ``preprocess`` is "outside".
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
         preprocess: "inside" or "outside": where images are divided by 255.
-
-    Raises:
-        MmnetError: no network has this name.
     """
     definition = find_definition(network)
     if preprocess == "inside":

@@ -14,15 +14,12 @@ DILATIONS = (1, 2)
 
 
 def tiny(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
-    """Build the graph of the network.
+    """Build the graph. The head ``coarse_logits`` is [N,H/2,W/2,2].
 
     Args:
         images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static and even.
         network: Network, with the width multiplier.
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
-
-    Returns:
-        Outputs. The head ``coarse_logits`` is [N,H/2,W/2,2].
     """
     channels = scale_channels(CHANNELS, network.width_multiplier)
     endpoints = {}

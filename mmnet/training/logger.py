@@ -78,7 +78,9 @@ class TrainingLogger:
             scalars["batch/mIoU"] = np.mean([miou(*pair) for pair in zip(alphas, masks)])
             histograms["errors/batch/MAD"] = [mad(*pair) for pair in zip(alphas, masks)]
         shorten = zip(batch.images[:EXAMPLES, ..., :3], masks, alphas)
-        pictures = {"batch/%d" % index: make_panel(*example) for index, example in enumerate(shorten)}
+        pictures = {
+            "batch/%d" % index: make_panel(*example) for index, example in enumerate(shorten)
+        }
         self._writer.write(global_step, scalars, pictures, histograms=histograms)
         self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0
 
