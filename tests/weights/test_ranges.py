@@ -35,10 +35,7 @@ def test_ranges_equal_the_extremes(lively_weights, lively_images, ranges):
         checkpoint.restore(session, lively_weights.values, tf.global_variables())
         fetches = [outputs.endpoints, outputs.logits]
         endpoints, logits = session.run(fetches, {x: lively_images})
-    for scope, endpoint in (
-        ("init_block/conv", "init_block"),
-        ("block0/merge/pointwise_conv",) * 2,
-    ):
+    for scope, endpoint in SCOPES.items():
         value = endpoints[endpoint]
         name = f"Tiny/{scope}/quantization/"
         measured = [ranges[name + end] for end in ("lowest", "highest")]
@@ -46,7 +43,7 @@ def test_ranges_equal_the_extremes(lively_weights, lively_images, ranges):
         # One image per run rounds differently from all images in one run.
         np.testing.assert_allclose(measured, expected, rtol=1e-5, atol=1e-5)
     log_odds = logits[..., 1] - logits[..., 0]
-    # The range is that before resizing, which cannot leave it.
+    # The range is measured before resizing, which cannot leave it.
     name = "Tiny/final_block/pointwise_conv/quantization/"
     assert ranges[name + "lowest"] <= log_odds.min() + 1e-4
     assert ranges[name + "highest"] >= log_odds.max() - 1e-4
