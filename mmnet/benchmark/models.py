@@ -78,7 +78,7 @@ class Worker:
     """A model in its own process."""
 
     def __init__(self, source: Source, *arguments: Any):
-        """Start the process. The arguments are those of ``serve``."""
+        """Start the process, which calls ``serve`` with a pipe and these arguments."""
         context = multiprocessing.get_context("spawn")
         self._pipe, child_pipe = context.Pipe()
         arguments = (child_pipe, source) + arguments

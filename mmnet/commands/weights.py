@@ -85,6 +85,8 @@ class Options(JsonOptions):
             if self.action == "get":
                 registry.find_entry(name)
             elif self.action == "average":
+                if name == registry.UNTRAINED:
+                    raise MmnetError(f"{name}: average needs checkpoints")
                 check_source(name)
 
 

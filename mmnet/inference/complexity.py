@@ -1,6 +1,7 @@
 """Count parameters, multiply-adds and operations of networks and graphs."""
 
 from collections import Counter
+from functools import lru_cache
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
@@ -80,6 +81,7 @@ def model_size(predictor: Predictor) -> ModelSize:
     return ModelSize(parameters, multiply_adds, source_bytes(predictor.source))
 
 
+@lru_cache(maxsize=None)  # building takes seconds
 def network_size(network: Network, paper_parameters: Optional[float] = None) -> NetworkSize:
     """Build a network and count its parameters and multiply-adds."""
     network = network._replace(shape=(SIZE, SIZE))

@@ -91,7 +91,7 @@ def load_weights(
 ) -> Weights:
     """Read the weights of a checkpoint, or make the random weights of "untrained".
 
-    The arguments are those of ``open_predictor`` and ``read_weights``.
+    For the arguments see ``open_predictor`` and ``read_weights``.
     """
     source = _resolve(source)
     if source.kind == "untrained":

@@ -89,10 +89,8 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
     With ``use_ema`` it averages the moving averages of each checkpoint that contains some.
 
     Raises:
-        MmnetError: the variables of two networks differ, or weights are untrained.
+        MmnetError: the variables of two networks differ.
     """
-    if any(weights.source is None for weights in checkpoints):
-        raise MmnetError("untrained weights have no mean; give checkpoints")
     first = checkpoints[0]
     names = [name for name in first.values if is_network_variable(name)]
     for other in checkpoints[1:]:

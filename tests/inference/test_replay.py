@@ -110,7 +110,7 @@ def test_find_results_returns_the_newest_folder(tmp_path, caplog):
         write_results(folder, {"a": np.zeros(SHAPE, np.float32)})
         for path in [folder] + list(folder.iterdir()):
             os.utime(str(path), (1e9 - age, 1e9 - age))
-    (tmp_path / "20300101_000000").mkdir()  # of a run that failed at once
+    (tmp_path / "20300101_000000").mkdir()  # a run that failed at once
     (tmp_path / "run_summary.json").write_text("{}")
     (tmp_path / "log.txt").write_text("")
     with caplog.at_level("INFO"):

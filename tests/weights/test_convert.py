@@ -72,7 +72,7 @@ def to_torch_layout(name, value):
 
 @pytest.fixture(scope="module")
 def modnet():
-    """Random values of MODNet: by our names, and by those of PyTorch."""
+    """Random values of MODNet: our name -> value, and PyTorch name -> tensor."""
     values = random_values(MODNET)
     tensors = {TORCH_NAMES[name]: to_torch_layout(name, value) for name, value in values.items()}
     return values, tensors
@@ -161,7 +161,7 @@ def imagenet_values():
 
 
 def keras_values(values):
-    """Yield the names of Keras and values, given those of slim."""
+    """Yield (name in Keras, value) for values with the names of slim."""
     for name, value in values.items():
         scope, _, ending = name[len("MobilenetV2/") :].rpartition("/")
         layer = scope.replace("/BatchNorm", "")

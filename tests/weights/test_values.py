@@ -19,7 +19,6 @@ from mmnet.weights.run_file import network_in
 from mmnet.weights.values import (
     MOVING,
     WeightOptions,
-    Weights,
     average_weights,
     check_finite,
     check_fit,
@@ -40,7 +39,7 @@ def change_values(weights, **values):
 
 @pytest.fixture(scope="module")
 def averaged_prefix(lively_weights, tmp_path_factory):
-    """Prefix of a checkpoint with the moving average of one weight, an optimizer slot and a step."""
+    """Prefix of a checkpoint with a moving average, an optimizer slot and a global step."""
     values = dict(lively_weights.values)
     name = f"{CLASSIFIER}/weights"
     values[name + AVERAGE_SUFFIX] = values[name] + 1
@@ -84,8 +83,6 @@ def test_average_weights_rejects_other_networks(lively_weights):
     other = change_values(lively_weights._replace(source="other"), **{name: np.zeros(3)})
     with assert_raises(MmnetError, "other", lively_weights.source, name, [3], [2]):
         average_weights([lively_weights, other])
-    with assert_raises(MmnetError, "untrained"):
-        average_weights([Weights(SMALL, lively_weights.values)])
 
 
 @pytest.mark.parametrize(
