@@ -206,10 +206,10 @@ def test_webp_is_read_and_truncation_is_reported(tmp_path):
 def test_second_trainer_in_a_folder_is_refused(assert_refused, portraits, tmp_path):
     flags = ["--dataset_path", portraits, "--dataset_split_name", "test", "--batch_size", "2"]
     flags += [*SMALL_FLAGS, "--max_step_from_restore", "1"]
-    with files.locked(str(tmp_path)):
+    with files.lock_folder(str(tmp_path)):
         assert_refused(["train", *flags, "--train_dir", tmp_path], tmp_path, os.getpid())
     assert os.listdir(str(tmp_path)) == [files.LOCK]
-    with files.locked(str(tmp_path)):  # the lock is free again
+    with files.lock_folder(str(tmp_path)):  # the lock is free again
         pass
 
 
