@@ -10,7 +10,7 @@ from mmnet.commands.flag_types import fraction, image_folder, one_of, seed_numbe
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.commands.removed import REMOVED_ACTIONS, REMOVED_LAYOUTS
 from mmnet.datasets.pairs import find_dataset, list_splits
-from mmnet.datatools.convert import RESIZED, ConversionPlan, ConversionSummary, convert
+from mmnet.datatools.convert import RESIZED, ConversionPlan, ConversionSummary, convert_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.datatools.report import render_report
 from mmnet.datatools.statistics import (
@@ -27,7 +27,7 @@ from mmnet.io.tables import format_table
 
 OWN_LAYOUT = "dapm"
 DEFAULT_SPLIT_RATIO = 0.1  # if the action is split
-MAX_SHARED = 10  # photos in two places that the text lists
+MAX_SHARED_LINES = 10  # photos in two places that the text lists
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def run_convert(options: Options) -> int:
         seed=options.seed,
         options={k: v for k, v in layout_options._asdict().items() if v is not None},
     )
-    summary = convert(items, target, plan, problems)
+    summary = convert_dataset(items, target, plan, problems)
     for problem, names in sorted(summary.problems.items()):
         prefix = "" if problem == RESIZED else "skipped: "
         log.warning("%s%s", prefix, summarize_names(problem, names))
@@ -210,10 +210,10 @@ def format_shared(shared: Sequence[SharedPhoto]) -> List[str]:
     for within, place in ((False, "in two datasets or splits"), (True, "twice in one split")):
         photos = [photo for photo in shared if photo.within == within]
         lines.append(f"photos {place}: {len(photos) or 'none'}")
-        for photo in photos[:MAX_SHARED]:
+        for photo in photos[:MAX_SHARED_LINES]:
             mirrored = ", mirrored" if photo.mirrored else ""
             correlation = f"correlation of details {photo.correlation:.2f}"
             lines.append(f"  {photo.first} = {photo.second}{mirrored} ({correlation})")
-        if len(photos) > MAX_SHARED:
+        if len(photos) > MAX_SHARED_LINES:
             lines.append("  ... (--json lists all, --report shows them)")
     return lines

@@ -7,11 +7,11 @@ from typing import Optional, Tuple
 from mmnet.commands.flag_types import check_memory, image_folder, one_of, positive_int, seed_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.datasets.backgrounds import read_backgrounds
-from mmnet.datasets.synthetic import LOOKS, PLAIN, VARIED, synthesize
+from mmnet.datasets.synthetic import LOOKS, synthesize
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_writable
 
-BYTES_PER_PIXEL = 400  # rough memory of one drawing thread
+DRAWING_BYTES = 400  # rough memory per pixel and drawing thread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Options(BaseOptions):
         1, positive_int, help="frames per clip, in which person and camera move; 1 draws portraits"
     )
     looks: str = flag(
-        PLAIN,
+        "plain",
         one_of(*LOOKS),
         help="plain: one upright person; varied: one or two people of any size, in any light, with "
         "accessories",
@@ -44,13 +44,13 @@ class Options(BaseOptions):
 
     def check(self) -> None:
         super().check()
-        if self.backgrounds_path and self.looks == PLAIN:
+        if self.backgrounds_path and self.looks == "plain":
             raise MmnetError("--backgrounds_path: needs --looks varied")
-        if self.looks == VARIED and self.frames > 1:
+        if self.looks == "varied" and self.frames > 1:
             raise MmnetError("--frames: clips need --looks plain")
         subject = f"drawing portraits of {format_shape(self.shape)}"
         threads, (height, width) = os.cpu_count() or 1, self.shape
-        check_memory(subject, threads * height * width * BYTES_PER_PIXEL)
+        check_memory(subject, threads * height * width * DRAWING_BYTES)
 
 
 def run(options: Options) -> int:

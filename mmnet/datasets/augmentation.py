@@ -26,7 +26,7 @@ ANTIALIAS_SIGMA = 0.4  # sample pixels per step
 # Rounding alone can make the published geometry read a pixel outside the sample.
 BORDER = cv2.BORDER_REFLECT_101
 
-LEVELS = np.arange(256, dtype=np.float64)
+PIXEL_LEVELS = np.arange(256, dtype=np.float64)
 Arrays = Tuple[np.ndarray, np.ndarray]  # (image uint8 [H,W,3], mask uint8 [H,W])
 
 
@@ -232,24 +232,24 @@ def plain_background(image, mask, random):
 
 
 def brightness(image, mask, random):
-    return _map_levels(image, LEVELS + random.uniform(-40, 40))
+    return _map_levels(image, PIXEL_LEVELS + random.uniform(-40, 40))
 
 
 def contrast(image, mask, random):
     mean = np.mean(cv2.mean(image)[:3])
-    return _map_levels(image, (LEVELS - mean) * random.uniform(0.7, 1.4) + mean)
+    return _map_levels(image, (PIXEL_LEVELS - mean) * random.uniform(0.7, 1.4) + mean)
 
 
 def gamma(image, mask, random):
-    return _map_levels(image, 255 * (LEVELS / 255) ** math.exp(random.uniform(-0.4, 0.4)))
+    return _map_levels(image, 255 * (PIXEL_LEVELS / 255) ** math.exp(random.uniform(-0.4, 0.4)))
 
 
 def hue_saturation(image, mask, random):
     """Shift the hue by up to 12 of 256 steps (17 degrees) and scale the saturation."""
-    hue = (LEVELS + random.randint(-12, 13)) % 256
-    saturation = LEVELS * random.uniform(0.6, 1.5)
+    hue = (PIXEL_LEVELS + random.randint(-12, 13)) % 256
+    saturation = PIXEL_LEVELS * random.uniform(0.6, 1.5)
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    hsv = _map_levels(hsv, np.column_stack([hue, saturation, LEVELS]))
+    hsv = _map_levels(hsv, np.column_stack([hue, saturation, PIXEL_LEVELS]))
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
 
 

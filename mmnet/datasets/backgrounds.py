@@ -15,7 +15,7 @@ from mmnet.io.progress import progress
 
 EDGE_SIGMA = 0.004  # softness of the new edge, as a fraction of the image's longer side
 MIN_ZOOM = 0.5  # side of the smallest crop of a background, as a fraction of the largest
-FLIP_PROBABILITY = 0.5
+BACKGROUND_FLIP_PROBABILITY = 0.5
 BLUR_PROBABILITY = 0.3
 MIN_BLUR, BLUR_RANGE = 0.5, 10.0  # in edge sigmas; the range is per unit of the random number
 
@@ -75,7 +75,7 @@ def swap_background(
     left = int(left * (background.shape[1] - columns))
     scene = background[top : top + rows, left : left + columns]
     scene = cv2.resize(scene, (width, height), interpolation=cv2.INTER_LINEAR)
-    if flip < FLIP_PROBABILITY:
+    if flip < BACKGROUND_FLIP_PROBABILITY:
         scene = cv2.flip(scene, 1)
     if blur < BLUR_PROBABILITY:
         scene = cv2.GaussianBlur(scene, (0, 0), (MIN_BLUR + BLUR_RANGE * blur) * edge_sigma)

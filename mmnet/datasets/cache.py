@@ -26,7 +26,7 @@ from mmnet.io.resize import resize_bilinear
 
 CACHES = ("none", "memory", "disk")
 FORMAT = 2  # part of the cache key; increase it if the bytes of a sample change
-CHANNELS = 4  # bytes per pixel of a sample: RGB and mask
+BYTES_PER_PIXEL = 4  # RGB and mask
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Samples:
     """``samples[i]`` is (image uint8 [H,W,3], mask uint8 [H,W]), read-only. Thread-safe."""
 
     def __init__(self, dataset: Dataset, shape: Tuple[int, int], rows: Optional[np.ndarray] = None):
-        """Keep the decoded ``rows``, uint8 [pairs, H * W * CHANNELS], or decode each time."""
+        """Keep decoded ``rows`` (uint8 [pairs, bytes of a sample]), or decode each time."""
         self.dataset, self.shape = dataset, tuple(shape)
         self._rows = rows
 
@@ -119,7 +119,7 @@ def _read_rows(dataset: Dataset, shape: Tuple[int, int], title: str) -> Iterator
 
 
 def _make_row(image, alpha, shape):
-    """Return uint8 [H * W * CHANNELS]: all bytes of the resized image, then of the mask."""
+    """Return uint8 [H * W * BYTES_PER_PIXEL]: all bytes of the resized image, then of the mask."""
     image = resize_bilinear(image, shape, align_corners=True)
     alpha = resize_bilinear(alpha, shape, align_corners=True)
     row = np.empty(_sample_bytes(shape), np.uint8)
@@ -129,7 +129,7 @@ def _make_row(image, alpha, shape):
 
 
 def _sample_bytes(shape):
-    return shape[0] * shape[1] * CHANNELS
+    return shape[0] * shape[1] * BYTES_PER_PIXEL
 
 
 def _describe_samples(dataset, shape):

@@ -25,7 +25,7 @@ MIN_CORRELATION = 0.85  # thumbnails below it are not compared further
 MIN_DETAIL_CORRELATION = 0.78
 DETAIL_SIGMA = 4.0  # pixels; details are the thumbnail minus its Gaussian blur
 MAX_SHIFT = 6  # pixels of the thumbnail by which two crops of a photo may differ
-BLOCK_SIZE = 512  # hashes that are compared with all others at once
+HASH_BLOCK_SIZE = 512  # hashes that are compared with all others at once
 BIT_COUNTS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 MAX_CHECKED = 1000  # images per split that are compared with the training images
 
@@ -175,8 +175,8 @@ def _find_candidates(signatures, others, mirrored, within_one_list):
     other_hashes = np.array([getattr(signature, name) for signature in others])
     if mirrored:
         other_thumbnails = other_thumbnails[:, :, ::-1]
-    for start in range(0, len(hashes), BLOCK_SIZE):
-        distances = _hash_distances(hashes[start : start + BLOCK_SIZE], other_hashes)
+    for start in range(0, len(hashes), HASH_BLOCK_SIZE):
+        distances = _hash_distances(hashes[start : start + HASH_BLOCK_SIZE], other_hashes)
         first, second = np.nonzero(distances <= MAX_HASH_DISTANCE)
         first += start
         if within_one_list:

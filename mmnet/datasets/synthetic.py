@@ -13,7 +13,7 @@ import numpy as np
 from mmnet.datasets.synthetic_layers import (
     add_noise,
     apply_light,
-    blur,
+    blur_layer,
     compose_layer,
     lay_over,
     multiply_mask,
@@ -27,7 +27,7 @@ from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
 FOREGROUND = "foreground"  # folder of the cutouts of varied scenes
-PLAIN, VARIED = LOOKS = ("plain", "varied")
+LOOKS = ("plain", "varied")
 
 REFERENCE_HEIGHT = 800  # pixels; blurs are given for this height
 SECOND_PERSON_PROBABILITY = 0.15
@@ -35,12 +35,12 @@ REAL_BACKGROUND_PROBABILITY = 0.85
 CLIP_SCALE = 1.3  # sides of a clip's scene, in sides of its frames
 FRAME_RATE = 25  # frames per second of the camera's movement
 MAX_OFFSET = 0.8  # offset of the frame as a fraction of the room around it
-MAX_ROTATION, MAX_LOG_ZOOM = 5, 0.06  # degrees; natural logarithm
+MAX_CAMERA_ROTATION, MAX_LOG_ZOOM = 5, 0.06  # degrees; natural logarithm
 FLICKER = 0.02  # standard deviation of the brightness of a clip's frames
 
 
 Random = np.random.RandomState
-Shape = Tuple[int, int]  # (height, width)
+ImageShape = Tuple[int, int]  # (height, width)
 Portrait = Tuple[np.ndarray, np.ndarray]  # image uint8 [H,W,3], alpha float32 [H,W], 0..1
 
 
@@ -57,20 +57,20 @@ def synthesize(
     split: str,
     number: int,
     seed: int = 0,
-    shape: Shape = (800, 600),
+    shape: ImageShape = (800, 600),
     *,
     frames: int = 1,
-    looks: str = PLAIN,
+    looks: str = "plain",
     backgrounds: Sequence[np.ndarray] = (),
 ) -> None:
     """Write ``number`` portraits, or clips of several frames, as a split of a dataset.
 
     The files are FOLDER/SPLIT/image/STEM.jpg and mask/STEM.png, where STEM is
-    portrait<seed>_<number> or clip<seed>_<number>_<frame>. VARIED portraits are drawn by draw_scene
+    portrait<seed>_<number> or clip<seed>_<number>_<frame>. Varied portraits are drawn by draw_scene
     with ``backgrounds``, and have a cutout foreground/STEM.png (RGBA).
     """
     split_folder = os.path.join(folder, split)
-    for kind in ("image", "mask") + ((FOREGROUND,) if looks == VARIED else ()):
+    for kind in ("image", "mask") + ((FOREGROUND,) if looks == "varied" else ()):
         os.makedirs(os.path.join(split_folder, kind), exist_ok=True)
 
     def save(stem, image, alpha):
@@ -85,7 +85,7 @@ def synthesize(
         if frames > 1:
             for frame, drawing in enumerate(draw_clip(random, frames, shape)):
                 save(f"clip{seed}_{index:04d}_{frame:04d}", *drawing)
-        elif looks == VARIED:
+        elif looks == "varied":
             scene = draw_scene(random, shape, backgrounds)
             opacity = cv2.convertScaleAbs(scene.alpha, alpha=255)
             cutout = np.dstack([scene.foreground, opacity])
@@ -98,7 +98,7 @@ def synthesize(
         pass
 
 
-def draw_portrait(random: Random, shape: Shape = (800, 600)) -> Portrait:
+def draw_portrait(random: Random, shape: ImageShape = (800, 600)) -> Portrait:
     """Draw one upright person in front of a plain background.
 
     The image is alpha * person + (1 - alpha) * background, with noise added.
@@ -109,7 +109,7 @@ def draw_portrait(random: Random, shape: Shape = (800, 600)) -> Portrait:
 
 
 def draw_scene(
-    random: Random, shape: Shape = (800, 600), backgrounds: Sequence[np.ndarray] = ()
+    random: Random, shape: ImageShape = (800, 600), backgrounds: Sequence[np.ndarray] = ()
 ) -> Scene:
     """Draw one or two people of any size, place and look, in any light.
 
@@ -124,7 +124,7 @@ def draw_scene(
     people = np.zeros((height, width, 4), np.uint8)
     for _ in range(2 if random.rand() < SECOND_PERSON_PROBABILITY else 1):
         person = draw_person(random, shape, varied=True)
-        person = blur(person, random.uniform(0.3, 0.7) * max(shape) / REFERENCE_HEIGHT)
+        person = blur_layer(person, random.uniform(0.3, 0.7) * max(shape) / REFERENCE_HEIGHT)
         lay_over(people, _light_from_one_side(random, person))
     contrast, colour_cast = random.uniform(0.7, 1.4), random.uniform(0.85, 1.15, 3)
 
@@ -142,7 +142,7 @@ def draw_scene(
     return Scene(image, opacity / np.float32(255), foreground)
 
 
-def draw_clip(random: Random, frames: int, shape: Shape = (800, 600)) -> Iterator[Portrait]:
+def draw_clip(random: Random, frames: int, shape: ImageShape = (800, 600)) -> Iterator[Portrait]:
     """Yield the frames of a clip in which the person and the camera move.
 
     Both follow smooth paths. Every frame has its own noise and brightness.
@@ -171,7 +171,7 @@ def draw_clip(random: Random, frames: int, shape: Shape = (800, 600)) -> Iterato
 def _draw_layers(random, shape, frame_height):
     """Return (person [H,W,4], background [H,W,3]). The lens blur depends on the frame height."""
     person = draw_person(random, shape)
-    person = blur(person, random.uniform(0.3, 0.7) * frame_height / REFERENCE_HEIGHT)
+    person = blur_layer(person, random.uniform(0.3, 0.7) * frame_height / REFERENCE_HEIGHT)
     return person, _draw_background(random, shape)
 
 
@@ -239,7 +239,7 @@ def _draw_path(random, frames):
     seconds = np.arange(frames)[:, None] / FRAME_RATE
     speeds, phases = random.uniform(0.2, 1.2, (3, 4)), random.uniform(0, 2 * np.pi, (3, 4))
     waves = [np.sin(2 * np.pi * speed * seconds + phase) for speed, phase in zip(speeds, phases)]
-    return np.mean(waves, axis=0) * [1, 1, MAX_ROTATION, MAX_LOG_ZOOM]
+    return np.mean(waves, axis=0) * [1, 1, MAX_CAMERA_ROTATION, MAX_LOG_ZOOM]
 
 
 def _frame_matrix(scene_shape, shape, position):

@@ -106,7 +106,7 @@ def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: fl
         slice(max(0, top - margin), top + height + margin),
         slice(max(0, left - margin), left + width + margin),
     )
-    weights = blur(mask[inside], sigma) if sigma else mask[inside]
+    weights = blur_layer(mask[inside], sigma) if sigma else mask[inside]
     below = multiply_mask(canvas[inside], cv2.bitwise_not(weights))
     canvas[inside] = cv2.add(below, tint(weights, colour))
 
@@ -132,7 +132,7 @@ def tint(mask: np.ndarray, colour: Sequence) -> np.ndarray:
     return cv2.merge([cv2.convertScaleAbs(mask, alpha=value / 255) for value in colour])
 
 
-def blur(layer: np.ndarray, sigma: float) -> np.ndarray:
+def blur_layer(layer: np.ndarray, sigma: float) -> np.ndarray:
     """Blur with a Gaussian of ``sigma`` pixels, or with two box filters of the same variance."""
     if sigma < MAX_GAUSSIAN_SIGMA:
         return cv2.GaussianBlur(layer, (0, 0), sigma)

@@ -85,7 +85,7 @@ class ConversionSummary(NamedTuple):
     links: int  # files that are hard links
 
 
-def convert(
+def convert_dataset(
     items: Sequence[Item], target: str, plan: ConversionPlan, problems: Problems
 ) -> ConversionSummary:
     """Write items and problems of layouts.find_items to the folder ``target``.
@@ -96,7 +96,7 @@ def convert(
     Raises:
         MmnetError: the target contains other files.
     """
-    check_target(target)
+    check_target_folder(target)
     os.makedirs(target, exist_ok=True)
     problems = {problem: list(names) for problem, names in problems.items()}
     links = 0
@@ -124,7 +124,7 @@ def convert(
     return ConversionSummary(pairs, existing, problems, links)
 
 
-def check_target(target: str) -> None:
+def check_target_folder(target: str) -> None:
     """Raise MmnetError if a folder contains files but no manifest."""
     if not os.path.isdir(target) or os.path.exists(os.path.join(target, MANIFEST)):
         return

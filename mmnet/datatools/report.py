@@ -16,12 +16,12 @@ from mmnet.datatools.statistics import (
 from mmnet.io.errors import summarize_names
 from mmnet.io.pages import image_uri, render_page
 
-TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
+REPORT_TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "report.html")
 MAX_SAMPLES = 24  # per split
 MAX_SUSPICIOUS = 24  # per split and kind of problem
-MAX_SHARED = 100
-THUMBNAIL_SIZE = 160  # pixels of the longer side
-JPEG_QUALITY = 80
+MAX_SHARED_PANELS = 100
+PANEL_SIZE = 160  # pixels of the longer side
+PANEL_QUALITY = 80
 BACKGROUND_TINT = np.array([0, 177, 64], np.float32)  # RGB
 TINT_STRENGTH = 0.65
 
@@ -34,13 +34,13 @@ def render_report(statistics: Sequence[DatasetStatistics], shared: Sequence[Shar
     shared_panels = [
         {
             "photo": photo,
-            "panels": [make_panel(pairs[photo.first]), make_panel(pairs[photo.second])],
+            "panels": [make_thumbnail(pairs[photo.first]), make_thumbnail(pairs[photo.second])],
         }
-        for photo in shared[:MAX_SHARED]
+        for photo in shared[:MAX_SHARED_PANELS]
     ]
     splits = [describe_split(split) for split in statistics]
     hidden = len(shared) - len(shared_panels)
-    return render_page(TEMPLATE, splits=splits, shared=shared_panels, hidden=hidden)
+    return render_page(REPORT_TEMPLATE, splits=splits, shared=shared_panels, hidden=hidden)
 
 
 def describe_split(statistics: DatasetStatistics) -> dict:
@@ -58,18 +58,18 @@ def describe_split(statistics: DatasetStatistics) -> dict:
     return {
         "name": statistics.name,
         "summary": summarize_statistics(statistics),
-        "groups": [(title, [make_panel(pair) for pair in chosen]) for title, chosen in groups],
+        "groups": [(title, [make_thumbnail(pair) for pair in chosen]) for title, chosen in groups],
         "problems": problems,
     }
 
 
-def make_panel(pair: Pair) -> dict:
+def make_thumbnail(pair: Pair) -> dict:
     """Return the stem and the thumbnail of a pair. The background is tinted."""
     image, alpha = read_pair(pair)
-    scale = THUMBNAIL_SIZE / max(alpha.shape)
+    scale = PANEL_SIZE / max(alpha.shape)
     size = max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale))
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)[..., None]
     tinted = (1 - TINT_STRENGTH) * image + TINT_STRENGTH * BACKGROUND_TINT
     thumbnail = np.rint(alpha * image + (1 - alpha) * tinted).astype(np.uint8)
-    return {"stem": pair.stem, "uri": image_uri(thumbnail, JPEG_QUALITY)}
+    return {"stem": pair.stem, "uri": image_uri(thumbnail, PANEL_QUALITY)}

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, assert_message, assert_raises
-from mmnet.datasets.cache import CACHES, CHANNELS, open_samples
+from mmnet.datasets.cache import BYTES_PER_PIXEL, CACHES, open_samples
 from mmnet.datasets.pairs import DIFFERENT_SIZES, NO_IMAGE, NO_MASK, UNREADABLE, find_dataset
 from mmnet.io import images as images_module
 from mmnet.io.errors import MmnetError
@@ -211,7 +211,7 @@ def test_full_disk_is_reported_and_leaves_no_file(portrait_set, tmp_path, monkey
 
 def test_memory_cache_over_budget_moves_to_disk(portrait_set, tmp_path, caplog, read_paths):
     caplog.set_level(logging.INFO)
-    needed = 6 * SHAPE[0] * SHAPE[1] * CHANNELS
+    needed = 6 * SHAPE[0] * SHAPE[1] * BYTES_PER_PIXEL
     open_samples(portrait_set, SHAPE, budget=needed, folder=str(tmp_path))
     assert list_caches(tmp_path) == [] and not caplog.records
     del read_paths[:]
