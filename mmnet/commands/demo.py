@@ -78,7 +78,7 @@ def run(options: Options) -> int:
         )
         print(f"http://{options.host}:{port}", flush=True)
         log.info("the page is open; Ctrl-C closes it")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the folder is removed
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the folder is removed
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
         blocks.close(verbose=False)

@@ -65,8 +65,8 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     )
     output: str = flag(
         REQUIRED,
-        help="folder for the outputs; or one file: .png for a photo; .webm or .mov (with alpha), "
-        ".mp4 or frames/%05d.png for a clip; - writes one image to standard output",
+        help="folder for the outputs; or one file: .png for photos; .webm or .mov (with alpha), "
+        ".mp4 or frames/%05d.png for clips; - writes one image to standard output",
     )
     background: Optional[str] = flag(
         None, help="background: #rrggbb, a colour name, an image, a clip, or blur"
@@ -178,7 +178,7 @@ def check_output(
             "cutout; give a folder for more"
         )
     if clips and output.path == STANDARD_STREAM:
-        raise MmnetError("--output -: needs a photo; clips are written to files")
+        raise MmnetError("--output -: needs photos; clips are written to files")
     if clips and single:
         check_encoding(output.path, has_alpha=kinds == ("cutout",))
     elif output.is_one_file and not output.path.lower().endswith(".png"):

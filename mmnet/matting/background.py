@@ -37,7 +37,7 @@ class Background:
     """Base class: the image behind the person."""
 
     def at(self, image: np.ndarray, alpha: np.ndarray, seconds: Seconds = 0) -> np.ndarray:
-        """Return the background, uint8 [H,W,3], of a photo or of a frame at a time.
+        """Return the background of a photo or frame: uint8 [H,W,3].
 
         Args:
             image: uint8 [H,W,3].

@@ -104,7 +104,7 @@ def matte_next_frame(
     options: OutputOptions,
     previous: Optional[PreviousFrame] = None,
 ) -> PreviousFrame:
-    """Compute the alpha of a frame, uint8 [H,W,3], at the working size.
+    """Compute the alpha of the frame ``image``, uint8 [H,W,3], at the working size.
 
     previous: result of the previous frame; ignored if its shape differs.
     """

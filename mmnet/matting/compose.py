@@ -30,22 +30,21 @@ def render_outputs(
     Returns:
         kind -> uint8 [H,W] (alpha), [H,W,4] (cutout), [H,W,3] (composition) or [H,3W,3].
     """
-    foreground = composition = None
-    if options.matting.estimate_foreground and options.kinds != ("alpha",):
+    kinds, foreground = options.kinds, None
+    if options.matting.estimate_foreground and kinds != ("alpha",):
         foreground = estimate_foreground(image, alpha)
-    if "composition" in options.kinds or "side-by-side" in options.kinds:
+    outputs = {}
+    if "alpha" in kinds:
+        outputs["alpha"] = alpha_to_mask(alpha)
+    if "cutout" in kinds:
+        outputs["cutout"] = make_cutout(image, alpha, foreground)
+    if "composition" in kinds or "side-by-side" in kinds:
         background = options.background or DEFAULT_BACKGROUND
         composition = compose(image, alpha, background, foreground)
-    outputs = {}
-    for kind in options.kinds:
-        if kind == "alpha":
-            outputs[kind] = alpha_to_mask(alpha)
-        elif kind == "cutout":
-            outputs[kind] = make_cutout(image, alpha, foreground)
-        elif kind == "composition":
-            outputs[kind] = composition
-        else:
-            outputs[kind] = side_by_side(image, alpha, composition)
+        if "composition" in kinds:
+            outputs["composition"] = composition
+        if "side-by-side" in kinds:
+            outputs["side-by-side"] = side_by_side(image, alpha, composition)
     return outputs
 
 

@@ -35,7 +35,7 @@ class Result(NamedTuple):
     path: str
     outputs: Dict[str, str] = {}  # kind -> path
     person_fraction: Optional[float] = None  # mean alpha
-    frames: Optional[int] = None  # frames of a clip; None: a photo
+    frames: Optional[int] = None  # number of frames; None: not a clip
     seconds: Optional[float] = None  # processing time of a clip
     error: Optional[str] = None  # why nothing was written
     warnings: Sequence[str] = ()  # unreadable parts of a clip
@@ -112,7 +112,7 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
         elif path.endswith(LIST_EXTENSION):
             files.extend(_read_list(path))
         elif os.path.exists(path):
-            files.append(InputFile(path, _stem(os.path.basename(path))))
+            files.append(InputFile(path, os.path.splitext(os.path.basename(path))[0]))
         else:
             raise FileNotFoundError(f"{path}: no such photo, clip or folder")
     return _check_outputs(files, output)
@@ -137,7 +137,8 @@ def _search_folder(folder, output):
         for name in names:
             if name.lower().endswith(MEDIA_EXTENSIONS):
                 path = os.path.join(parent, name)
-                files.append(InputFile(path, _stem(os.path.relpath(path, folder))))
+                stem = os.path.splitext(os.path.relpath(path, folder))[0]
+                files.append(InputFile(path, stem))
     if not files:
         raise MmnetError(f"{folder}: no photos and no clips ({', '.join(MEDIA_EXTENSIONS)})")
     return files
@@ -154,12 +155,13 @@ def _read_list(path):
     if not paths or "\0" in "".join(paths):
         raise MmnetError(f"{path}: must list photos, one path per line")
     common_folder = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [InputFile(path, _stem(os.path.relpath(path, common_folder))) for path in paths]
+    stems = [os.path.splitext(os.path.relpath(path, common_folder))[0] for path in paths]
+    return [InputFile(path, stem) for path, stem in zip(paths, stems)]
 
 
 def _check_outputs(files, output):
-    """Return each file once. Raise MmnetError if an output would replace another one or a photo."""
-    unique: Dict[str, InputFile] = {}
+    """Return each file once. Raise MmnetError if an output would replace a photo or an output."""
+    unique = {}
     for file in files:
         other = unique.setdefault(output.path if output.is_one_file else file.stem, file)
         if os.path.abspath(other.path) != os.path.abspath(file.path):
@@ -175,7 +177,3 @@ def _check_outputs(files, output):
                 message = f"{file.path}: is an output of another photo; give another folder"
                 raise MmnetError(message, "output")
     return list(unique.values())
-
-
-def _stem(path):
-    return os.path.splitext(path)[0]

@@ -1,4 +1,4 @@
-"""Compute what the page of `mmnet demo` shows for photos and camera frames. No TensorFlow."""
+"""Matte photos and camera frames for the page of `mmnet demo`. No TensorFlow."""
 
 import os
 import time

@@ -1,6 +1,7 @@
 """Process photos and clips, and write their outputs. No TensorFlow."""
 
 import errno
+import functools
 import os
 import sys
 from typing import Callable, Iterator, Sequence
@@ -38,9 +39,9 @@ def process_photos(
     os.makedirs(output.folder, exist_ok=True)
     remove_abandoned(output.folder)
 
-    def process(file):
-        return skip_errors(process_photo, file, predictor, output, options)
-
+    process = functools.partial(
+        skip_errors, process_photo, predictor=predictor, output=output, options=options
+    )
     results = parallel_map(process, files, threads=threads, max_pending=threads)
     yield from progress(results, len(files), "predicting", "photos")
 
@@ -48,7 +49,7 @@ def process_photos(
 def process_photo(
     file: InputFile, predictor: Predictor, output: Output, options: OutputOptions
 ) -> Result:
-    """Load a photo, compute its alpha, and render and write its outputs."""
+    """Load a photo, compute its alpha, render the outputs and write them."""
     image = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
     alpha = matte_photo(image, predictor, options.matting)
     outputs = output.write(file, render_outputs(image, alpha, options))
@@ -65,10 +66,10 @@ def process_clip(
     return skip_errors(lambda clip: matte_clip(clip.path, predictor, outputs, options), file)
 
 
-def skip_errors(process: Callable[..., Result], file: InputFile, *arguments: object) -> Result:
-    """Return ``process(file, *arguments)``, or a Result with the error of an unreadable file."""
+def skip_errors(process: Callable[..., Result], file: InputFile, **arguments: object) -> Result:
+    """Return ``process(file, **arguments)``, or a Result with the error of an unreadable file."""
     try:
-        return process(file, *arguments)
+        return process(file, **arguments)
     except (MmnetError, OSError) as error:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:
             raise

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmnet.io.foreground import STRIP_ROWS, sample_pixels
 
-RADIUS = 0.0075  # of the filter window, as a fraction of the longer side
+RADIUS = 0.0075  # radius of the filter window, as a fraction of the longer side
 SMOOTHNESS = 1e-3  # epsilon of the guided filter, for colours 0..1
 EDGE_LOGIT_SCALE = 1.5  # sharpens before and after the filter: resizing has blurred the alpha
 SOFT_LIMIT = 1 / 255  # an alpha closer to 0 or 1 is not changed
@@ -39,7 +39,7 @@ def refine_edges(alpha: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.
         slope, offset = np.split(sample_pixels(coefficients, shape, pixels), [3], axis=1)
         fitted = (slope * colours).sum(axis=1) + offset[:, 0]
         fitted = scale_alpha_logits(fitted, EDGE_LOGIT_SCALE)
-        # The fit is only meaningful where the fitted or the given alpha is soft.
+        # The fit is meaningful only if the fitted or the given alpha is soft.
         weight = 4 * np.minimum(0.25, fitted * (1 - fitted) + before * (1 - before))
         result[pixels] = before + weight * (fitted - before)
     return result
@@ -58,12 +58,16 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
     """
     radius = max(1, round(RADIUS * max(alpha.shape)))
     window = (2 * radius + 1, 2 * radius + 1)
-    near = cv2.dilate(is_soft(alpha).view(np.uint8), np.ones(window, np.uint8)).view(bool)
+    near = cv2.dilate(is_soft(alpha).view(np.uint8), np.ones(window, np.uint8))
     result = np.zeros(alpha.shape + (4,), np.float32)
-    if not near.any():
+    left, top, width, height = cv2.boundingRect(near)
+    if width == 0:
         return result
-    box = _bounding_slice(near.any(axis=1), radius), _bounding_slice(near.any(axis=0), radius)
-    near, alpha = near[box], alpha[box]
+    box = (
+        slice(max(0, top - radius), top + height + radius),
+        slice(max(0, left - radius), left + width + radius),
+    )
+    near, alpha = near[box].view(bool), alpha[box]
     channels = [np.float32(c) / 255 for c in cv2.split(np.ascontiguousarray(image[box]))]
 
     def mean(array):
@@ -94,9 +98,3 @@ def scale_alpha_logits(alpha: np.ndarray, logit_scale: float) -> np.ndarray:
     alpha = np.clip(alpha, 0, 1)  # resizing may round to values outside
     foreground, background = alpha**logit_scale, (1 - alpha) ** logit_scale
     return foreground / (foreground + background)
-
-
-def _bounding_slice(flags, margin):
-    """Return the slice from the first to the last True in bool [N], with a margin."""
-    indices = np.nonzero(flags)[0]
-    return slice(max(0, indices[0] - margin), indices[-1] + margin + 1)

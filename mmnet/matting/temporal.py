@@ -38,9 +38,9 @@ def smooth_along_motion(
 ) -> np.ndarray:
     """Average the alpha with the previous one, moved along the optical flow.
 
-    The weight of the previous alpha falls where the moved previous image differs from the current
-    image, for example where the background appears behind a person. Optical flow: dense inverse
-    search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016).
+    The weight of the previous alpha falls with the difference between the current image and the
+    moved previous image, for example if the background appears behind a person. Optical flow: dense
+    inverse search (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016).
 
     Args:
         alpha: float32 [h,w], 0..1, of the network.
@@ -72,7 +72,7 @@ def _previous_positions(image, previous_image):
 
 
 def _similarity(image, moved_image):
-    """Return float32 [h,w], 0..1: 1 where the colours of both images agree."""
+    """Return float32 [h,w], 0..1: 1 at pixels whose colours agree."""
     difference = cv2.absdiff(image, moved_image).max(axis=2).astype(np.float32)
     return np.exp(-np.square(cv2.blur(difference, COLOUR_WINDOW) / COLOUR_TOLERANCE))
 
