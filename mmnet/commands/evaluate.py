@@ -66,12 +66,9 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, JsonOptions):
-    """Score a checkpoint or a model file on datasets: MAD and gradient error.
+    """Score a trained network on datasets: MAD and gradient error at two shapes."""
 
-    Both are computed at the network's shape and at the target shape.
-    """
-
-    dataset_path: Tuple[str, ...] = flag(
+    dataset_path: Tuple[str, ...] = flag(  # type: ignore[assignment]
         REQUIRED,
         dataset_folder,
         nargs="+",
@@ -166,7 +163,7 @@ def run(options: Options) -> int:
     if comparisons and not options.json:
         print(format_comparisons(comparisons))
     if options.report and evaluations:
-        write_report(options, evaluations)
+        write_report(options, options.report, evaluations)
     return 0
 
 
@@ -193,12 +190,13 @@ class Scorer:
         options = self._options
         for path in [options.checkpoint_path, *(options.compare or ())]:
             location, output = find_source(path), options.output
-            if output is None and location.kind == "checkpoint" and location.name is None:
+            is_own_checkpoint = location.kind == "checkpoint" and location.name is None
+            if output is None and is_own_checkpoint and location.path:
                 output = os.path.dirname(os.path.abspath(location.path))
             output, predictor = writable_folder(output), open_network(options, location)
             if options.merge_shards:
                 for dataset in self._datasets:
-                    yield self._merge_shards(dataset, predictor, output)
+                    yield self._merge_shards(options.merge_shards, dataset, predictor, output)
             else:
                 yield from self._score_network(predictor, output)
 
@@ -230,10 +228,10 @@ class Scorer:
         checkpoint meanwhile.
         """
         options, is_first = self._options, dataset is self._datasets[0]
-        is_checkpoint = predictor.source is not None and not is_model_file(predictor.source)
-        keeps_best = output is not None and is_first and is_checkpoint
         with tempfile.TemporaryDirectory() as folder:
-            copy = copy_checkpoint(predictor.source, folder) if keeps_best else None
+            copy, source = None, predictor.source
+            if output and is_first and source and not is_model_file(source):
+                copy = copy_checkpoint(source, folder)
             evaluation = evaluate(
                 predictor,
                 dataset,
@@ -265,13 +263,18 @@ class Scorer:
         identity = make_identity(self._options, dataset, network)
         return read_evaluation(output, dataset, network.source, identity)
 
-    def _merge_shards(self, dataset: Dataset, predictor: Predictor, output: Folder) -> Evaluation:
-        """Merge the scores of all shards of a dataset. Raise MmnetError if a shard has none."""
-        count = self._options.merge_shards
-        parts = [dataset.select_shard(Shard(index, count)) for index in range(count)]
-        parts = [part for part in parts if len(part)]
-        evaluations = [self._read(part, predictor, output) for part in parts]
-        missing = [f"{part.shard.index}/{count}" for part, e in zip(parts, evaluations) if not e]
+    def _merge_shards(
+        self, count: int, dataset: Dataset, predictor: Predictor, output: Folder
+    ) -> Evaluation:
+        """Merge the scores of ``count`` shards. Raise MmnetError if a shard has none."""
+        evaluations, missing = [], []
+        for index in range(count):
+            part = dataset.select_shard(Shard(index, count))
+            evaluation = self._read(part, predictor, output) if len(part) else None
+            if evaluation is not None:
+                evaluations.append(evaluation)
+            elif len(part):
+                missing.append(f"{index}/{count}")
         if missing:
             scores = "scores of these weights, images and options"
             raise MmnetError(f"{output}: no {scores} for --shard {', '.join(missing)}")
@@ -322,10 +325,8 @@ def writable_folder(folder: Optional[str]) -> Optional[str]:
 def print_evaluation(options: Options, evaluation: Evaluation) -> None:
     dataset, several = evaluation.dataset, len(options.dataset_path) > 1
     if options.json:
-        values = published_scores(evaluation)
-        if several:
-            values["dataset_path"] = dataset.path
-        print(json.dumps(values), flush=True)
+        place = {"dataset_path": dataset.path} if several else {}
+        print(json.dumps({**published_scores(evaluation), **place}), flush=True)
         return
     if several:
         print(f"{dataset.path}/{dataset.split}:")
@@ -339,10 +340,10 @@ def print_clip_scores(options: Options, dataset: Dataset) -> None:
     print(json.dumps(published) if options.json else format_clip_scores(scores, predictor))
 
 
-def write_report(options: Options, evaluations: Sequence[Evaluation]) -> None:
+def write_report(options: Options, path: str, evaluations: Sequence[Evaluation]) -> None:
     """Write the page of --report. Its images are mattes of --checkpoint_path."""
     matte = make_matte(options, open_network(options, options.checkpoint_path))
     about = "Alphas of mmnet predict." if options.as_photos else "One network run per image."
     page = make_page(evaluations, matte, image_count=options.worst, about=about)
-    write_text(options.report, page)
-    log.info("wrote %s", options.report)
+    write_text(path, page)
+    log.info("wrote %s", path)

@@ -56,8 +56,8 @@ def score_clips(
         MmnetError: unusable pairs, or a clip with one frame.
     """
     validator = DatasetValidator(dataset)
-    pairs = sorted(dataset.pairs, key=lambda pair: (clip_name(pair.stem), pair.stem))
-    pairs = progress(pairs, len(dataset), "evaluating", "frames")
+    sorted_pairs = sorted(dataset.pairs, key=lambda pair: (clip_name(pair.stem), pair.stem))
+    pairs = progress(sorted_pairs, len(dataset), "evaluating", "frames")
     names, mads, changes = [], [], []
     for name, clip in itertools.groupby(pairs, key=lambda pair: clip_name(pair.stem)):
         frames = list(_score_frames(predictor, clip, validator, temporal_filter))

@@ -6,7 +6,7 @@ dataset: all unusable pairs are reported together.
 
 import itertools
 import time
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -23,6 +23,7 @@ DECIMALS = 10  # places of a score; a limit keeps records short
 
 Shape = Tuple[int, int]  # (height, width)
 ScoreKey = Tuple[str, str]  # (a key of METRICS, "network" or "target")
+Alphas = Union[np.ndarray, Sequence[np.ndarray]]  # float32 [H,W] per image
 Matte = Callable[[np.ndarray], np.ndarray]  # image uint8 [H,W,3] -> alpha of any size
 
 
@@ -89,9 +90,10 @@ def evaluate(
     Raises:
         MmnetError: unusable pairs, or alphas with a wrong shape or values outside 0..1.
     """
-    shapes: Dict[str, Shape] = {"network": tuple(predictor.network.shape)}
+    shapes = {"network": predictor.network.shape}
     if target_shape is not None:
-        shapes["target"] = tuple(target_shape)
+        height, width = target_shape
+        shapes["target"] = (height, width)
     predict = TimedPrediction(predictor, matte)
     examples: List[Tuple[Sample, np.ndarray]] = []
     alphas: List[np.ndarray] = []
@@ -129,8 +131,9 @@ class TimedPrediction:
         self._predictor, self._matte = predictor, matte
         self.seconds = 0.0
 
-    def __call__(self, samples: Sequence[Sample]) -> Sequence[np.ndarray]:
+    def __call__(self, samples: Sequence[Sample]) -> Alphas:
         start = time.monotonic()
+        alphas: Alphas
         if self._matte is None:
             alphas = predict_batch(self._predictor, samples)
         else:
@@ -140,10 +143,7 @@ class TimedPrediction:
 
 
 def predict_pairs(
-    predict: Callable[[List[Sample]], Sequence[np.ndarray]],
-    dataset: Dataset,
-    shape: Shape,
-    batch_size: int = 8,
+    predict: Callable[[List[Sample]], Alphas], dataset: Dataset, shape: Shape, batch_size: int = 8
 ) -> Iterator[Tuple[Sample, np.ndarray]]:
     """Yield each pair of a dataset as a Sample with its alpha.
 

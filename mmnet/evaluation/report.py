@@ -37,8 +37,8 @@ def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
         values, stems = evaluation.scores["mad", "target"], evaluation.stems
         order = np.argsort(-values, kind="stable")[:worst]
         images = ", ".join(f"{stems[index]} {values[index]:.4f}" for index in order)
-        shape = format_shape(evaluation.shapes["target"])
-        lines.append(f"worst by MAD at {shape}: {images}")
+        target = format_shape(evaluation.shapes["target"])
+        lines.append(f"worst by MAD at {target}: {images}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import Pair, read_pair
+from mmnet.datasets.pairs import read_pair
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
@@ -126,7 +126,7 @@ def _image_group(evaluation, matte, count):
 
 
 def _image_panels(evaluation, index, matte):
-    pair: Pair = evaluation.dataset.pairs[index]
+    pair = evaluation.dataset.pairs[index]
     image, mask = read_pair(pair)
     alpha, truth = (
         resize_bilinear(array, image.shape[:2], align_corners=True)

@@ -1,6 +1,6 @@
 """Confidence intervals of mean scores and of paired differences. No TensorFlow."""
 
-from typing import NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -25,11 +25,11 @@ class PairedDifference(NamedTuple):
         return "worse" if low > 0 else "not significant"
 
 
-def bootstrap_interval(values: Sequence[float]) -> Interval:
+def bootstrap_interval(values: Union[np.ndarray, Sequence[float]]) -> Interval:
     """Return the 95 % confidence interval of a mean: percentiles of the resampled means."""
-    values = np.asarray(values)
+    array, number = np.asarray(values), len(values)
     random = np.random.RandomState(BOOTSTRAP_SEED)
-    means = [values[random.randint(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
+    means = [array[random.randint(0, number, number)].mean() for _ in range(RESAMPLES)]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
 
