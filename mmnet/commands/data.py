@@ -125,7 +125,7 @@ def run_convert(options: Options) -> int:
     return 1 if set(summary.problems) - {RESIZED} else 0
 
 
-def print_summary(summary: ConversionSummary, target: str, licence: str, as_json: bool) -> None:
+def print_summary(summary: ConversionSummary, target: str, licence: str, *, as_json: bool) -> None:
     if as_json:
         record = {
             "pairs": summary.pairs,

@@ -229,8 +229,12 @@ def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionRes
     folder = os.path.join(target, str(item.split))
     image_stem = os.path.join(folder, "image", item.stem)
     mask_stem = os.path.join(folder, "mask", item.stem)
-    image_path, image_link = store_file(item.image, image_stem, image_data, ".jpg", plan.copies)
-    mask_path, mask_link = store_file(item.mask, mask_stem, mask_data, ".png", plan.copies)
+    image_path, image_link = store_file(
+        item.image, image_stem, image_data, extension=".jpg", copies=plan.copies
+    )
+    mask_path, mask_link = store_file(
+        item.mask, mask_stem, mask_data, extension=".png", copies=plan.copies
+    )
     entry = ManifestEntry(
         split=str(item.split),
         stem=item.stem,
@@ -245,7 +249,7 @@ def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionRes
 
 
 def store_file(
-    source: str, stem: str, data: Optional[bytes], extension: str, copies: bool
+    source: str, stem: str, data: Optional[bytes], *, extension: str, copies: bool
 ) -> Tuple[str, bool]:
     """Write ``data`` to STEM + extension, or link or copy the source if ``data`` is None.
 
