@@ -21,13 +21,13 @@ import cv2
 import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path.insert(0, ROOT)
+sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]
 
+from helpers.results import make_identity  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
 from mmnet.evaluation.records import (  # noqa: E402
-    Identity,
     read_best,
     read_evaluation,
     record_path,
@@ -43,19 +43,7 @@ from offline_infer.evaluate import read_manifest  # noqa: E402
 SPLICES = (b"", b"\0", b"\xff" * 4, b"[" * 3000, b"{}", b"null", b"nan", b"-1", b'""', b"1e999")
 ALPHA = np.full((8, 6), 0.5, np.float32)
 DATASET = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
-IDENTITY = Identity(
-    network={"shape": [64, 64]},
-    source=None,
-    use_ema=False,
-    logit_scale=1.0,
-    as_photos=False,
-    second_pass=True,
-    refine_edges=True,
-    device=None,
-    target_eval_shape=[8, 6],
-    all_metrics=False,
-    pictures="ab",
-)
+IDENTITY = make_identity(network={"shape": [64, 64]}, source=None)
 JSON_RECORDS = {
     "best": {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"},
     "scores": {
