@@ -75,7 +75,7 @@ class Options(JsonOptions):
     split_ratio: Optional[float] = flag(
         None, fraction, help="convert, split: fraction of the images in test (split: 0.1)"
     )
-    seed: int = flag(0, seed_number, help="convert, split: random seed of the split")
+    seed: int = flag(0, seed_number, help="convert, split: random seed of splits and backgrounds")
     copies: bool = flag(False, help="convert, split: copy files instead of creating hard links")
     report: Optional[str] = flag(None, help="check: HTML page to write, with thumbnails")
 

@@ -4,9 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import SMALL_FLAGS, assert_message
 from helpers.layouts import draw_pair, write_file, write_pair
-from mmnet.cli import main
 from mmnet.datasets.cache import open_samples
 from mmnet.datasets.duplicates import (
     MIN_DETAIL_CORRELATION,
@@ -83,13 +81,3 @@ def test_find_leaks_finds_training_images_in_other_splits(tmp_path):
     write_file(tmp_path, "test/image/broken.jpg", b"no image")
     write_file(tmp_path, "test/mask/broken.png", encode_png(mask))
     assert find_leaks([samples]) == [Leak(f"{tmp_path.name}/test", 2, ["copy"])]
-
-
-def test_train_warns_of_leaks(tmp_path, caplog):
-    root = tmp_path / "set"
-    for split in ("train", "test"):
-        write_pair(root, f"{split}/image/a.jpg", f"{split}/mask/a.png", 0)
-    command = ["train", "--dataset_path", str(root), "--dataset_split_name", "train", *SMALL_FLAGS]
-    command += ["--batch_size", "1", "--max_step_from_restore", "1"]
-    assert main([*command, "--train_dir", str(tmp_path / "run")]) == 0
-    assert_message(caplog.text, "set/test", "(a)")

@@ -176,11 +176,12 @@ def test_rgba_places_cutout_before_background(converted):
     assert np.abs(composed - image)[mask == 0].mean() > 20
 
 
-def test_train_uses_all_layouts_together(converted, tmp_path):
+def test_train_uses_all_layouts_and_warns_of_leaks(converted, tmp_path, caplog):
     command = ["train", "--train_dir", str(tmp_path), "--batch_size", "4", "--cache", "none"]
     command += ["--max_step_from_restore", "3", "--dataset_path"]
     command += [target for target, _ in converted.values()]
     assert main(command + SMALL_FLAGS) == 0
+    assert_message(caplog.text, "target/test", "(00001)")  # eg1800 and dapm share this photo
 
 
 def test_aisegment_reports_unusable_files(tmp_path, capfd, caplog):
