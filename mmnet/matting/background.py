@@ -4,7 +4,6 @@ import contextlib
 import os
 import threading
 from fractions import Fraction
-from typing import Union
 
 import cv2
 import numpy as np
@@ -25,18 +24,17 @@ COLOURS = {
     "blue": "#0000ff",
 }
 BLUR = "blur"
+ZERO = Fraction(0)  # seconds
 BLUR_SIGMA = 0.02  # standard deviation of the blur, as a fraction of the longer side
 BLUR_SIZE = 200  # pixels of the longer side at which the blur is computed
 SQUARE_SIZE = 16  # pixels of the side of a square of the checkerboard
 GLOBAL_WEIGHT = 1e-3  # weight of the mean colour, for pixels far from the background
 
-Seconds = Union[float, Fraction]
-
 
 class Background:
     """Base class: the image behind the person."""
 
-    def at(self, image: np.ndarray, alpha: np.ndarray, seconds: Seconds = 0) -> np.ndarray:
+    def at(self, image: np.ndarray, alpha: np.ndarray, seconds: Fraction = ZERO) -> np.ndarray:
         """Return the background of a photo or frame: uint8 [H,W,3].
 
         Args:
@@ -46,7 +44,7 @@ class Background:
         """
         raise NotImplementedError
 
-    def still(self, seconds: Seconds) -> "Background":
+    def still(self, seconds: Fraction) -> "Background":
         """Return the background at a time. Threads can then use it in any order of frames."""
         return self
 
@@ -55,7 +53,7 @@ class ColourBackground(Background):
     def __init__(self, red: int, green: int, blue: int):
         self.colour = np.array([red, green, blue], np.uint8)
 
-    def at(self, image, alpha, seconds=0):
+    def at(self, image, alpha, seconds=ZERO):
         return np.full_like(image, self.colour)
 
 
@@ -65,14 +63,14 @@ class ImageBackground(Background):
     def __init__(self, image: np.ndarray):
         self.image = image
 
-    def at(self, image, alpha, seconds=0):
+    def at(self, image, alpha, seconds=ZERO):
         return resize_to_cover(self.image, image.shape[:2])
 
 
 class BlurBackground(Background):
     """The photo itself, blurred with the weight 1 - alpha, so that the person forms no halo."""
 
-    def at(self, image, alpha, seconds=0):
+    def at(self, image, alpha, seconds=ZERO):
         weight = 1 - shrink(alpha, COLOUR_SIZE)
         colours = shrink(shrink(image, COLOUR_SIZE) * weight[..., None], BLUR_SIZE)
         weight = shrink(weight, BLUR_SIZE)
@@ -88,28 +86,21 @@ class BlurBackground(Background):
 class CheckerboardBackground(Background):
     """Squares that stand for transparency."""
 
-    def at(self, image, alpha, seconds=0):
+    def at(self, image, alpha, seconds=ZERO):
         rows, columns = (np.arange(side) // SQUARE_SIZE for side in image.shape[:2])
         levels = np.where((rows[:, None] + columns) % 2, 204, 255).astype(np.uint8)
         return np.dstack([levels] * 3)
 
 
 class ClipBackground(Background):
-    """A clip that repeats. Photos get its first frame.
-
-    Times that increase are decoded once. An earlier time starts the clip again.
-
-    Raises:
-        FileNotFoundError: the file does not exist.
-        MmnetError: PyAV is not installed, or the file is not a readable clip.
-    """
+    """A clip that repeats. An earlier time than the last one starts it again."""
 
     def __init__(self, path: str):
         self.path = path
         self._lock = threading.Lock()
         self._start()
 
-    def at(self, image, alpha, seconds=0):
+    def at(self, image, alpha, seconds=ZERO):
         return self.still(seconds).at(image, alpha)
 
     def still(self, seconds):
@@ -127,7 +118,7 @@ class ClipBackground(Background):
 
     def _repeat(self):
         """Yield (seconds, image) without end."""
-        start = Fraction(0)
+        start = ZERO
         while True:
             with open_clip(self.path) as clip, contextlib.closing(read_frames(clip)) as frames:
                 first_pts = None

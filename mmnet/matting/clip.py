@@ -44,13 +44,7 @@ class RenderedFrame(NamedTuple):
 def matte_clip(
     path: str, predictor: Predictor, outputs: Dict[str, str], options: OutputOptions
 ) -> Result:
-    """Write the outputs of a clip.
-
-    Args:
-        path: a clip.
-        predictor: a trained network.
-        outputs: kind -> path of the clip, or pattern of the PNG files, to write.
-        options: background, temporal filter and processing steps.
+    """Write the outputs of a clip: kind -> path of a clip, or pattern of PNG files.
 
     Raises:
         FileNotFoundError: the clip does not exist.

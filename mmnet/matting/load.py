@@ -44,30 +44,27 @@ def _load_bytes(photo: bytes) -> np.ndarray:
 
 @load_photo.add
 def _load_array(photo: np.ndarray) -> np.ndarray:
-    is_grey = photo.ndim == 2
-    if photo.dtype != np.uint8 or not (is_grey or photo.ndim == 3 and photo.shape[2] in (3, 4)):
-        raise MmnetError(
-            f"array {photo.dtype} {list(photo.shape)}: must be uint8 [H,W,3], [H,W,4] or [H,W]",
-            "photo",
-        )
-    if is_grey:
-        return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB)
-    return photo if photo.shape[2] == 3 else np.ascontiguousarray(photo[..., :3])
+    if photo.dtype == np.uint8:
+        if photo.ndim == 2:
+            return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB)
+        if photo.ndim == 3 and photo.shape[2] == 3:
+            return photo
+        if photo.ndim == 3 and photo.shape[2] == 4:
+            return np.ascontiguousarray(photo[..., :3])
+    shape = list(photo.shape)
+    message = f"array {photo.dtype} {shape}: must be uint8 [H,W,3], [H,W,4] or [H,W]"
+    raise MmnetError(message, "photo")
 
 
 @load_photo.add
 def _load_object(photo: object) -> np.ndarray:
     if hasattr(photo, "convert"):
         return _load_pil(photo)
-    if hasattr(photo, "read"):
-        data = photo.read()
-        if isinstance(data, bytes):
-            return decode_image(data, getattr(photo, "name", "photo (file object)"), upright=True)
-    raise MmnetError(
-        f"{type(photo).__name__}: must be a path, bytes, a binary file object, a PIL image or a "
-        "uint8 array",
-        "photo",
-    )
+    data = photo.read() if hasattr(photo, "read") else None
+    if isinstance(data, bytes):
+        return decode_image(data, "photo (file object)", upright=True)
+    message = "must be a path, bytes, a binary file object, a PIL image or a uint8 array"
+    raise MmnetError(f"{type(photo).__name__}: {message}", "photo")
 
 
 def _load_pil(image: Any) -> np.ndarray:

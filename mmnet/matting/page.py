@@ -1,21 +1,20 @@
 """Matte photos and camera frames for the page of `mmnet demo`. No TensorFlow."""
 
 import os
+import tempfile
 import time
-import uuid
 from typing import Callable, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
 from mmnet.io.clips import Frame
-from mmnet.io.files import write_bytes
-from mmnet.io.images import encode_png
 from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
 from mmnet.matting.background import Background, CheckerboardBackground
 from mmnet.matting.clip import MattedFrame, matte_next_frame, render_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
+from mmnet.matting.files import InputFile, Output
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.temporal import PreviousFrame
@@ -68,11 +67,9 @@ def process_photo(
     options = page.output_options(background)
     outputs = render_outputs(image, alpha, options)
     kind = options.kinds[0]
-    folder = os.path.join(page.folder, uuid.uuid4().hex)
-    os.mkdir(folder)
-    stem = os.path.splitext(os.path.basename(path))[0]
-    result_path = os.path.join(folder, f"{stem}_{kind}.png")
-    write_bytes(result_path, encode_png(outputs[kind]))
+    file = InputFile(path, os.path.splitext(os.path.basename(path))[0])
+    output = Output(tempfile.mkdtemp(dir=page.folder))
+    result_path = output.write(file, {kind: outputs[kind]})[kind]
     height, width = alpha.shape
     milliseconds = 1000 * (time.monotonic() - start)
     text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
