@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Device(NamedTuple):
-    """What runs a graph, and how."""
+    """The device that runs a graph, its settings, and its place in a group of processes."""
 
     kind: Optional[str] = None  # "cpu", "gpu", "npu", or None: TensorFlow's choice
     precision_mode: str = "allow_mix_precision"  # TF Adapter's setting for float16 on the npu

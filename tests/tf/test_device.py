@@ -147,8 +147,8 @@ def test_check_precision_rejects_npu(npu):
 def variable_values(session, graph):
     """Return name -> value of each variable.
 
-    The loss scaling runs Adam in a branch of the graph. The branch's name is removed from the names
-    of Adam's two counters.
+    The loss scaling runs Adam in a branch of the graph. The names of Adam's two counters start with
+    the branch's name, which is removed here.
     """
     names = [variable.op.name.replace("cond/", "") for variable in graph.variables]
     return dict(zip(names, map(np.array, session.run(graph.variables))))
