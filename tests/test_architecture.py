@@ -68,6 +68,7 @@ OPTIONAL = {  # packages that functions import, because they are not always inst
     "pooch",
     "psutil",
     "scipy",
+    "tensorboard",
     "tf2onnx",
 }
 MAX_FILE_LINES = 350
