@@ -59,7 +59,7 @@ def run(options: Options) -> int:
 
 def checkpoint_card(source: Source) -> Dict[str, Any]:
     """Return the card of a checkpoint for JSON."""
-    prefix = source.path or ""
+    prefix = source.path
     values = checkpoint.read(prefix)
     network = network_of_checkpoint(prefix)
     trainable = count_parameters(values)
@@ -106,11 +106,11 @@ def find_scores(prefix: str) -> Dict[str, Any]:
 
 def model_card(source: Source) -> Dict[str, Any]:
     """Return the card of a model file for JSON. The JSON file beside the model has priority."""
-    path = source.path or ""
+    path = source.path
     with open_predictor(source) as model:
         card_fields = model.card.preprocess, model.card.output_type
         input_text, output_text = describe_tensors(model.network, *card_fields)
-        card = {
+        card: Dict[str, Any] = {
             "model": path,
             "input": f"{INPUT} {input_text}",
             "output": f"{OUTPUT} {output_text}",

@@ -60,13 +60,15 @@ def graph_complexity(graph: Any) -> Complexity:
     """
     parameters = multiply_adds = 0
     for operation in graph.get_operations():
-        output = operation.outputs[0] if operation.outputs else None
-        if operation.type == "Const" and output.dtype == tf.float32 and len(output.shape):
-            parameters += output.shape.num_elements()
-        elif operation.type in ("Conv2D", "DepthwiseConv2dNative"):
+        if operation.type not in ("Const", "Conv2D", "DepthwiseConv2dNative"):
+            continue
+        output = operation.outputs[0]
+        if operation.type != "Const":
             height, width, channels, _ = operation.inputs[1].shape.as_list()
             per_value = height * width * (channels if operation.type == "Conv2D" else 1)
             multiply_adds += per_value * int(np.prod(output.shape.as_list()[1:]))
+        elif output.dtype == tf.float32 and len(output.shape):
+            parameters += output.shape.num_elements()
     return Complexity(parameters, multiply_adds)
 
 

@@ -46,7 +46,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
     complexity = None
     if card.parameters is not None and card.multiply_adds is not None:
         complexity = Complexity(card.parameters, card.multiply_adds)
-    network = card.network._replace(shape=tuple(shape[1:3]), channels=shape[3])
+    network = card.network._replace(shape=(shape[1], shape[2]), channels=shape[3])
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
         card._replace(network=network, sha256=sha256),

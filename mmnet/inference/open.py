@@ -99,7 +99,7 @@ def load_weights(
             raise MmnetError("untrained weights have no moving averages", "use_ema")
         with CheckpointPredictor(make_network(network_fields or {})) as predictor:
             return scale_classifier(predictor.weights, weight_options.logit_scale)
-    if source.kind != "checkpoint" or source.path is None:
+    if source.kind != "checkpoint":
         raise MmnetError(f"{source.path}: is not a checkpoint")
     network = network_of_checkpoint(source.path, network_fields)
     return read_weights(source.path, network, weight_options, finite=finite)
@@ -110,5 +110,5 @@ def network_of_checkpoint(prefix: str, network_fields: Optional[Dict[str, Any]] 
     return make_network(network_fields or {}, network_of_run(prefix))
 
 
-def _resolve(source):
+def _resolve(source: Union[str, Source]) -> Source:
     return source if isinstance(source, Source) else find_source(source)

@@ -1,6 +1,6 @@
 """The interface of every trained network: images in, alphas out. No TensorFlow."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, to_unit_range
 
 TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
+
+
+P = TypeVar("P", bound="Predictor")
 
 
 class Complexity(NamedTuple):
@@ -90,7 +93,7 @@ class Predictor:
             self._release()
         self._release, self.run = None, _closed
 
-    def __enter__(self) -> "Predictor":
+    def __enter__(self: P) -> P:
         return self
 
     def __exit__(self, *_: Any) -> None:

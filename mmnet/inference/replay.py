@@ -90,7 +90,7 @@ def open_results(
     def replay(images):
         return np.stack([read_alpha(next(paths), shape, output_type) for _ in images])[..., None]
 
-    network = Network(width_multiplier=None, shape=tuple(shape))
+    network = Network(width_multiplier=None, shape=(shape[0], shape[1]))
     return Predictor(replay, Card(network, precision=PRECISION), source=folder)
 
 

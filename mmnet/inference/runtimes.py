@@ -1,7 +1,7 @@
 """The installed programs that run models. Nothing is imported to find them. No TensorFlow."""
 
-import contextlib
 import importlib.util
+import sys
 from typing import List
 
 PACKAGES = {"TensorFlow": "tensorflow", "LiteRT": "ai-edge-litert", "ONNX Runtime": "onnxruntime"}
@@ -15,17 +15,12 @@ def has_runtime(kind: str) -> bool:
 
 def runtime_versions() -> List[str]:
     """Return the installed runtimes, for example ``["TensorFlow 2.21.0"]``."""
-    try:
-        from importlib.metadata import PackageNotFoundError, version
-    except ImportError:  # Python 3.7
-        from pkg_resources import DistributionNotFound as PackageNotFoundError
-        from pkg_resources import get_distribution
+    if sys.version_info < (3, 8):
+        from pkg_resources import working_set
 
-        def version(name):
-            return get_distribution(name).version
+        versions = {package.key: package.version for package in working_set}
+    else:
+        from importlib.metadata import distributions
 
-    versions = []
-    for name, package in PACKAGES.items():
-        with contextlib.suppress(PackageNotFoundError):
-            versions.append(f"{name} {version(package)}")
-    return versions
+        versions = {package.name: package.version for package in distributions()}
+    return [f"{name} {versions[key]}" for name, key in PACKAGES.items() if key in versions]

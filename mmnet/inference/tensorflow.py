@@ -90,6 +90,6 @@ def _card_of_graph(path: str, graph_def: Any) -> Card:
     shape = [int(side.size) for side in nodes[INPUT].attr["shape"].shape.dim]
     if len(shape) != 4 or min(shape[1:]) < 1:
         raise MmnetError(f"{path}: {INPUT} has the shape {shape}, expected [1,H,W,C]")
-    network = Network(width_multiplier=None, shape=tuple(shape[1:3]), channels=shape[3])
+    network = Network(width_multiplier=None, shape=(shape[1], shape[2]), channels=shape[3])
     preprocess = "inside" if PREPROCESS in nodes else "outside"
     return Card(network, preprocess, OUTPUT_TYPES.get(nodes[OUTPUT].op, "logits"))

@@ -36,14 +36,14 @@ class Layer(NamedTuple):
     """A convolution of MobileNetV2, followed by batch norm."""
 
     block: int  # in PyTorch: number in ``features``
-    index: int  # in PyTorch: number in the block; the batch norm has the next number
+    number: int  # in PyTorch: number in the block; the batch norm has the next number
     scope: str  # in TensorFlow
     kernel: str  # in TensorFlow: name of the weights
 
     def torch_name(self, offset: int) -> str:
         """Return the PyTorch name of the convolution (offset 0) or of the batch norm (1)."""
         conv = "" if self.block in (0, 18) else "conv."
-        return f"backbone.model.features.{self.block}.{conv}{self.index + offset}"
+        return f"backbone.model.features.{self.block}.{conv}{self.number + offset}"
 
 
 def _mobilenet_layers() -> List[Layer]:

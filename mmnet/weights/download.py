@@ -7,7 +7,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import lock_folder
@@ -81,7 +81,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
     with lock_folder(folder, wait=True):
         if file.is_complete(folder):
             return
-        problem = None
+        problem: Optional[Exception] = None
         for address in addresses:
             for _ in range(ATTEMPTS):
                 try:

@@ -18,7 +18,7 @@ class Source(NamedTuple):
     """Where a trained network is opened from."""
 
     kind: str  # "checkpoint", "pb", "savedmodel", "tflite", "onnx" or "untrained"
-    path: Optional[str] = None  # checkpoint prefix, model file, or folder of a SavedModel
+    path: str = ""  # checkpoint prefix, model file, or folder of a SavedModel
     name: Optional[str] = None  # name of the weights, if they have one
 
 
@@ -55,8 +55,8 @@ def is_model_file(path: str) -> bool:
 
 
 def source_files(path: Optional[str]) -> List[str]:
-    """Return all files of a source, given its ``path``. Untrained weights (None) have no files."""
-    if path is None:
+    """Return all files of a source, given its path. Untrained weights have no path and no files."""
+    if not path:
         return []
     if not is_model_file(path):
         return checkpoint_files.files_of(path)

@@ -29,8 +29,10 @@ STORAGE_TYPES = {  # class in the module torch -> numpy type
 }
 MAX_PICKLE_BYTES = 10_000_000  # the pickle contains names, not values
 # Exceptions of zipfile and pickle for damaged or encrypted files.
-DAMAGED = (zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError)
-DAMAGED += (LookupError, RuntimeError, TypeError, ValueError)
+DAMAGED = (
+    *(zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError),
+    *(LookupError, RuntimeError, TypeError, ValueError),
+)
 
 
 def is_zip(path: str) -> bool:

@@ -96,7 +96,7 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
     for other in checkpoints[1:]:
         for name in names:
             shape = np.shape(first.values[name])
-            other_shape = np.shape(other.values.get(name))
+            other_shape = np.shape(other.values.get(name, ()))
             if shape != other_shape:
                 raise MmnetError(
                     f"{other.source}: is another network than {first.source}: {name} has the shape "

@@ -27,7 +27,7 @@ def write_weights(prefix: str, weights: Weights) -> None:
             raise MmnetError(f"{folder}: contains checkpoints of {network}; use another folder")
     values = {name: value for name, value in weights.values.items() if is_network_variable(name)}
     if weights.step is not None:
-        values["global_step"] = np.int64(weights.step)
+        values["global_step"] = np.array(weights.step, np.int64)
     os.makedirs(folder, exist_ok=True)
     if not has_run_file:
         write_text(run_file, network_yaml(weights.network))
