@@ -15,6 +15,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
+from mmnet.matting.temporal import PreviousFrame
 
 TemporalFilter = Callable[..., np.ndarray]  # alpha, image, previous frame -> alpha
 
@@ -26,15 +27,6 @@ class ClipScores(NamedTuple):
     mad: np.ndarray  # [clips], 0..1, mean over the frames of a clip
     dtssd: np.ndarray  # [clips], 0 or more, mean over the changes between its frames
     frames: int  # number of frames of all clips
-
-
-class ScoredFrame(NamedTuple):
-    """A frame at the network's shape, as the temporal filter and the next frame need it."""
-
-    image: np.ndarray  # float32 [H,W,3], 0..255
-    alpha: np.ndarray  # float32 [H,W], 0..1, filtered
-    network_alpha: np.ndarray  # unfiltered
-    truth: np.ndarray
 
 
 def clip_name(stem: str) -> str:
@@ -77,7 +69,7 @@ def score_clips(
 
 def _score_frames(predictor, pairs, validator, temporal_filter):
     """Yield (MAD, dtSSD) of the frames of a clip. The dtSSD of the first frame is None."""
-    previous = None
+    previous = previous_truth = None
     for pair in pairs:
         arrays = validator.read(pair)
         if validator.failed:
@@ -85,19 +77,20 @@ def _score_frames(predictor, pairs, validator, temporal_filter):
         image, truth = (
             resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
         )
-        frame = _matte_frame(image, truth, predictor, temporal_filter, previous)
+        frame = _matte_frame(image, predictor, temporal_filter, previous)
         change = None
         if previous is not None:
-            change = dtssd((previous.alpha, frame.alpha), (previous.truth, truth))
+            change = dtssd((previous.alpha, frame.alpha), (previous_truth, truth))
         yield mad(frame.alpha, truth), change
-        previous = frame
+        previous, previous_truth = frame, truth
 
 
-def _matte_frame(image, truth, predictor, temporal_filter, previous):
+def _matte_frame(image, predictor, temporal_filter, previous):
+    """Return the image and its alphas as the PreviousFrame of the next frame."""
     if previous is None:
         alpha = predictor(image[np.newaxis])[0]
-        return ScoredFrame(image, alpha, alpha, truth)
+        return PreviousFrame(image, alpha, alpha)
     alpha = network_alpha = predictor(image[np.newaxis], previous.network_alpha[np.newaxis])[0]
     if temporal_filter is not None:
         alpha = temporal_filter(network_alpha, image, previous)
-    return ScoredFrame(image, alpha, network_alpha, truth)
+    return PreviousFrame(image, alpha, network_alpha)

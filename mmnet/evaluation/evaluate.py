@@ -6,7 +6,7 @@ dataset: all unusable pairs are reported together.
 
 import itertools
 import time
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,12 +18,11 @@ from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
-EXAMPLE_IMAGES = 4  # kept for TensorBoard
+EXAMPLE_IMAGES = 4  # for TensorBoard
 DECIMALS = 10  # places of a score; a limit keeps records short
 
 Shape = Tuple[int, int]  # (height, width)
 ScoreKey = Tuple[str, str]  # (a key of METRICS, "network" or "target")
-Alphas = Union[np.ndarray, Sequence[np.ndarray]]  # float32 [H,W] per image
 Matte = Callable[[np.ndarray], np.ndarray]  # image uint8 [H,W,3] -> alpha of any size
 
 
@@ -36,6 +35,14 @@ class Sample(NamedTuple):
     photo: np.ndarray  # uint8 [h,w,3], as stored
 
 
+class Prediction(NamedTuple):
+    """The alpha of a pair."""
+
+    sample: Sample
+    alpha: np.ndarray  # float32, 0..1, [H,W], or of any size if a Matte computed it
+    seconds: float
+
+
 class Evaluation(NamedTuple):
     """Scores of one trained network on one dataset. Records keep all fields without a default."""
 
@@ -45,7 +52,7 @@ class Evaluation(NamedTuple):
     shapes: Dict[str, Shape]  # keys: "network" and "target"
     scores: Dict[ScoreKey, np.ndarray]  # one value per pair of the dataset
     predict_ms: float = 0.0  # network time per image
-    examples: Sequence[Tuple[Sample, np.ndarray]] = ()  # with alphas at the network's shape
+    examples: Sequence[Prediction] = ()
     alphas: Sequence[np.ndarray] = ()  # float32 [H,W] of all pairs, if evaluate keeps them
 
     @property
@@ -94,64 +101,33 @@ def evaluate(
     if target_shape is not None:
         height, width = target_shape
         shapes["target"] = (height, width)
-    predict = TimedPrediction(predictor, matte)
-    examples: List[Tuple[Sample, np.ndarray]] = []
-    alphas: List[np.ndarray] = []
 
-    def keep(items):
-        for sample, alpha in items:
-            if len(examples) < EXAMPLE_IMAGES:
-                small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
-                examples.append((sample, small_alpha))
-            if keep_alphas:
-                alphas.append(alpha)
-            yield sample, alpha
+    def score(prediction):
+        sample, alpha, seconds = prediction
+        scores = score_alpha(sample, alpha, target_shape, all_metrics=all_metrics)
+        return scores, seconds, alpha if keep_alphas else None
 
-    def score(item):
-        return score_alpha(*item, target_shape, all_metrics=all_metrics)
-
-    items = keep(predict_pairs(predict, dataset, shapes["network"], batch_size))
-    rows = list(parallel_map(score, items, max_pending=2 * batch_size))
+    predictions = predict_pairs(predictor, dataset, batch_size=batch_size, matte=matte)
+    examples = list(itertools.islice(predictions, EXAMPLE_IMAGES))
+    predictions = itertools.chain(examples, predictions)
+    results = parallel_map(score, predictions, max_pending=2 * batch_size)
+    scores, seconds, alphas = zip(*results)
     return Evaluation(
         dataset,
         predictor.source,
         predictor.step,
         shapes,
-        {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]},
-        predict_ms=1000 * predict.seconds / len(dataset),
+        {key: np.round([row[key] for row in scores], DECIMALS) for key in scores[0]},
+        predict_ms=1000 * float(np.mean(seconds)),
         examples=examples,
-        alphas=alphas,
+        alphas=alphas if keep_alphas else (),
     )
 
 
-class TimedPrediction:
-    """Returns the alphas of a batch of samples, and adds up the time in ``seconds``."""
-
-    def __init__(self, predictor: Predictor, matte: Optional[Matte] = None):
-        self._predictor, self._matte = predictor, matte
-        self.seconds = 0.0
-
-    def __call__(self, samples: Sequence[Sample]) -> Alphas:
-        start = time.monotonic()
-        alphas: Alphas
-        if self._matte is None:
-            alphas = predict_batch(self._predictor, samples)
-        else:
-            alphas = [self._matte(sample.photo) for sample in samples]
-        self.seconds += time.monotonic() - start
-        return alphas
-
-
 def predict_pairs(
-    predict: Callable[[List[Sample]], Alphas], dataset: Dataset, shape: Shape, batch_size: int = 8
-) -> Iterator[Tuple[Sample, np.ndarray]]:
-    """Yield each pair of a dataset as a Sample with its alpha.
-
-    Args:
-        predict: function that returns the alphas of a batch of samples.
-        dataset: images with masks.
-        shape: (height, width) of the network input.
-        batch_size: images per call of ``predict``.
+    predictor: Predictor, dataset: Dataset, *, batch_size: int = 8, matte: Optional[Matte] = None
+) -> Iterator[Prediction]:
+    """Yield the prediction of each pair of a dataset; arguments as in ``evaluate``.
 
     Raises:
         MmnetError: the dataset contains unusable pairs.
@@ -162,19 +138,28 @@ def predict_pairs(
         arrays = validator.read(pair)
         if arrays is None:
             return None
+        shape = predictor.network.shape
         image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
         return Sample(image, truth, mask=arrays[1], photo=arrays[0])
 
     samples = parallel_map(read, dataset.pairs, max_pending=2 * batch_size)
     batches = iter(lambda: list(itertools.islice(samples, batch_size)), [])
     for batch in progress(batches, len(dataset), "evaluating", count=len):
-        if not validator.failed:  # else read the rest, to report all unusable pairs
-            yield from zip(batch, predict(batch))
+        if validator.failed:  # read the rest, to report all unusable pairs
+            continue
+        start = time.monotonic()
+        if matte is None:
+            alphas = predict_batch(predictor, batch)
+        else:
+            alphas = [matte(sample.photo) for sample in batch]
+        seconds = (time.monotonic() - start) / len(batch)
+        for sample, alpha in zip(batch, alphas):
+            yield Prediction(sample, alpha, seconds)
     validator.finish()
 
 
-def predict_batch(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray:
-    """Return the alphas [N,H,W] of samples. Raise MmnetError if they have another shape."""
+def predict_batch(predictor: Predictor, samples: Sequence[Sample]) -> List[np.ndarray]:
+    """Return the alphas [H,W] of samples. Raise MmnetError if they have another shape."""
     images = np.stack([sample.image for sample in samples])
     alphas = np.asarray(predictor(images))
     if alphas.shape != images.shape[:3]:
@@ -182,7 +167,7 @@ def predict_batch(predictor: Predictor, samples: Sequence[Sample]) -> np.ndarray
             f"{predictor.source}: returns alphas {list(alphas.shape)} for images "
             f"{list(images.shape)}, expected {list(images.shape[:3])}"
         )
-    return alphas
+    return list(alphas)
 
 
 def score_alpha(

@@ -21,6 +21,7 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import read_bytes, remove_abandoned, write_bytes, write_json
 from mmnet.io.records import read_record
+from mmnet.io.resize import resize_bilinear
 from mmnet.io.tensorboard import EventWriter, make_panel
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ def read_evaluation(
         if record.identity != identity:
             return None
         evaluation = _to_evaluation(record, dataset, source)
-    except (OSError, ValueError) as error:
+    except (OSError, MmnetError) as error:
         log.warning("%s: damaged (%s); scoring again", path, error)
         return None
     log.info("%s: scores read from %s", source, path)
@@ -178,10 +179,10 @@ def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     split = evaluation.dataset.split
     scalars = dict(evaluation.means())
     scalars[f"inference_time_ms/{split}"] = evaluation.predict_ms
-    images = {
-        f"example/{split}/{index}": make_panel(sample.image, sample.truth, alpha)
-        for index, (sample, alpha) in enumerate(evaluation.examples)
-    }
+    images = {}
+    for index, (sample, alpha, _) in enumerate(evaluation.examples):
+        alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
+        images[f"example/{split}/{index}"] = make_panel(sample.image, sample.truth, alpha)
     histograms = {
         f"errors/{evaluation.tag(key)}": values for key, values in evaluation.scores.items()
     }
@@ -224,7 +225,7 @@ def read_best(path: str) -> Optional[Best]:
         return None
     try:
         return read_record(path, Best)
-    except (OSError, ValueError) as error:
+    except (OSError, MmnetError) as error:
         log.warning("%s: damaged (%s); selecting the best checkpoint again", path, error)
         return None
 

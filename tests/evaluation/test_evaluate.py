@@ -75,10 +75,11 @@ def test_evaluate_follows_the_definition(portrait_set, shape):
     assert evaluation.scores.keys() == expected.keys()
     for key, value in expected.items():
         assert evaluation.scores[key] == pytest.approx(value, abs=1e-10)
-    ((sample, example_alpha),) = evaluation.examples
+    ((sample, example_alpha, seconds),) = evaluation.examples
     assert sample.image.shape == (*shape, 3)
     np.testing.assert_array_equal(sample.truth, truth)
     np.testing.assert_array_equal(example_alpha, alpha)
+    assert 1000 * seconds == pytest.approx(evaluation.predict_ms)
     np.testing.assert_array_equal(evaluation.alphas[0], alpha)
 
 

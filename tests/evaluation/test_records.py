@@ -9,7 +9,7 @@ import pytest
 from helpers import assert_message
 from helpers.results import make_identity
 from mmnet.datasets.pairs import Dataset, Pair
-from mmnet.evaluation.evaluate import Evaluation, Sample
+from mmnet.evaluation.evaluate import Evaluation, Prediction, Sample
 from mmnet.evaluation.records import (
     Best,
     keep_best,
@@ -33,7 +33,7 @@ def make_evaluation(dataset=DATASET, mads=(0.25, 0.5)):
     black = np.zeros((4, 4), np.float32)
     sample = Sample(np.zeros((4, 4, 3), np.float32), black, black, np.zeros((4, 4, 3), np.uint8))
     shapes = {"network": (64, 96), "target": (8, 6)}
-    return Evaluation(dataset, SOURCE, 5, shapes, scores, 1.5, [(sample, black)])
+    return Evaluation(dataset, SOURCE, 5, shapes, scores, 1.5, [Prediction(sample, black, 0.1)])
 
 
 @pytest.fixture
