@@ -40,10 +40,7 @@ class AugmentOptions(NamedTuple):
 
 
 def sample_shape(shape: Tuple[int, int], policy: str) -> Tuple[int, int]:
-    """Return the shape of the samples from which a policy makes images of ``shape``.
-
-    Samples are large enough that the largest stretch loses no resolution.
-    """
+    """Return the shape of samples, large enough that the largest stretch loses no resolution."""
     _check_policy(policy)
     if policy == "resize_bilinear":
         return shape[0], shape[1]
@@ -61,13 +58,12 @@ def augment(
 ) -> Arrays:
     """Make a training image of ``shape`` from a sample.
 
-    The same state of ``random`` gives the same result. An image without a person or mask keeps its
-    background.
+    An image without a person or mask keeps its background.
 
     Args:
         image: uint8 [h,w,3]; it is not changed.
         mask: uint8 [h,w]; it is not changed.
-        random: source of random numbers.
+        random: source of random numbers; the same state gives the same result.
         shape: (height, width) of the result.
         policy: a name of POLICIES.
         options: further changes.

@@ -1,7 +1,4 @@
-"""Find, read and validate the pairs of a dataset: ``ROOT/SPLIT/{image,mask}/STEM.EXT``.
-
-No TensorFlow.
-"""
+"""Find, read and validate the pairs ROOT/SPLIT/{image,mask}/STEM.EXT of a dataset. No TensorFlow."""
 
 import dataclasses
 import hashlib
@@ -111,12 +108,7 @@ def find_dataset(path: str, split: str) -> Dataset:
 
 
 def find_unlabelled_images(folder: str) -> Dataset:
-    """Return the images of a folder as a Dataset without masks.
-
-    Raises:
-        FileNotFoundError: no such folder.
-        MmnetError: the folder contains no image.
-    """
+    """Return the images of a folder as a Dataset without masks."""
     problems: Problems = {}
     images = _find_files(folder, problems)
     if not images:

@@ -75,9 +75,8 @@ def synthesize(
 
     def save(stem, image, alpha):
         save_jpeg(os.path.join(split_folder, "image", stem + ".jpg"), image)
-        save_png(
-            os.path.join(split_folder, "mask", stem + ".png"), cv2.convertScaleAbs(alpha, alpha=255)
-        )
+        mask = cv2.convertScaleAbs(alpha, alpha=255)
+        save_png(os.path.join(split_folder, "mask", stem + ".png"), mask)
 
     def draw(index):
         random = np.random.RandomState([seed, index])
@@ -87,8 +86,8 @@ def synthesize(
                 save(f"clip{seed}_{index:04d}_{frame:04d}", *drawing)
         elif looks == "varied":
             scene = draw_scene(random, shape, backgrounds)
-            opacity = cv2.convertScaleAbs(scene.alpha, alpha=255)
-            cutout = np.dstack([scene.foreground, opacity])
+            mask = cv2.convertScaleAbs(scene.alpha, alpha=255)
+            cutout = np.dstack([scene.foreground, mask])
             save_png(os.path.join(split_folder, FOREGROUND, stem + ".png"), cutout)
             save(stem, scene.image, scene.alpha)
         else:
