@@ -1,4 +1,4 @@
-"""Find, read and validate the pairs ROOT/SPLIT/{image,mask}/STEM.EXT of a dataset. No TensorFlow."""
+"""Find, read and validate the pairs of a dataset: SPLIT/{image,mask}/STEM.EXT. No TensorFlow."""
 
 import dataclasses
 import hashlib
