@@ -1,5 +1,6 @@
 """The installed programs that run models. Nothing is imported to find them. No TensorFlow."""
 
+import importlib
 import importlib.util
 import sys
 from typing import List
@@ -15,12 +16,11 @@ def has_runtime(kind: str) -> bool:
 
 def runtime_versions() -> List[str]:
     """Return the installed runtimes, for example ``["TensorFlow 2.21.0"]``."""
+    # Both modules import slowly, and most commands do not need them.
     if sys.version_info < (3, 8):
-        from pkg_resources import working_set
-
-        versions = {package.key: package.version for package in working_set}
+        packages = importlib.import_module("pkg_resources").working_set
+        versions = {package.key: package.version for package in packages}
     else:
-        from importlib.metadata import distributions
-
-        versions = {package.name: package.version for package in distributions()}
+        packages = importlib.import_module("importlib.metadata").distributions()
+        versions = {package.name: package.version for package in packages}
     return [f"{name} {versions[key]}" for name, key in PACKAGES.items() if key in versions]
