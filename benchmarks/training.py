@@ -15,18 +15,19 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from mmnet.datasets.augmentation import augment, sample_shape  # noqa: E402
-from mmnet.datasets.batches import generate_batches  # noqa: E402
-from mmnet.datasets.cache import open_samples  # noqa: E402
-from mmnet.datasets.pairs import find_dataset  # noqa: E402
-from mmnet.io.tables import format_table  # noqa: E402
-from mmnet.networks.layers import BATCH_STATISTICS, TRAINING  # noqa: E402
-from mmnet.networks.network import Network  # noqa: E402
-from mmnet.networks.registry import find_definition  # noqa: E402
-from mmnet.tf.compat import tf  # noqa: E402
-from mmnet.tf.device import session_config, training_session_config  # noqa: E402
-from mmnet.training.config import DataConfig  # noqa: E402
-from mmnet.training.graph import Recipe, build_training_graph  # noqa: E402
+from mmnet.training.config import DataConfig
+
+from mmnet.datasets.augmentation import augment, sample_shape
+from mmnet.datasets.batches import generate_batches
+from mmnet.datasets.cache import open_samples
+from mmnet.datasets.pairs import find_dataset
+from mmnet.io.tables import format_table
+from mmnet.networks.layers import BATCH_STATISTICS, TRAINING
+from mmnet.networks.network import Network
+from mmnet.networks.registry import find_definition
+from mmnet.tf.compat import tf
+from mmnet.tf.device import session_config, training_session_config
+from mmnet.training.graph import Recipe, build_training_graph
 
 WARM_UP_STEPS = 2
 BATCHES_PER_TURN = 5  # of the input; the baseline makes one batch per turn
