@@ -32,7 +32,7 @@ log=$output_path/train.log start=$(date +%s)
 { # the exit code goes through a file, because the pipe returns the exit code of tee
     code=0
     mmnet train --dataset_path "$data_path" --train_dir "$output_path" --batch_size "$batch_size" --device "$device" \
-        --precision_mode "$precision_mode" --max_step_from_restore "$train_steps" --step_save_summaries "$every" "$@" \
+        --precision "$precision_mode" --max_step_from_restore "$train_steps" --step_save_summaries "$every" "$@" \
         2>&1 || code=$?
     echo "$code" >"$log.code"
 } | tee -i "$log" >&2

@@ -126,7 +126,7 @@ def test_help_shows_defaults_choices_and_required_flags(run):
     assert_message(" ".join(out.split()), "(default: 800 600)", "{once,loop}")
     assert out.index("--dataset_path PATH") < out.index("--batch_size N")
     out = " ".join(run("train", "--help")[1].split())
-    assert_message(out, "(default: 0.0001)", "(default: 4 GiB)", "--shape HEIGHT WIDTH")
+    assert_message(out, "(default: 0.0001)", "(default: 4GB)", "--shape HEIGHT WIDTH")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -56,18 +56,14 @@ train --dataset_path DATASET --train_dir RUN --checkpoint_path run1 --checkpoint
 train --dataset_path DATASET --train_dir RUN --augmentation_method wide --backgrounds_path ROOMS
 train --dataset_path DATASET --train_dir RUN --swapped_backgrounds .3 --augmentation_strength .3
 train --dataset_path DATASET --train_dir RUN --lambda_alpha_loss 3 --cache_budget 2GB
-train --dataset_path DATASET --train_dir RUN --width_multiplier 0.5 --teacher CKPT \
---pictures_path PHOTOS --teacher_temperature 2
 train --config deeplab_os16_dm0.5_256 --dataset_path DATASET --train_dir RUN
 train --network deeplab --checkpoint_path run1 --ignore_missing_vars --dataset_path DATASET \
 --train_dir RUN
-train --adapt --pictures_path PHOTOS --checkpoint_path run1 --train_dir RUN --learning_rate 1e-5
 train --channels 4 --checkpoint_path CKPT --dataset_path DATASET --train_dir RUN
 train --config quantize --dataset_path DATASET --train_dir RUN --checkpoint_path CKPT
-train --freeze_batch_norm --checkpoint_path run1 --dataset_path DATASET --train_dir RUN
-train --dataset_path DATASET --train_dir RUN --engine horovod --peer_timeout 20s
+train --dataset_path DATASET --train_dir RUN --precision mixed_float16
+train --dataset_path DATASET --train_dir RUN --width_multiplier 0.5 --teacher CKPT
 train --dataset_path DATASET --train_dir RUN --sync_batch_norm --warm_up_steps 100
-train --dataset_path DATASET --train_dir RUN --precision mixed_float16 --xla
 train --device npu --precision_mode allow_mix_precision --dataset_path DATASET --train_dir RUN
 launch --processes 2 -- train --dataset_path DATASET --train_dir RUN
 launch --hosts node1 node2 --processes 4 --restarts 2 -- train --dataset_path DATASET \
@@ -92,6 +88,13 @@ REPLACED = {
     "data convert --from labels DATASET target --ids 1,2": "pairs",
     "train --dataset_path DATASET --train_dir RUN --layout NCHW": "layout",
     "train --train_dir RUN --lambda_teacher_loss 7": "--loss_weights teacher",
+    "train --train_dir RUN --teacher CKPT --pictures_path PHOTOS": "--dataset_path",
+    "train --train_dir RUN --teacher CKPT --teacher_temperature 2": "--loss_parameters",
+    "train --train_dir RUN --adapt --checkpoint_path run1": "--mode adapt",
+    "train --train_dir RUN --freeze_batch_norm": "--mode freeze_batch_norm",
+    "train --train_dir RUN --engine horovod": "mmnet launch --engine",
+    "train --train_dir RUN --peer_timeout 20s": "mmnet launch --peer_timeout",
+    "train --train_dir RUN --xla": "TF_XLA_FLAGS",
 }
 
 

@@ -1,12 +1,14 @@
-"""The launch verb."""
+"""`mmnet launch`: train with several processes."""
 
 import dataclasses
 from typing import Optional, Tuple
 
-from mmnet.commands.flag_types import port_number, positive_int, whole_number
+from mmnet.cli import parse_options
+from mmnet.commands.flag_types import one_of, port_number, positive_int, timespan, whole_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
-from mmnet.distributed.launch import launch
-from mmnet.distributed.members import PORT, plan
+from mmnet.distributed.heartbeat import DEFAULT_TIMEOUT
+from mmnet.distributed.launch import LaunchOptions, launch
+from mmnet.distributed.members import PORT, plan_processes
 from mmnet.io.errors import MmnetError
 
 
@@ -14,45 +16,66 @@ from mmnet.io.errors import MmnetError
 class Options(BaseOptions):
     """Train with several processes: mmnet launch --processes 2 -- train ...
 
-    Each computes gradients of its part of every batch, and all move by their mean: as one process
-    would with the whole batch. On one machine; or on several, where the same command runs on each
-    and --hosts, TF_CONFIG or Slurm says which there are. Where a process dies or stands still, all
-    end within half a minute, with a line that names it.
+    Each process computes the gradients of its part of every batch, and all apply their mean, so the
+    training equals that of one process with the whole batch. For several machines, run the same
+    command on each of them; --hosts or TF_CONFIG lists the machines. If a process dies or hangs,
+    all processes stop, and one line names it.
     """
 
     command: Tuple[str, ...] = flag(
         REQUIRED,
-        help="what each process runs, after --: train and its flags",
+        help="command of each process, after --: train and its flags",
         nargs="+",
         positional=True,
     )
-    processes: int = flag(1, positive_int, help="on each machine: one a GPU or chip, usually")
+    processes: int = flag(1, positive_int, help="processes per machine, usually one per GPU")
     hosts: Optional[Tuple[str, ...]] = flag(
         None,
-        help="the machines, HOST or HOST:PORT, the same list on each (default: TF_CONFIG's or Slurm's, "
-        "or this one alone)",
+        help="all machines, HOST or HOST:PORT, equal on each (default: TF_CONFIG, or this machine)",
         nargs="+",
     )
     host_index: Optional[int] = flag(
         None,
         whole_number,
-        help="which of them this is, from 0 (default: Slurm's, Kubernetes's, or by its name)",
+        help="index of this machine in --hosts, from 0 (default: by Slurm, Kubernetes or its name)",
     )
     port: int = flag(
-        PORT, port_number, help="of several machines: the first that each listens on; two a process"
+        PORT, port_number, help="first port of each machine; every process needs two ports"
+    )
+    engine: str = flag(
+        "tensorflow",
+        one_of("tensorflow", "horovod", "hccl"),
+        help="library that sums gradients: TensorFlow's collectives, Horovod or HCCL (Ascend)",
+    )
+    peer_timeout: float = flag(
+        DEFAULT_TIMEOUT,
+        timespan,
+        help="stop if a process sends no heartbeat, or lags behind, for this time",
     )
     restarts: int = flag(
-        0, whole_number, help="after a failure, start again from the last checkpoint, so many times"
+        0, whole_number, help="restarts from the last checkpoint after a failure, at most"
     )
 
-    def check(self):
+    def check(self) -> None:
         super().check()
         if self.command[0] != "train":
             raise MmnetError(
-                "launch runs train, not %r (predict and evaluate take --shard I/N instead)"
-                % self.command[0]
+                f"{self.command[0]}: launch runs train only (predict and evaluate have --shard I/N)"
             )
 
 
-def run(options):
-    return launch(plan(options), options)
+def run(options: Options) -> int:
+    train_options = parse_options("train", list(options.command[1:]))  # reports bad input once
+    plan = plan_processes(
+        options.processes,
+        hosts=options.hosts or (),
+        host_index=options.host_index,
+        port=options.port,
+    )
+    if train_options.batch_size % len(plan.addresses):
+        raise MmnetError(
+            f"--batch_size {train_options.batch_size}: must be a multiple of the number of "
+            f"processes, {len(plan.addresses)}"
+        )
+    shared = LaunchOptions(options.restarts, options.engine, options.peer_timeout)
+    return launch(plan, options.command, shared)

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional
 
 from mmnet.commands import COMMANDS, load_command
 from mmnet.commands.options import REQUIRED
-from mmnet.commands.removed import check_not_removed
+from mmnet.commands.removed import check_not_removed, is_old_default
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.yaml_files import read_yaml
 
@@ -93,13 +93,19 @@ def find_preset(name: str) -> str:
 
 
 def read_preset(path: str) -> Dict[str, Any]:
-    """Read a preset: name -> value as YAML has it. A null counts as absent.
+    """Read a preset: name -> value as YAML has it.
+
+    A null, and the default of a flag that 0.3 removed or renamed, count as absent.
 
     Raises:
         FileNotFoundError: no such file.
         MmnetError: the file is not YAML, or no command knows one of its names.
     """
-    values = read_yaml(path)
+    values = {
+        name: value
+        for name, value in read_yaml(path).items()
+        if value is not None and not is_old_default(name, value)
+    }
     known = set()
     for command in COMMANDS:
         options_class = load_command(command).Options
@@ -110,7 +116,7 @@ def read_preset(path: str) -> Dict[str, Any]:
             check_not_removed(str(name), where=f"{path}: {name}")
             hint = suggestion(str(name), known)
             raise MmnetError(f"{path}: {shorten(name)}: unknown option{hint}")
-    return {name: value for name, value in values.items() if value is not None}
+    return values
 
 
 def convert(field: dataclasses.Field, value: Any, where: str) -> Any:

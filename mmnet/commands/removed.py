@@ -1,8 +1,9 @@
 """Flags and choices of 0.2 that 0.3 deleted, each with its replacement. Delete this file in 0.4."""
 
+from typing import Any
+
 from mmnet.io.errors import MmnetError
 
-LOSS_WEIGHTS = "use --loss_weights {}=X"
 REMOVED_FLAGS = {  # name -> replacement
     "adb": "follow docs/android.md, which has the four shell commands",
     "force_precision": "use --precision, which only warns if the device gains nothing",
@@ -16,20 +17,53 @@ REMOVED_ACTIONS = {"pack": "use the folders of images directly; packed files wer
 REMOVED_LAYOUTS = {"labels": "convert the labels to masks first, then use --layout pairs"}
 REMOVED_FLAGS.update(
     {
-        f"lambda_{name}_loss": LOSS_WEIGHTS.format(name)
-        for name in (
-            "laplacian",
-            "focal",
-            "boundary",
-            "dice",
-            "square",
-            "semantic",
-            "detail",
-            "matte",
-            "teacher",
-        )
+        "adapt": "use --mode adapt",
+        "composition_range": "use --loss_parameters composition_range=X",
+        "engine": "use mmnet launch --engine NAME -- train ...",
+        "freeze_batch_norm": "use --mode freeze_batch_norm",
+        "learning_rate_decay": "use --learning_rate_schedule step:STEPS:FACTOR",
+        "learning_rate_decay_steps": "use --learning_rate_schedule step:STEPS",
+        "learning_rate_power": "use --learning_rate_schedule polynomial:POWER",
+        "peer_timeout": "use mmnet launch --peer_timeout TIME -- train ...",
+        "pictures_path": "use --dataset_path, which also takes folders of images without masks",
+        "quantize": "use --mode quantize",
+        "teacher_temperature": "use --loss_parameters teacher_temperature=X",
+        "xla": "set the environment variable TF_XLA_FLAGS=--tf_xla_auto_jit=1",
     }
 )
+LOSS_TERMS = (
+    "laplacian",
+    "focal",
+    "boundary",
+    "dice",
+    "square",
+    "semantic",
+    "detail",
+    "matte",
+    "teacher",
+)
+REMOVED_FLAGS.update({f"lambda_{x}_loss": f"use --loss_weights {x}=X" for x in LOSS_TERMS})
+
+# config.yaml of a training of 0.2 contains every flag. These defaults are ignored.
+OLD_DEFAULTS = {
+    "adapt": False,
+    "cache_budget": 4 << 30,
+    "composition_range": 1.0,
+    "force_precision": False,
+    "freeze_batch_norm": False,
+    "learning_rate_decay": 0.1,
+    "learning_rate_decay_steps": 100000,
+    "learning_rate_power": 0.9,
+    "precision_mode": "allow_mix_precision",
+    "quantize": False,
+    "teacher_temperature": 1.0,
+    "xla": False,
+}
+
+
+def is_old_default(name: str, value: Any) -> bool:
+    """Return whether a preset holds a flag of 0.2 at its default."""
+    return name in OLD_DEFAULTS and value == OLD_DEFAULTS[name]
 
 
 def check_not_removed(name: str, where: str) -> None:

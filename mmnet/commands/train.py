@@ -1,9 +1,10 @@
-"""The train verb."""
+"""`mmnet train`: train a network."""
 
 import dataclasses
-import os
-from typing import Optional, Tuple
+from functools import partial
+from typing import Dict, Optional, Tuple
 
+from mmnet import __version__
 from mmnet.commands.flag_types import (
     dataset_folder,
     decay,
@@ -14,296 +15,340 @@ from mmnet.commands.flag_types import (
     positive_float,
     positive_int,
     seed_number,
-    size_in_bytes,
-    timespan,
+    source,
     whole_number,
 )
 from mmnet.commands.options import CHECKPOINT, REQUIRED, SOURCE, DeviceOptions, NetworkOptions, flag
-from mmnet.io import checkpoint_files
+from mmnet.commands.train_types import (
+    CACHE_BUDGET,
+    LOSS_TERMS,
+    cache_text,
+    loss_parameter,
+    loss_weight,
+    merge_loss_weights,
+    parse_assignment,
+    parse_cache,
+    parse_schedule,
+    schedule_text,
+)
+from mmnet.datasets.augmentation import POLICIES, AugmentOptions
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
-from mmnet.training.train import train
+from mmnet.networks.layers import INFERENCE, TRAINING
+from mmnet.networks.quantization import QUANTIZED_TRAINING
+from mmnet.tf.device import MIXED_PRECISIONS, Device
+from mmnet.training.config import DataConfig, TrainingConfig, WarmStart
+from mmnet.training.graph import OPTIMIZERS, Recipe
+from mmnet.training.losses import ADAPTATION
+from mmnet.training.schedule import Schedule
+from mmnet.training.train import find_own_checkpoints, train
 from mmnet.weights.registry import UNTRAINED
-from mmnet.weights.source import find_source
+from mmnet.weights.source import is_model_file
+
+NPU_PRECISIONS = (
+    "allow_mix_precision",
+    "allow_fp32_to_fp16",
+    "must_keep_origin_dtype",
+    "force_fp16",
+)
+MODES = {
+    "train": TRAINING,
+    "freeze_batch_norm": TRAINING._replace(batch_norm=INFERENCE.batch_norm),
+    "quantize": QUANTIZED_TRAINING,
+    "adapt": INFERENCE,
+}
+
+# These options may differ between the hosts of a training. Paths may differ, too, but not whether
+# they are set.
+LOCAL_OPTIONS = ("device", "train_dir", "cache")
+LOCAL_PATHS = ("dataset_path", "backgrounds_path", "teacher", "checkpoint_path")
+
+
+augmentation_flag = partial(flag, group="augmentation")
+checkpoint_flag = partial(flag, group="checkpoints")
+data_flag = partial(flag, group="data")
+loss_flag = partial(flag, group="losses")
+step_flag = partial(flag, group="optimization")
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(NetworkOptions, DeviceOptions):
-    """Train a network: from scratch, from another run, or on from where this run stopped.
+    """Train a network, or resume a training.
 
-    Where TRAIN_DIR holds a checkpoint, training goes on from its latest exactly as if it had not
-    stopped. Else --checkpoint_path is a warm start: the global step goes on, the steps from restore
-    start at 0. Else from scratch. Without --max_step_from_restore or --max_epoch_from_restore it
-    goes on until Ctrl-C.
+    If TRAIN_DIR contains a checkpoint, training resumes from the latest one, exactly as if it had
+    not stopped. Otherwise it starts from --checkpoint_path (a warm start), or from scratch. Without
+    --max_step_from_restore or --max_epoch_from_restore it continues until Ctrl-C, which saves the
+    state.
     """
 
-    train_dir: str = flag(
-        REQUIRED, help="folder for checkpoints, TensorBoard events and the configuration"
-    )
-    dataset_path: Optional[Tuple[str, ...]] = flag(
-        None,
+    train_dir: str = flag(REQUIRED, help="folder for checkpoints, TensorBoard events, config.yaml")
+    dataset_path: Tuple[str, ...] = flag(
+        REQUIRED,
         dataset_folder,
-        help="folders that hold SPLIT/image and SPLIT/mask; several are joined",
+        help="datasets with SPLIT/image and SPLIT/mask; also folders of images without masks, if "
+        "there is a teacher",
         nargs="+",
     )
-    dataset_split_name: str = flag("train", help="SPLIT, the folder below each dataset")
-    dataset_weights: Optional[Tuple[float, ...]] = flag(
+    dataset_split_name: str = data_flag("train", help="split of the datasets")
+    dataset_weights: Optional[Tuple[float, ...]] = data_flag(
         None,
         positive_float,
-        help="how often each dataset is drawn from, one number each; without it, every picture alike",
+        help="sampling weight of each dataset (default: every image is equally frequent)",
         nargs="+",
     )
-    augmentation_method: str = flag(
+    batch_size: int = data_flag(32, positive_int, help="images per step, summed over all processes")
+    cache: str = data_flag(
+        CACHE_BUDGET,
+        cache_text,
+        help="memory for decoded images, above which they are kept on disk; or disk; or none",
+        old_name="cache_budget",
+    )
+    seed: int = data_flag(0, seed_number, help="seed of weights, order of images and augmentation")
+    augmentation_method: str = augmentation_flag(
         "resize_random_scale_crop_flip_rotate",
-        one_of("resize_bilinear", "resize_random_scale_crop_flip_rotate", "rich", "wide"),
-        help="resize_bilinear, resize_random_scale_crop_flip_rotate (the published one), rich (that, "
-        "and colours, noise, blur, ...), or wide (rich, and persons who do not fill the picture)",
+        one_of(*POLICIES),
+        help="rich adds colours, noise and blur to the published method; wide also adds people "
+        "who do not fill the image",
     )
-    teacher: Optional[str] = flag(
-        None, help="learn this network's alphas, too (distillation): " + SOURCE
+    augmentation_strength: float = augmentation_flag(
+        1.0, not_negative, help="factor of the probability of colours, noise and blur"
     )
-    teacher_temperature: float = flag(
-        1.0,
-        positive_float,
-        help="that divides the log odds of the teacher and of the network in that term; above 1 the "
-        "network learns more of what the teacher is not sure of",
+    backgrounds_path: Optional[str] = augmentation_flag(
+        None, image_folder, help="folder of images without people, used as new backgrounds"
     )
-    lambda_teacher_loss: Optional[float] = flag(
-        None,
-        not_negative,
-        help="weight of the cross entropy with the teacher's alphas (with one: 1)",
+    swapped_backgrounds: float = augmentation_flag(
+        0.4, fraction, help="fraction of images with a new background"
     )
-    pictures_path: Optional[Tuple[str, ...]] = flag(
-        None,
-        image_folder,
-        help="folders of pictures without masks, each a further dataset: the teacher's alphas are "
-        "their masks",
+    mode: str = step_flag(
+        "train",
+        one_of(*MODES),
+        help="freeze_batch_norm keeps the checkpoint's moving statistics; quantize trains for 8 "
+        "bits; adapt adapts modnet to images without masks",
+    )
+    optimizer: str = step_flag("adam", one_of(*OPTIMIZERS), help="optimizer")
+    learning_rate: float = step_flag(1e-4, positive_float, help="highest learning rate")
+    learning_rate_schedule: str = step_flag(
+        "fixed",
+        schedule_text,
+        help="fixed; cosine or polynomial[:POWER] (to 0 at the last step); step:STEPS[:FACTOR]",
+    )
+    warm_up_steps: int = step_flag(
+        0, whole_number, help="steps during which the learning rate rises from 0"
+    )
+    weight_decay: float = step_flag(4e-7, not_negative, help="factor of half the squared weights")
+    trainable_scopes: Optional[Tuple[str, ...]] = step_flag(
+        None, help="train only variables whose names start with these prefixes", nargs="+"
+    )
+    batch_norm_decay: float = step_flag(
+        0.999, decay, help="decay of the moving statistics per step"
+    )
+    use_ema: bool = step_flag(False, help="keep an exponential moving average of the weights")
+    ema_decay: float = step_flag(0.999, decay, help="decay of this average per step")
+    max_step_from_restore: Optional[int] = step_flag(
+        None, positive_int, help="stop after this number of steps"
+    )
+    max_epoch_from_restore: Optional[float] = step_flag(
+        None, positive_float, help="stop after this number of epochs"
+    )
+    lambda_alpha_loss: Optional[float] = loss_flag(
+        None, not_negative, help="weight of the alpha loss"
+    )
+    lambda_comp_loss: Optional[float] = loss_flag(
+        None, not_negative, help="weight of the composition loss"
+    )
+    lambda_grad_loss: Optional[float] = loss_flag(
+        None, not_negative, help="weight of the gradient loss"
+    )
+    lambda_kd_loss: Optional[float] = loss_flag(
+        None, not_negative, help="weight of the cross entropy with the mask"
+    )
+    lambda_aux_loss: Optional[float] = loss_flag(
+        None, not_negative, help="weight of the cross entropy of the coarse output"
+    )
+    loss_weights: Tuple[str, ...] = loss_flag(
+        (),
+        loss_weight,
+        help=f"weights of loss terms, NAME=X (default: by network): {', '.join(LOSS_TERMS)}",
         nargs="+",
     )
-    adapt: bool = flag(
-        False,
-        help="adapt a trained modnet to --pictures_path alone, by the consistency of its parts (SOC); "
-        "its authors use --learning_rate 1e-5",
+    loss_parameters: Tuple[str, ...] = loss_flag(
+        (),
+        loss_parameter,
+        help="NAME=X: composition_range divides the composition loss (255 in the published code); "
+        "teacher_temperature softens the teacher loss (default: 1 for both)",
+        nargs="+",
     )
-    augmentation_strength: float = flag(
-        1.0,
-        not_negative,
-        help="what the probabilities of rich's changes (colours, noise, blur, ...) are multiplied by; a "
-        "small network that has seen much learns more from less of it",
+    teacher: Optional[str] = loss_flag(
+        None, source, help=f"network whose alphas are learned: {SOURCE}"
     )
-    backgrounds_path: Optional[str] = flag(
+    checkpoint_path: Optional[str] = checkpoint_flag(
+        None, help=f"warm start from this {CHECKPOINT}"
+    )
+    checkpoint_include_scopes: Optional[Tuple[str, ...]] = checkpoint_flag(
+        None, help="warm start: load only variables with these prefixes", nargs="+"
+    )
+    checkpoint_exclude_scopes: Tuple[str, ...] = checkpoint_flag(
+        (), help="warm start: skip variables with these prefixes", nargs="+"
+    )
+    ignore_missing_vars: bool = checkpoint_flag(
+        False, help="warm start: initialize variables that are missing or have another shape"
+    )
+    reset_optimizer: bool = checkpoint_flag(
+        False, help="warm start: do not load the optimizer's variables"
+    )
+    step_save_checkpoint: int = checkpoint_flag(
+        500, positive_int, help="steps between two checkpoints"
+    )
+    step_save_summaries: int = checkpoint_flag(
+        100, positive_int, help="steps between two lines of the log"
+    )
+    max_to_keep: int = checkpoint_flag(5, positive_int, help="checkpoints to keep")
+    precision: Optional[str] = flag(
         None,
-        image_folder,
-        help="folder of pictures without people: the persons of some pictures are cut out and put "
-        "before one of them, with a soft edge of their own colours",
-    )
-    swapped_backgrounds: float = flag(0.4, fraction, help="share of those pictures, 0 to 1")
-    cache: str = flag(
-        "memory",
-        one_of("none", "memory", "disk"),
-        help="where decoded pictures are kept: none, memory (on disk where they exceed --cache_budget) "
-        "or disk",
-    )
-    cache_budget: int = flag(
-        4 << 30, size_in_bytes, help="most memory for decoded pictures (500MB, 4GB, ...)"
-    )
-    batch_size: int = flag(
-        32, positive_int, help="pictures a step; of several processes, of all of them together"
-    )
-    engine: str = flag(
-        "tensorflow",
-        one_of("tensorflow", "horovod", "hccl"),
-        help="what adds up the gradients of several processes (mmnet launch): tensorflow's collectives, "
-        "horovod where it is installed, or hccl on Ascend",
+        one_of("float32", *MIXED_PRECISIONS, *NPU_PRECISIONS),
+        help="number format; the last four: npu (default: float32; npu: allow_mix_precision)",
+        old_name="precision_mode",
+        group="device",
     )
     sync_batch_norm: bool = flag(
-        False, help="of several processes: batch norm by the pictures of all, not by each one's own"
-    )
-    peer_timeout: float = flag(
-        20.0,
-        timespan,
-        help="how long a process may be silent, or behind the others, before all end",
-    )
-    seed: int = flag(
-        0, seed_number, help="of the weights, the order of the pictures and their augmentation"
-    )
-    precision_mode: str = flag(
-        "allow_mix_precision",
-        one_of("allow_fp32_to_fp16", "allow_mix_precision", "must_keep_origin_dtype", "force_fp16"),
-        help="what the npu computes in float16 (other devices keep float32): allow_fp32_to_fp16, "
-        "allow_mix_precision, must_keep_origin_dtype or force_fp16",
-    )
-    precision: str = flag(
-        "float32",
-        one_of("float32", "mixed_float16", "bfloat16"),
-        help="what a GPU computes in: float32; mixed_float16 (convolutions in float16, batch norm's "
-        "statistics and the loss in float32, the loss scaled); bfloat16",
-    )
-    xla: bool = flag(
         False,
-        help="let XLA compile parts of the graph on a GPU (on processors it was 7 times slower)",
+        help="synchronize batch-norm statistics across processes (mmnet launch)",
+        group="processes",
     )
-    checkpoint_path: Optional[str] = flag(None, help="warm start: " + CHECKPOINT)
-    checkpoint_include_scopes: Optional[Tuple[str, ...]] = flag(
-        None, help="warm start: load only variables whose names start so", nargs="+"
-    )
-    checkpoint_exclude_scopes: Optional[Tuple[str, ...]] = flag(
-        None, help="warm start: leave out variables whose names start so", nargs="+"
-    )
-    ignore_missing_vars: bool = flag(
-        False,
-        help="warm start: variables that are missing there, or have another shape, start fresh; without "
-        "it they are an error",
-    )
-    reset_optimizer: bool = flag(False, help="warm start: leave the optimizer's slots out")
-    trainable_scopes: Optional[Tuple[str, ...]] = flag(
-        None, help="train only variables whose names start so", nargs="+"
-    )
-    optimizer: str = flag(
-        "adam",
-        one_of("adam", "gd", "momentum", "rmsprop"),
-        help="adam, gd, momentum (.9) or rmsprop",
-    )
-    learning_rate: float = flag(1e-4, positive_float, help="at its peak")
-    learning_rate_schedule: str = flag(
-        "fixed",
-        one_of("fixed", "step", "polynomial", "cosine"),
-        help="fixed; step (x --learning_rate_decay each --learning_rate_decay_steps); polynomial or "
-        "cosine (to 0 at the last step, which must be set)",
-    )
-    learning_rate_decay: float = flag(0.1, positive_float, help="factor of the step schedule")
-    learning_rate_decay_steps: int = flag(
-        100000, positive_int, help="steps of the step schedule between two decays"
-    )
-    learning_rate_power: float = flag(0.9, positive_float, help="power of the polynomial schedule")
-    warm_up_steps: int = flag(
-        0, whole_number, help="steps from restore over which the rate rises from 0"
-    )
-    weight_decay: float = flag(
-        4e-7, not_negative, help="of the convolutions' weights, half the square sum"
-    )
-    lambda_alpha_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the mean absolute difference of alpha (mmnet: 1)"
-    )
-    lambda_comp_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the composition term (mmnet: 1)"
-    )
-    lambda_grad_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the gradient term (mmnet: 1)"
-    )
-    lambda_kd_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the cross entropy with the true alpha (mmnet: 1)"
-    )
-    lambda_aux_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the auxiliary head's cross entropy (mmnet: 1)"
-    )
-    lambda_laplacian_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the Laplacian pyramid term (mmnet: 0)"
-    )
-    lambda_focal_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the focal term (mmnet: 0)"
-    )
-    lambda_boundary_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the boundary term (mmnet: 0)"
-    )
-    lambda_dice_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the Dice term, of areas that are shared (mmnet: 0)"
-    )
-    lambda_square_loss: Optional[float] = flag(
-        None, not_negative, help="weight of the mean square difference of alpha (mmnet: 0)"
-    )
-    lambda_semantic_loss: Optional[float] = flag(
-        None, not_negative, help="weight of modnet's head of where the person is (modnet: 1)"
-    )
-    lambda_detail_loss: Optional[float] = flag(
-        None, not_negative, help="weight of modnet's head of the outline (modnet: 1)"
-    )
-    lambda_matte_loss: Optional[float] = flag(
-        None, not_negative, help="weight of alpha and composition, most at the outline (modnet: 1)"
-    )
-    composition_range: float = flag(
-        1.0,
-        positive_float,
-        help="highest value the composition term takes a picture to have; the published code divided by "
-        "255 twice, which is 255 here",
-    )
-    batch_norm_decay: float = flag(
-        0.999,
-        decay,
-        help="of batch norm's moving statistics, a step; lower in the first steps from scratch",
-    )
-    freeze_batch_norm: bool = flag(
-        False,
-        help="keep the moving statistics of a trained network and train with them, as they are used in "
-        "the end: for the last steps of a training",
-    )
-    quantize: bool = flag(
-        False,
-        help="make a trained network ready for 8 bits: round weights and activations as int8 does, keep "
-        "batch norm's moving statistics, learn the activations' ranges",
-    )
-    use_ema: bool = flag(
-        False, help="keep an exponential moving average of the weights beside them"
-    )
-    ema_decay: float = flag(0.999, decay, help="of that average, a step")
-    max_step_from_restore: Optional[int] = flag(None, positive_int, help="stop after so many steps")
-    max_epoch_from_restore: Optional[float] = flag(
-        None, positive_float, help="stop after so many epochs"
-    )
-    step_save_checkpoint: int = flag(500, positive_int, help="steps between two checkpoints")
-    step_save_summaries: int = flag(
-        100, positive_int, help="steps between two lines of the log and TensorBoard points"
-    )
-    max_to_keep: int = flag(5, positive_int, help="checkpoints to keep in TRAIN_DIR")
 
-    def check(self):
+    def check(self) -> None:
         super().check()
-        data_sets = len(self.dataset_path or ()) + len(self.pictures_path or ())
-        if self.dataset_weights and len(self.dataset_weights) != data_sets:
+        if self.dataset_weights and len(self.dataset_weights) != len(self.dataset_path):
             raise MmnetError(
-                "--dataset_weights: one number for each of the %d datasets, not %d"
-                % (data_sets, len(self.dataset_weights))
+                f"--dataset_weights: {len(self.dataset_weights)} weights for "
+                f"{len(self.dataset_path)} datasets; give one per dataset"
             )
-        self.check_teacher()
-        goes_on = os.path.isdir(self.train_dir) and checkpoint_files.list_checkpoints(
-            self.train_dir
+        parameters = {
+            **self.all_loss_weights(),
+            **dict(map(parse_assignment, self.loss_parameters)),
+        }
+        if self.teacher is None and {"teacher", "teacher_temperature"} & parameters.keys():
+            raise MmnetError("--loss_weights and --loss_parameters: teacher needs --teacher")
+        if self.teacher is not None and self.mode == "adapt":
+            raise MmnetError("--mode adapt and --teacher exclude each other")
+        if not find_own_checkpoints(self.train_dir):  # a resumed training needs no warm start
+            self.check_warm_start()
+
+    def check_memory(self, training: bool = True) -> None:
+        super().check_memory(training=training)
+
+    def check_warm_start(self) -> None:
+        """Raise an error if the mode needs a checkpoint, or if there is no such checkpoint."""
+        if self.checkpoint_path is None:
+            if self.mode != "train":
+                raise MmnetError(
+                    f"--mode {self.mode}: needs a trained network in --checkpoint_path"
+                )
+            return
+        source(self.checkpoint_path)
+        if self.checkpoint_path == UNTRAINED or is_model_file(self.checkpoint_path):
+            raise MmnetError(f"--checkpoint_path {self.checkpoint_path}: must be a checkpoint")
+
+    def all_loss_weights(self) -> Dict[str, float]:
+        """Return the weights that the user gave, by term."""
+        published = {
+            "alpha": self.lambda_alpha_loss,
+            "composition": self.lambda_comp_loss,
+            "gradient": self.lambda_grad_loss,
+            "cross_entropy": self.lambda_kd_loss,
+            "auxiliary": self.lambda_aux_loss,
+        }
+        return merge_loss_weights(published, self.loss_weights)
+
+    def recipe(self) -> Recipe:
+        """Return the loss and the update of a step."""
+        weights = self.all_loss_weights()
+        if self.teacher is not None:
+            weights.setdefault("teacher", 1.0)
+        return Recipe(
+            loss_weights=ADAPTATION if self.mode == "adapt" else weights,
+            weight_decay=self.weight_decay,
+            optimizer=self.optimizer,
+            trainable_scopes=self.trainable_scopes,
+            ema_decay=self.ema_decay if self.use_ema else None,
+            mode=MODES[self.mode],
+            sync_batch_norm=self.sync_batch_norm,
+            **dict(map(parse_assignment, self.loss_parameters)),
         )
-        if self.checkpoint_path and not goes_on:  # a run that goes on no longer needs its parent
-            kind = find_source(self.checkpoint_path).kind
-            if kind != "checkpoint":
-                raise MmnetError(
-                    "--checkpoint_path %s is %s: a warm start takes a checkpoint"
-                    % (self.checkpoint_path, kind if kind == UNTRAINED else "a model file")
-                )
-        elif self.quantize and not goes_on:
-            raise MmnetError(
-                "--quantize makes a trained network ready for 8 bits: give its checkpoint with "
-                "--checkpoint_path"
-            )
-        elif (self.adapt or self.freeze_batch_norm) and not goes_on:
-            raise MmnetError(
-                "%s goes on with a trained network: give its checkpoint with --checkpoint_path"
-                % ("--adapt" if self.adapt else "--freeze_batch_norm")
-            )
 
-    def check_teacher(self):
-        """What masks are learnt from, or what else."""
-        if not self.dataset_path and not self.pictures_path:
-            raise MmnetError("--dataset_path is needed: folders that hold SPLIT/image, SPLIT/mask")
-        if self.adapt:
-            if not self.pictures_path or self.dataset_path or self.teacher or self.quantize:
-                raise MmnetError(
-                    "--adapt learns from pictures without masks: give --pictures_path, and no "
-                    "--dataset_path, --teacher or --quantize"
-                )
-        elif self.teacher:
-            find_source(self.teacher)
-        else:
-            for name in ("teacher_temperature", "lambda_teacher_loss", "pictures_path"):
-                if getattr(self, name) not in (None, 1.0):
-                    raise MmnetError("--%s needs a --teacher" % name)
+    def schedule(self) -> Schedule:
+        """Return the learning rate and the length of the training."""
+        return parse_schedule(self.learning_rate_schedule)._replace(
+            learning_rate=self.learning_rate,
+            warm_up_steps=self.warm_up_steps,
+            batch_norm_decay=self.batch_norm_decay,
+            max_steps=self.max_step_from_restore,
+            max_epochs=self.max_epoch_from_restore,
+        )
+
+    def data(self) -> DataConfig:
+        """Return the training images."""
+        cache, budget = parse_cache(self.cache)
+        return DataConfig(
+            paths=self.dataset_path,
+            split=self.dataset_split_name,
+            weights=self.dataset_weights,
+            batch_size=self.batch_size,
+            policy=self.augmentation_method,
+            augment=AugmentOptions(
+                self.augmentation_strength, swap_probability=self.swapped_backgrounds
+            ),
+            backgrounds_path=self.backgrounds_path,
+            cache=cache,
+            cache_budget=budget,
+            seed=self.seed,
+        )
+
+    def warm_start(self) -> Optional[WarmStart]:
+        """Return what the training starts from, or None."""
+        if self.checkpoint_path is None:
+            return None
+        return WarmStart(
+            self.checkpoint_path,
+            include_scopes=self.checkpoint_include_scopes,
+            exclude_scopes=self.checkpoint_exclude_scopes,
+            ignore_missing_vars=self.ignore_missing_vars,
+            reset_optimizer=self.reset_optimizer,
+        )
+
+    def make_device(self) -> Device:
+        """Return the device. Formats of the npu do not change other devices."""
+        engine = "hccl" if self.device == "npu" else "tensorflow"
+        if self.precision in NPU_PRECISIONS:
+            return Device(self.device, precision_mode=self.precision, engine=engine)
+        return Device(self.device, precision=self.precision or "float32", engine=engine)
+
+    def identity(self) -> str:
+        """Return a text that is equal in all processes of a training."""
+        values = dataclasses.asdict(self)
+        shared = {name: value for name, value in values.items() if name not in LOCAL_OPTIONS}
+        shared.update({name: bool(values[name]) for name in LOCAL_PATHS})
+        return f"{__version__} {sorted(shared.items())!r}"
+
+    def config(self) -> TrainingConfig:
+        """Return the training that these options describe."""
+        return TrainingConfig(
+            train_dir=self.train_dir,
+            data=self.data(),
+            recipe=self.recipe(),
+            schedule=self.schedule(),
+            network_fields=self.network_fields(),
+            warm_start=self.warm_start(),
+            teacher=self.teacher,
+            device=self.make_device(),
+            steps_per_checkpoint=self.step_save_checkpoint,
+            steps_per_summary=self.step_save_summaries,
+            max_to_keep=self.max_to_keep,
+            options=dataclasses.asdict(self),
+            identity=self.identity(),
+        )
 
 
-def run(options):
+def run(options: Options) -> int:
     check_writable(options.train_dir, "train_dir")
-    return train(options)
+    return train(options.config())

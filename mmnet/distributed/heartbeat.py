@@ -1,217 +1,251 @@
-"""Signs of life among the processes of a training, so that none waits for one that is gone.
+"""Heartbeats between the processes of a training, to detect a dead, hanging or slow process.
 
-TensorFlow 1.15's collectives wait for ever when a process has died, and no engine tells a slow one
-from a stopped one. So every process keeps a connection to that of rank 0 and says each second which
-step it is in. Where one is gone, is silent, or stays a step behind the others for too long, rank 0
-says so, in one line, and all end.
+The collectives of TensorFlow 1.15 wait forever for a dead process, and no engine distinguishes a
+slow process from a stopped one. So every process sends its step to rank 0 once per second, and rank
+0 sends its own step to all. If a process is gone, is silent or stays behind the others for too
+long, rank 0 reports it in one line, and all processes exit.
 """
 
 import contextlib
+import dataclasses
 import json
 import logging
 import os
 import socket
 import threading
 import time
+from typing import Any, Dict, Optional
 
 from mmnet.io.errors import MmnetError
+from mmnet.tf.device import Device
 
 LOST = 75  # exit code: another process was lost (sysexits.h: try again later)
-LAUNCHED = "MMNET_LAUNCHED"  # set where a launcher watches the processes of this host, and tells
+LAUNCHED = "MMNET_LAUNCHED"  # environment variable: a launcher on this host reports dead processes
+TIMEOUT = "MMNET_PEER_TIMEOUT"  # environment variable: seconds
+DEFAULT_TIMEOUT = 20.0  # seconds
 BEAT_SECONDS = 1.0
-START_SECONDS = 300.0  # within which all processes are there; machines may have to start first
+START_SECONDS = 300.0  # for all processes to connect; machines may have to start first
+MAX_LINE_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass
+class Peer:
+    """Another process."""
+
+    connection: socket.socket
+    last_beat: float = 0.0  # time of its last message, by the clock of Heartbeat
+    step: Optional[int] = None  # None before its first step
+    is_done: bool = False
+
+
 class Heartbeat:
-    """The watch of one process over the others, or over itself alone; use it as a context.
+    """The connections of one process to the others. Use it as a context manager.
 
     Attributes:
-        step: the step that this process is in; None until its loop begins.
-        told: what rank 0 told all at the start (a dict).
+        step: the step that this process computes; None before its first step.
+        bootstrap: the values that rank 0 sent to all processes at the start.
     """
 
-    def __init__(self, device, timeout, identity="", telling=None):
-        """Meet the others.
+    def __init__(
+        self,
+        device: Device,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        identity: str = "",
+        bootstrap: Optional[Dict[str, Any]] = None,
+    ):
+        """Connect to the other processes.
 
         Args:
-            device: Device. timeout: seconds that one may be silent or behind.
-            identity: text that all must have in common. telling: dict, of rank 0, for all.
+            device: rank and addresses of the processes.
+            timeout: seconds that a process may be silent or behind the others.
+            identity: a text that must be equal in all processes.
+            bootstrap: values of rank 0 for all processes.
 
         Raises:
-            ValueError: one did not come, or is of another training; says which.
+            MmnetError: a process did not connect, or has another identity.
         """
-        self.step, self.told = None, telling or {}
-        self._device, self._timeout = device, timeout
-        self._beats = {}  # rank -> [socket, _awake at its last sign, its step, whether it said bye]
-        self._awake = 0.0  # seconds by its own signs: none while it was itself stopped (Ctrl-Z)
-        self._closing = threading.Event()
+        self.step: Optional[int] = None
+        self.bootstrap = bootstrap or {}
+        self._device, self._timeout, self._identity = device, timeout, identity
+        self._peers: Dict[int, Peer] = {}  # rank -> Peer
+        self._clock = 0.0  # seconds; it stops while this process is suspended (Ctrl-Z)
+        self._closing, self._all_done = threading.Event(), threading.Event()
         if not device.addresses:
             return
         host, _, port = device.addresses[0].rpartition(":")
-        watch = (host, int(port) + 1)
         if device.rank == 0:
-            self._welcome(watch, identity)
+            self._accept_all(host, int(port) + 1)
         else:
-            self._join(watch, identity)
-        for rank, beat in self._beats.items():
-            threading.Thread(target=self._listen, args=(rank, beat), daemon=True).start()
+            self._connect(host, int(port) + 1)
+        for rank, peer in self._peers.items():
+            threading.Thread(target=self._listen, args=(rank, peer), daemon=True).start()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        """Say goodbye where all is well, and wait for the others to do so; else just go."""
-        deadline = time.monotonic() + START_SECONDS
-        if kind is None:
-            self._tell({"bye": True})
-            while time.monotonic() < deadline and not all(beat[3] for beat in self._beats.values()):
-                time.sleep(0.02)
+        """Disconnect. After success, first wait until all processes are done."""
+        if kind is None and self._peers:
+            self._send_all({"done": True})
+            self._all_done.wait(START_SECONDS)
         self._closing.set()
-        for connection, *_ in self._beats.values():
-            connection.close()
+        for peer in self._peers.values():
+            peer.connection.close()
 
-    def failed(self, error):
-        """Called where a step fails as it does when another is gone: ends, with its name if known.
+    def handle_failed_step(self, error: Exception) -> None:
+        """Wait until the watch names the process whose loss made a step fail, and exits.
 
         Raises:
-            ValueError: the others are well.
+            MmnetError: all other processes are alive.
         """
-        time.sleep(self._timeout + 3 * BEAT_SECONDS if self._beats else 0)  # the watch ends us
-        raise MmnetError("a step with the other processes failed (%s)" % str(error)[:200])
+        if self._peers:
+            time.sleep(self._timeout + 3 * BEAT_SECONDS)
+        raise MmnetError(f"a step with the other processes failed ({str(error)[:200]})")
 
-    def _welcome(self, watch, identity):
-        """Rank 0 waits for the others, and answers them when all are there."""
-        with socket.socket() as listening:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def _accept_all(self, host, port):
+        """Accept the connections of all other ranks, then send the bootstrap values (rank 0)."""
+        deadline = time.monotonic() + START_SECONDS
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listening.bind((watch[0] if watch[0].startswith("127.") else "", watch[1]))
+                server.bind((host if host.startswith("127.") else "", port))
             except OSError as error:
-                raise MmnetError("port %d is not free (%s)" % (watch[1], error)) from None
-            listening.listen()
-            deadline = time.monotonic() + START_SECONDS
-            while len(self._beats) < self._device.processes - 1:
-                listening.settimeout(max(0.01, deadline - time.monotonic()))
-                try:
-                    connection, _ = listening.accept()
-                    connection.settimeout(5)
-                    said = _read_line(connection)
-                    rank = said["rank"]
-                except socket.timeout:
-                    missing = set(range(1, self._device.processes)) - set(self._beats)
-                    if time.monotonic() < deadline:
-                        continue
-                    raise MmnetError(
-                        "process %s did not come within %d s"
-                        % (" and ".join(map(self._name, sorted(missing))), START_SECONDS)
-                    ) from None
-                except (OSError, ValueError, KeyError, TypeError):
-                    continue  # somebody else's knock
-                problem = self._problem(rank, said.get("identity") == identity)
+                raise MmnetError(f"port {port}: is not free ({error})") from None
+            server.listen()
+            while len(self._peers) < self._device.processes - 1:
+                server.settimeout(max(0.01, deadline - time.monotonic()))
+                problem = None
+                with contextlib.suppress(OSError, ValueError):  # timeout, or an unknown program
+                    problem = self._accept(server)
+                if time.monotonic() >= deadline:
+                    missing = sorted(set(range(1, self._device.processes)) - set(self._peers))
+                    names = " and ".join(map(self._name, missing))
+                    problem = f"process {names} did not connect in {START_SECONDS:g} s"
                 if problem:
-                    _send(connection, {"problem": problem})
-                    connection.close()
                     raise MmnetError(problem)
-                self._beats[rank] = [connection, 0.0, None, False]
-        for beat in self._beats.values():
-            with contextlib.suppress(OSError):  # _listen sees it
-                _send(beat[0], {"told": self.told})
+        self._send_all({"bootstrap": self.bootstrap})
 
-    def _problem(self, rank, fits):
-        is_again = rank in self._beats and not _is_closed(self._beats[rank][0])
-        if is_again or not 0 < rank < self._device.processes:
-            return "two processes say that they are number %s" % rank
-        return None if fits else "process %s has other settings than process 0" % self._name(rank)
+    def _accept(self, server):
+        """Accept the connection of one process. Return the problem if it does not fit."""
+        connection, _ = server.accept()
+        connection.settimeout(5)
+        message = _read_message(connection)
+        rank = int(message.get("rank", ""))
+        is_repeated = rank in self._peers and not _is_closed(self._peers[rank].connection)
+        if is_repeated or not 0 < rank < self._device.processes:
+            problem = f"two processes have the rank {rank}"
+        elif message.get("identity") != self._identity:
+            problem = f"process {self._name(rank)} has other options than process 0"
+        else:
+            self._peers[rank] = Peer(connection)
+            return None
+        _send(connection, {"problem": problem})
+        connection.close()
+        return problem
 
-    def _join(self, watch, identity):
-        """Another rank looks for rank 0."""
+    def _connect(self, host, port):
+        """Connect to rank 0 and read the bootstrap values."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                connection = socket.create_connection(watch, 5)
-                _send(connection, {"rank": self._device.rank, "identity": identity})
+                connection = socket.create_connection((host, port), 5)
+                _send(connection, {"rank": self._device.rank, "identity": self._identity})
                 connection.settimeout(max(1.0, deadline - time.monotonic()))
-                said = _read_line(connection)
+                message = _read_message(connection)
                 break
             except (OSError, ValueError) as error:
                 if time.monotonic() >= deadline:
                     raise MmnetError(
-                        "process %s cannot be reached (%s)" % (self._name(0), error)
+                        f"process {self._name(0)} cannot be reached ({error})"
                     ) from None
                 time.sleep(0.2)
-        if "told" not in said:
-            raise MmnetError(said.get("problem", "process 0 gives no answer that is known"))
-        self.told = said["told"]
-        self._beats[0] = [connection, 0.0, None, False]
+        if "bootstrap" not in message:
+            raise MmnetError(str(message.get("problem", f"{host}:{port} is not a training")))
+        self.bootstrap = message["bootstrap"]
+        self._peers[0] = Peer(connection)
 
-    def _listen(self, rank, beat):
-        """Note the signs of one other process until it goes."""
-        connection, buffer = beat[0], b""
-        connection.settimeout(None)
+    def _listen(self, rank, peer):
+        """Read the messages of one process until it disconnects."""
+        buffer = b""
+        peer.connection.settimeout(None)
         while not self._closing.is_set():
             try:
-                received = connection.recv(4096)
+                data = peer.connection.recv(4096)
             except OSError:
-                received = b""
-            if not received:
-                if not beat[3] and not self._closing.is_set():
-                    told = LAUNCHED in os.environ and self._host(rank) == self._host()
-                    self._end("process %s is gone" % self._name(rank), quietly=told)
+                data = b""
+            if not data or len(buffer) > MAX_LINE_BYTES:
+                if not peer.is_done:
+                    is_reported = LAUNCHED in os.environ and self._host(rank) == self._host()
+                    self._exit(f"process {self._name(rank)} is gone", quietly=is_reported)
                 return
-            lines = (buffer + received).split(b"\n")
-            buffer = lines.pop()
+            *lines, buffer = (buffer + data).split(b"\n")
             for line in lines:
-                said = json.loads(line.decode())
-                beat[1] = self._awake
-                beat[2] = said.get("step", beat[2])
-                beat[3] = beat[3] or "bye" in said
-                if "lost" in said:
-                    self._end(said["lost"], quietly=True)
+                with contextlib.suppress(ValueError):  # not our message: no sign of life
+                    self._receive(peer, _decode(line))
+
+    def _receive(self, peer, message):
+        peer.last_beat = self._clock
+        if isinstance(message.get("step"), int):
+            peer.step = message["step"]
+        if "done" in message:
+            peer.is_done = True
+            if all(other.is_done for other in self._peers.values()):
+                self._all_done.set()
+        if "lost" in message:
+            self._exit(str(message["lost"]), quietly=True)
 
     def _watch(self):
-        """Give signs, and look at those of the others."""
-        behind_since = {}  # rank -> (step, when it was first seen there, behind the others)
+        """Send heartbeats, and check those of the others."""
+        lagging_since: Dict[int, Any] = {}  # rank -> (step, time when it fell behind the others)
         while not self._closing.wait(BEAT_SECONDS):
-            self._tell({"step": self.step})
-            self._awake += BEAT_SECONDS
-            now = self._awake
-            steps = {rank: beat[2] for rank, beat in self._beats.items()}
-            steps[self._device.rank] = self.step
-            for rank, beat in self._beats.items():
-                if not beat[3] and now - beat[1] > self._timeout:
-                    self._end(
-                        "process %s has given no sign for %d s" % (self._name(rank), now - beat[1])
-                    )
-            if self._device.rank or any(step is None for step in steps.values()):
-                continue
-            for rank, step in steps.items():
-                # One that moves is well: its signs are older than what rank 0 knows of itself.
-                reached, since = behind_since.setdefault(rank, (step, now))
-                is_last = step >= max(steps.values())
-                if is_last or step > reached or any(beat[3] for beat in self._beats.values()):
-                    behind_since[rank] = (step, now)
-                elif now - since > self._timeout:
-                    self._end(
-                        "process %s is in step %d and the others wait for it in step %d, for %d s"
-                        % (self._name(rank), step, max(steps.values()), now - since)
-                    )
+            self._send_all({"step": self.step})
+            self._clock += BEAT_SECONDS
+            for rank, peer in self._peers.items():
+                silence = self._clock - peer.last_beat
+                if not peer.is_done and silence > self._timeout:
+                    self._exit(f"process {self._name(rank)} sent no heartbeat for {silence:.0f} s")
+            if self._device.rank == 0:
+                self._check_progress(lagging_since)
 
-    def _tell(self, said):
-        for connection, *_ in self._beats.values():
-            with contextlib.suppress(OSError):  # _listen sees it
-                _send(connection, said)
+    def _check_progress(self, lagging_since):
+        """Exit if a process stays in one step while others have passed it."""
+        steps = {rank: peer.step for rank, peer in self._peers.items()}
+        steps[0] = self.step
+        if any(step is None for step in steps.values()):
+            return
+        last = max(steps.values())
+        is_ending = any(peer.is_done for peer in self._peers.values())
+        for rank, step in steps.items():
+            # A process that moves is fine: its step is older than the step of rank 0 known here.
+            lagging_step, since = lagging_since.setdefault(rank, (step, self._clock))
+            if step >= last or step > lagging_step or is_ending:
+                lagging_since[rank] = (step, self._clock)
+            elif self._clock - since > self._timeout:
+                self._exit(
+                    f"process {self._name(rank)} is in step {step}, but the others have waited "
+                    f"for it in step {last} for {self._clock - since:.0f} s"
+                )
 
-    def _end(self, why, quietly=False):
-        """End this process at once, whatever its other threads wait for."""
+    def _send_all(self, message):
+        for peer in self._peers.values():
+            with contextlib.suppress(OSError):  # _listen notices the lost connection
+                _send(peer.connection, message)
+
+    def _exit(self, reason, quietly=False):
+        """End this process at once, because its other threads may wait forever."""
         if self._closing.is_set():
             return
         self._closing.set()
         if self._device.rank == 0:
-            self._tell({"lost": why})
+            self._send_all({"lost": reason})
         if not quietly:
-            log.error("%s: the training ends; what is saved goes on with the same command", why)
+            log.error(
+                "%s; training stops. The same command resumes from the last checkpoint", reason
+            )
         logging.shutdown()
         os._exit(LOST)
 
@@ -220,11 +254,24 @@ class Heartbeat:
         return self._device.addresses[rank].rpartition(":")[0]
 
     def _name(self, rank):
-        return "%d (%s)" % (rank, self._device.addresses[rank])
+        return f"{rank} ({self._device.addresses[rank]})"
+
+
+def read_timeout() -> float:
+    """Return the timeout that ``mmnet launch`` gave to this process, or the default.
+
+    Raises:
+        MmnetError: the environment variable is not a number.
+    """
+    text = os.environ.get(TIMEOUT, str(DEFAULT_TIMEOUT))
+    try:
+        return float(text)
+    except ValueError:
+        raise MmnetError(f"{TIMEOUT}: must be a number of seconds, not {text!r}") from None
 
 
 def _is_closed(connection):
-    """Whether the other side is gone: its process was started again, perhaps."""
+    """Return whether the other side has closed a connection."""
     try:
         return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
     except BlockingIOError:
@@ -233,16 +280,23 @@ def _is_closed(connection):
         return True
 
 
-def _send(connection, said):
-    connection.sendall(json.dumps(said).encode() + b"\n")
+def _send(connection, message):
+    connection.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _read_line(connection):
-    """The JSON object of one line."""
+def _read_message(connection):
+    """Read one line with a JSON object."""
     line = b""
     while not line.endswith(b"\n"):
-        received = connection.recv(1)
-        if not received or len(line) > 4096:
-            raise MmnetError("no line came")
-        line += received
-    return json.loads(line.decode())
+        data = connection.recv(1)
+        if not data or len(line) > MAX_LINE_BYTES:
+            raise ValueError("no message")
+        line += data
+    return _decode(line)
+
+
+def _decode(line):
+    message = json.loads(line.decode())
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message

@@ -1,4 +1,4 @@
-"""Start the processes of a training on this machine, watch them, and start them again."""
+"""Start and watch the processes of a training on this machine, and restart them if one fails."""
 
 import ctypes
 import logging
@@ -7,119 +7,136 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Dict, List, Mapping, NamedTuple, Sequence
 
-from mmnet.distributed.heartbeat import LAUNCHED, LOST
-from mmnet.distributed.members import write_tf_config
+from mmnet.distributed.heartbeat import LAUNCHED, LOST, TIMEOUT
+from mmnet.distributed.members import ENGINE, Plan, write_tf_config
 
-GRACE_SECONDS = 3.0  # between asking a process to end and ending it
+GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
-BAD_INPUT = 2
-PARENT_DIED = 1  # Linux's prctl: the signal that comes when the parent dies
+BAD_INPUT = 2  # exit code
+PARENT_DIED = 1  # prctl of Linux: the signal for a process whose parent dies
+GPU_FOLDER = "/proc/driver/nvidia/gpus"
 
 log = logging.getLogger(__name__)
 
 
-def launch(plan, settings):
-    """Run the processes of a Plan until all are done (settings: config.settings.Launch).
+class LaunchOptions(NamedTuple):
+    """What the launched processes share."""
+
+    restarts: int = 0  # after a failure
+    engine: str = "tensorflow"  # reduces the gradients
+    peer_timeout: float = 20.0  # seconds; see Heartbeat
+
+
+def launch(plan: Plan, command: Sequence[str], options: LaunchOptions = LaunchOptions()) -> int:
+    """Run ``mmnet COMMAND`` in all processes of a plan until they end.
 
     Returns:
-        the exit code: 0; 2 where a process says that its input is bad; 128 + the signal that one
-        of them or this one was sent; else LOST, after the restarts that are allowed.
+        The exit code: 0; 2 if a process reports bad input; 128 + signal if a process or the
+        launcher received a signal; else LOST.
     """
-    stopped_by, before = [], {}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        before[number] = signal.signal(number, lambda number, _: stopped_by.append(number))
+    signals: List[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: signals.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        for attempt in range(settings.restarts + 1):
+        for attempt in range(options.restarts + 1):
             if attempt:
-                log.info("starting again: %d of %d", attempt, settings.restarts)
-            code = run_once(plan, settings, stopped_by)
-            if code in (0, BAD_INPUT) or is_stopped(code) or stopped_by:
+                log.info("restart %d of %d", attempt, options.restarts)
+            exit_code = run_once(plan, command, options, signals)
+            if exit_code in (0, BAD_INPUT) or is_stopped(exit_code) or signals:
                 break
-        return code
+        return exit_code
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def run_once(plan, settings, stopped_by):
-    """Start all, wait until all have ended; the exit code of the first that failed, or 0."""
-    command = [sys.executable, "-m", "mmnet", *settings.command]
-    children = {}
+def run_once(plan, command, options, signals):
+    """Start all processes and wait for them. Return the exit code."""
+    words = [sys.executable, "-m", "mmnet", *command]
+    children: Dict[int, subprocess.Popen] = {}
     try:
         for rank in plan.ranks:
-            children[rank] = subprocess.Popen(
-                command, env=environment_of(rank, plan), preexec_fn=_end_with_parent
-            )
-        return wait_for_all(children, plan, stopped_by)
+            environ = process_environment(rank, plan, options)
+            children[rank] = subprocess.Popen(words, env=environ, preexec_fn=_stop_with_parent)
+        return wait_for_processes(children, plan, signals)
     finally:
-        end(children.values())
+        stop_processes(list(children.values()))
 
 
-def wait_for_all(children, plan, stopped_by):
-    """0, or the exit code for the first failure, which is told in one line."""
-    asked = 0
+def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:
+    """Wait until all processes end or one fails. Return the exit code.
+
+    Args:
+        children: rank -> Popen.
+        plan: the processes.
+        signals: signals that the launcher received; a signal handler appends to it.
+    """
+    forwarded = 0
     while any(child.poll() is None for child in children.values()):
-        if failed(children) and not stopped_by:
+        if find_failed(children) and not signals:
             break
-        if len(stopped_by) > asked:
-            asked = len(stopped_by)
+        if len(signals) > forwarded:
+            forwarded = len(signals)
             for child in children.values():
                 if child.poll() is None:
-                    child.send_signal(signal.SIGTERM)  # all stop after the same step, and save
+                    child.send_signal(signal.SIGTERM)  # all stop after the same step
         time.sleep(POLL_SECONDS)
-    if stopped_by:
-        return 128 + stopped_by[0]
-    if failed(children):
-        rank = cause(children)
-        return failure(rank, children[rank].returncode, plan)
-    return max(child.returncode for child in children.values())  # 0, or all were asked to end
+    if signals:
+        return 128 + signals[0]
+    if find_failed(children):
+        rank = find_cause(children)
+        return report_failure(rank, children[rank].returncode, plan)
+    return max(child.returncode for child in children.values())
 
 
-def failed(children):
-    """The ranks of those that have ended, and neither well nor as they were asked to."""
+def find_failed(children) -> List[int]:
+    """Return the ranks of processes that ended with an error."""
     return [
         rank for rank, child in children.items() if child.poll() and not is_stopped(child.poll())
     ]
 
 
-def cause(children):
-    """The rank whose end made others fail.
+def find_cause(children) -> int:
+    """Return the rank of the process that failed first.
 
-    A process that has lost another ends with LOST, perhaps before that other: ending takes time.
+    A process that lost another one exits with LOST, perhaps before the other has ended.
     """
     deadline = time.monotonic() + GRACE_SECONDS
     while True:
         all_ended = all(child.poll() is not None for child in children.values())
-        first = min(failed(children), key=lambda rank: children[rank].returncode == LOST)
+        first = min(find_failed(children), key=lambda rank: children[rank].returncode == LOST)
         if children[first].returncode != LOST or all_ended or time.monotonic() > deadline:
             return first
         time.sleep(POLL_SECONDS)
 
 
-def is_stopped(code):
-    """Whether a process ended as it was asked to, by a signal, after saving."""
-    return code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+def is_stopped(exit_code: int) -> bool:
+    """Return whether a process ended by a signal after it saved its state."""
+    return exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
-def failure(rank, code, plan):
-    """The exit code for a process's; what it has not said itself is told."""
-    if code in (BAD_INPUT, LOST):
-        return code
-    how = "ended with exit code %d" % code
-    if code < 0:
-        how = "was ended by %s" % signal.Signals(-code).name
+def report_failure(rank: int, exit_code: int, plan: Plan) -> int:
+    """Log a failure that the process did not report itself. Return the launcher's exit code."""
+    if exit_code in (BAD_INPUT, LOST):
+        return exit_code
+    cause = f"ended with exit code {exit_code}"
+    if exit_code < 0:
+        cause = f"was killed by {signal.Signals(-exit_code).name}"
     log.error(
-        "process %d (%s) %s: the training ends; what is saved goes on with the same command",
+        "process %d (%s) %s; training stops. The same command resumes from the last checkpoint",
         rank,
         plan.addresses[rank],
-        how,
+        cause,
     )
     return LOST
 
 
-def end(children):
-    """End what still runs: waiting for others, a process hears no signal but SIGKILL."""
+def stop_processes(children: Sequence[subprocess.Popen]) -> None:
+    """Stop processes that still run. A process that waits for others only obeys SIGKILL."""
     running = [child for child in children if child.poll() is None]
     for child in running:
         child.send_signal(signal.SIGTERM)
@@ -132,35 +149,39 @@ def end(children):
             child.wait()
 
 
-def environment_of(rank, plan):
-    """The environment of a process: who it is, and its share of this machine."""
-    local, count = plan.ranks.index(rank), len(plan.ranks)
-    given = dict(os.environ, **{LAUNCHED: str(os.getpid())})
+def process_environment(rank: int, plan: Plan, options: LaunchOptions) -> Dict[str, str]:
+    """Return the environment of a process: its rank, its threads and its GPU."""
+    local_rank, local_count = plan.ranks.index(rank), len(plan.ranks)
+    environ = dict(os.environ)
+    environ[LAUNCHED] = str(os.getpid())
+    environ[ENGINE], environ[TIMEOUT] = options.engine, str(options.peer_timeout)
     if len(plan.addresses) > 1:
-        given["TF_CONFIG"] = write_tf_config(plan.addresses, rank)
-    threads = str(max(1, (os.cpu_count() or 1) // count))
+        environ["TF_CONFIG"] = write_tf_config(plan.addresses, rank)
+    threads = str(max(1, (os.cpu_count() or 1) // local_count))
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
-        given.setdefault(name, threads)
-    if count > 1:
-        given.update(own_gpu(local, given))
-        given.setdefault("ASCEND_DEVICE_ID", str(local))
-        given.setdefault("RANK_ID", str(rank))
-        given.setdefault("RANK_SIZE", str(len(plan.addresses)))
-    return given
+        environ.setdefault(name, threads)
+    if local_count > 1:
+        environ.update(select_gpu(local_rank, environ))
+        environ.setdefault("ASCEND_DEVICE_ID", str(local_rank))
+        environ.setdefault("RANK_ID", str(rank))
+        environ.setdefault("RANK_SIZE", str(len(plan.addresses)))
+    return environ
 
 
-def own_gpu(local, environ, folder="/proc/driver/nvidia/gpus"):
-    """CUDA_VISIBLE_DEVICES of one process of several: a GPU of its own, where there are any."""
+def select_gpu(
+    local_rank: int, environ: Mapping[str, str], folder: str = GPU_FOLDER
+) -> Dict[str, str]:
+    """Return CUDA_VISIBLE_DEVICES with one GPU for a process, or nothing if there is no GPU."""
     if "CUDA_VISIBLE_DEVICES" in environ:
         gpus = [gpu for gpu in environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
     else:
-        found = os.listdir(folder) if os.path.isdir(folder) else []
-        gpus = [str(number) for number in range(len(found))]
-    return {"CUDA_VISIBLE_DEVICES": gpus[local % len(gpus)]} if gpus else {}
+        count = len(os.listdir(folder)) if os.path.isdir(folder) else 0
+        gpus = [str(number) for number in range(count)]
+    return {"CUDA_VISIBLE_DEVICES": gpus[local_rank % len(gpus)]} if gpus else {}
 
 
-def _end_with_parent():
-    """Let the system end this process where the launcher is killed."""
+def _stop_with_parent():
+    """Ask Linux to stop this process if the launcher is killed."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(PARENT_DIED, signal.SIGTERM)

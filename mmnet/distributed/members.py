@@ -1,191 +1,200 @@
-"""Which processes train together: told by the environment, or planned from a list of hosts.
+"""Which processes train together, and which of them this process is.
 
-Every process is an address, ``host:port``; its place in the list is its rank. A process listens on
-its port for the engine; that of rank 0 also on the next one, for the others' signs of life.
+Each process has an address, ``host:port``. Its rank is its position in the list of addresses. A
+process listens on its port for the engine that reduces gradients. Rank 0 also listens on the next
+port, for heartbeats.
 """
 
 import json
 import os
 import re
 import socket
-from typing import List, NamedTuple
+from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.io.errors import MmnetError
+from mmnet.tf.device import Device
 
-PORT = 29400  # of a host's first process, where other hosts must know it
-PORTS = 2  # of each process: its own, and the next one
-NAMES = re.compile(r"([^\[,]+)(?:\[([^\]]*)\])?,?")  # a part of Slurm's list: node[1-3,7]
+PORT = 29400  # first port of a host, if there are several hosts
+PORTS = 2  # per process: its own port and the next one
+ENGINE = "MMNET_ENGINE"  # environment variable with the engine; ``mmnet launch`` sets it
 
 
 class Plan(NamedTuple):
-    """What one launcher has to start."""
+    """The processes that one launcher starts."""
 
     addresses: List[str]  # of all processes, by rank
-    ranks: List[int]  # of those that belong to this host
+    ranks: List[int]  # of the processes on this host
 
 
-def members_here(engine, environ=os.environ):
-    """Fields of a Device: rank, processes, addresses and engine, as the environment tells them.
+class Members(NamedTuple):
+    """The members of a group as one of them sees it. The fields are fields of Device."""
 
-    TF_CONFIG tells of them, as TensorFlow's own strategies, Kubeflow and mmnet launch have it; with
-    the engine horovod what horovodrun sets, with hccl what Ascend's start scripts set. Without any
-    of these, there is one process.
+    rank: int = 0
+    processes: int = 1
+    addresses: Tuple[str, ...] = ()
+    engine: str = "tensorflow"
+
+
+def read_members(engine: str, environ: Mapping[str, str] = os.environ) -> Members:
+    """Read the members from environment variables. Without any of them, there is one process.
+
+    TF_CONFIG is set by ``mmnet launch`` and Kubeflow, HOROVOD_RANK by horovodrun, RANK_ID by the
+    start scripts of Ascend.
+
+    Args:
+        engine: the engine, if the environment does not name one.
+        environ: environment variables.
 
     Raises:
-        ValueError: a variable that is not what its documents say.
+        MmnetError: a variable has an invalid value.
     """
-    found = {"engine": engine}
-    for own, rank, size in (
-        ("horovod", "HOROVOD_RANK", "HOROVOD_SIZE"),
-        ("hccl", "RANK_ID", "RANK_SIZE"),
-    ):
-        if engine == own and rank in environ:
-            found.update(rank=_number(environ, rank), processes=_number(environ, size))
+    engine = "horovod" if "HOROVOD_RANK" in environ else environ.get(ENGINE, engine)
     addresses, rank = read_tf_config(environ)
-    if len(addresses) > 1:
-        found.update(rank=rank, processes=len(addresses), addresses=addresses)
-    return found
+    if addresses:
+        return Members(rank, len(addresses), addresses, engine)
+    for name, prefix, suffixes in (
+        ("horovod", "HOROVOD_", ("RANK", "SIZE")),
+        ("hccl", "RANK_", ("ID", "SIZE")),
+    ):
+        if engine == name and prefix + suffixes[0] in environ:
+            rank, processes = (_read_number(environ, prefix + suffix) for suffix in suffixes)
+            return Members(rank, processes, (), engine)
+    return Members()
 
 
-def read_tf_config(environ):
-    """(addresses, rank) of TF_CONFIG; ((), 0) where it is not set or tells of one process."""
-    written = environ.get("TF_CONFIG", "")
-    if not written.strip():
+def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:
+    """Return the addresses and the rank in TF_CONFIG, or ((), 0) if it names fewer than two.
+
+    Raises:
+        MmnetError: TF_CONFIG is invalid.
+    """
+    text = environ.get("TF_CONFIG", "")
+    if not text.strip():
         return (), 0
     try:
-        said = json.loads(written)
-        cluster, task = said.get("cluster", {}), said.get("task", {})
+        config = json.loads(text)
+        cluster, task = config.get("cluster", {}), config.get("task", {})
         chiefs = list(cluster.get("chief", cluster.get("master", [])))
-        addresses = tuple(chiefs + list(cluster.get("worker", [])))
+        addresses = tuple(map(str, chiefs + list(cluster.get("worker", []))))
         kind, index = task.get("type", "worker"), int(task.get("index", 0))
     except (ValueError, TypeError, AttributeError):
-        raise MmnetError("TF_CONFIG is JSON with cluster and task, not %r" % written[:80]) from None
+        raise MmnetError(
+            f"TF_CONFIG: must be JSON with cluster and task, not {text[:80]!r}"
+        ) from None
     if len(addresses) <= 1:
         return (), 0
     rank = index + (len(chiefs) if kind == "worker" else 0)
     if kind not in ("chief", "master", "worker") or not 0 <= rank < len(addresses):
         raise MmnetError(
-            "TF_CONFIG: this process is %s %d, which is none of the %d that train"
-            % (kind, index, len(addresses))
+            f"TF_CONFIG: this process is {kind} {index}, but the cluster has {len(addresses)} "
+            "processes without it"
         )
     for address in addresses:
-        if not re.fullmatch(r".+:\d+", str(address)):
-            raise MmnetError("TF_CONFIG: %r is not host:port" % (address,))
+        if not re.fullmatch(r".+:\d+", address):
+            raise MmnetError(f"TF_CONFIG: {address!r} is not host:port")
     return addresses, rank
 
 
-def write_tf_config(addresses, rank):
-    """The text of a TF_CONFIG."""
+def write_tf_config(addresses: Sequence[str], rank: int) -> str:
+    """Return the TF_CONFIG of one process."""
     task = {"type": "worker", "index": rank}
     return json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
 
 
-def plan(settings, environ=os.environ):
-    """The Plan of a launcher (settings: config.settings.Launch).
+def plan_processes(
+    processes: int,
+    *,
+    hosts: Sequence[str] = (),
+    host_index: Optional[int] = None,
+    port: int = PORT,
+    environ: Mapping[str, str] = os.environ,
+) -> Plan:
+    """Plan the addresses of all processes. Without hosts, all run on this machine on free ports.
 
-    Hosts come from --hosts, TF_CONFIG or Slurm; without these, there is this one alone, where free
-    ports are found.
+    Args:
+        processes: number of processes per host.
+        hosts: ``host`` or ``host:port`` of all machines. Default: the addresses in TF_CONFIG.
+        host_index: which of the hosts this machine is. Default: from the environment, or by name.
+        port: first port of a host that names none.
+        environ: environment variables.
 
     Raises:
-        ValueError: which of the hosts this is cannot be told, or a host is no host.
+        MmnetError: an invalid or repeated host, or unclear which of the hosts this machine is.
     """
-    hosts, index = hosts_of(settings, environ)
+    if not hosts:
+        hosts, rank = read_tf_config(environ)
+        host_index = rank if host_index is None else host_index
     if len(hosts) <= 1:
-        ports = free_ports(settings.processes)
-        return Plan(["127.0.0.1:%d" % port for port in ports], list(range(settings.processes)))
-    addresses, ranks = [], []
-    for number, host in enumerate(hosts):
-        name, first = split_address(host, settings.port)
-        for local in range(settings.processes):
-            if number == index:
-                ranks.append(len(addresses))
-            addresses.append("%s:%d" % (name, first + PORTS * local))
+        return Plan([f"127.0.0.1:{p}" for p in find_free_ports(processes)], list(range(processes)))
+    host_index = _find_host_index(hosts, host_index, environ)
+    addresses = []
+    for host in hosts:
+        name, first = split_address(host, port)
+        addresses += [f"{name}:{first + PORTS * local}" for local in range(processes)]
     if len(set(addresses)) < len(addresses):
-        raise MmnetError("--hosts: two of %s are the same" % " ".join(hosts))
-    return Plan(addresses, ranks)
+        raise MmnetError(f"{' '.join(hosts)}: two hosts are equal", "hosts")
+    first_rank = host_index * processes
+    return Plan(addresses, list(range(first_rank, first_rank + processes)))
 
 
-def hosts_of(settings, environ):
-    """(hosts, each with its port or without; the index of this one)"""
-    index = settings.host_index
-    if settings.hosts:
-        hosts = list(settings.hosts)
-        named = ("JOB_COMPLETION_INDEX", "SLURM_NODEID")
-    elif environ.get("TF_CONFIG"):
-        hosts, own = read_tf_config(environ)
-        return list(hosts), own if index is None else index
-    else:
-        hosts = expand_hosts(environ.get("SLURM_STEP_NODELIST", ""))
-        named = ("SLURM_NODEID",)
-    for name in named:
-        if index is None and name in environ:
-            index = _number(environ, name)
-    if index is None and len(hosts) > 1:
-        names = [split_address(host, 0)[0] for host in hosts]
-        own = {socket.gethostname(), socket.gethostname().split(".")[0], socket.getfqdn()}
-        here = [place for place, name in enumerate(names) if name in own]
-        if len(here) != 1:
+def _find_host_index(hosts, host_index, environ):
+    """Return which of the hosts this machine is."""
+    for name in ("JOB_COMPLETION_INDEX", "SLURM_NODEID"):  # Kubernetes, Slurm
+        if host_index is None and name in environ:
+            host_index = _read_number(environ, name)
+    if host_index is None:
+        own_name = socket.gethostname()
+        own_names = {own_name, own_name.split(".")[0], socket.getfqdn()}
+        matches = [i for i, host in enumerate(hosts) if split_address(host, 0)[0] in own_names]
+        if len(matches) != 1:
             raise MmnetError(
-                "which of the hosts %s is this one (%s)? say it with --host_index 0 to %d"
-                % (" ".join(hosts), socket.gethostname(), len(hosts) - 1)
+                f"this machine ({own_name}) is not one of the hosts {' '.join(hosts)}; give 0 to "
+                f"{len(hosts) - 1}",
+                "host_index",
             )
-        index = here[0]
-    if index is not None and hosts and not 0 <= index < len(hosts):
-        raise MmnetError(
-            "host %d is none of the %d hosts, 0 to %d" % (index, len(hosts), len(hosts) - 1)
-        )
-    return hosts, index or 0
+        host_index = matches[0]
+    if not 0 <= host_index < len(hosts):
+        raise MmnetError(f"{host_index}: must be 0 to {len(hosts) - 1}", "host_index")
+    return host_index
 
 
-def expand_hosts(listed):
-    """Slurm's short form of a list: ``gpu[01-03,7],login`` -> gpu01 gpu02 gpu03 gpu7 login."""
-    hosts = []
-    for prefix, inside in NAMES.findall(listed):
-        for part in inside.split(","):
-            first, dash, last = part.partition("-")
-            if not dash:
-                hosts.append(prefix + first)
-                continue
-            for number in range(int(first), int(last) + 1):
-                hosts.append(prefix + str(number).zfill(len(first)))
-    return hosts
-
-
-def split_address(address, port):
-    """``host`` or ``host:port`` -> (host, port), ``port`` where it names none."""
+def split_address(address: str, port: int) -> Tuple[str, int]:
+    """Split ``host:port``. ``port`` is the default."""
     match = re.fullmatch(r"([^:\s]+)(?::(\d+))?", address)
     if not match:
-        raise MmnetError("--hosts: %r is not a host, or host:port" % address)
+        raise MmnetError(f"{address}: must be HOST or HOST:PORT", "hosts")
     return match.group(1), int(match.group(2) or port)
 
 
-def free_ports(count):
-    """Ports of this machine that nobody listens on, and whose next ones are free, too."""
-    ports, held = [], []
+def find_free_ports(count: int) -> List[int]:
+    """Return ports of this machine that are free and whose next port is free."""
+    ports: List[int] = []
+    sockets: List[socket.socket] = []
     try:
         while len(ports) < count:
-            one, following = socket.socket(), socket.socket()
-            held += [one, following]
-            one.bind(("127.0.0.1", 0))
+            first, second = socket.socket(), socket.socket()
+            sockets += [first, second]
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
             try:
-                following.bind(("127.0.0.1", one.getsockname()[1] + 1))
+                second.bind(("127.0.0.1", port + 1))
             except (OSError, OverflowError):
                 continue
-            ports.append(one.getsockname()[1])
+            ports.append(port)
     finally:
-        for each in held:
-            each.close()
+        for opened in sockets:
+            opened.close()
     return ports
 
 
-def sharing_host(device):
-    """How many of a Device's processes run on its own host, itself included."""
+def count_on_host(device: Device) -> int:
+    """Return how many of a device's processes run on the host of this process."""
     hosts = [address.rpartition(":")[0] for address in device.addresses]
     return hosts.count(hosts[device.rank]) if hosts else 1
 
 
-def _number(environ, name):
+def _read_number(environ, name):
     try:
         return int(environ[name])
     except (KeyError, ValueError):
-        raise MmnetError("%s is a number, not %r" % (name, environ.get(name))) from None
+        raise MmnetError(f"{name}: must be a number, not {environ.get(name)!r}") from None

@@ -12,7 +12,7 @@ from mmnet.tf.compat import tf
 
 # Training precision -> options of TensorFlow's graph optimizer. Old versions lack some of them.
 MIXED_PRECISIONS = {
-    "mixed_float16": ("auto_mixed_precision", "auto_mixed_precision_cpu"),
+    "mixed_float16": ("auto_mixed_precision",),
     "bfloat16": ("auto_mixed_precision_onednn_bfloat16",),
 }
 
@@ -26,7 +26,6 @@ class Device(NamedTuple):
     precision_mode: str = "allow_mix_precision"  # TF Adapter's setting for float16 on the npu
     threads: Optional[int] = None  # None: one per core; the first session of a process decides
     precision: str = "float32"  # training precision: float32 or a key of MIXED_PRECISIONS
-    xla: bool = False  # compile parts of the graph
     exact: bool = False  # do not let TensorFlow rewrite the graph, which changes roundings
     rank: int = 0  # this process's number in its group
     processes: int = 1  # size of the group
@@ -58,7 +57,7 @@ def check_precision(device: Device) -> None:
     if device.precision == "float32":
         return
     if device.kind == "npu":
-        raise MmnetError("only for GPUs and CPUs; set precision_mode for the npu", "precision")
+        raise MmnetError("only for GPUs and CPUs; use allow_mix_precision on the npu", "precision")
     if device.precision == "bfloat16":
         # docs/benchmarks.md, "Training precision on CPUs"
         reason = "TensorFlow supports it on CPUs only, and there it is slower than float32"
@@ -112,9 +111,6 @@ def training_session_config(device: Device = Device()) -> "tf.ConfigProto":
     for name in MIXED_PRECISIONS.get(device.precision, ()):
         if name in rewrites.DESCRIPTOR.fields_by_name:
             setattr(rewrites, name, rewrites.ON)
-    if device.xla:
-        options = config.graph_options.optimizer_options
-        options.global_jit_level = options.ON_1
     return config
 
 

@@ -1,156 +1,202 @@
 """The graph of one training step."""
 
 from functools import partial
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from mmnet.distributed.group import ALONE, mean_in_backward_too, means
+from mmnet.distributed.group import ALONE, Group, all_reduce_mean, mean_with_gradient
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import BATCH_STATISTICS, INFERENCE, TRAINING, Mode, mode_for_group
+from mmnet.networks.network import Network
 from mmnet.networks.registry import alphas_from_logits, build, input_shape
 from mmnet.tf.checkpoint import AVERAGE_SUFFIX
 from mmnet.tf.compat import tf
 from mmnet.training.losses import ADAPTATION, loss_terms, teacher_loss, total_loss, weight_decay
 
-COPY = "/copy"  # ends the names of what a run adapts away from
-
-OPTIMIZERS = {
-    "adam": lambda rate: tf.train.AdamOptimizer(rate),
-    "gd": lambda rate: tf.train.GradientDescentOptimizer(rate),
-    "momentum": lambda rate: tf.train.MomentumOptimizer(rate, momentum=0.9),
-    "rmsprop": lambda rate: tf.train.RMSPropOptimizer(rate),
-}
+COPY = "/copy"  # suffix of the variables of a frozen copy
+OPTIMIZERS = ("adam", "gd", "momentum", "rmsprop")
+MOMENTUM = 0.9
 
 
 class Recipe(NamedTuple):
-    """What a step does besides running the network."""
+    """How a step computes its loss and its update."""
 
-    terms: Dict[str, float]  # losses.TERMS name -> weight above 0
+    loss_weights: Dict[str, float] = {}  # term of losses.TERMS, or "teacher" -> weight
     weight_decay: float = 4e-7
-    optimizer: str = "adam"  # a key of OPTIMIZERS
-    composition_range: float = 1.0  # that the composition term is divided by
+    optimizer: str = "adam"  # one of OPTIMIZERS
+    composition_range: float = 1.0  # divides the composition term
     teacher_temperature: float = 1.0  # of the term "teacher"
-    trainable_scopes: Optional[tuple] = None  # prefixes of variables' names; None trains all
-    ema_decay: Optional[float] = None  # of the weights' moving average; None keeps none
-    mode: Mode = TRAINING  # or quantization.QUANTIZED_TRAINING, whose ranges are measured first
-    sync_batch_norm: bool = False  # batch norm by the batches of all processes
+    trainable_scopes: Optional[Sequence[str]] = None  # prefixes of variable names; None: all
+    ema_decay: Optional[float] = None  # of the weights' moving average; None: no average
+    mode: Mode = TRAINING
+    sync_batch_norm: bool = False  # use the statistics of the batches of all processes
+
+
+class Inputs(NamedTuple):
+    """Placeholders of a training step."""
+
+    images: "tf.Tensor"  # float32 [N,H,W,C], 0..255
+    truths: "tf.Tensor"  # float32 [N,H,W], 0..1
+    teacher_alphas: Optional["tf.Tensor"]  # float32 [N,H,W], 0..1; None without the term "teacher"
+    learning_rate: "tf.Tensor"  # scalar
+    batch_norm_decay: "tf.Tensor"  # scalar, of the moving statistics
+    stop_here: "tf.Tensor"  # scalar; above 0: this process received a signal to stop
 
 
 class TrainingGraph(NamedTuple):
-    images: "tf.Tensor"  # placeholder float32 [N,H,W,C] 0..255
-    truths: "tf.Tensor"  # placeholder float32 [N,H,W] 0..1
-    taught: Optional["tf.Tensor"]  # the same, of a teacher's alphas; None without that term
-    learning_rate: "tf.Tensor"  # placeholder, scalar
-    batch_norm_decay: "tf.Tensor"  # placeholder, scalar: of the moving statistics
-    stop_here: "tf.Tensor"  # placeholder, scalar: above 0 where this process wants no more steps
-    stop: "tf.Tensor"  # scalar, after the step: above 0 where one of the processes wants none
-    step: "tf.Operation"  # updates every variable, or stops: build_training_graph's wrap_optimizer
-    losses: Dict[str, "tf.Tensor"]  # total, model, regularization and the terms, before the update
+    """The tensors and variables of a training step. The first fields are those of Inputs."""
+
+    images: "tf.Tensor"
+    truths: "tf.Tensor"
+    teacher_alphas: Optional["tf.Tensor"]
+    learning_rate: "tf.Tensor"
+    batch_norm_decay: "tf.Tensor"
+    stop_here: "tf.Tensor"
+    stop: "tf.Tensor"  # scalar; above 0: a process received a signal to stop
+    step: "tf.Operation"  # updates all variables
+    losses: Dict[str, "tf.Tensor"]  # total, model, regularization and terms, before the update
+    finite_check: Optional["tf.Operation"]  # fails if the loss is not finite
     alphas: "tf.Tensor"  # [N,H,W,1]
     global_step: "tf.Variable"  # int32, as published
-    variables: List["tf.Variable"]  # all that a checkpoint holds
-    slots: List[str]  # names of those that belong to the optimizer
-    # Variable -> what begins at its value: a weight's moving average, a frozen copy.
-    averages: Dict["tf.Variable", "tf.Variable"]
-    copies: Dict["tf.Variable", "tf.Variable"]
+    variables: List["tf.Variable"]  # everything that a checkpoint contains
+    slots: List[str]  # names of the optimizer's variables
+    averages: Dict["tf.Variable", "tf.Variable"]  # weight -> its moving average
+    copies: Dict["tf.Variable", "tf.Variable"]  # variable -> its frozen copy
     initializer: "tf.Operation"
 
 
-def build_training_graph(network, recipe, batch_size, wrap_optimizer=None, group=ALONE):
-    """Build into the default graph.
+class StepResults(NamedTuple):
+    """Losses, gradients and batch statistics of one step: first local, then averaged."""
+
+    losses: Dict[str, "tf.Tensor"]
+    gradients: List[Tuple[Any, "tf.Variable"]]  # (gradient or None, variable)
+    statistics: List[Tuple["tf.Variable", "tf.Tensor"]]  # (moving statistic, batch statistic)
+    stop: "tf.Tensor"
+
+
+def build_training_graph(
+    network: Network,
+    recipe: Recipe,
+    batch_size: int,
+    wrap_optimizer: Optional[Callable] = None,
+    group: Group = ALONE,
+) -> TrainingGraph:
+    """Build a training step into the default graph.
 
     Args:
-        network: Network. recipe: Recipe. batch_size: N, of this process.
-        group: the processes that take each step together: each computes gradients of its own
-            pictures, all move by the mean of them. Losses are means over the group, too.
-        wrap_optimizer: optimizer -> the loss-scaling one around it (device.loss_scaling), which
-            updates nothing in a step that is not finite. Without it, a loss that is not finite
-            stops the step before it touches anything.
+        network: which network.
+        recipe: loss and update.
+        batch_size: images per step of this process.
+        wrap_optimizer: optimizer -> optimizer with loss scaling, which skips the update if a
+            gradient is not finite. Without it, the step fails if the loss is not finite, and
+            changes no variable.
+        group: the processes that compute the step together. Each computes the gradients of its own
+            images, and all apply their mean. The losses are means over the group, too.
 
     Raises:
-        ValueError: trainable_scopes match nothing; no such network.
+        MmnetError: trainable_scopes match no variable.
     """
-    images = tf.placeholder(tf.float32, input_shape(network, batch_size), name="images")
-    truths = tf.placeholder(tf.float32, (batch_size,) + tuple(network.shape), name="truths")
-    learning_rate = tf.placeholder(tf.float32, [], name="learning_rate")
-    decay = tf.placeholder(tf.float32, [], name="batch_norm_decay")
-    stop_here = tf.placeholder_with_default(tf.constant(0.0), [], name="stop_here")
-    taught = None
-    if "teacher" in recipe.terms:
-        taught = tf.placeholder(tf.float32, truths.shape, name="taught")
-    inputs = Inputs(images, truths, taught)
-    global_step = tf.get_variable(  # dropout looks for it
+    inputs = _build_inputs(network, batch_size, has_teacher="teacher" in recipe.loss_weights)
+    global_step = tf.get_variable(  # read by dropout
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    outputs = build(network, inputs.images, _mode(recipe, group))
+    outputs = build(network, inputs.images, _mode_of_process(recipe, group))
     copies = {}
-    if ADAPTATION.keys() & recipe.terms.keys():
-        outputs, copies = _beside_its_copy(outputs, network, inputs.images)
-    losses = _losses(outputs, inputs, recipe)
+    if ADAPTATION.keys() & recipe.loss_weights.keys():
+        outputs, copies = _add_frozen_copy(outputs, network, inputs.images)
+    losses = _compute_losses(outputs, inputs, recipe)
+
     network_variables = set(tf.global_variables())
     trained = _trained_variables(recipe.trainable_scopes)
-    rule = OPTIMIZERS[recipe.optimizer](learning_rate)
+    optimizer = make_optimizer(recipe.optimizer, inputs.learning_rate)
     if wrap_optimizer is not None:
-        rule = wrap_optimizer(rule)
-    # Gradients are summed in pairs, in a fixed order: the same bits every time.
-    gradients = rule.compute_gradients(
+        optimizer = wrap_optimizer(optimizer)
+    # EXPERIMENTAL_TREE sums gradients in pairs in a fixed order, so the bits are reproducible.
+    gradients = optimizer.compute_gradients(
         losses["total"], trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
     )
-    found = Found(losses, gradients, tf.get_collection(BATCH_STATISTICS), stop_here)
-    found = _of_all(found, group)
-    losses = found.losses
+    results = StepResults(losses, gradients, tf.get_collection(BATCH_STATISTICS), inputs.stop_here)
+    results = average_over_group(results, group)
+    finite_check = None
     if wrap_optimizer is None:
-        losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
-    step = _step(found, rule, decay, global_step, scales=wrap_optimizer is not None)
-    slots = [
-        variable.op.name for variable in tf.global_variables() if variable not in network_variables
-    ]
+        checked_loss = tf.check_numerics(results.losses["total"], "the loss is not finite")
+        results.losses["total"], finite_check = checked_loss, checked_loss.op
+    step = _update(results, optimizer, inputs, global_step, has_loss_scaling=finite_check is None)
+    new_variables = [v for v in tf.global_variables() if v not in network_variables]
     averages = {}
     if recipe.ema_decay is not None:
-        averages, step = _with_averages(trained, step, recipe.ema_decay)
+        averages, step = _add_averages(trained, step, recipe.ema_decay)
     return TrainingGraph(
-        images=images,
-        truths=truths,
-        taught=taught,
-        learning_rate=learning_rate,
-        batch_norm_decay=decay,
-        stop_here=stop_here,
-        stop=found.stop,
+        **inputs._asdict(),
+        stop=results.stop,
         step=step,
-        losses=losses,
+        losses=results.losses,
+        finite_check=finite_check,
         alphas=alphas_from_logits(outputs.logits),
         global_step=global_step,
         variables=tf.global_variables(),
-        slots=slots,
+        slots=[variable.op.name for variable in new_variables],
         averages=averages,
         copies=copies,
         initializer=tf.global_variables_initializer(),
     )
 
 
-class Inputs(NamedTuple):
-    """What a step learns from: placeholders of a TrainingGraph."""
+def make_optimizer(name: str, learning_rate: "tf.Tensor") -> "tf.train.Optimizer":
+    """Return an optimizer by its name in OPTIMIZERS."""
+    if name == "gd":
+        return tf.train.GradientDescentOptimizer(learning_rate)
+    if name == "momentum":
+        return tf.train.MomentumOptimizer(learning_rate, momentum=MOMENTUM)
+    if name == "rmsprop":
+        return tf.train.RMSPropOptimizer(learning_rate)
+    return tf.train.AdamOptimizer(learning_rate)
 
-    images: "tf.Tensor"
-    truths: "tf.Tensor"
-    taught: Optional["tf.Tensor"]
+
+def average_over_group(results: StepResults, group: Group) -> StepResults:
+    """Average the results of all processes. One buffer carries all of them."""
+    gradients = [(gradient, v) for gradient, v in results.gradients if gradient is not None]
+    tensors = list(results.losses.values()) + [gradient for gradient, _ in gradients]
+    tensors += [batch for _, batch in results.statistics] + [results.stop]
+    means = iter(all_reduce_mean(tensors, group))
+    return StepResults(
+        losses={name: next(means) for name in results.losses},
+        gradients=[(next(means), variable) for _, variable in gradients],
+        statistics=[(moving, next(means)) for moving, _ in results.statistics],
+        stop=next(means),
+    )
 
 
-def _mode(recipe, group):
-    """Return the mode of this process."""
+def _build_inputs(network, batch_size, *, has_teacher):
+    shape = (batch_size, *network.shape)
+    return Inputs(
+        images=tf.placeholder(tf.float32, input_shape(network, batch_size), name="images"),
+        truths=tf.placeholder(tf.float32, shape, name="truths"),
+        teacher_alphas=tf.placeholder(tf.float32, shape, "teacher_alphas") if has_teacher else None,
+        learning_rate=tf.placeholder(tf.float32, [], name="learning_rate"),
+        batch_norm_decay=tf.placeholder(tf.float32, [], name="batch_norm_decay"),
+        stop_here=tf.placeholder_with_default(tf.constant(0.0), [], name="stop_here"),
+    )
+
+
+def _mode_of_process(recipe, group):
     if group.size == 1:
         return recipe.mode
-    mean = partial(mean_in_backward_too, group=group) if recipe.sync_batch_norm else None
+    mean = partial(mean_with_gradient, group=group) if recipe.sync_batch_norm else None
     return mode_for_group(recipe.mode, rank=group.rank, group_size=group.size, mean_over_group=mean)
 
 
-def _beside_its_copy(outputs, network, images):
-    """(Outputs with a frozen copy's heads among theirs, variable -> that copy's)."""
+def _add_frozen_copy(outputs, network, images):
+    """Build a copy of the network that is not trained, for the adaptation terms.
+
+    Returns:
+        The outputs with the heads of the copy, and variable -> variable of the copy.
+    """
     variables = tf.global_variables()
 
-    def frozen(getter, name, *rest, **more):
-        return getter(name + COPY, *rest, **dict(more, trainable=False))
+    def make_frozen(getter, name, *args, **kwargs):
+        return getter(name + COPY, *args, **dict(kwargs, trainable=False))
 
-    with tf.variable_scope(tf.get_variable_scope(), custom_getter=frozen):
+    with tf.variable_scope(tf.get_variable_scope(), custom_getter=make_frozen):
         copy = build(network, images, INFERENCE)
     by_name = {variable.op.name: variable for variable in tf.global_variables()}
     copies = {
@@ -158,87 +204,64 @@ def _beside_its_copy(outputs, network, images):
         for variable in variables
         if variable.op.name + COPY in by_name
     }
-    heads = {"copy_" + name: head for name, head in copy.heads.items()}
+    heads = {f"copy_{name}": head for name, head in copy.heads.items()}
     heads["copy_matte"] = alphas_from_logits(copy.logits)
     return outputs._replace(heads=dict(outputs.heads, **heads)), copies
 
 
-def _losses(outputs, inputs, recipe):
-    """total, model, regularization and the terms: name -> scalar."""
-    names = [name for name in recipe.terms if name != "teacher"]
+def _compute_losses(outputs, inputs, recipe):
+    """Return the total, model and regularization losses and the terms: name -> scalar."""
+    names = [name for name in recipe.loss_weights if name != "teacher"]
     terms = loss_terms(outputs, inputs.truths[..., tf.newaxis], names)
-    if inputs.taught is not None:
-        terms["teacher"] = teacher_loss(
-            outputs.logits, inputs.taught[..., tf.newaxis], recipe.teacher_temperature
-        )
+    if inputs.teacher_alphas is not None:
+        teacher_alphas = inputs.teacher_alphas[..., tf.newaxis]
+        terms["teacher"] = teacher_loss(outputs.logits, teacher_alphas, recipe.teacher_temperature)
     if "composition" in terms:
         terms["composition"] /= recipe.composition_range
     regularization = weight_decay(tf.trainable_variables(), recipe.weight_decay)
-    total, model = total_loss(terms, recipe.terms, regularization)
-    return dict({"total": total, "model": model, "regularization": regularization}, **terms)
+    model = total_loss(terms, recipe.loss_weights)
+    total = model + regularization
+    return {"total": total, "model": model, "regularization": regularization, **terms}
 
 
 def _trained_variables(scopes):
-    trained = [
-        variable
-        for variable in tf.trainable_variables()
-        if scopes is None or variable.op.name.startswith(tuple(scopes))
-    ]
+    trained = tf.trainable_variables()
+    if scopes is not None:
+        trained = [v for v in trained if v.op.name.startswith(tuple(scopes))]
     if not trained:
-        raise MmnetError("--trainable_scopes %s: no variable's name starts so" % " ".join(scopes))
+        raise MmnetError(
+            f"{' '.join(scopes)}: no variable has a name with this prefix", "trainable_scopes"
+        )
     return trained
 
 
-class Found(NamedTuple):
-    """What a process finds of its pictures in a step; then the mean of what all have found."""
-
-    losses: Dict[str, "tf.Tensor"]
-    gradients: list  # (gradient or None, variable)
-    statistics: list  # (moving statistic, the batch's)
-    stop: "tf.Tensor"
-
-
-def _of_all(found, group):
-    """The means over a group: one buffer holds all."""
-    known = [(gradient, variable) for gradient, variable in found.gradients if gradient is not None]
-    tensors = list(found.losses.values()) + [gradient for gradient, _ in known]
-    tensors += [batch for _, batch in found.statistics] + [found.stop]
-    shared = iter(means(tensors, group))
-    return Found(
-        {name: next(shared) for name in found.losses},
-        [(next(shared), variable) for _, variable in known],
-        [(moving, next(shared)) for moving, _ in found.statistics],
-        next(shared),
-    )
-
-
-def _step(found, rule, decay, global_step, *, scales):
-    """The operation that moves the weights, the moving statistics and the global step.
-
-    rule: tf.train.Optimizer; scales: whether it scales the loss. decay: of the moving statistics.
-    """
-    statistics = found.statistics
-    if scales:
-        # One statistic that is not finite would stay in the moving one for ever: where it is not,
-        # nothing moves.
+def _update(results, optimizer, inputs, global_step, *, has_loss_scaling):
+    """Return the operation that updates weights, moving statistics and the global step."""
+    statistics = results.statistics
+    if has_loss_scaling:
+        # A statistic that is not finite would spoil the moving statistic forever.
         statistics = [
             (moving, tf.where(tf.is_finite(batch), batch, moving)) for moving, batch in statistics
         ]
-    # A loss-scaling optimizer decides by the state of the chip: it may stand under no other control
-    # dependencies. It counts only the steps that it lets through; we count all, as the loop does.
-    with tf.control_dependencies([] if scales else [found.losses["total"]]):
-        moves = [moving.assign_sub((moving - batch) * (1 - decay)) for moving, batch in statistics]
-        if scales:
-            moved = rule.apply_gradients(found.gradients)
-            return tf.group(moved, global_step.assign_add(1), *moves)
-        return tf.group(rule.apply_gradients(found.gradients, global_step=global_step), *moves)
+    # A loss-scaling optimizer reads the state of the chip, so it must not have other control
+    # dependencies. It counts only the steps that it applies; the loop counts all.
+    with tf.control_dependencies([] if has_loss_scaling else [results.losses["total"]]):
+        rate = 1 - inputs.batch_norm_decay
+        updates = [moving.assign_sub((moving - batch) * rate) for moving, batch in statistics]
+        if has_loss_scaling:
+            update = optimizer.apply_gradients(results.gradients)
+            return tf.group(update, global_step.assign_add(1), *updates)
+        update = optimizer.apply_gradients(results.gradients, global_step=global_step)
+        return tf.group(update, *updates)
 
 
-def _with_averages(trained, step, decay):
-    """(weight -> its moving average, the step that moves the averages too).
+def _add_averages(trained, step, decay):
+    """Add a moving average of each weight.
 
-    They are kept by hand: tf.train.ExponentialMovingAverage reads a weight before or after its
-    update.
+    tf.train.ExponentialMovingAverage may read a weight before or after its update.
+
+    Returns:
+        weight -> its average, and the step that also updates the averages.
     """
     averages = {
         variable: tf.get_variable(
@@ -250,8 +273,8 @@ def _with_averages(trained, step, decay):
         for variable in trained
     }
     with tf.control_dependencies([step]):
-        moves = [
+        updates = [
             average.assign_sub((average - variable.read_value()) * (1 - decay))
             for variable, average in averages.items()
         ]
-        return averages, tf.group(*moves)
+        return averages, tf.group(*updates)

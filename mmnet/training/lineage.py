@@ -1,14 +1,15 @@
-"""Where a checkpoint comes from: the JSON beside it."""
+"""Where a checkpoint comes from: the JSON file beside it."""
 
 import json
 import os
 import platform
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
 
 from mmnet import __version__
+from mmnet.datasets.pairs import Dataset
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json
@@ -16,63 +17,12 @@ from mmnet.io.records import read_record
 from mmnet.tf.compat import tf
 
 
-def describe_data(data_set, weight=None):
-    """A dataset as lineage records it."""
-    return {
-        "path": os.path.abspath(data_set.path),
-        "split": data_set.split,
-        "pictures": len(data_set),
-        "weight": weight,
-        "manifest_sha256": data_set.fingerprint,
-    }
+class Start(NamedTuple):
+    """Where a training starts. The fields are names in the JSON file."""
 
-
-def count_steps(data_sets, earlier, steps):
-    """The datasets with the steps on each: a step draws from all of them.
-
-    Those of the ``earlier`` record that are no longer trained on keep their count.
-    """
-    before = {data_set["manifest_sha256"]: data_set for data_set in earlier}
-    counted = []
-    for data_set in data_sets:
-        known = before.pop(data_set["manifest_sha256"], {"steps": 0})
-        counted.append(dict(data_set, steps=steps + known["steps"]))
-    return counted + list(before.values())
-
-
-def describe_parent(prefix, global_step):
-    """A warm start's checkpoint as lineage records it."""
-    return {
-        "path": os.path.abspath(prefix),
-        "index_sha256": checkpoint_files.index_sha256(prefix),
-        "global_step": global_step,
-        "lineage": read_lineage(prefix),
-    }
-
-
-def record(global_step, start, data_sets, *, step, learning_rate, configuration):
-    """The record of a checkpoint, as text.
-
-    Args:
-        start: restore.Start of the run. data_sets: of count_steps. step: steps from restore.
-        configuration: the settings, ready for JSON.
-    """
-    values = {
-        "global_step": global_step,
-        "step_from_restore": step,
-        "parent": start.parent,
-        "data_sets": data_sets,
-        "learning_rate": learning_rate,
-        "configuration": configuration,
-        "versions": {
-            "mmnet": __version__,
-            "tensorflow": tf.__version__,
-            "numpy": np.__version__,
-            "opencv": cv2.__version__,
-            "python": platform.python_version(),
-        },
-    }
-    return json.dumps(values, indent=1) + "\n"
+    step_from_restore: int = 0
+    parent: Optional[Dict[str, Any]] = None  # of describe_parent; the checkpoint of the warm start
+    data_sets: Sequence[Dict[str, Any]] = ()  # of the latest checkpoint of this training
 
 
 class TrainedOn(NamedTuple):
@@ -95,7 +45,7 @@ class Parent(NamedTuple):
 
 
 class Lineage(NamedTuple):
-    """What is needed of the record beside a checkpoint."""
+    """The required fields of the JSON file."""
 
     global_step: int
     step_from_restore: int
@@ -103,11 +53,75 @@ class Lineage(NamedTuple):
     parent: Optional[Parent]
 
 
-def read_lineage(prefix):
-    """The record beside a checkpoint, as a dict, or None: published checkpoints have none.
+class LineageWriter(NamedTuple):
+    """Describes the checkpoints of one training."""
+
+    start: Start
+    datasets: Sequence[Dict[str, Any]]  # of describe_dataset
+    options: Dict[str, Any]
+
+    def record(self, global_step: int, step: int, learning_rate: float) -> str:
+        """Return the JSON file of a checkpoint. ``step`` is counted from the restore."""
+        steps = step - self.start.step_from_restore
+        values = {
+            "global_step": global_step,
+            "step_from_restore": step,
+            "parent": self.start.parent,
+            "data_sets": count_steps(self.datasets, self.start.data_sets, steps),
+            "learning_rate": learning_rate,
+            "configuration": self.options,
+            "versions": {
+                "mmnet": __version__,
+                "tensorflow": tf.__version__,
+                "numpy": np.__version__,
+                "opencv": cv2.__version__,
+                "python": platform.python_version(),
+            },
+        }
+        return json.dumps(values, indent=1) + "\n"
+
+
+def describe_dataset(dataset: Dataset, weight: Optional[float] = None) -> Dict[str, Any]:
+    """Return the record of a dataset, without its steps."""
+    return {
+        "path": os.path.abspath(dataset.path),
+        "split": dataset.split,
+        "pictures": len(dataset),
+        "weight": weight,
+        "manifest_sha256": dataset.fingerprint,
+    }
+
+
+def describe_parent(prefix: str, global_step: int) -> Dict[str, Any]:
+    """Return the record of the checkpoint of a warm start."""
+    return {
+        "path": os.path.abspath(prefix),
+        "index_sha256": checkpoint_files.index_sha256(prefix),
+        "global_step": global_step,
+        "lineage": read_lineage(prefix),
+    }
+
+
+def count_steps(
+    datasets: Sequence[Dict[str, Any]], earlier: Sequence[Dict[str, Any]], steps: int
+) -> List[Dict[str, Any]]:
+    """Add ``steps`` to the steps of each dataset, because each step draws from all of them.
+
+    Earlier datasets that are no longer trained on keep their steps.
+    """
+    remaining = {dataset["manifest_sha256"]: dataset for dataset in earlier}
+    result = []
+    for dataset in datasets:
+        known = remaining.pop(dataset["manifest_sha256"], {"steps": 0})
+        result.append(dict(dataset, steps=steps + known["steps"]))
+    return result + list(remaining.values())
+
+
+def read_lineage(prefix: str) -> Optional[Dict[str, Any]]:
+    """Read the JSON file of a checkpoint, or return None. Published checkpoints have none.
 
     Raises:
-        ValueError: a damaged one; names file and field, and says how to go on.
+        MmnetError: the file is damaged.
     """
     path = prefix + ".json"
     if not os.path.exists(path):
@@ -115,7 +129,13 @@ def read_lineage(prefix):
     try:
         read_record(path, Lineage)
         return read_json(path)
-    except ValueError as error:
+    except MmnetError as error:
         raise MmnetError(
-            "%s (delete %s to go on without knowing the steps from restore)" % (error, path)
+            f"{error}. Delete {path} to continue without the steps from restore"
         ) from None
+
+
+def read_start(prefix: str) -> Start:
+    """Return where a training resumes that wrote this checkpoint."""
+    record = read_lineage(prefix)
+    return Start() if record is None else Start(*(record[name] for name in Start._fields))

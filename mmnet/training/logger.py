@@ -1,107 +1,120 @@
-"""What is told of a run while it goes on: the log's lines and TensorBoard's points."""
+"""Progress of a training: lines of the log and TensorBoard events."""
 
 import logging
 import textwrap
 import time
+from typing import Any, Dict, Iterator, Optional
 
 import numpy as np
 from humanfriendly import format_timespan
 
+from mmnet.datasets.batches import Batch
 from mmnet.evaluation.metrics import mad, miou
 from mmnet.io.tensorboard import EventWriter, make_panel
 from mmnet.weights.run_file import to_yaml
 
-EXAMPLES = 2  # pictures of a batch shown in TensorBoard
-TAGS = {  # what is told -> where TensorBoard shows it
-    "learning_rate": "schedule/learning_rate",
-    "epoch": "schedule/epoch",
-    "images_per_second": "speed/images_per_second",
-    "waiting_for_input_percent": "speed/waiting_for_input_percent",
-}
+EXAMPLES = 2  # images of a batch that TensorBoard shows
 
 log = logging.getLogger(__name__)
 
 
 class TrainingLogger:
-    """Keeps the time between two lines, and the time spent waiting for input; close it."""
+    """Logs losses, speed and examples, and measures the time spent waiting for input."""
 
-    def __init__(self, settings, start, last_step, writes=True):
-        """start: restore.Start. last_step: from restore, or None.
-
-        writes: whether it is this process that tells, of those that train together.
-        """
-        self._settings, self._last_step = settings, last_step
-        self._writer = EventWriter(settings.train_dir) if writes else None
-        self._told_at, self._told_step = time.monotonic(), start.step_from_restore
-        self._waited = 0.0
-
-    def begin(self, global_step):
-        """Write the settings into TensorBoard."""
-        if self._writer is None:
-            return
-        configuration = textwrap.indent(to_yaml(self._settings), "    ")
-        self._writer.write(global_step, {}, texts={"configuration": configuration})
-        self._writer.write_hyperparameters(vars(self._settings))
-
-    def next_batch(self, batches):
-        """The next batch, with the time counted that it took to come."""
-        start = time.monotonic()
-        batch = next(batches)
-        self._waited += time.monotonic() - start
-        return batch
-
-    def is_due(self, step):
-        """Whether something is told after a step (from restore)."""
-        is_one = step % self._settings.step_save_summaries == 0 or step == self._last_step
-        return is_one and self._writer is not None
-
-    def tell(self, global_step, step, rate, fetched, batch):
-        """Write a line and a point.
+    def __init__(
+        self,
+        folder: Optional[str],
+        *,
+        batch_size: int,
+        steps_per_summary: int,
+        first_step: int,
+        last_step: Optional[int],
+        has_truths: bool = True,
+    ):
+        """Open the TensorBoard events.
 
         Args:
-            step: from restore. rate: learning rate. fetched: the step's ``losses`` and ``alphas``.
-            batch: the Batch that it took.
+            folder: of the events. None: log nothing.
+            batch_size: images per step, summed over all processes.
+            steps_per_summary: steps between two lines.
+            first_step, last_step: counted from the restore; last_step None: no limit.
+            has_truths: compute scores of the batch.
         """
-        seconds = time.monotonic() - self._told_at
-        batch_size = self._settings.batch_size
-        speed = {
-            "learning_rate": rate,
-            "images_per_second": (step - self._told_step) * batch_size / seconds,
-            "waiting_for_input_percent": 100 * self._waited / seconds,
-            "epoch": batch.epoch,
-        }
-        self._log(global_step, step, fetched["losses"], speed)
-        scalars = {"loss/" + name: float(value) for name, value in fetched["losses"].items()}
-        scalars.update((TAGS[name], value) for name, value in speed.items())
-        alphas, masks, histograms = fetched["alphas"][..., 0], batch.masks / np.float32(255), {}
-        if not self._settings.adapt:
+        self._events = EventWriter(folder) if folder is not None else None
+        self._batch_size, self._steps_per_summary = batch_size, steps_per_summary
+        self._last_step, self._has_truths = last_step, has_truths
+        self._logged_step, self._logged_at = first_step, time.monotonic()
+        self._wait_seconds = 0.0
+
+    def start(self, global_step: int, options: Dict[str, Any]) -> None:
+        """Write the options of the training into TensorBoard."""
+        if self._events is not None:
+            configuration = textwrap.indent(to_yaml(options), "    ")
+            self._events.write(global_step, {}, texts={"configuration": configuration})
+            self._events.write_hyperparameters(options)
+
+    def next_batch(self, batches: Iterator[Batch]) -> Batch:
+        """Return the next batch, and measure the waiting time."""
+        start = time.monotonic()
+        batch = next(batches)
+        self._wait_seconds += time.monotonic() - start
+        return batch
+
+    def should_log(self, step: int) -> bool:
+        """Return whether ``log`` is due after a step, counted from the restore."""
+        is_due = step % self._steps_per_summary == 0 or step == self._last_step
+        return is_due and self._events is not None
+
+    def log(
+        self,
+        global_step: int,
+        step: int,
+        *,
+        learning_rate: float,
+        losses: Dict[str, float],
+        alphas: np.ndarray,
+        batch: Batch,
+    ) -> None:
+        """Write a line of the log and a TensorBoard event.
+
+        Args:
+            global_step: steps of all trainings so far.
+            step: counted from the restore.
+            learning_rate: of the step.
+            losses: name -> value.
+            alphas: float32 [N,H,W,1], of the batch.
+            batch: images and masks of the step.
+        """
+        seconds = time.monotonic() - self._logged_at
+        images_per_second = (step - self._logged_step) * self._batch_size / seconds
+        waiting_percent = 100 * self._wait_seconds / seconds
+        time_left = ""
+        if self._last_step is not None:
+            images_left = (self._last_step - step) * self._batch_size
+            time_left = f", {format_timespan(round(images_left / images_per_second))} left"
+        loss_text = " ".join(f"{name} {value:.5f}" for name, value in losses.items())
+        log.info(
+            f"step {global_step} ({step} from restore), epoch {batch.epoch:.2f}, loss {loss_text}, "
+            f"learning rate {learning_rate:.3g}, {images_per_second:.1f} images/s, "
+            f"{waiting_percent:.1f} % waiting for input{time_left}"
+        )
+        scalars = {f"loss/{name}": float(value) for name, value in losses.items()}
+        scalars["schedule/learning_rate"] = learning_rate
+        scalars["schedule/epoch"] = batch.epoch
+        scalars["speed/images_per_second"] = images_per_second
+        scalars["speed/waiting_for_input_percent"] = waiting_percent
+        self._write_event(global_step, scalars, alphas[..., 0], batch)
+        self._logged_step, self._logged_at, self._wait_seconds = step, time.monotonic(), 0.0
+
+    def _write_event(self, global_step, scalars, alphas, batch):
+        masks, histograms = batch.masks / np.float32(255), {}
+        if self._has_truths:
             scalars["batch/mIoU"] = np.mean([miou(*pair) for pair in zip(alphas, masks)])
             histograms["errors/batch/MAD"] = [mad(*pair) for pair in zip(alphas, masks)]
-        shorten = zip(batch.images[:EXAMPLES, ..., :3], masks, alphas)
-        pictures = {
-            "batch/%d" % index: make_panel(*example) for index, example in enumerate(shorten)
-        }
-        self._writer.write(global_step, scalars, pictures, histograms=histograms)
-        self._told_at, self._told_step, self._waited = time.monotonic(), step, 0.0
+        examples = zip(batch.images[:EXAMPLES, ..., :3], masks, alphas)
+        panels = {f"batch/{index}": make_panel(*example) for index, example in enumerate(examples)}
+        self._events.write(global_step, scalars, panels, histograms=histograms)
 
-    def _log(self, global_step, step, losses, speed):
-        left = ""
-        if self._last_step is not None:
-            pictures = (self._last_step - step) * self._settings.batch_size
-            left = ", %s left" % format_timespan(round(pictures / speed["images_per_second"]))
-        log.info(
-            "step %d (%d from restore), epoch %.2f, loss %s, learning rate %.3g, %.1f images/s, "
-            "%.1f %% waiting for input%s",
-            global_step,
-            step,
-            speed["epoch"],
-            " ".join("%s %.5f" % item for item in losses.items()),
-            speed["learning_rate"],
-            speed["images_per_second"],
-            speed["waiting_for_input_percent"],
-            left,
-        )
-
-    def close(self):
-        if self._writer is not None:
-            self._writer.close()
+    def close(self) -> None:
+        if self._events is not None:
+            self._events.close()

@@ -1,144 +1,181 @@
-"""Where a training run begins."""
+"""Restore the state in which a training starts."""
 
 import logging
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
-from humanfriendly.tables import format_pretty_table
 
+from mmnet.distributed.group import Broadcast, broadcast
 from mmnet.io import checkpoint_files
-from mmnet.io.errors import MmnetError
-from mmnet.networks.quantization import is_range
+from mmnet.io.errors import MmnetError, format_names
+from mmnet.io.tables import format_table
+from mmnet.networks.network import Network
+from mmnet.networks.quantization import is_range, quantization_ranges
 from mmnet.tf import checkpoint
-from mmnet.training import lineage
-from mmnet.training.graph import COPY
-from mmnet.weights.source import find_source
+from mmnet.tf.compat import tf
+from mmnet.training.config import WarmStart
+from mmnet.training.graph import COPY, TrainingGraph
+from mmnet.training.lineage import Start, describe_parent, read_start
+from mmnet.weights.ranges import measure_ranges
+from mmnet.weights.values import Weights
 
 log = logging.getLogger(__name__)
 
 
-class Start(NamedTuple):
-    """Where training begins."""
+def restore(
+    session: "tf.Session", graph: TrainingGraph, train_dir: str, warm_start: Optional[WarmStart]
+) -> Start:
+    """Restore the graph.
 
-    step_from_restore: int = 0
-    parent: Optional[dict] = None  # lineage.describe_parent of the warm start
-    data_sets: tuple = ()  # as the same run's last checkpoint records them
+    1. If ``train_dir`` contains a checkpoint, resume from the latest one with all its variables.
+    2. Else load the selected variables of the warm start. The global step continues.
+    3. Else start from scratch.
 
-
-def restore(session, graph, settings):
-    """Bring the graph to where training begins, in this order:
-
-    1. train_dir's own latest checkpoint: the same run goes on, slots, averages and position
-       included;
-    2. --checkpoint_path: a warm start: its variables as far as the scopes let them in; the global
-       step goes on;
-    3. nothing: from scratch.
+    Args:
+        session: a session of the graph.
+        graph: the graph.
+        train_dir: folder of the training.
+        warm_start: its ``source`` is the prefix of a checkpoint.
 
     Raises:
-        FileNotFoundError, ValueError: no such checkpoint, a damaged one, or one that does not fit.
+        FileNotFoundError: no such checkpoint.
+        MmnetError: a checkpoint is damaged or does not fit.
     """
-    own = checkpoint_files.list_checkpoints(settings.train_dir)
+    own = checkpoint_files.list_checkpoints(train_dir)
     if own:
-        return _go_on(session, graph, own[-1])
+        return _resume(session, graph, own[-1])
     session.run(graph.initializer)
-    if settings.checkpoint_path is None:
-        log.info("from scratch")
-        _start_copies(session, graph, {})
-        return Start()
-    return _warm_start(session, graph, settings)
+    if warm_start is not None:
+        return _load_warm_start(session, graph, warm_start)
+    log.info("start from scratch")
+    _start_copies(session, graph, loaded=())
+    return Start()
 
 
-def _go_on(session, graph, prefix):
+def broadcast_state(
+    session: "tf.Session", graph: TrainingGraph, start: Start, operations: Broadcast
+) -> Start:
+    """Send the variables and the position of rank 0 to all processes. Return the common start."""
+    values, step = broadcast(session, operations, graph.variables, start.step_from_restore)
+    checkpoint.restore(session, values, graph.variables)
+    return start._replace(step_from_restore=step)
+
+
+def initialize_ranges(
+    session: "tf.Session", graph: TrainingGraph, network: Network, images: np.ndarray
+) -> None:
+    """Measure the ranges of activations, unless the checkpoint contained them.
+
+    Args:
+        session: a session of the graph.
+        graph: a graph for 8 bits.
+        network: the network of the graph.
+        images: float32 [N,H,W,C], 0..255.
+    """
+    values = session.run({variable.op.name: variable for variable in graph.variables})
+    if not np.isnan(list(quantization_ranges(values).values())).any():
+        return
+    ranges = measure_ranges(Weights(network, values), images)
+    checkpoint.restore(session, ranges, graph.variables)
+    averages = {
+        average.op.name: ranges[variable.op.name]
+        for variable, average in graph.averages.items()
+        if variable.op.name in ranges
+    }
+    checkpoint.restore(session, averages, graph.variables)
+    log.info("ranges of %d activations measured on %d images", len(ranges) // 2, len(images))
+
+
+def _resume(session, graph, prefix):
     report = checkpoint.restore(session, checkpoint.read(prefix), graph.variables)
     if report.missing or report.reshaped:
         raise MmnetError(
-            "%s was trained with other settings (%s): give them again, or another --train_dir"
-            % (prefix, "; ".join(_differences(report)))
+            f"{prefix}: was trained with other options ({_differences(report)}). Use the same "
+            "options, or another train_dir"
         )
-    record = lineage.read_lineage(prefix) or {}
-    log.info("going on from %s", prefix)
-    return Start(*(record[name] for name in Start._fields)) if record else Start()
+    log.info("resume from %s", prefix)
+    return read_start(prefix)
 
 
-def _warm_start(session, graph, settings):
-    prefix = find_source(settings.checkpoint_path).path
+def _load_warm_start(session, graph, warm_start):
+    prefix = warm_start.source
     values = checkpoint.read(prefix)
-    wanted = {name: values[name] for name in values if _is_wanted(name, graph, settings)}
-    report = checkpoint.restore(session, _widened(wanted, graph), graph.variables)
-    skipped = sorted(values.keys() - wanted.keys())
-    log.info("warm start from %s\n%s", prefix, _table(report, skipped))
-    copies = {copy.op.name for copy in _copies(graph)}
-    optional = {"global_step", *graph.slots, *filter(is_range, report.missing), *copies}
-    must = [name for name in report.missing if name not in optional and name not in skipped]
-    if (must or report.reshaped) and not settings.ignore_missing_vars:
+    selected = {name: values[name] for name in values if _is_selected(name, graph, warm_start)}
+    report = checkpoint.restore(session, _pad_input_channels(selected, graph), graph.variables)
+    skipped = sorted(values.keys() - selected.keys())
+    log.info("warm start from %s\n%s", prefix, _format_report(report, skipped))
+    optional = {"global_step", *graph.slots, *skipped, *(copy.op.name for copy in _copies(graph))}
+    missing = [name for name in report.missing if name not in optional and not is_range(name)]
+    if (missing or report.reshaped) and not warm_start.ignore_missing_vars:
+        differences = _differences(report._replace(missing=missing))
         raise MmnetError(
-            "%s does not fit (%s): --ignore_missing_vars starts those fresh"
-            % (prefix, "; ".join(_differences(report._replace(missing=must))))
+            f"{prefix}: does not fit ({differences}). ignore_missing_vars initializes these "
+            "variables",
+            "checkpoint_path",
         )
     _start_copies(session, graph, report.loaded)
-    return Start(parent=lineage.describe_parent(prefix, int(session.run(graph.global_step))))
+    return Start(parent=describe_parent(prefix, int(session.run(graph.global_step))))
 
 
-def _widened(values, graph):
-    """Values with first kernels of RGB made fit for a fourth channel, which adds nothing yet."""
-    widened = dict(values)
+def _pad_input_channels(values, graph):
+    """Zero-pad the first kernel from 3 to 4 input channels."""
+    padded = dict(values)
     for variable in graph.variables:
         shape, value = variable.shape.as_list(), values.get(variable.op.name)
         if value is None or len(shape) != 4 or shape[2] != 4:
             continue
         if list(value.shape) == shape[:2] + [3] + shape[3:]:
-            more = [(0, 0), (0, 0), (0, 1), (0, 0)]
-            widened[variable.op.name] = np.pad(value, more, mode="constant")
-    return widened
+            padding = [(0, 0), (0, 0), (0, 1), (0, 0)]
+            padded[variable.op.name] = np.pad(value, padding, mode="constant")
+    return padded
 
 
-def _is_wanted(name, graph, settings):
-    """Whether a warm start takes a variable of its checkpoint."""
-    include = settings.checkpoint_include_scopes
-    exclude = settings.checkpoint_exclude_scopes
-    included = include is None or name.startswith(tuple(include) + ("global_step",))
-    excluded = bool(exclude) and name.startswith(tuple(exclude))
-    is_reset = settings.reset_optimizer and name in graph.slots
-    # A run's copy is of where it began itself.
-    return included and not excluded and not is_reset and not name.endswith(COPY)
+def _is_selected(name, graph, warm_start):
+    """Return whether a warm start loads a variable of its checkpoint."""
+    include = warm_start.include_scopes
+    if include is not None and not name.startswith((*include, "global_step")):
+        return False
+    if name.startswith(tuple(warm_start.exclude_scopes)):
+        return False
+    if warm_start.reset_optimizer and name in graph.slots:
+        return False
+    return not name.endswith(COPY)  # a frozen copy starts at the warm start itself
 
 
 def _copies(graph):
-    """Moving average or frozen copy -> the variable at whose value it begins."""
-    return {
-        copy: variable
-        for found in (graph.averages, graph.copies)
-        for variable, copy in found.items()
-    }
+    """Return moving average or frozen copy -> the variable at whose value it starts."""
+    pairs = [*graph.averages.items(), *graph.copies.items()]
+    return {copy: variable for variable, copy in pairs}
 
 
 def _start_copies(session, graph, loaded):
-    """Moving averages and copies that were not loaded begin at their variables."""
-    fresh = {
-        copy: variable for copy, variable in _copies(graph).items() if copy.op.name not in loaded
-    }
-    values = session.run({copy.op.name: variable for copy, variable in fresh.items()})
-    checkpoint.restore(session, values, list(fresh))
+    """Start the moving averages and copies that were not loaded at their variables."""
+    copies = {c: v for c, v in _copies(graph).items() if c.op.name not in loaded}
+    values = session.run({copy.op.name: variable for copy, variable in copies.items()})
+    checkpoint.restore(session, values, list(copies))
 
 
-def _table(report, skipped):
-    reshaped = ["%s %s there, %s here" % row for row in report.reshaped]
-    rows = []
+def _format_report(report, skipped):
+    reshaped = [f"{name} {stored} instead of {shape}" for name, stored, shape in report.reshaped]
+    rows = [("variables", "first", "count")]
     for kind, names in (
         ("loaded", report.loaded),
-        ("missing, left as initialized", report.missing),
-        ("reshaped, left as initialized", reshaped),
-        ("skipped by the flags", skipped),
+        ("missing, initialized", report.missing),
+        ("of another shape, initialized", reshaped),
+        ("skipped by options", skipped),
         ("not in this network", sorted(set(report.unused))),
     ):
-        first = ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
-        rows.append([kind, len(names), first])
-    return format_pretty_table(rows, ["variables", "count", "the first"])
+        rows.append((kind, format_names(names), str(len(names))))
+    return format_table(rows, left_columns=2)
 
 
 def _differences(report):
+    """Describe the missing and reshaped variables."""
+    parts = []
     if report.reshaped:
-        first = (len(report.reshaped),) + report.reshaped[0]
-        yield "%d of another shape, first %s %s there, %s here" % first
+        name, stored, shape = report.reshaped[0]
+        count = len(report.reshaped)
+        parts.append(f"{count} of another shape, first {name}: {stored} instead of {shape}")
     if report.missing:
-        yield "%d missing, first %s" % (len(report.missing), report.missing[0])
+        parts.append(f"{len(report.missing)} missing, first {report.missing[0]}")
+    return "; ".join(parts)

@@ -1,59 +1,70 @@
-"""Write the checkpoints of a run while its training continues."""
+"""Write the checkpoints of a training while it continues."""
 
 import logging
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Optional, Sequence
 
 from mmnet.io import checkpoint_files
 from mmnet.tf import checkpoint
+from mmnet.tf.compat import tf
+from mmnet.training.lineage import LineageWriter
 
-NAME = "MMNetModel"
+NAME = "MMNetModel"  # as published
 
 log = logging.getLogger(__name__)
 
 
-class Saver:
-    """Writes checkpoints in its own thread, one at a time, and keeps the newest ``max_to_keep``.
+class CheckpointWriter:
+    """Writes checkpoints in a thread, one at a time, and keeps the newest ``max_to_keep``.
 
-    If a write fails, the next call of ``save``, ``wait`` or ``close`` raises its error.
+    If a write fails, the next call of ``save`` or ``close`` raises its error.
     """
 
-    def __init__(self, folder, max_to_keep):
+    def __init__(
+        self,
+        folder: str,
+        max_to_keep: int,
+        *,
+        session: "tf.Session",
+        variables: Sequence["tf.Variable"],
+        lineage: LineageWriter,
+    ):
         self._folder, self._max_to_keep = folder, max_to_keep
+        self._session, self._lineage = session, lineage
+        self._variables = {variable.op.name: variable for variable in variables}
         self._pool = ThreadPoolExecutor(1)
-        self._writing = None
-        for name in os.listdir(folder):  # a killed run may have left half-written checkpoints
+        self._pending: Optional[Future] = None
+        for name in os.listdir(folder):  # partial checkpoints of a killed training
             if name.startswith(".saving-"):
                 shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
 
-    def save(self, step, values, record):
-        """Begin to write a checkpoint, after the write before it has ended.
+    def save(self, step: int, learning_rate: float) -> None:
+        """Start to write a checkpoint with its lineage. ``step`` is counted from the restore."""
+        self._wait()
+        values = self._session.run(self._variables)
+        global_step = int(values["global_step"])
+        record = self._lineage.record(global_step, step, learning_rate)
+        prefix = os.path.join(self._folder, f"{NAME}-{global_step}")
+        self._pending = self._pool.submit(self._write, prefix, values, record)
 
-        Args:
-            step: the number in the checkpoint's name.
-            values: name -> array.
-            record: the text of a JSON file, which is written beside the checkpoint.
-        """
-        self.wait()
-        prefix = os.path.join(self._folder, "%s-%d" % (NAME, step))
-        self._writing = self._pool.submit(self._write, prefix, values, record)
-
-    def wait(self):
-        if self._writing is not None:
-            self._writing, writing = None, self._writing
-            writing.result()
-
-    def close(self):
+    def close(self) -> None:
+        """Wait for the last checkpoint."""
         try:
-            self.wait()
+            self._wait()
         finally:
             self._pool.shutdown()
+
+    def _wait(self):
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
 
     def _write(self, prefix, values, record):
         checkpoint.write(prefix, values, {".json": record})
         log.info("saved %s", prefix)
-        # Only a run's own checkpoints have a record; published ones in the folder stay.
+        # Only checkpoints of a training have a lineage; published ones in the folder are kept.
         own = [
             prefix
             for prefix in checkpoint_files.list_checkpoints(self._folder)

@@ -1,56 +1,71 @@
-"""Compute what changes with the step. These are pure functions: no state is saved or restored."""
+"""Values that depend on the step: learning rate, decay of moving statistics, end of the training.
+
+These functions are pure, so a resumed training needs no state of them.
+"""
 
 import math
+from typing import NamedTuple, Optional
 
 from mmnet.io.errors import MmnetError
 
+SCHEDULES = ("fixed", "step", "polynomial", "cosine")
 
-def learning_rate(
-    step,
-    highest,
-    schedule="fixed",
-    last_step=None,
-    warm_up_steps=0,
-    decay=0.1,
-    decay_steps=100000,
-    power=0.9,
-):
-    """Compute the learning rate of a step.
 
-    Args:
-        step: counted from the restore; the first step is 0.
-        highest: the rate after the warm-up.
-        schedule: "fixed": highest.
-            "step": highest x decay^(step // decay_steps).
-            "polynomial": highest x (1 - step / last_step)^power.
-            "cosine": half a cosine, which falls from highest to 0 at last_step.
-        last_step: the end of "polynomial" and "cosine".
-        warm_up_steps: during these steps the rate is also multiplied by
-            (step + 1) / warm_up_steps.
+class Schedule(NamedTuple):
+    """Learning rate and length of a training. Steps are counted from the restore."""
 
-    Raises:
-        ValueError: the schedule has an end, but last_step is not given.
-    """
-    if schedule in ("polynomial", "cosine") and not last_step:
-        raise MmnetError(
-            "the %s schedule needs its end: --max_step_from_restore or --max_epoch_from_restore"
-            % schedule
-        )
-    rate = highest * min(1.0, (step + 1) / warm_up_steps) if warm_up_steps else highest
-    if schedule == "step":
-        return rate * decay ** (step // decay_steps)
-    if schedule == "polynomial":
-        return rate * max(0.0, 1 - step / last_step) ** power
-    if schedule == "cosine":
+    learning_rate: float = 1e-4  # after the warm-up
+    name: str = "fixed"  # one of SCHEDULES
+    decay_steps: int = 100000  # "step": interval between two decays
+    decay_factor: float = 0.1  # "step": factor of each decay
+    power: float = 0.9  # "polynomial": (1 - step / last step) ** power
+    warm_up_steps: int = 0  # the rate rises linearly during these steps
+    batch_norm_decay: float = 0.999  # of the moving statistics, per step
+    max_steps: Optional[int] = None
+    max_epochs: Optional[float] = None
+
+    def last_step(self, images: int, batch_size: int) -> Optional[int]:
+        """Return the number of steps: the smaller one of both limits, or None without a limit.
+
+        Args:
+            images: number of images in an epoch.
+            batch_size: images per step.
+
+        Raises:
+            MmnetError: the learning rate needs a last step, but there is none.
+        """
+        limits = []
+        if self.max_steps is not None:
+            limits.append(self.max_steps)
+        if self.max_epochs is not None:
+            limits.append(math.ceil(self.max_epochs * images / batch_size))
+        if not limits and self.name in ("polynomial", "cosine"):
+            raise MmnetError(
+                f"{self.name} needs a last step; set max_step_from_restore or "
+                "max_epoch_from_restore",
+                "learning_rate_schedule",
+            )
+        return min(limits) if limits else None
+
+
+def learning_rate_at(schedule: Schedule, step: int, last_step: Optional[int]) -> float:
+    """Return the learning rate of a step. The first step is 0."""
+    rate = schedule.learning_rate
+    if schedule.warm_up_steps:
+        rate *= min(1.0, (step + 1) / schedule.warm_up_steps)
+    if schedule.name == "step":
+        return rate * schedule.decay_factor ** (step // schedule.decay_steps)
+    if schedule.name == "polynomial":
+        return rate * max(0.0, 1 - step / last_step) ** schedule.power
+    if schedule.name == "cosine":
         return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / last_step)))
     return rate
 
 
-def batch_norm_decay(global_step, highest):
-    """Compute the decay of the moving statistics: min(highest, (1 + step) / (10 + step)).
+def batch_norm_decay_at(schedule: Schedule, global_step: int) -> float:
+    """Return the decay of the moving statistics: min(decay, (1 + step) / (10 + step)).
 
-    With a fixed decay of .999, the initial values would still make up 7 % after 2,600 steps. This
-    would ruin the scores of a short run, because the initial variance of 1 is far above the
-    variance in most layers. The published checkpoints are past this ramp.
+    The ramp removes the initial values quickly. Otherwise they would ruin short trainings, because
+    the initial variance of 1 is far above the variance of most layers.
     """
-    return min(highest, (1 + global_step) / (10 + global_step))
+    return min(schedule.batch_norm_decay, (1 + global_step) / (10 + global_step))

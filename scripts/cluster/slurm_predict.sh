@@ -1,7 +1,7 @@
 #!/bin/sh
 #SBATCH --job-name=mmnet-predict
 #SBATCH --array=0-7
-# Cut out very many photos with a Slurm array, each of its tasks one part; started again, it goes on with what is missing:
+# Cut out many photos with a Slurm array. Each task processes one part. If it is started again, it continues:
 #   sbatch --array 0-31 scripts/cluster/slurm_predict.sh PHOTOS OUTPUT [flags of mmnet predict]
 set -eu
 [ $# -ge 2 ] || { echo "usage: sbatch slurm_predict.sh PHOTOS OUTPUT [flags of mmnet predict]" >&2; exit 2; }

@@ -3,22 +3,24 @@
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=1
 #SBATCH --signal=B:TERM@60
-# Train on the nodes of a Slurm job, one process a GPU (or PROCESSES a node):
+# Train on the nodes of a Slurm job with one process per GPU (or PROCESSES per node):
 #   sbatch --nodes 2 --gpus-per-node 4 scripts/cluster/slurm_train.sh DATASET TRAIN_DIR [flags of mmnet train]
-# DATASET and TRAIN_DIR lie on storage that all nodes see. A minute before its time is over the job saves and stops; the same
-# command goes on.
+# All nodes must see DATASET and TRAIN_DIR. The job saves its state and stops one minute before its time limit. The same command
+# resumes the training.
 set -eu
 [ $# -ge 2 ] || { echo "usage: sbatch slurm_train.sh DATASET TRAIN_DIR [flags of mmnet train]" >&2; exit 2; }
 dataset=$1 train_dir=$2
 shift 2
 mmnet=${MMNET:-${SLURM_SUBMIT_DIR:-.}/.venv/bin/mmnet}
-srun "$mmnet" launch --processes "${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}" --restarts 3 -- \
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+# shellcheck disable=SC2086 # one word per host
+srun "$mmnet" launch --hosts $hosts --processes "${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}" --restarts 3 -- \
     train --dataset_path "$dataset" --train_dir "$train_dir" "$@" &
 child=$!
 trap 'kill -TERM $child' TERM INT
 status=0
 wait $child || status=$?
-while kill -0 $child 2>/dev/null; do # the signal ended the waiting, not the training
+while kill -0 $child 2>/dev/null; do # the signal interrupted `wait`, but the training still saves
     status=0
     wait $child || status=$?
 done

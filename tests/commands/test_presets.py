@@ -199,10 +199,10 @@ def test_find_preset_finds_names_from_any_folder(path, tmp_path, monkeypatch):
 def test_find_preset_prefers_file_but_not_folder(tmp_path, monkeypatch, training_flags):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "parity").mkdir()  # for example a run with this name
-    assert resolve("train", training_flags, "parity").composition_range == 255
+    assert resolve("train", training_flags, "parity").loss_parameters
     (tmp_path / "parity").rmdir()
-    write(tmp_path, "composition_range: 7", "parity")
-    assert resolve("train", training_flags, "parity").composition_range == 7
+    write(tmp_path, "seed: 7", "parity")
+    assert resolve("train", training_flags, "parity").seed == 7
 
 
 def test_presets_folder_is_inside_an_installed_package(tmp_path, monkeypatch):
@@ -236,11 +236,11 @@ def test_options_survive_yaml(tmp_path):
         "train_dir": "T",
         "dataset_weights": ["1", "3"],
         "learning_rate": "2e-5",
-        "cache_budget": "500MB",
+        "cache": "500MB",
         "use_ema": "true",
     }
     options = resolve("train", flags)
-    assert options.cache_budget == 500 << 20
+    assert options.cache == "500MB"
     assert resolve("train", {}, write(tmp_path, to_yaml(dataclasses.asdict(options)))) == options
 
 

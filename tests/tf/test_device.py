@@ -98,13 +98,11 @@ def test_session_config_sets_threads_and_exact():
     assert not default.graph_options.rewrite_options.disable_meta_optimizer
 
 
-def test_training_session_config_sets_precision_and_xla():
+def test_training_session_config_sets_precision():
     rewrites = training_session_config(MIXED).graph_options.rewrite_options
     assert rewrites.auto_mixed_precision == rewrites.ON
     rewrites = training_session_config().graph_options.rewrite_options
     assert rewrites.auto_mixed_precision == rewrites.DEFAULT
-    options = training_session_config(Device(xla=True)).graph_options.optimizer_options
-    assert options.global_jit_level == options.ON_1
 
 
 @pytest.mark.parametrize("make_config", [session_config, training_session_config])
@@ -140,7 +138,7 @@ def test_check_precision_warns_without_gain(no_accelerators, caplog, precision):
 
 
 def test_check_precision_rejects_npu(npu):
-    with assert_raises(MmnetError, "precision", "precision_mode"):
+    with assert_raises(MmnetError, "precision", "allow_mix_precision"):
         check_precision(Device("npu", precision="mixed_float16"))
 
 
@@ -235,7 +233,7 @@ def test_train_uses_device(npu, portraits, tmp_path, monkeypatch):
         return session_config()
 
     monkeypatch.setattr(train_module, "training_session_config", make_config)
-    flags = ["--device", "npu", "--precision_mode", "allow_fp32_to_fp16"]
+    flags = ["--device", "npu", "--precision", "allow_fp32_to_fp16"]
     assert main(train_command(portraits, tmp_path, *flags)) == 0
     assert devices == [Device("npu", "allow_fp32_to_fp16")] and len(npu.optimizers) == 1
     assert checkpoint.read(str(tmp_path / "MMNetModel-2"))["loss_scale"] == 8

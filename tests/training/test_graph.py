@@ -1,3 +1,5 @@
+"""Tests of mmnet.training.graph."""
+
 import os
 
 import numpy as np
@@ -14,8 +16,8 @@ WEIGHTS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy", "a
 SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
 
 
-def test_golden_five_steps(test_data):
-    """Checkpoint 304500 with its Adam slots, five steps on one batch, published composition."""
+def test_five_steps_equal_the_published_code(test_data):
+    """Start from checkpoint 304500 with its Adam slots, and train on one batch."""
     golden = np.load(os.path.join(test_data, "golden", "train_5_steps.npz"))
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         recipe = Recipe(WEIGHTS, 4e-7, composition_range=255.0)
@@ -33,7 +35,7 @@ def test_golden_five_steps(test_data):
         for row in golden["losses"]:
             losses = session.run([graph.step, graph.losses], feed)[1]
             for name, expected in zip(golden["columns"], row):
-                # Rounding grows with the steps; other oneDNN kernels on TF 2.x.
+                # Rounding errors grow with the steps. TF 2.x has other oneDNN kernels.
                 tolerance = 1e-4 if VERSION_1 else 5e-4
                 loss = losses[name.replace("_reference", "")]
                 assert loss == pytest.approx(expected, rel=tolerance), name
@@ -44,19 +46,16 @@ def test_golden_five_steps(test_data):
     for key in compared:
         difference = np.abs(after[key.replace(".", "/")] - golden[key]).max()
         difference /= np.abs(golden[key]).max()
-        # The first convolution's gradient is a sum over 65,536 places that nearly cancels: there
-        # rounding shows, and TF 1.15 and 2.21 are .005 apart on this very graph. The weights that
-        # it moves agree.
+        # The gradient of the first convolution is a sum over 65,536 pixels that nearly cancels, so
+        # its rounding differs between versions. The updated weights agree.
         assert difference < (2e-2 if key.endswith(".Adam") else 1e-4), key
 
 
-def test_a_step_gives_the_same_bits_in_whichever_order_operations_run():
-    """At a size, and with more threads that pick operations than there are cores, where unordered
-    sums show at once.
-    """
+def test_step_is_bit_equal_in_any_order_of_operations():
+    """With this size and more threads than cores, sums without a fixed order fail at once."""
     random = np.random.RandomState(0)
     images, truths = random.randint(0, 256, (16, 128, 128, 3)), random.rand(16, 128, 128) > 0.5
-    config = training_session_config(Device(exact=False))
+    config = training_session_config(Device())
     config.inter_op_parallelism_threads, config.intra_op_parallelism_threads = 4, 1
     with tf.Graph().as_default(), tf.Session(config=config) as session:
         network = Network(width_multiplier=0.5, shape=(128, 128))
@@ -95,14 +94,14 @@ def run_step(session, graph, feed):
 
 
 def values_of(session, graph):
-    """name -> array, a copy: fetched arrays may be the variables' own."""
+    """Return name -> copy of the value, because fetched arrays may share memory with variables."""
     names = [variable.op.name for variable in graph.variables]
     return dict(zip(names, map(np.array, session.run(graph.variables))))
 
 
 @pytest.fixture(scope="module", params=sorted(OPTIMIZERS))
 def stepping(request):
-    """(session, graph) of each optimizer, with moving averages of the weights."""
+    """Session and graph of each optimizer, with moving averages of the weights."""
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         tf.set_random_seed(1)
         recipe = Recipe(WEIGHTS, 4e-7, request.param, ema_decay=0.9)
@@ -110,37 +109,38 @@ def stepping(request):
         yield session, graph
 
 
-def test_a_step_moves_everything_once(stepping, feed):
+def test_step_updates_every_variable_once(stepping, feed):
     session, graph = stepping
     session.run(graph.initializer)
-    kept = set(graph.slots) | {average.op.name for average in graph.averages.values()}
+    other = set(graph.slots) | {average.op.name for average in graph.averages.values()}
     network = [
-        name for name in values_of(session, graph) if name not in kept and name != "global_step"
+        name for name in values_of(session, graph) if name not in other and name != "global_step"
     ]
     assert all(name.startswith("MMNet/") for name in network)
     before = values_of(session, graph)
     losses = run_step(session, graph, feed)
     after = values_of(session, graph)
-    moved = [not np.array_equal(before[name], after[name]) for name in network]
-    assert np.mean(moved) > 0.95  # a bias before batch statistics may have no gradient
+    changed = [not np.array_equal(before[name], after[name]) for name in network]
+    assert np.mean(changed) > 0.95  # a bias before batch statistics may have no gradient
     assert after["global_step"] == 1
     assert set(losses) == set(WEIGHTS) | {"total", "model", "regularization"}
     expected = sum(losses[name] for name in WEIGHTS) / 5 + losses["regularization"]
     assert losses["total"] == pytest.approx(expected, rel=1e-5)
-    assert len(network) + len(kept) + 1 == len(graph.variables)
+    assert len(network) + len(other) + 1 == len(graph.variables)
 
 
-def test_a_loss_that_is_not_finite_touches_nothing(stepping, feed):
+def test_loss_that_is_not_finite_changes_no_variable(stepping, feed):
     session, graph = stepping
     session.run(graph.initializer)
     before = values_of(session, graph)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="not finite"):
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         run_step(session, graph, dict(feed, images=feed["images"] * np.nan))
+    assert caught.value.op.name == graph.finite_check.name
     for name, value in values_of(session, graph).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
-def test_trainable_scopes_and_averages(feed):
+def test_trainable_scopes_limit_updates(feed):
     recipe = Recipe(
         {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("MMNet/final_block",), ema_decay=0.75
     )
@@ -157,5 +157,5 @@ def test_trainable_scopes_and_averages(feed):
         "MMNet/final_block/pointwise_conv/biases",
     }
     average = after[weights + "/ExponentialMovingAverage"]
-    # From 0; a run starts it at the weight.
+    # The initial value is 0 here; training sets it to the weight.
     np.testing.assert_allclose(average, 0.25 * after[weights], rtol=1e-5)

@@ -1,14 +1,35 @@
+"""Tests of mmnet.training.lineage."""
+
 import json
 import os
 
 import pytest
 
+from helpers import assert_raises
 from mmnet import __version__
-from mmnet.training.lineage import count_steps, describe_data, read_lineage, record
-from mmnet.training.restore import Start
+from mmnet.io.errors import MmnetError
+from mmnet.training.lineage import (
+    LineageWriter,
+    Start,
+    count_steps,
+    describe_dataset,
+    read_lineage,
+    read_start,
+)
+
+DATASET = {"path": "A", "split": "train", "pictures": 6, "weight": None, "manifest_sha256": "a"}
+RECORD = {
+    "global_step": 7,
+    "step_from_restore": 7,
+    "parent": None,
+    "data_sets": [dict(DATASET, steps=7)],
+    "learning_rate": 1e-3,
+    "configuration": {},
+    "versions": {},
+}
 
 
-def test_steps_go_on_and_earlier_data_sets_stay():
+def test_count_steps_adds_and_keeps_earlier_datasets():
     a, b = {"path": "A", "manifest_sha256": "a"}, {"path": "B", "manifest_sha256": "b"}
     first = count_steps([a], [], 10)
     assert first == [dict(a, steps=10)]
@@ -16,8 +37,8 @@ def test_steps_go_on_and_earlier_data_sets_stay():
     assert count_steps([b], first, 5) == [dict(b, steps=5), dict(a, steps=10)]
 
 
-def test_a_data_set_as_it_is_recorded(portraits, portrait_set):
-    assert describe_data(portrait_set, 0.5) == {
+def test_describe_dataset(portraits, portrait_set):
+    assert describe_dataset(portrait_set, 0.5) == {
         "path": os.path.abspath(portraits),
         "split": "test",
         "pictures": 6,
@@ -26,61 +47,43 @@ def test_a_data_set_as_it_is_recorded(portraits, portrait_set):
     }
 
 
-def test_a_record_comes_back(tmp_path, portrait_set):
+def test_record_survives_reading(tmp_path, portrait_set):
     prefix = str(tmp_path / "MMNetModel-7")
-    assert read_lineage(prefix) is None
-    data_sets = count_steps([describe_data(portrait_set)], [], 7)
-    text = record(
-        7, Start(), data_sets, step=7, learning_rate=1e-3, configuration={"batch_size": 2}
-    )
+    assert read_lineage(prefix) is None and read_start(prefix) == Start()
+    writer = LineageWriter(Start(), [describe_dataset(portrait_set)], {"batch_size": 2})
     with open(prefix + ".json", "w") as file:
-        file.write(text)
+        file.write(writer.record(global_step=7, step=7, learning_rate=1e-3))
     lineage = read_lineage(prefix)
+    datasets = [dict(describe_dataset(portrait_set), steps=7)]
     assert (lineage["global_step"], lineage["step_from_restore"]) == (7, 7)
-    assert (lineage["parent"], lineage["data_sets"]) == (None, data_sets)
+    assert (lineage["parent"], lineage["data_sets"]) == (None, datasets)
     assert lineage["configuration"] == {"batch_size": 2}
     assert lineage["versions"]["mmnet"] == __version__
-
-
-DATA_SET = {"path": "A", "split": "train", "pictures": 6, "weight": None, "manifest_sha256": "a"}
-RECORD = {
-    "global_step": 7,
-    "step_from_restore": 7,
-    "parent": None,
-    "data_sets": [dict(DATA_SET, steps=7)],
-    "learning_rate": 1e-3,
-    "configuration": {},
-    "versions": {},
-}
+    assert read_start(prefix) == Start(7, None, datasets)
 
 
 @pytest.mark.parametrize(
-    "contents, said",
+    "content, token",
     [
-        (json.dumps(RECORD)[:20], ": not JSON"),
-        ("[]", "JSON without an object"),
-        (json.dumps(dict(RECORD, global_step="7")), "global_step is '7', not int .delete "),
-        (json.dumps(dict(RECORD, step_from_restore=None)), "step_from_restore is None, not int"),
-        (json.dumps(dict(RECORD, data_sets=None)), "data_sets: expected list, not None"),
-        (json.dumps(dict(RECORD, data_sets=[7])), r"data_sets\[0\]: expected dict, not 7"),
-        (json.dumps(dict(RECORD, data_sets=[DATA_SET])), r"data_sets\[0\]: steps is missing"),
-        (
-            json.dumps(dict(RECORD, data_sets=[{"path": "A", "steps": 7}])),
-            r"data_sets\[0\]: split is missing",
-        ),
-        (json.dumps(dict(RECORD, parent=[])), r"parent: expected dict, not \[\]"),
-        (
-            json.dumps(dict(RECORD, parent={"path": "B", "global_step": 3, "lineage": {}})),
-            "parent: lineage: global_step is missing",
-        ),
-        (json.dumps({"global_step": 7}), "step_from_restore is missing"),
+        (json.dumps(RECORD)[:20], "JSON"),
+        ([], "object"),
+        (dict(RECORD, global_step="7"), "global_step"),
+        (dict(RECORD, step_from_restore=None), "step_from_restore"),
+        (dict(RECORD, data_sets=None), "data_sets"),
+        (dict(RECORD, data_sets=[7]), "data_sets[0]"),
+        (dict(RECORD, data_sets=[DATASET]), "steps"),
+        (dict(RECORD, data_sets=[{"path": "A", "steps": 7}]), "split"),
+        (dict(RECORD, data_sets=[dict(DATASET, steps=7, manifest_sha256=1)]), "manifest_sha256"),
+        (dict(RECORD, parent=[]), "parent"),
+        (dict(RECORD, parent={"path": "B", "global_step": "1", "lineage": None}), "global_step"),
+        (dict(RECORD, parent={"path": "B", "global_step": 3, "lineage": {}}), "lineage"),
+        ({"global_step": 7}, "step_from_restore"),
     ],
 )
-def test_a_damaged_record_names_the_field(tmp_path, contents, said):
+def test_damaged_lineage_names_file_and_field(tmp_path, content, token):
     path = tmp_path / "MMNetModel-7.json"
     path.write_text(json.dumps(RECORD))
     assert read_lineage(str(tmp_path / "MMNetModel-7")) == RECORD
-    path.write_text(contents)
-    with pytest.raises(ValueError, match=said) as caught:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with assert_raises(MmnetError, str(path), token):
         read_lineage(str(tmp_path / "MMNetModel-7"))
-    assert str(path) in str(caught.value)

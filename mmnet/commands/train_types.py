@@ -1,0 +1,88 @@
+"""Types of flags that only `mmnet train` uses. They validate a text and return it unchanged.
+
+config.yaml of a training records the texts, so they can be read as a preset.
+"""
+
+from typing import Dict, Optional, Sequence, Tuple
+
+from mmnet.commands.flag_types import not_negative, positive_float, positive_int, size_in_bytes
+from mmnet.io.errors import MmnetError
+from mmnet.training.losses import ADAPTATION, TERMS
+from mmnet.training.schedule import SCHEDULES, Schedule
+
+LOSS_TERMS = [name for name in TERMS if name not in ADAPTATION] + ["teacher"]
+LOSS_PARAMETERS = ("composition_range", "teacher_temperature")
+CACHE_BUDGET = "4GB"  # of memory
+
+
+def cache_text(value: str) -> str:
+    parse_cache(value)
+    return value
+
+
+def parse_cache(value: str) -> Tuple[str, int]:
+    """Return the kind of cache (none, memory or disk) and the memory budget in bytes."""
+    if value in ("none", "disk"):
+        return value, 0
+    try:
+        return "memory", size_in_bytes(CACHE_BUDGET if value == "memory" else value)
+    except MmnetError:
+        raise MmnetError("must be none, disk or a size, for example 500MB or 4GB") from None
+
+
+def schedule_text(value: str) -> str:
+    parse_schedule(value)
+    return value
+
+
+def parse_schedule(value: str) -> Schedule:
+    """Parse a name of SCHEDULES, ``step:STEPS[:FACTOR]`` or ``polynomial:POWER``."""
+    name, *numbers = value.split(":")
+    schedule = Schedule(name=name)
+    max_numbers = {"step": 2, "polynomial": 1}.get(name, 0)
+    if name not in SCHEDULES or len(numbers) > max_numbers:
+        choices = ", ".join(SCHEDULES)
+        raise MmnetError(f"must be one of {choices}, step:STEPS[:FACTOR] or polynomial:POWER")
+    if name == "polynomial" and numbers:
+        schedule = schedule._replace(power=positive_float(numbers[0]))
+    if name == "step" and numbers:
+        schedule = schedule._replace(decay_steps=positive_int(numbers[0]))
+    if name == "step" and len(numbers) == 2:
+        schedule = schedule._replace(decay_factor=positive_float(numbers[1]))
+    return schedule
+
+
+def loss_weight(value: str) -> str:
+    not_negative(_check_name(value, LOSS_TERMS))
+    return value
+
+
+def loss_parameter(value: str) -> str:
+    positive_float(_check_name(value, LOSS_PARAMETERS))
+    return value
+
+
+def parse_assignment(value: str) -> Tuple[str, float]:
+    """Parse a valid NAME=X."""
+    name, _, number = value.partition("=")
+    return name, float(number)
+
+
+def merge_loss_weights(
+    published: Dict[str, Optional[float]], assignments: Sequence[str]
+) -> Dict[str, float]:
+    """Return the weights of the five published flags and of ``--loss_weights``, by term."""
+    weights = {term: weight for term, weight in published.items() if weight is not None}
+    for term, weight in map(parse_assignment, assignments):
+        if term in weights:
+            raise MmnetError(f"--loss_weights {term}: this term already has a weight")
+        weights[term] = weight
+    return weights
+
+
+def _check_name(value: str, names: Sequence[str]) -> str:
+    """Return the text of X in NAME=X."""
+    name, equals, number = value.partition("=")
+    if not equals or name not in names:
+        raise MmnetError(f"must be NAME=X, where NAME is one of {', '.join(names)}")
+    return number
