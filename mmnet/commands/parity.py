@@ -3,12 +3,12 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.evaluation.comparison import ModelDifference, measure_difference
+from mmnet.evaluation.comparison import ModelScore, measure_difference
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export.comparison import EXACT, bound_violation
@@ -48,11 +48,13 @@ class Options(DatasetOptions, CheckpointOptions, JsonOptions):
 
 
 class ParityRow(NamedTuple):
-    """A model, or the checkpoint itself (first row, without precision)."""
+    """A model, or the checkpoint itself (first row, without precision). The keys of the JSON."""
 
     model: Optional[str]
-    difference: ModelDifference
+    scores: Dict[str, ModelScore]
     precision: Optional[str] = None
+    largest_difference: float = 0.0  # of alpha, from the checkpoint
+    mean_difference: float = 0.0
     bytes: Optional[int] = None
     operations: Optional[int] = None
     problem: Optional[str] = None  # why the difference is too large
@@ -87,10 +89,20 @@ def compare_models(
 ) -> Iterator[ParityRow]:
     """Yield the row of the checkpoint, then the row of each model."""
     reference = evaluate(checkpoint, dataset, None, batch_size=batch_size, keep_alphas=True)
-    yield ParityRow(checkpoint.source, measure_difference(reference, reference))
+    yield ParityRow(checkpoint.source, measure_difference(reference, reference).scores)
     for path, model in models.items():
         evaluation = evaluate(model, dataset, None, batch_size=batch_size, keep_alphas=True)
-        yield make_parity_row(path, model, measure_difference(evaluation, reference))
+        scores, largest, mean = measure_difference(evaluation, reference)
+        yield ParityRow(
+            path,
+            scores,
+            precision=model.precision,
+            largest_difference=largest,
+            mean_difference=mean,
+            bytes=source_bytes(path) if is_model_file(path) else None,
+            operations=None if model.operations is None else sum(model.operations.values()),
+            problem=bound_violation(model.precision, largest=largest, mean=mean),
+        )
 
 
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
@@ -115,25 +127,9 @@ def open_model(path: str, dataset: Dataset, network: Network, output_type: str) 
     return model
 
 
-def make_parity_row(path: str, model: Predictor, difference: ModelDifference) -> ParityRow:
-    operations = model.operations
-    return ParityRow(
-        path,
-        difference,
-        precision=model.precision,
-        bytes=source_bytes(path) if is_model_file(path) else None,
-        operations=None if operations is None else sum(operations.values()),
-        problem=bound_violation(model.precision, largest=difference.largest, mean=difference.mean),
-    )
-
-
 def to_json(row: ParityRow) -> str:
-    values: Dict[str, Any] = row._asdict()
-    difference = values.pop("difference")
-    values["scores"] = {metric: s._asdict() for metric, s in difference.scores.items()}
-    values["largest_difference"] = difference.largest
-    values["mean_difference"] = difference.mean
-    return json.dumps(values)
+    scores = {metric: score._asdict() for metric, score in row.scores.items()}
+    return json.dumps({**row._asdict(), "scores": scores})
 
 
 def format_rows(rows: Sequence[ParityRow]) -> str:
@@ -147,9 +143,9 @@ def format_rows(rows: Sequence[ParityRow]) -> str:
     for name, row in zip(names, rows):
         is_checkpoint = row.precision is None
         cells = [name]
-        for value in (row.difference.largest, row.difference.mean):
+        for value in (row.largest_difference, row.mean_difference):
             cells.append("" if is_checkpoint else f"{value:.2g}")
-        for score in row.difference.scores.values():
+        for score in row.scores.values():
             low, high = score.interval
             interval = f"{score.difference:+.1e} ({low:+.1e} .. {high:+.1e})"
             cells += [f"{score.mean:.6f}", "" if is_checkpoint else interval]

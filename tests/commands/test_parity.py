@@ -44,20 +44,20 @@ def test_compare_models_measures_alphas_and_scores(models, portrait_set, lively_
     rows = list(compare_models(lively_predictor, predictors, portrait_set, 4))
     checkpoint, right, wrong = rows
     assert (checkpoint.model, checkpoint.precision) == (lively_predictor.source, None)
-    assert checkpoint.difference.largest == 0
+    assert checkpoint.largest_difference == 0
     assert (right.model, right.precision, right.problem) == (good, "float32", None)
-    assert right.difference.largest < 1e-5 and right.bytes == os.path.getsize(good)
+    assert right.largest_difference < 1e-5 and right.bytes == os.path.getsize(good)
     assert right.operations > 10
-    assert wrong.problem and wrong.difference.largest > 0.1
-    assert 0 < wrong.difference.mean < wrong.difference.largest
+    assert wrong.problem and wrong.largest_difference > 0.1
+    assert 0 < wrong.mean_difference < wrong.largest_difference
 
     reference, model = (
         evaluate(predictor, portrait_set, None).scores
         for predictor in (lively_predictor, predictors[swapped])
     )
-    for metric, score in wrong.difference.scores.items():
+    for metric, score in wrong.scores.items():
         key = metric, "network"
-        assert checkpoint.difference.scores[metric].mean == pytest.approx(reference[key].mean())
+        assert checkpoint.scores[metric].mean == pytest.approx(reference[key].mean())
         assert score.mean == pytest.approx(model[key].mean(), abs=1e-6)
         differences = model[key] - reference[key]
         assert score.difference == pytest.approx(differences.mean(), abs=1e-6)
