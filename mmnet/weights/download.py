@@ -1,6 +1,5 @@
 """Download a file of the registry: verified, complete or not at all. No TensorFlow."""
 
-import contextlib
 import http.client
 import os
 import socket
@@ -103,10 +102,8 @@ def _retrieve(file, url, folder):
     import pooch  # imports slowly, and most commands never download
 
     pooch.get_logger().setLevel("WARNING")
-    with contextlib.suppress(FileNotFoundError):  # pooch would report it as an older version
-        os.unlink(os.path.join(folder, file.name))
     try:
-        pooch.retrieve(
+        path = pooch.retrieve(
             url,
             known_hash=f"sha256:{file.sha256}",
             fname=file.name,
@@ -117,3 +114,4 @@ def _retrieve(file, url, folder):
         raise
     except ValueError:
         raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None
+    os.chmod(path, 0o644)  # pooch's temporary file is private, but users may share a cache

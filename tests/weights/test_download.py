@@ -72,6 +72,7 @@ def test_download_writes_the_file_once(server, requests, tmp_path, capfd):
     assert (folder / FILE.name).read_bytes() == DATA and list_files(folder) == [FILE.name]
     download(FILE, [f"{server}/good"], str(folder))
     assert requests == ["good"]
+    assert os.stat(str(folder / FILE.name)).st_mode & 0o777 == 0o644
     assert capfd.readouterr() == ("", "")
 
 
