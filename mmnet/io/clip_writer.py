@@ -199,4 +199,7 @@ class _AudioCopy:
         except import_av().FFmpegError:  # a broken packet is skipped
             return
         for frame in frames:
-            self._target.mux(self._stream.encode(frame))
+            try:
+                self._target.mux(self._stream.encode(frame))
+            except ValueError as error:  # for example, mono audio continues in stereo
+                raise MmnetError(f"{self._source.name}: audio cannot be encoded ({error})") from None
