@@ -202,4 +202,5 @@ class _AudioCopy:
             try:
                 self._target.mux(self._stream.encode(frame))
             except ValueError as error:  # for example, mono audio continues in stereo
-                raise MmnetError(f"{self._source.name}: audio cannot be encoded ({error})") from None
+                name = self._source.name
+                raise MmnetError(f"{name}: audio cannot be encoded ({error})") from None
