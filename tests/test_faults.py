@@ -5,7 +5,6 @@ the previous result or the new one must be complete.
 """
 
 import builtins
-import contextlib
 import errno
 import hashlib
 import os
@@ -224,13 +223,15 @@ def case(request, tmp_path, portrait_set, write_checkpoints):
     return CASES[request.param](tmp_path, portrait_set=portrait_set)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full disk", "broken disk"])
-@pytest.mark.parametrize("case", sorted(CASES), indirect=True)
-def test_failing_calls_keep_complete_results(case, monkeypatch, code):
-    write, check = case
+def fail_each_call(monkeypatch, code, write, check, prepare=lambda: None):
+    """Let one call of ``write`` after another fail, and check after each.
+
+    Return the number of tries. All calls of the last one work.
+    """
     number = 0
     while True:
         number += 1
+        prepare()
         with monkeypatch.context() as patch:
             calls = break_call(patch, number, raise_error(code))
             failed = False
@@ -240,8 +241,15 @@ def test_failing_calls_keep_complete_results(case, monkeypatch, code):
                 failed = True
         check()
         if len(calls) < number:
-            break
-    assert not failed and number > 1
+            assert not failed
+            return number
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full disk", "broken disk"])
+@pytest.mark.parametrize("case", sorted(CASES), indirect=True)
+def test_failing_calls_keep_complete_results(case, monkeypatch, code):
+    write, check = case
+    assert fail_each_call(monkeypatch, code, write, check) > 1
 
 
 @pytest.mark.parametrize("case", sorted(CASES), indirect=True)
@@ -275,41 +283,40 @@ def write_model(path, kind, data):
 @pytest.mark.parametrize("kind", ["pb", "savedmodel"])
 def test_install_keeps_complete_model(tmp_path, monkeypatch, kind):
     """Either the old or the new model is complete. A card belongs to its model."""
-    path, number = str(tmp_path / "model"), 0
+    path = str(tmp_path / "model")
     file = os.path.join(path, SAVED_MODEL) if kind == "savedmodel" else path
     write_model(path, kind, b"old")
     card = Card(SMALL, path=path, format=kind, sha256=hashlib.sha256(b"new").hexdigest())
-    while True:
-        number += 1
-        building = tmp_path / f"building {number}"
+    building = tmp_path / "building"
+
+    def prepare():
+        shutil.rmtree(str(building), ignore_errors=True)
         building.mkdir()
         write_model(str(building / "model"), kind, b"new")
-        with monkeypatch.context() as patch:
-            calls = break_call(patch, number, raise_error(errno.ENOSPC))
-            with contextlib.suppress(OSError):
-                install(str(building / "model"), card)
+
+    def write():
+        install(str(building / "model"), card)
+
+    def check():
         content = read_bytes(file)
         assert content in (b"old", b"new")
         if os.path.exists(card_path(path)):
             assert read_card(path).sha256 == card.sha256 and content == b"new"
-        if len(calls) < number:
-            break
-    assert number > 3 and read_card(path).path == path
+
+    assert fail_each_call(monkeypatch, errno.ENOSPC, write, check, prepare) > 3
+    assert read_card(path).path == path
 
 
 def test_checkpoint_write_keeps_complete_checkpoint(tmp_path, monkeypatch):
     prefix = str(tmp_path / "MMNetModel-1")
     checkpoint.write(prefix, {"a": np.zeros(1000, "f")})
-    number = 0
-    while True:
-        number += 1
-        with monkeypatch.context() as patch:
-            calls = break_call(patch, number, raise_error(errno.ENOSPC))
-            with contextlib.suppress(OSError):
-                checkpoint.write(str(tmp_path / "MMNetModel-2"), {"a": np.ones(1000, "f")})
+
+    def write():
+        checkpoint.write(str(tmp_path / "MMNetModel-2"), {"a": np.ones(1000, "f")})
+
+    def check():
         assert checkpoint.read(prefix)["a"].sum() == 0
-        newest = checkpoint_files.find_checkpoint(str(tmp_path))
-        assert checkpoint.read(newest)["a"].sum() in (0, 1000)
-        if len(calls) < number:
-            break
-    assert number > 3
+        latest = checkpoint_files.find_checkpoint(str(tmp_path))
+        assert checkpoint.read(latest)["a"].sum() in (0, 1000)
+
+    assert fail_each_call(monkeypatch, errno.ENOSPC, write, check) > 3
