@@ -40,7 +40,14 @@ METAVARS = {
     flag_types.timespan: "TIME",
     flag_types.size_in_bytes: "BYTES",
 }
-NAMED_WEIGHTS = ("checkpoint_path", "teacher", "models", "path", "names")  # completed by name
+NAMED_WEIGHTS = (
+    "checkpoint_path",
+    "model",
+    "teacher",
+    "models",
+    "path",
+    "names",
+)  # completed by name
 
 INTRODUCTION = """\
 mmnet cuts people out of photos and clips with a network of 0.2 M parameters. Start with:
@@ -248,10 +255,9 @@ def make_parser(command: str) -> Parser:
         add_flag(groups[heading], field)
     general = parser.add_argument_group("general")
     general.add_argument("-h", "--help", action="help", help="show this help and exit")
-    preset = general.add_argument(
+    general.add_argument(
         "--config", metavar="PRESET", help="preset: a name or a YAML file; flags override it"
     )
-    set_completer(preset, complete_names(list_presets(), files=True))
     general.add_argument("--debug", action="store_true", help="show the traceback of every error")
     return parser
 
@@ -276,12 +282,12 @@ def add_flag(parser: Any, field: dataclasses.Field) -> None:
     if field.metadata["positional"]:
         if nargs is None and field.default is not REQUIRED:
             arguments["nargs"] = "?"
-        complete(parser.add_argument(field.name, **arguments), field)
+        parser.add_argument(field.name, **arguments)
         return
-    complete(parser.add_argument("--" + field.name, **arguments), field)
+    parser.add_argument("--" + field.name, **arguments)
     if field.metadata["alias"]:
         arguments["help"] = f"same as --{field.name}"
-        complete(parser.add_argument("--" + field.metadata["alias"], **arguments), field)
+        parser.add_argument("--" + field.metadata["alias"], **arguments)
     if field.metadata["old_name"]:
         arguments["help"] = argparse.SUPPRESS
         parser.add_argument("--" + field.metadata["old_name"], **arguments)
@@ -314,7 +320,9 @@ def complete_command_line() -> None:
     words = os.environ.get("COMP_LINE", "").split()
     top = argparse.ArgumentParser(prog="mmnet", add_help=False)
     if len(words) > 1 and words[1] in COMMANDS:
-        subparsers = top.add_subparsers(parser_class=lambda **_: make_parser(words[1]))  # type: ignore
+        parser = make_parser(words[1])
+        add_completers(parser, words[1])
+        subparsers = top.add_subparsers(parser_class=lambda **_: parser)  # type: ignore
         subparsers.add_parser(words[1])
     else:
         set_completer(top.add_argument("command"), complete_names(COMMANDS))
@@ -323,13 +331,19 @@ def complete_command_line() -> None:
     argcomplete.autocomplete(top, always_complete_options="long")
 
 
-def complete(action: argparse.Action, field: dataclasses.Field) -> None:
-    """Let the shell complete a flag by its choices, or by names of weights and files."""
-    parse = field.metadata["parse"]
-    if hasattr(parse, "choices"):
-        set_completer(action, complete_names(parse.choices))
-    elif field.name in NAMED_WEIGHTS:
-        set_completer(action, complete_names([*read_registry(), UNTRAINED], files=True))
+def add_completers(parser: Parser, command: str) -> None:
+    """Let the shell complete flags by choices, or by files and names of weights or presets."""
+    parse = {}
+    for field in dataclasses.fields(load_command(command).Options):
+        parse[field.name] = parse[field.metadata["alias"]] = field.metadata["parse"]
+    for action in parser._actions:
+        choices = getattr(parse.get(action.dest), "choices", None)
+        if choices:
+            set_completer(action, complete_names(choices))
+        elif action.dest in NAMED_WEIGHTS:
+            set_completer(action, complete_names([*read_registry(), UNTRAINED], files=True))
+        elif action.dest == "config":
+            set_completer(action, complete_names(list_presets(), files=True))
 
 
 def complete_names(names: Iterable[str], *, files: bool = False) -> Callable[..., List[str]]:

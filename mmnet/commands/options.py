@@ -157,10 +157,12 @@ class NetworkOptions(BaseOptions):
 
     def check_memory(self, training: bool = False) -> None:
         """Raise MmnetError if a batch needs more memory than the machine has."""
-        network = make_network(self.network_fields())
-        batch_size = getattr(self, "batch_size", 1)
+        fields, batch_size = self.network_fields(), getattr(self, "batch_size", 1)
         if isinstance(batch_size, tuple):
             batch_size = max(batch_size)
+        if not fields and batch_size == 1:
+            return  # every machine can run the bundled networks
+        network = make_network(fields)
         subject = f"{network} with a batch of {batch_size}"
         check_memory(subject, network_bytes(network, batch_size, training=training))
 
