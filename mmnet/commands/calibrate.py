@@ -53,7 +53,9 @@ def run(options: Options) -> int:
         write_weights(options.output, scale_classifier(weights, best.logit_scale))
 
     if options.json:
-        print(json.dumps({"best": best.logit_scale, "scores": [s._asdict() for s in scores]}))
+        # temperature is the name of logit_scale in 0.2.
+        rows = [{"temperature": score.logit_scale, **score._asdict()} for score in scores]
+        print(json.dumps({"best": best.logit_scale, "scores": rows}))
     else:
         print(format_scores(scores))
         print(f"best logit scale on {len(dataset)} images: {best.logit_scale:g}")

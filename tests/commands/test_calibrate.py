@@ -32,7 +32,8 @@ def test_calibrate_writes_scaled_checkpoint(flags, tmp_path, capfd):
     os.mkdir(os.path.dirname(prefix))
     assert main(["calibrate", "--json", "--output", prefix, *flags]) == 0
     result = json.loads(capfd.readouterr().out)
-    assert [score["logit_scale"] for score in result["scores"]] == list(LOGIT_SCALES)
+    for key in ("logit_scale", "temperature"):  # the new name, and the name in 0.2
+        assert [score[key] for score in result["scores"]] == list(LOGIT_SCALES)
     assert result["best"] > 1
     (best,) = [score for score in result["scores"] if score["logit_scale"] == result["best"]]
 
