@@ -181,12 +181,12 @@ def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> No
     if spec.precision == "int8" and not is_calibrated and not has_ranges:
         raise MmnetError(
             "int8 needs training images on which the ranges of activations are measured, or a "
-            "checkpoint that was trained with quantize",
+            "checkpoint that was trained for 8 bits",
             "calibration_dataset",
         )
     if is_calibrated and has_ranges:
         raise MmnetError(
-            f"{weights.source} was trained with quantize and contains its own ranges",
+            f"{weights.source} was trained for 8 bits and contains its own ranges",
             "calibration_dataset",
         )
     if spec.precision != "int8" and spec.io != "float":

@@ -76,7 +76,7 @@ def int8_ranges(
     if representative is not None and representative.method == "minmax":
         return None
     if not converts_fake_quantization():
-        reason = "a checkpoint trained with quantize"
+        reason = "a checkpoint that was trained for 8 bits"
         if representative is not None:
             reason = f"the calibration method {representative.method}"
         raise MmnetError(

@@ -66,6 +66,6 @@ def test_ranges_come_from_the_checkpoint_the_converter_or_the_images(monkeypatch
 
     monkeypatch.setattr(representative_module, "converts_fake_quantization", lambda: False)
     assert int8_ranges(weights, minmax) is None
-    for representative, token in ((None, "quantize"), (entropy, "entropy")):
+    for representative, token in ((None, "8 bits"), (entropy, "entropy")):
         with assert_raises(MmnetError, "TensorFlow", token):
             int8_ranges(weights, representative)

@@ -89,9 +89,10 @@ def test_models_equal_the_checkpoint(trained, models, portraits, capfd):
     name, run, _ = trained
     options = ["--dataset_path", portraits, "--checkpoint_path", run]
     assert len(run_json(capfd, "parity", *models, *options)) == 3
+    frozen, tflite = models
     network = Network(name, 0.25, SHAPE)
-    for source in (run, *models):
-        assert open_predictor(source).network == network
+    assert open_predictor(run).network == open_predictor(tflite).network == network
+    assert open_predictor(frozen).network.shape == SHAPE
     for path in models:
         with open(path + ".json") as file:
             card = json.load(file)
@@ -147,7 +148,7 @@ def test_modnet_adapts_to_images_without_masks(trained, portraits, tmp_path, cap
     name, run, _ = trained
     images = os.path.join(portraits, "test", "image")
     folder = str(tmp_path / "adapted")
-    command = ["train", "--adapt", "--pictures_path", images, "--checkpoint_path", run]
+    command = ["train", "--mode", "adapt", "--dataset_path", images, "--checkpoint_path", run]
     command += ["--batch_size", "2", "--learning_rate", "1e-4", "--step_save_checkpoint", "2"]
     command += ["--augmentation_method", "resize_bilinear", "--train_dir", folder]
     if "modnet" not in name:

@@ -70,8 +70,8 @@ def test_outputs_are_rounded_inside_the_range_and_keep_zero():
 
 def train_command(folder, portraits, *flags):
     command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
-    command += ["--train_dir", str(folder), "--batch_size", "4", "--quantize", "--use_ema"]
-    command += ["--learning_rate", "1e-3", "--max_step_from_restore", "6"]
+    command += ["--train_dir", str(folder), "--batch_size", "4", "--use_ema"]
+    command += ["--mode", "quantize", "--learning_rate", "1e-3", "--max_step_from_restore", "6"]
     return [*command, "--step_save_checkpoint", "3", *SMALL_FLAGS, *flags]
 
 
@@ -114,7 +114,7 @@ def test_training_resumes_without_a_new_measurement(lively_weights, portraits, q
 
 def test_training_for_8_bits_needs_a_checkpoint(portraits, tmp_path, capfd):
     assert main(train_command(tmp_path, portraits)) == 2
-    assert_message(capfd.readouterr().err, "--quantize", "--checkpoint_path")
+    assert_message(capfd.readouterr().err, "quantize", "--checkpoint_path")
 
 
 @pytest.mark.parametrize("flags", [[], ["--use_ema"], ["--io", "uint8"]], ids=lambda f: "".join(f))
@@ -126,7 +126,7 @@ def test_checkpoint_with_ranges_exports_to_int8(quantized, tmp_path, capfd, flag
     out, err = capfd.readouterr()
     if not converts_fake_quantization():
         assert code == 2
-        assert_message(err, "TensorFlow 1.15", "quantize")
+        assert_message(err, "TensorFlow 1.15", "8 bits")
         return
     assert code == 0, err
     card = json.loads(out)
