@@ -134,11 +134,13 @@ class Heartbeat:
         connection, _ = server.accept()
         connection.settimeout(5)
         message = _read_message(connection)
-        rank = int(message.get("rank", ""))
+        rank = message.get("rank")
+        if not isinstance(rank, int) or "identity" not in message:
+            raise ValueError("not a process of a training")
         is_repeated = rank in self._peers and not _is_closed(self._peers[rank].connection)
         if is_repeated or not 0 < rank < self._device.processes:
             problem = f"two processes have the rank {rank}"
-        elif message.get("identity") != self._identity:
+        elif message["identity"] != self._identity:
             problem = f"process {self._name(rank)} has other options than process 0"
         else:
             self._peers[rank] = Peer(connection)

@@ -291,7 +291,7 @@ def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
         return None
     fields = {"shape": setup.network.shape}
     try:
-        return open_predictor(setup.config.teacher, fields, device=setup.device, batch=batch_size)
+        return open_predictor(setup.config.teacher, fields, device=setup.device, batch_size=batch_size)
     except MmnetError as error:
         raise MmnetError(str(error), "teacher") from None
 

@@ -1,4 +1,4 @@
-"""Sums over processes as a graph sees them; with stand-ins for what only many machines have."""
+"""Tests of mmnet.distributed.group, with fakes of Horovod and HCCL."""
 
 import sys
 import types
@@ -6,7 +6,16 @@ import types
 import numpy as np
 import pytest
 
-from mmnet.distributed.group import ALONE, Group, build_sharing, join_group, means, share
+from helpers import assert_raises
+from mmnet.distributed.group import (
+    ALONE,
+    Group,
+    all_reduce_mean,
+    broadcast,
+    build_broadcast,
+    join_group,
+)
+from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import TRAINING, dropout, mode_for_group
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
@@ -14,16 +23,16 @@ from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, session_config
 from mmnet.training.graph import Recipe, build_training_graph
 
-TWINS = Group(0, 2, lambda vector: 2 * vector)  # two processes that have the same pictures
-SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
-TERMS = dict.fromkeys(("alpha", "gradient", "cross_entropy", "auxiliary"), 1.0)
+TWINS = Group(0, 2, lambda vector: 2 * vector)  # two processes with the same images
+NETWORK = Network("tiny", shape=(32, 32))
+LOSS_WEIGHTS = dict.fromkeys(("alpha", "gradient", "cross_entropy", "auxiliary"), 1.0)
 
 
 def after_a_step(group, images, truths, **recipe):
-    """(variables after one step from fixed weights, losses)"""
+    """Compute one step from fixed weights. Return the variables and the losses."""
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        recipe = Recipe(TERMS, optimizer="gd", **recipe)
-        graph = build_training_graph(SMALLEST, recipe, len(images), group=group)
+        recipe = Recipe(LOSS_WEIGHTS, optimizer="gd", **recipe)
+        graph = build_training_graph(NETWORK, recipe, len(images), group=group)
         session.run(graph.initializer)
         random = np.random.RandomState(0)
         values = {
@@ -43,22 +52,20 @@ def after_a_step(group, images, truths, **recipe):
 
 
 @pytest.mark.parametrize("sync_batch_norm", [False, True])
-def test_twins_step_as_one_does(sync_batch_norm):
-    """Two processes with the same pictures move as one; synchronised, as one with both halves."""
+def test_step_of_two_processes_equals_step_of_one(sync_batch_norm):
     random = np.random.RandomState(1)
     images, truths = random.uniform(0, 255, (2, 32, 32, 3)), random.rand(2, 32, 32)
     one, loss = after_a_step(ALONE, images, truths)
     two, losses = after_a_step(TWINS, images, truths, sync_batch_norm=sync_batch_norm)
     assert losses["total"] == pytest.approx(loss["total"], rel=1e-5)
     for name, value in one.items():
-        # Batch norm in other operations rounds in other places; a variance over twice as many
-        # pixels is divided by another count - 1, of the four of the smallest layers, too.
+        # An unbiased variance of twice as many pixels has another divisor.
         if sync_batch_norm and name.endswith("moving_variance"):
             continue
         np.testing.assert_allclose(two[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
-def test_means_travel_in_one_buffer():
+def test_all_reduce_mean_uses_one_buffer():
     calls = []
 
     def all_reduce(vector):
@@ -67,14 +74,15 @@ def test_means_travel_in_one_buffer():
 
     tensors = [np.float32(3), np.arange(6, dtype=np.float32).reshape(2, 3)]
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(means(list(map(tf.constant, tensors)), Group(1, 2, all_reduce)))
+        means = session.run(
+            all_reduce_mean(list(map(tf.constant, tensors)), Group(1, 2, all_reduce))
+        )
     assert calls == [[7]]
-    for tensor, mean in zip(tensors, found):
+    for tensor, mean in zip(tensors, means):
         np.testing.assert_array_equal(mean, 2 * tensor)
 
 
-def test_all_get_what_rank_0_has():
-    """Whole numbers arrive to the last digit."""
+def test_broadcast_is_exact():
     sent = []
 
     def run(rank, all_reduce, step):
@@ -83,20 +91,20 @@ def test_all_get_what_rank_0_has():
                 tf.get_variable("w", [3], initializer=tf.constant_initializer(rank + 0.25)),
                 tf.get_variable("step", [], tf.int32, tf.constant_initializer(step)),
             ]
-            sharing = build_sharing(variables, Group(rank, 2, all_reduce))
+            operations = build_broadcast(variables, Group(rank, 2, all_reduce))
             session.run(tf.global_variables_initializer())
-            return share(session, sharing, variables, 3000000001 if rank == 0 else 5)
+            return broadcast(session, operations, variables, 3000000001 if rank == 0 else 5)
 
-    def note(vector):
+    def record(vector):
         return tf.py_func(lambda value: sent.append(value) or value, [vector], tf.float32)
 
-    run(0, note, 16777217)
+    run(0, record, 16777217)
     values, position = run(1, lambda vector: vector + tf.constant(sent[0]), 3)
     assert position == 3000000001 and values["step"] == 16777217
     np.testing.assert_array_equal(values["w"], [0.25] * 3)
 
 
-def test_dropout_of_a_part_is_the_part_of_dropout():
+def test_dropout_of_a_process_is_its_part_of_one_process():
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(1)
         whole = session.run(dropout(tf.ones([4, 5]), 0.5))
@@ -107,8 +115,8 @@ def test_dropout_of_a_part_is_the_part_of_dropout():
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-def test_hccl(monkeypatch):
-    """A stand-in for Ascend's operations, which need its chips."""
+def test_hccl_sums(monkeypatch):
+    """Use a fake of Ascend's operations, which need its chips."""
     package, names = types.ModuleType("npu_bridge"), types.ModuleType("npu_bridge.npu_init")
     hccl, operations = types.ModuleType("npu_bridge.hccl"), types.SimpleNamespace()
     operations.allreduce = lambda tensor, how: {"sum": 3 * tensor}[how]
@@ -116,13 +124,13 @@ def test_hccl(monkeypatch):
     for name, module in (("", package), (".npu_init", names), (".hccl", hccl)):
         monkeypatch.setitem(sys.modules, "npu_bridge" + name, module)
     device = Device("npu", rank=1, processes=3, engine="hccl")
-    with join_group(device, 1.0, "") as (group, _):
+    with join_group(device, 1.0) as (group, _):
         assert (group.rank, group.size, group.target) == (1, 3, "")
         assert group.all_reduce(2) == 6
 
 
-def test_horovod_under_horovodrun(monkeypatch):
-    """A stand-in for Horovod; where it is installed, test_launch has the true one."""
+def test_horovod_names_each_sum(monkeypatch):
+    """Use a fake of Horovod. test_launch uses the real one, if it is installed."""
     calls, horovod = [], types.ModuleType("horovod.tensorflow")
     horovod.init, horovod.Sum = lambda: calls.append("init"), "sum"
     horovod.allreduce = lambda tensor, op, name: calls.append((op, name)) or tensor
@@ -131,16 +139,16 @@ def test_horovod_under_horovodrun(monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod", package)
     monkeypatch.setitem(sys.modules, "horovod.tensorflow", horovod)
     monkeypatch.setenv("HOROVOD_RANK", "0")
-    with join_group(Device(processes=2, engine="horovod"), 1.0, "") as (group, _):
+    with join_group(Device(processes=2, engine="horovod"), 1.0) as (group, _):
         assert group.all_reduce(1) == group.all_reduce(1) == 1
     assert calls == ["init", ("sum", "mmnet_0"), ("sum", "mmnet_1")]
 
 
 @pytest.mark.parametrize("engine, module", [("horovod", "horovod"), ("hccl", "npu_bridge")])
-def test_an_engine_that_is_not_installed(monkeypatch, engine, module):
+def test_missing_engine_is_reported(monkeypatch, engine, module):
     monkeypatch.setitem(sys.modules, module, None)
     for name in [name for name in sys.modules if name.startswith(module + ".")]:
         monkeypatch.delitem(sys.modules, name)
     device = Device(processes=2, engine=engine)
-    with pytest.raises(ValueError, match="needs "), join_group(device, 1.0, ""):
+    with assert_raises(MmnetError, module), join_group(device, 1.0):
         pass
