@@ -116,9 +116,9 @@ def model_card(source: Source) -> Dict[str, Any]:
             "output": f"{OUTPUT} {output_text}",
             "precision": model.precision,
         }
-        if model.complexity:
-            card.update(model.complexity._asdict())
-        card.update(operations=model.operations, bytes=source_bytes(path), sha256=model.sha256)
+        if model.card.complexity:
+            card.update(model.card.complexity._asdict())
+        card.update(operations=model.card.operations, bytes=source_bytes(path), sha256=model.sha256)
     if os.path.isfile(card_path(path)):
         record = card_to_dict(read_card(path, model.sha256))
         card.update({name: value for name, value in record.items() if value is not None})

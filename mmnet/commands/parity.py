@@ -100,7 +100,9 @@ def compare_models(
             largest_difference=largest,
             mean_difference=mean,
             bytes=source_bytes(path) if is_model_file(path) else None,
-            operations=None if model.operations is None else sum(model.operations.values()),
+            operations=None
+            if model.card.operations is None
+            else sum(model.card.operations.values()),
             problem=bound_violation(model.precision, largest=largest, mean=mean),
         )
 

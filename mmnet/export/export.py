@@ -151,7 +151,7 @@ def compare_model(
     if problem:
         raise ExportMismatch(f"{spec.path}: not written: {problem}")
     return card._replace(
-        operations=predictor.operations,
+        operations=predictor.card.operations,
         pictures=len(images),
         largest_difference=largest,
         mean_difference=mean,

@@ -16,6 +16,13 @@ CHOICES = {  # field -> values
 }
 
 
+class Complexity(NamedTuple):
+    """Size and arithmetic of a network."""
+
+    parameters: int  # weights, biases and batch norm, including the moving statistics
+    multiply_adds: int  # convolutions only, for one image
+
+
 class Card(NamedTuple):
     """Description of a model file. ``mmnet export`` also fills the optional fields."""
 
@@ -41,6 +48,13 @@ class Card(NamedTuple):
     pictures: Optional[int] = None  # number of images compared with the checkpoint
     largest_difference: Optional[float] = None  # from the checkpoint's alpha, over all pixels
     mean_difference: Optional[float] = None
+
+    @property
+    def complexity(self) -> Optional[Complexity]:
+        """Return the Complexity, or None if it is unknown."""
+        if self.parameters is None or self.multiply_adds is None:
+            return None
+        return Complexity(self.parameters, self.multiply_adds)
 
 
 def card_path(path: str) -> str:

@@ -6,8 +6,9 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional
 
 import numpy as np
 
+from mmnet.inference.card import Complexity
 from mmnet.inference.checkpoints import CheckpointPredictor
-from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.inference.predictor import Predictor
 from mmnet.networks.inference_graph import inference_graph
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network
@@ -74,7 +75,7 @@ def graph_complexity(graph: Any) -> Complexity:
 
 def model_size(predictor: Predictor) -> ModelSize:
     """Return the size of an opened model. The graph of a checkpoint is built for counting."""
-    complexity = predictor.complexity
+    complexity = predictor.card.complexity
     if isinstance(predictor, CheckpointPredictor):
         complexity = measure_complexity(
             inference_graph(predictor.network, predictor.weights.values)

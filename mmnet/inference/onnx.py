@@ -8,7 +8,7 @@ import numpy as np
 
 from mmnet.inference.card import Card, check_own_card, parse_card, read_card
 from mmnet.inference.complexity import count_operations
-from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 from mmnet.networks.inference_graph import INPUT, OUTPUT
@@ -43,16 +43,11 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
     shape = list(shapes[INPUT])
     if len(shape) != 4 or shape[0] != batch_size or shape[3] not in (3, 4):
         raise MmnetError(f"{path}: takes {shape}, expected [{batch_size},H,W,3 or 4]")
-    complexity = None
-    if card.parameters is not None and card.multiply_adds is not None:
-        complexity = Complexity(card.parameters, card.multiply_adds)
     network = card.network._replace(shape=(shape[1], shape[2]), channels=shape[3])
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
-        card._replace(network=network, sha256=sha256),
+        card._replace(network=network, sha256=sha256, operations=_list_operations(data)),
         source=path,
-        operations=_list_operations(data),
-        complexity=complexity,
         batch_size=batch_size,
     )
 

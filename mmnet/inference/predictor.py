@@ -1,6 +1,6 @@
 """The interface of every trained network: images in, alphas out. No TensorFlow."""
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 import numpy as np
 
@@ -14,23 +14,15 @@ TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 P = TypeVar("P", bound="Predictor")
 
 
-class Complexity(NamedTuple):
-    """Size and arithmetic of a network."""
-
-    parameters: int  # weights, biases and batch norm, including the moving statistics
-    multiply_adds: int  # convolutions only, for one image
-
-
 class Predictor:
     """A trained network. Call it with images to get alphas. ``with`` closes it at the end.
 
     Attributes:
-        card, network, precision: description of the model; ``network.shape`` is (height, width).
+        card: description of the model, with its operations and complexity.
+        network, precision: fields of the card; ``network.shape`` is (height, width).
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
         sha256: hash of the checkpoint's index or of the model file; None: untrained.
-        operations: type of operation -> count; None: the runtime does not list them.
-        complexity: Complexity, or None if it is unknown.
         batch_size: images per run of the model; None: any number.
     """
 
@@ -40,8 +32,6 @@ class Predictor:
         card: Card,
         *,
         source: Optional[str] = None,
-        operations: Optional[Dict[str, int]] = None,
-        complexity: Optional[Complexity] = None,
         batch_size: Optional[int] = None,
         release: Optional[Callable[[], Any]] = None,
     ):
@@ -51,9 +41,8 @@ class Predictor:
         """
         self.run, self.card = run, card
         self.network, self.precision, self.sha256 = card.network, card.precision, card.sha256
-        self.source = source
+        self.source, self.batch_size = source, batch_size
         self.step: Optional[int] = None
-        self.operations, self.complexity, self.batch_size = operations, complexity, batch_size
         self._release = release
 
     def __call__(

@@ -70,13 +70,13 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
             raise MmnetError(
                 f"{path}: TensorFlow {tf.__version__} cannot load it ({reason})"
             ) from None
+    operations = count_operations(node.op for node in graph_def.node)
+    complexity = graph_complexity(graph)._asdict()
     session = tf.Session(graph=graph, config=session_config(device))
     return Predictor(
         lambda batch: session.run(output, {images: batch}),
-        card._replace(sha256=sha256),
+        card._replace(sha256=sha256, operations=operations, **complexity),
         source=path,
-        operations=count_operations(node.op for node in graph_def.node),
-        complexity=graph_complexity(graph),
         batch_size=batch_size,
         release=session.close,
     )

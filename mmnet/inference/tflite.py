@@ -14,7 +14,7 @@ import numpy as np
 
 from mmnet.inference.card import read_card
 from mmnet.inference.complexity import count_operations
-from mmnet.inference.predictor import Complexity, Predictor
+from mmnet.inference.predictor import Predictor
 from mmnet.inference.runtimes import has_runtime
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
@@ -49,15 +49,10 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
     if batch_size > 1:
         interpreter.resize_tensor_input(input_details["index"], [batch_size] + shape[1:])
         interpreter.allocate_tensors()
-    complexity = None
-    if card.parameters is not None and card.multiply_adds is not None:
-        complexity = Complexity(card.parameters, card.multiply_adds)
     return Predictor(
         partial(run_interpreter, interpreter, threading.Lock()),
-        card._replace(network=network),
+        card._replace(network=network, operations=_list_operations(interpreter)),
         source=path,
-        operations=_list_operations(interpreter),
-        complexity=complexity,
         batch_size=batch_size,
     )
 

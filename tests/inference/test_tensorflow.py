@@ -46,8 +46,8 @@ def test_open_frozen_describes_the_model(delivered):
     assert model.network == SMALL._replace(name="mmnet", width_multiplier=None)
     assert (model.source, model.step, model.sha256) == (card.path, None, card.sha256)
     assert (model.precision, model.batch_size) == ("float32", 1)
-    assert model.operations == card.operations
-    assert model.complexity == (card.parameters, card.multiply_adds)
+    assert model.card.operations == card.operations
+    assert model.card.complexity == (card.parameters, card.multiply_adds)
 
 
 def test_open_savedmodel_describes_the_model(delivered):
@@ -55,7 +55,7 @@ def test_open_savedmodel_describes_the_model(delivered):
     model = open_savedmodel(saved.path)
     assert model.network == open_frozen(card.path).network
     assert (model.source, model.sha256) == (saved.path, saved.sha256)
-    assert model.complexity == (saved.parameters, saved.multiply_adds)
+    assert model.card.complexity == (saved.parameters, saved.multiply_adds)
     # Folding replaces the four values of batch norm per channel by one.
     assert folded.parameters < card.parameters
 
@@ -66,7 +66,7 @@ def test_batches_do_not_change_alphas(delivered, lively_images, name):
     single = open_model(delivered.path(name), Device(exact=True))
     batched = open_model(delivered.path(name), Device(exact=True, threads=1), batch_size=2)
     assert (single.batch_size, batched.batch_size) == (1, 2)
-    assert single.complexity == batched.complexity
+    assert single.card.complexity == batched.card.complexity
     np.testing.assert_allclose(batched(lively_images), single(lively_images), atol=1e-6)
 
 
