@@ -200,7 +200,8 @@ class _AudioCopy:
             return
         for frame in frames:
             try:
-                self._target.mux(self._stream.encode(frame))
+                packets = self._stream.encode(frame)
             except ValueError as error:  # for example, mono audio continues in stereo
                 name = self._source.name
                 raise MmnetError(f"{name}: audio cannot be encoded ({error})") from None
+            self._target.mux(packets)

@@ -1,9 +1,8 @@
 """Compute with threads and keep the order of the results. No TensorFlow."""
 
 import contextlib
+import itertools
 import os
-import queue
-import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Callable, Deque, Generator, Iterable, Optional
@@ -46,40 +45,14 @@ def parallel_map(
 def prefetch(items: Generator, depth: int) -> Generator:
     """Yield from a generator that runs in a thread of its own, up to ``depth`` items in advance.
 
-    An exception of ``items`` is raised here. Closing this generator stops the thread and closes
-    ``items``.
+    Closing this generator also closes ``items``.
     """
-    end, stopped = object(), threading.Event()
-    results: queue.Queue = queue.Queue(depth)  # pairs (item, exception)
-
-    def put(item, error=None):
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                results.put((item, error), timeout=0.1)
-                return
-
-    def run():
-        try:
-            for item in items:
-                put(item)
-                if stopped.is_set():
-                    break
-            put(end)
-        except BaseException as error:
-            put(end, error)
-        finally:
-            items.close()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item, error = results.get()
-            if error is not None:
-                raise error
+    end = object()
+    results = parallel_map(
+        lambda _: next(items, end), itertools.count(), threads=1, max_pending=depth
+    )
+    with contextlib.closing(items), contextlib.closing(results):
+        for item in results:
             if item is end:
                 return
             yield item
-    finally:
-        stopped.set()
-        thread.join()
