@@ -78,7 +78,7 @@ def test_open_results_replays_alphas_in_the_order_of_the_stems(tmp_path):
     folder = write_results(tmp_path / "run", alphas)
     predictor = open_results(folder, ["b", "a"], list(TALL), "probabilities")
     assert predictor.network.shape == TALL and predictor.source == folder
-    assert (predictor.precision, predictor.step, predictor.card.complexity) == ("float16", None, None)
+    assert (predictor.precision, predictor.step) == ("float16", None)
     result = predictor(np.zeros((2,) + TALL + (3,)))
     np.testing.assert_array_equal(result, [alphas["b"], alphas["a"]])
 
