@@ -61,7 +61,7 @@ def run(options: Options) -> int:
         port = find_port(options.host, options.port)
         downloaded = [name for name in read_registry() if is_downloaded(name)]
         names = list(dict.fromkeys([options.checkpoint_path or DEFAULT] + downloaded))
-        page = Page(predictor_opener(options), matting_options(options), folder)
+        page = Page(predictor_opener(options, names), matting_options(options), folder)
         for name in {names[0], camera_weights(names)}:
             page.open(name)  # reports errors before the page opens
         blocks = build_page(gradio, page, names)
@@ -117,12 +117,17 @@ def camera_weights(names: List[str]) -> str:
     return VIDEO if names[0] == DEFAULT else names[0]
 
 
-def predictor_opener(options: Options) -> Callable[[str], Predictor]:
-    """Return a function that opens weights by name, once. The flags describe their own source."""
+def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Predictor]:
+    """Return a function that opens weights, once. The flags describe their own source.
+
+    It opens nothing but ``names``: clients may send any text.
+    """
     device = Device(options.device)
 
     @functools.lru_cache(maxsize=None)
     def open_once(name: str) -> Predictor:
+        if name not in names:
+            raise MmnetError(f"weights {name}: must be one of {', '.join(names)}")
         if name != options.checkpoint_path:
             return open_predictor(name, device=device)
         return open_predictor(
@@ -133,11 +138,12 @@ def predictor_opener(options: Options) -> Callable[[str], Predictor]:
 
 
 def choose_background(
-    choice: str, colour: str, upload: Union[None, str, dict]
+    page: Page, choice: str, colour: str, upload: Union[None, str, dict]
 ) -> Optional[Background]:
     """Return the background that the user chose, or None for a transparent one.
 
     Args:
+        page: the page.
         choice: TRANSPARENT, COLOUR, PICTURE or BLUR.
         colour: ``#rrggbb`` or ``rgba(r, g, b, a)``, as browsers send it.
         upload: an uploaded image, for PICTURE.
@@ -147,13 +153,21 @@ def choose_background(
     if choice == PICTURE:
         if upload is None:
             raise MmnetError("no background; upload an image")
-        return backgrounds.ImageBackground(load_photo(upload_path(upload)))
+        return backgrounds.ImageBackground(load_photo(upload_path(page, upload)))
     return backgrounds.BlurBackground() if choice == backgrounds.BLUR else None
 
 
-def upload_path(upload: Union[str, dict]) -> str:
-    """Return the path of an upload, also of one that Gradio has not preprocessed."""
-    return upload if isinstance(upload, str) else upload["path"]
+def upload_path(page: Page, upload: Union[str, dict]) -> str:
+    """Return the path of an upload, also of one that Gradio has not preprocessed.
+
+    Raises:
+        MmnetError: a client sent the path of another file of this machine.
+    """
+    path = upload if isinstance(upload, str) else upload["path"]
+    folder = os.path.realpath(page.folder)
+    if not os.path.realpath(path).startswith(folder + os.sep):
+        raise MmnetError(f"{path}: is not an upload")
+    return path
 
 
 def build_page(gradio: Any, page: Page, names: List[str]) -> Any:
@@ -188,7 +202,9 @@ def add_photo_tab(gradio: Any, page: Page, names: List[str], background: List[An
     def process(upload, name, *chosen):
         if upload is None:
             return None, gradio.DownloadButton(value=None, interactive=False), ""
-        result = process_photo(page, upload_path(upload), name, choose_background(*chosen))
+        result = process_photo(
+            page, upload_path(page, upload), name, choose_background(page, *chosen)
+        )
         button = gradio.DownloadButton(value=result.path, interactive=True)
         return result.previews, button, result.text
 
@@ -215,7 +231,7 @@ def add_camera_tab(gradio: Any, page: Page, names: List[str], background: List[A
     def process(image, previous, name, *chosen):
         if image is None:
             return None, "", None
-        result = process_frame(page, image, name, choose_background(*chosen), previous)
+        result = process_frame(page, image, name, choose_background(page, *chosen), previous)
         return result.html, result.text, result
 
     name = gradio.Dropdown(names, value=camera_weights(names), label="Weights")

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -86,20 +87,34 @@ def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, 
     assert previous_frames == [None, first.matted, None]
 
 
-def test_choose_background_reads_the_fields_of_the_page(photo):
-    assert choose_background("transparent", "#000000", None) is None
-    assert isinstance(choose_background("blur", "#000000", None), BlurBackground)
-    colour = choose_background("colour", "rgba(0, 177.4, 64, 1)", None)
+def test_choose_background_reads_the_fields_of_the_page(page, photo):
+    assert choose_background(page, "transparent", "#000000", None) is None
+    assert isinstance(choose_background(page, "blur", "#000000", None), BlurBackground)
+    colour = choose_background(page, "colour", "rgba(0, 177.4, 64, 1)", None)
     assert colour.colour.tolist() == list(GREEN)
-    for upload in (photo, {"path": photo}):
-        assert np.array_equal(choose_background("picture", "", upload).image, load_photo(photo))
+    path = shutil.copy(photo, page.folder)
+    for upload in (path, {"path": path}):
+        background = choose_background(page, "picture", "", upload)
+        assert np.array_equal(background.image, load_photo(photo))
 
 
-def test_choose_background_never_reads_files_of_the_machine(photo):
+def test_page_never_reads_other_files_of_the_machine(page, photo):
     with assert_raises(MmnetError, photo):
-        choose_background("colour", photo, None)
+        choose_background(page, "colour", photo, None)
+    link = os.path.join(page.folder, "link.jpg")
+    os.symlink(photo, link)
+    for upload in (photo, {"path": photo}, os.path.join(page.folder, "..", "x.jpg"), link):
+        with assert_raises(MmnetError, "upload"):
+            choose_background(page, "picture", "", upload)
     with assert_raises(MmnetError, "upload"):
-        choose_background("picture", "", None)
+        choose_background(page, "picture", "", None)
+
+
+def test_page_opens_listed_weights_only(run_folder):
+    open_weights = demo.predictor_opener(demo.Options(), ["mmnet-fast"])
+    assert open_weights("mmnet-fast").network.shape == (160, 160)
+    with assert_raises(MmnetError, run_folder, "mmnet-fast"):
+        open_weights(run_folder)
 
 
 def test_demo_reports_a_used_port(monkeypatch, capfd):
