@@ -53,7 +53,7 @@ class ParityRow(NamedTuple):
     model: Optional[str]
     scores: Dict[str, ModelScore]
     precision: Optional[str] = None
-    largest_difference: float = 0.0  # of alpha, from the checkpoint
+    largest_difference: float = 0.0  # alpha of the model minus the checkpoint's
     mean_difference: float = 0.0
     bytes: Optional[int] = None
     operations: Optional[int] = None

@@ -33,9 +33,9 @@ def mad(alpha: np.ndarray, truth: np.ndarray) -> float:
 def gauss_grad(alpha: np.ndarray, truth: np.ndarray) -> float:
     """Return MMNet's gradient error (arXiv 1904.03816).
 
-    The error is the mean L2 norm of the difference between the Gaussian gradients, without a border
-    of 4 pixels. The Gaussian sums to 1. The filters are linear, so the difference of the alphas is
-    filtered once.
+    The error is the mean L2 norm of the difference between the Gaussian gradients. A border of 4
+    pixels is ignored. The Gaussian sums to 1. The filters are linear, so the difference of the
+    alphas is filtered once.
 
     Raises:
         MmnetError: a side has 8 pixels or fewer.

@@ -57,7 +57,7 @@ class Best(NamedTuple):
 
     score: float
     checkpoint: str
-    pictures: str  # as in Identity
+    pictures: str  # the same hash as in Identity
 
 
 def record_path(
@@ -136,9 +136,9 @@ def write_evaluation(
     """Write events, best checkpoints and, last, the record, so that a record means success.
 
     Args:
-        evaluation: with examples.
+        evaluation: scores and examples.
         output: folder.
-        identity: of the evaluation.
+        identity: identity of the scores.
         checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
         shared_events: write events to eval/, not to the folder of the dataset.
     """

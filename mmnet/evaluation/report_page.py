@@ -31,8 +31,8 @@ def make_page(
     """Return the HTML of evaluations. The first one of each dataset is shown with images.
 
     Args:
-        evaluations: of any sources and datasets.
-        matte: computes the alphas of the images; of the first source.
+        evaluations: scores of one or more sources on one or more datasets.
+        matte: computes the alphas of the images with the first source.
         image_count: number of the worst and of the best images to show.
         about: sentence that states how the images were scored.
     """
