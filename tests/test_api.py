@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mmnet
-from helpers import ROOT, SMALL, assert_raises
+from helpers import ROOT, SMALL, assert_message, assert_raises
 from helpers.lively import need_onnx
 from helpers.matting import brightness_predictor
 from mmnet import api
@@ -113,17 +113,10 @@ def test_matte_and_cutout_accept_every_form_of_photo(photo):
     for form in (data, rgb, np.dstack([rgb, rgb[..., :1]])):
         np.testing.assert_array_equal(mmnet.matte(form, predictor), alpha)
         np.testing.assert_array_equal(mmnet.cutout(photo=form, predictor=predictor), rgba)
-
-
-@pytest.mark.parametrize("function", ["matte", "cutout", "cutout_image"])
-def test_functions_reject_bad_photos(function):
-    if function == "cutout_image":
-        pytest.importorskip("PIL")
-    function = getattr(mmnet, function)
     with assert_raises(MmnetError, "photo", "int"):
-        function(7, brightness_predictor())
+        mmnet.matte(7, predictor)
     with assert_raises(FileNotFoundError, "none.jpg"):
-        function("none.jpg", brightness_predictor())
+        mmnet.cutout("none.jpg", predictor)
 
 
 def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
@@ -151,10 +144,7 @@ def test_cutout_image_returns_a_pil_image(photo):
     expected = mmnet.cutout(photo, predictor, refine_edges=False)
     np.testing.assert_array_equal(np.array(image), expected)
     with image_module.open(photo) as opened:
-        np.testing.assert_array_equal(
-            np.array(mmnet.cutout_image(opened, predictor))[..., :3].shape,
-            expected.shape[:2] + (3,),
-        )
+        assert mmnet.cutout_image(opened, predictor).size == opened.size
 
 
 def test_cutout_image_needs_pillow(photo, monkeypatch):
@@ -166,19 +156,17 @@ def test_cutout_image_needs_pillow(photo, monkeypatch):
 @pytest.mark.parametrize(
     "function, old, new",
     [
-        ("matte", {"second_look": False}, {"second_pass": False}),
-        ("matte", {"refinement": False}, {"refine_edges": False}),
-        ("cutout", {"foreground_colours": False}, {"estimate_foreground": False}),
+        ("matte", "second_look", "second_pass"),
+        ("matte", "refinement", "refine_edges"),
+        ("cutout", "foreground_colours", "estimate_foreground"),
     ],
-    ids=["second_look", "refinement", "foreground_colours"],
 )
 def test_keywords_of_0_2_give_the_same_numbers(photo, function, old, new):
     function, predictor = getattr(mmnet, function), brightness_predictor()
-    (name,), (new_name,) = old, new
     with pytest.warns(DeprecationWarning) as warnings:
-        result = function(photo, predictor, **old)
-    assert name in str(warnings[0].message) and new_name in str(warnings[0].message)
-    np.testing.assert_array_equal(result, function(photo, predictor, **new))
+        result = function(photo, predictor, **{old: False})
+    assert_message(str(warnings[0].message), old, new)
+    np.testing.assert_array_equal(result, function(photo, predictor, **{new: False}))
 
 
 def test_temperature_is_logit_scale(run_folder, lively_images):

@@ -209,51 +209,47 @@ def test_predict_needs_pyav_for_clips(clip, flags, tmp_path, monkeypatch, caplog
 
 # {} is the folder of the test: it contains a.png, b.png, clip.mp4, text.mp4 and a read-only folder.
 BAD_PHOTO_COMMANDS = [
-    (["{}/a.png", "{}/b.png", "--output", "-"], ["--output", "--write"]),
-    (["{}/a.png", "--output", "x.jpg.mp4"], ["--output", "x.jpg.mp4", ".png"]),
-    (["{}/a.png", "--output", "x", "--write", "composition"], ["--write", "--background"]),
-    (["{}/a.png", "--output", "x", "--write", "all"], ["--write", "all", "side-by-side"]),
-    (["{}/a.png", "--output", "x", "--jobs", "0"], ["--jobs"]),
-    (["{}/a.png", "--output", "x", "--background", "purplish"], ["--background", "purplish"]),
-    (["{}/a.png", "--output", "x.png", "--tar", "2"], ["--tar", "--output"]),
-    (["{}/a.png", "--output", "{}/locked/o.png"], ["--output", "locked"]),
+    ("{}/a.png {}/b.png --output -", ["--output", "--write"]),
+    ("{}/a.png --output x.mp4", ["--output", "x.mp4", ".png"]),
+    ("{}/a.png --output x --write composition", ["--write", "--background"]),
+    ("{}/a.png --output x --write all", ["--write", "all", "side-by-side"]),
+    ("{}/a.png --output x --jobs 0", ["--jobs"]),
+    ("{}/a.png --output x --background purplish", ["--background", "purplish"]),
+    ("{}/a.png --output x.png --tar 2", ["--tar", "--output"]),
+    ("{}/a.png --output {}/locked/o.png", ["--output", "locked"]),
 ]
 BAD_CLIP_COMMANDS = [
-    (["{}/clip.mp4", "--output", "{}/o.mp4"], [".webm", ".mov"]),
-    (["{}/clip.mp4", "--output", "{}/o.avi"], [".webm", "frames/%05d.png"]),
-    (["{}/clip.mp4", "{}/text.mp4", "--output", "{}/o.webm"], ["clip.mp4", "text.mp4"]),
-    (["{}/clip.mp4", "--write", "alpha", "cutout", "--output", "{}/o.mov"], ["--output", "o.mov"]),
-    (["{}/clip.mp4", "--output", "-"], ["--output"]),
-    (["{}/clip.mp4", "--output", "{}/clip.mp4", "--background", "red"], ["--output", "clip.mp4"]),
-    (["{}/clip.mp4", "--output", "{}/locked/o.webm"], ["--output", "locked"]),
-    (["{}/clip.mp4", "--output", "{}/o", "--background", "{}/text.mp4"], ["text.mp4"]),
-    (["{}/clip.mp4", "--output", "{}/o", "--tar", "1"], ["--tar"]),
-    (["{}/text.mp4", "--output", "{}/o"], ["text.mp4"]),
+    ("{}/clip.mp4 --output {}/o.mp4", [".webm", ".mov"]),
+    ("{}/clip.mp4 --output {}/o.avi", [".webm", "frames/%05d.png"]),
+    ("{}/clip.mp4 {}/text.mp4 --output {}/o.webm", ["clip.mp4", "text.mp4"]),
+    ("{}/clip.mp4 --write alpha cutout --output {}/o.mov", ["--output", "o.mov"]),
+    ("{}/clip.mp4 --output -", ["--output"]),
+    ("{}/clip.mp4 --output {}/clip.mp4 --background red", ["--output", "clip.mp4"]),
+    ("{}/clip.mp4 --output {}/locked/o.webm", ["--output", "locked"]),
+    ("{}/clip.mp4 --output {}/o --background {}/text.mp4", ["text.mp4"]),
+    ("{}/clip.mp4 --output {}/o --tar 1", ["--tar"]),
+    ("{}/text.mp4 --output {}/o", ["text.mp4"]),
 ]
 
 
-@pytest.mark.parametrize("arguments, tokens", BAD_PHOTO_COMMANDS)
-def test_predict_rejects_bad_photo_commands(tmp_path, capfd, arguments, tokens):
+@pytest.mark.parametrize("command, tokens", BAD_PHOTO_COMMANDS)
+def test_predict_rejects_bad_photo_commands(tmp_path, capfd, command, tokens):
     for name in ("a.png", "b.png"):
         save_png(str(tmp_path / name), np.zeros((9, 9, 3), np.uint8))
-    assert_rejected(tmp_path, capfd, arguments, tokens)
+    assert_rejected(tmp_path, capfd, command.split(), tokens)
 
 
-@pytest.mark.parametrize("arguments, tokens", BAD_CLIP_COMMANDS)
-def test_predict_rejects_bad_clip_commands(clip, tmp_path, flags, capfd, caplog, arguments, tokens):
+@pytest.mark.parametrize("command, tokens", BAD_CLIP_COMMANDS)
+def test_predict_rejects_bad_clip_commands(clip, tmp_path, flags, capfd, command, tokens):
     shutil.copy(clip, str(tmp_path / "clip.mp4"))
     (tmp_path / "text.mp4").write_text("no clip")
-    if arguments[0] == "{}/text.mp4":  # a clip that is skipped is reported by the logger
-        assert main(["predict"] + [word.format(tmp_path) for word in arguments] + flags) == 2
-        assert_message(caplog.text, *tokens)
-    else:
-        assert_rejected(tmp_path, capfd, arguments + flags, tokens)
+    assert_rejected(tmp_path, capfd, command.split() + flags, tokens)
     assert not [name for name in os.listdir(str(tmp_path)) if name.startswith("o.")]
 
 
-def assert_rejected(folder, capfd, arguments, tokens):
+def assert_rejected(folder, capfd, words, tokens):
     (folder / "locked").mkdir(mode=0o500)
-    assert main(["predict"] + [word.format(folder) for word in arguments]) == 2
+    assert main(["predict"] + [word.format(folder) for word in words]) == 2
     error = capfd.readouterr().err
     assert_message(error, *tokens)
     assert error.count("\n") == 1
