@@ -44,7 +44,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     """Cut people out of photos and clips: alpha, RGBA cutout or composition, at full size.
 
     The command searches folders with their subfolders and applies the EXIF orientation of photos.
-    Clips keep their time stamps and their sound. The exit code is 1 if some photos or parts of a
+    Clips keep their time stamps and their audio. The exit code is 1 if some photos or parts of a
     clip are unreadable, and 2 if all photos and clips are unreadable.
     """
 
