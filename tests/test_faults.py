@@ -295,7 +295,7 @@ def test_install_keeps_complete_model(tmp_path, monkeypatch, kind):
         write_model(str(building / "model"), kind, b"new")
 
     def write():
-        install(str(building / "model"), card)
+        install(str(building / "model"), path, card)
 
     def check():
         content = read_bytes(file)

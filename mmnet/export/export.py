@@ -83,10 +83,10 @@ def export(
         for spec in specs:
             path = os.path.join(building, os.path.basename(spec.path))
             card = build_model(weights, spec, path, representative)
-            built.append((path, compare_model(path, card, spec, images, alphas)))
-        for path, card in built:
-            install(path, card)
-    return [card for _, card in built]
+            built.append((path, spec.path, compare_model(path, card, spec, images, alphas)))
+        for path, target, card in built:
+            install(path, target, card)
+    return [card for _, _, card in built]
 
 
 def build_model(
@@ -158,17 +158,17 @@ def compare_model(
     )
 
 
-def install(path: str, card: Card) -> None:
-    """Move a model from the temporary folder to its path.
+def install(path: str, target: str, card: Card) -> None:
+    """Move a model from the temporary folder to its target.
 
     The card is written last. It contains the hash of the file, so an interrupted export is detected
     when the model is opened.
     """
     if card.format == "savedmodel":
-        replace_folder(card.path, path)  # the old folder disappears with the temporary folder
+        replace_folder(target, path)  # the old folder disappears with the temporary folder
     else:
-        os.replace(path, card.path)
-    write_json(card_path(card.path), card_to_dict(card))
+        os.replace(path, target)
+    write_json(card_path(target), card_to_dict(card))
 
 
 def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> None:

@@ -143,7 +143,7 @@ def relu6(x):
     return tf.nn.relu6(x)
 
 
-def scale_channels(channels: int, width_multiplier: float) -> int:
+def scale_channels(channels, width_multiplier):
     """Return ``channels * width_multiplier`` rounded to a multiple of 8 (half up), at least 8."""
     scaled = int(channels * width_multiplier + 0.5)
     return max(8, (scaled + 4) // 8 * 8)

@@ -4,9 +4,9 @@ Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 
 Variable scopes equal the published TensorFlow checkpoints (slim), so their ImageNet weights load.
 """
 
-from typing import Dict, NamedTuple
+from typing import NamedTuple
 
-from mmnet.networks.layers import PLAIN, Mode, Style, conv, depthwise
+from mmnet.networks.layers import PLAIN, conv, depthwise
 from mmnet.tf.compat import tf
 
 
@@ -29,17 +29,10 @@ STAGES = (
     Stage(320, 1, 1),
 )
 EXPANSION = 6  # factor of the channels inside a block; the first block does not expand
-LAST_CHANNELS = 1280  # last convolution, for width multipliers up to 1
+LAST_CHANNELS = 1280  # last convolution; width multipliers below 1 do not reduce it
 
 
-def mobilenet_v2(
-    x: "tf.Tensor",
-    width_multiplier: float,
-    mode: Mode,
-    *,
-    output_stride: int = 32,
-    style: Style = PLAIN,
-) -> Dict[int, "tf.Tensor"]:
+def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32, style=PLAIN):
     """Build the features up to the last inverted residual block.
 
     Strides beyond ``output_stride`` (8, 16 or 32) are replaced by dilations of the later blocks.
@@ -72,6 +65,13 @@ def mobilenet_v2(
     return features
 
 
+def last_conv(x, width_multiplier, mode, *, style=PLAIN):
+    """Apply the last convolution: [N,h,w,C] -> [N,h,w,LAST_CHANNELS or more]."""
+    with tf.variable_scope("MobilenetV2"):
+        channels = published_channels(LAST_CHANNELS, max(1.0, width_multiplier))
+        return conv(x, channels, mode, scope="Conv_1", style=style)
+
+
 def _blocks():
     """Yield (channels, stride) of each block."""
     for stage in STAGES:
@@ -93,7 +93,7 @@ def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope, 
             return mode.output(x + shortcut)
 
 
-def published_channels(channels: int, width_multiplier: float) -> int:
+def published_channels(channels, width_multiplier):
     """Return the scaled channels as the published code rounds them.
 
     It rounds to the nearest multiple of 8 (half up), at least 8, and never 10 % down.

@@ -20,7 +20,7 @@ from mmnet.networks.layers import (
     relu,
     upsample,
 )
-from mmnet.networks.mobilenet_v2 import LAST_CHANNELS, mobilenet_v2, published_channels
+from mmnet.networks.mobilenet_v2 import last_conv, mobilenet_v2
 from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
@@ -39,9 +39,7 @@ def modnet(images01: "tf.Tensor", network: Network, mode: Mode, *, attention: Ca
     with tf.variable_scope("MODNet"):
         width = network.width_multiplier
         features = mobilenet_v2(images, width, mode, style=STYLE)
-        with tf.variable_scope("MobilenetV2"):
-            channels = published_channels(LAST_CHANNELS, max(1.0, width))
-            deepest = conv(features[32], channels, mode, scope="Conv_1", style=STYLE)
+        deepest = last_conv(features[32], width, mode, style=STYLE)
         lr8, semantic = low_resolution_branch(deepest, mode, attention)
         hr2, detail = high_resolution_branch(images, features, lr8, mode)
         logits = fusion_branch(images, lr8, hr2, mode)
