@@ -4,14 +4,12 @@ Decoding a photo takes much longer than augmenting it. The cache decodes each im
 memory), once for all runs (on disk), or each time (no cache). The first pass validates all pairs.
 """
 
-import contextlib
 import errno
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
-import uuid
 from typing import Iterator, Optional, Tuple
 
 import numpy as np
@@ -19,7 +17,7 @@ from humanfriendly import format_size
 
 from mmnet.datasets.pairs import Dataset, DatasetValidator, read_pair
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.files import remove_abandoned
+from mmnet.io.files import atomic_write, remove_abandoned
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
@@ -172,27 +170,19 @@ def _cache_key(dataset, shape):
 
 
 def _build_file(path, dataset, shape):
-    """Write all samples under a temporary name, then rename the file: it is always complete.
-
-    Several processes may build the same file: each has its own temporary name, and the last one
-    replaces the file by an equal one.
-    """
-    folder, name = os.path.split(path)
+    """Write all samples atomically. Several processes may write equal files at the same time."""
+    folder = os.path.dirname(path)
     remove_abandoned(folder)
-    temporary = os.path.join(folder, f".writing-{name}-{uuid.uuid4().hex[:8]}")
     try:
         if shutil.disk_usage(folder).free < len(dataset) * _sample_bytes(shape):
             raise OSError(errno.ENOSPC, "not enough space")
-        with open(temporary, "xb") as file:
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
             for row in _read_rows(dataset, shape, "decoding"):
                 file.write(row)  # a full disk would be a bus error in a memory map
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno in DISK_FULL:
+    except OSError as error:
+        if error.errno in DISK_FULL:
             samples = _describe_samples(dataset, shape)
             message = f"no space for {samples}; use another folder or no cache"
             raise OSError(error.errno, message, folder) from None

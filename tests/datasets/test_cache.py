@@ -162,7 +162,7 @@ def test_disk_cache_ignores_killed_build(portraits, portrait_set, tmp_path):
     command = [sys.executable, "-c", BUILD_AND_DIE, portraits, str(tmp_path)]
     assert subprocess.run(command, cwd=ROOT).returncode == -signal.SIGKILL
     (abandoned,) = list_caches(tmp_path)
-    assert abandoned.startswith(".writing-samples-")
+    assert abandoned.startswith(".writing-")
     samples = open_samples(portrait_set, SHAPE, "disk", folder=str(tmp_path))
     assert_equal_samples(samples, open_samples(portrait_set, SHAPE, "none"))
     # A recent file may belong to another running process; an old one is deleted.
