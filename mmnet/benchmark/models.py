@@ -128,26 +128,14 @@ def serve(
     The answer to 0 is the peak memory.
     """
     start_memory = _reset_peak_memory()
-    if source.kind != "checkpoint":
-        network_fields, weight_options = {}, WeightOptions()
     try:
-        predictor = open_predictor(
-            source,
-            network_fields,
-            weight_options=weight_options,
-            device=Device(threads=load.threads),
-            batch_size=load.batch_size,
-        )
+        predictor = _open(source, load, network_fields, weight_options)
         image = comparison_images(None, predictor.network)[:1]
         images = np.repeat(image, load.batch_size, axis=0)
-        predictor(images)
+        _check_batch(predictor, images)
         size = model_size(predictor)
     except (OSError, MmnetError) as error:
         pipe.send(error)
-        return
-    except Exception as error:  # each runtime raises classes of its own for a batch it cannot run
-        reason = str(error)[:300]
-        pipe.send(MmnetError(f"{source.path}: cannot run {load.batch_size} images ({reason})"))
         return
     pipe.send(size)
     while True:
@@ -220,6 +208,28 @@ def describe_machine() -> str:
         processor = names[0] if names else processor
     words = [processor, f"{os.cpu_count() or 1} cores", platform.system()]
     return ", ".join(words + runtime_versions() + [f"mmnet {__version__}"])
+
+
+def _open(source, load, network_fields, weight_options):
+    if source.kind != "checkpoint":
+        network_fields, weight_options = {}, WeightOptions()
+    return open_predictor(
+        source,
+        network_fields,
+        weight_options=weight_options,
+        device=Device(threads=load.threads),
+        batch_size=load.batch_size,
+    )
+
+
+def _check_batch(predictor, images):
+    try:
+        predictor(images)
+    except Exception as error:  # each runtime raises classes of its own
+        reason = str(error)[:300]
+        raise MmnetError(
+            f"{predictor.source}: cannot run {len(images)} images ({reason})"
+        ) from None
 
 
 def _time_run(predictor, images):
