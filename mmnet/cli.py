@@ -12,19 +12,17 @@ import logging
 import os
 import sys
 import traceback
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Dict, List, Optional
 
-import argcomplete
 from humanfriendly import format_size
 
 from mmnet import __version__
 from mmnet.commands import COMMANDS, RENAMED_COMMANDS, flag_types, load_command
 from mmnet.commands.options import REQUIRED
-from mmnet.commands.presets import list_presets, resolve, suggestion
+from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import is_out_of_memory
-from mmnet.weights.registry import UNTRAINED, read_registry
 
 METAVARS = {
     flag_types.positive_int: "N",
@@ -40,14 +38,6 @@ METAVARS = {
     flag_types.timespan: "TIME",
     flag_types.size_in_bytes: "BYTES",
 }
-NAMED_WEIGHTS = (
-    "checkpoint_path",
-    "model",
-    "teacher",
-    "models",
-    "path",
-    "names",
-)  # completed by name
 
 INTRODUCTION = """\
 mmnet cuts people out of photos and clips with a network of 0.2 M parameters. Start with:
@@ -67,7 +57,7 @@ def main(argv: Optional[List[str]] = None) -> int:
     prepare_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:
-        complete_command_line()
+        load_command("completion").complete_command_line()
     configure_logger()
     debug = "--debug" in argv[: argv.index("--") if "--" in argv else len(argv)]
     command = None
@@ -313,48 +303,3 @@ def help_text(field: dataclasses.Field) -> str:
         default = format_size(default, binary=True)
     values = default if isinstance(default, tuple) else (default,)
     return f"{text} (default: {' '.join(map(str, values))})"
-
-
-def complete_command_line() -> None:
-    """Print completions for the shell and exit."""
-    words = os.environ.get("COMP_LINE", "").split()
-    top = argparse.ArgumentParser(prog="mmnet", add_help=False)
-    if len(words) > 1 and words[1] in COMMANDS:
-        parser = make_parser(words[1])
-        add_completers(parser, words[1])
-        subparsers = top.add_subparsers(parser_class=lambda **_: parser)  # type: ignore
-        subparsers.add_parser(words[1])
-    else:
-        set_completer(top.add_argument("command"), complete_names(COMMANDS))
-        top.add_argument("--help", action="help")
-        top.add_argument("--version", action="version")
-    argcomplete.autocomplete(top, always_complete_options="long")
-
-
-def add_completers(parser: Parser, command: str) -> None:
-    """Let the shell complete flags by choices, or by files and names of weights or presets."""
-    parse = {}
-    for field in dataclasses.fields(load_command(command).Options):
-        parse[field.name] = parse[field.metadata["alias"]] = field.metadata["parse"]
-    for action in parser._actions:
-        choices = getattr(parse.get(action.dest), "choices", None)
-        if choices:
-            set_completer(action, complete_names(choices))
-        elif action.dest in NAMED_WEIGHTS:
-            set_completer(action, complete_names([*read_registry(), UNTRAINED], files=True))
-        elif action.dest == "config":
-            set_completer(action, complete_names(list_presets(), files=True))
-
-
-def complete_names(names: Iterable[str], *, files: bool = False) -> Callable[..., List[str]]:
-    """Return a completer of these names, and of files if ``files`` is true."""
-
-    def completer(prefix, **_):
-        paths = argcomplete.FilesCompleter()(prefix) if files else []
-        return [*paths, *names]
-
-    return completer
-
-
-def set_completer(action: argparse.Action, completer: Callable[..., List[str]]) -> None:
-    action.completer = completer  # type: ignore[attr-defined]

@@ -147,8 +147,12 @@ def test_renamed_command_warns(run, name, new_name):
 
 @pytest.mark.parametrize("flag", REMOVED_FLAGS)
 def test_removed_flag_names_its_replacement(assert_refused, flag):
-    command = "data" if flag in ("ids", "shards") else "train"
-    assert_refused([command, f"--{flag}", "1"], f"--{flag}", REMOVED_FLAGS[flag])
+    command = ["train"]
+    if flag in ("ids", "shards"):
+        command = ["data", "check", "x"]
+    elif flag in ("adb", "input", "train", "turns"):
+        command = ["benchmark"]
+    assert_refused([*command, f"--{flag}", "1"], f"--{flag}", REMOVED_FLAGS[flag])
 
 
 @pytest.mark.parametrize(
