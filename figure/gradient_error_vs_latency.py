@@ -18,7 +18,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-from mmnet.benchmark.models import Load, benchmark, describe_machine  # noqa: E402
+from mmnet.benchmark.models import Load, benchmark, summarize_machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.inference.open import open_predictor  # noqa: E402
@@ -66,7 +66,7 @@ def measure(dataset_path, paths, load=Load(threads=1)):
             }
         )
     return {
-        "machine": describe_machine(),
+        "machine": summarize_machine(),
         "threads": load.threads,
         "pictures": len(dataset),
         "data_set": dataset.name,

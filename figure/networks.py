@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.ticker import ScalarFormatter  # noqa: E402
 
-from mmnet.benchmark.models import Load, benchmark, describe_machine  # noqa: E402
+from mmnet.benchmark.models import Load, benchmark, summarize_machine  # noqa: E402
 from mmnet.datasets.pairs import find_dataset  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.export.comparison import comparison_images  # noqa: E402
@@ -76,7 +76,7 @@ def measure(dataset, sources, networks=NETWORKS, load=Load(threads=1)):
             scores = score(path, dataset, shape) if source else (None, None)
             rows.append(make_row(weights.network, source, measurement, scores)._asdict())
     return {
-        "machine": describe_machine(),
+        "machine": summarize_machine(),
         "threads": load.threads,
         "pictures": len(dataset),
         "data_set": dataset.name,

@@ -20,7 +20,7 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.evaluation.report import format_evaluation, published_scores  # noqa: E402
-from mmnet.inference.replay import CHANNELS, find_results, latest_change, open_results  # noqa: E402
+from mmnet.inference.replay import OUTPUT_CHANNELS, find_results, latest_change, open_results  # noqa: E402
 from mmnet.io.errors import MmnetError, summarize_names  # noqa: E402
 from mmnet.io.files import read_bytes  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
@@ -160,7 +160,7 @@ def make_parser() -> Parser:
     all_metrics = "also SAD, MSE, Grad, Conn and mIoU at the target shape"
     add("--all_metrics", action="store_true", help=all_metrics)
     output_type = "content of the result files; alpha is channel 1 of probabilities"
-    add("--output_type", default="probabilities", choices=sorted(CHANNELS), help=output_type)
+    add("--output_type", default="probabilities", choices=sorted(OUTPUT_CHANNELS), help=output_type)
     dataset = "folder of the dataset (default: the folder that datapre.py read)"
     add("--dataset_path", default=no_default, metavar="FOLDER", help=dataset)
     add("--json", action="store_true", help="print JSON instead of the table")

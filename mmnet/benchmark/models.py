@@ -199,7 +199,7 @@ def make_row(
     )
 
 
-def describe_machine() -> str:
+def summarize_machine() -> str:
     """Return processor, number of cores, system and versions as text."""
     processor = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):

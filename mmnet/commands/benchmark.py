@@ -6,7 +6,7 @@ from typing import List, Optional, Tuple
 
 from humanfriendly import format_number, format_size
 
-from mmnet.benchmark.models import Load, Row, benchmark, describe_machine
+from mmnet.benchmark.models import Load, Row, benchmark, summarize_machine
 from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
 from mmnet.inference.tflite import find_interpreter
@@ -68,11 +68,11 @@ def run(options: Options) -> int:
             models, names, benchmark(sources, load, fields, weight_options)
         ):
             if options.json:
-                record = dict(row._asdict(), model=model, machine=describe_machine())
+                record = dict(row._asdict(), model=model, machine=summarize_machine())
                 print(json.dumps(record), flush=True)
             rows.append(format_row(name, row))
     if not options.json:
-        print(describe_machine())
+        print(summarize_machine())
         print(format_table([HEADER] + rows))
     return 0
 

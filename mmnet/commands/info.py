@@ -153,7 +153,7 @@ def format_model(card: Dict[str, Any]) -> Iterator[str]:
 def format_checkpoint(card: Dict[str, Any]) -> Iterator[str]:
     """Yield the lines of a checkpoint's card."""
     yield card["checkpoint"]
-    yield from format_entry(card.get("weights", {}))
+    yield from format_weights_entry(card.get("weights", {}))
     yield format_line("global step", card["global_step"])
     network = f"{card['network']} with unknown width multiplier"
     if card["width_multiplier"] is not None:
@@ -178,7 +178,7 @@ def format_checkpoint(card: Dict[str, Any]) -> Iterator[str]:
         yield format_paper_sizes(card)
 
 
-def format_entry(entry: Dict[str, Any]) -> Iterator[str]:
+def format_weights_entry(entry: Dict[str, Any]) -> Iterator[str]:
     """Yield the lines about weights by name."""
     for name in ("name",) + ENTRY_FIELDS:
         if entry.get(name):

@@ -93,12 +93,12 @@ class Options(JsonOptions):
 def run(options: Options) -> int:
     if options.output:
         check_writable(os.path.dirname(os.path.abspath(options.output)))
-    actions = {"list": list_weights, "get": get, "average": average, "convert": convert}
+    actions = {"list": run_list, "get": run_get, "average": run_average, "convert": run_convert}
     actions[options.action](options)
     return 0
 
 
-def list_weights(options: Options) -> None:
+def run_list(options: Options) -> None:
     for name, entry in registry.read_registry().items():
         if options.json:
             record = dict(entry._asdict(), files=[file._asdict() for file in entry.files])
@@ -107,14 +107,14 @@ def list_weights(options: Options) -> None:
             print(format_entry(name, entry))
 
 
-def get(options: Options) -> None:
+def run_get(options: Options) -> None:
     for name in options.names:
         registry.verify(name)
         prefix = registry.checkpoint_prefix(name)
         print(json.dumps({"name": name, "path": prefix}) if options.json else prefix)
 
 
-def average(options: Options) -> None:
+def run_average(options: Options) -> None:
     assert options.output is not None
     checkpoints = [load_weights(name) for name in options.names]
     mean = average_weights(checkpoints, use_ema=options.use_ema)
@@ -124,7 +124,7 @@ def average(options: Options) -> None:
     print(json.dumps({"path": options.output}) if options.json else options.output)
 
 
-def convert(options: Options) -> None:
+def run_convert(options: Options) -> None:
     assert options.output is not None
     fields = {"name": options.network, "width_multiplier": options.width_multiplier}
     network = make_network({name: value for name, value in fields.items() if value is not None})

@@ -46,7 +46,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
     network = card.network._replace(shape=(shape[1], shape[2]), channels=shape[3])
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
-        card._replace(network=network, sha256=sha256, operations=_list_operations(data)),
+        card._replace(network=network, sha256=sha256, operations=_count_nodes(data)),
         source=path,
         batch_size=batch_size,
     )
@@ -91,7 +91,7 @@ def _find_card(path: str, sha256: str, metadata: Dict[str, str]) -> Card:
     return parse_card(record, path)
 
 
-def _list_operations(data: bytes) -> Optional[Dict[str, int]]:
+def _count_nodes(data: bytes) -> Optional[Dict[str, int]]:
     try:
         import onnx  # optional: onnxruntime runs the model without it
     except ImportError:

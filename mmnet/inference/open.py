@@ -18,7 +18,7 @@ from mmnet.networks.network import Network, make_network
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT, model_paths
 from mmnet.weights.run_file import network_of_run
-from mmnet.weights.source import KINDS, Source, find_source
+from mmnet.weights.source import MODEL_KINDS, Source, find_source
 from mmnet.weights.values import WeightOptions, Weights, read_weights, scale_classifier
 
 OPENERS = {  # kind of model file -> (path, device, batch size) -> Predictor
@@ -76,7 +76,7 @@ def open_predictor(
 def prefer_model_file(source: Source) -> Source:
     """Return the fastest model file of weights by name that can run here, else ``source``."""
     for path in model_paths(source.name or ""):
-        kind = KINDS[os.path.splitext(path)[1]]
+        kind = MODEL_KINDS[os.path.splitext(path)[1]]
         if has_runtime(kind):
             return Source(kind, path, source.name)
     return source

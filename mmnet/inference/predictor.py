@@ -8,7 +8,7 @@ from mmnet.inference.card import Card
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, to_unit_range
 
-TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
+ROUNDING_TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 
 
 P = TypeVar("P", bound="Predictor")
@@ -94,11 +94,14 @@ def _closed(images):
 
 
 def clip_rounding(alphas: np.ndarray) -> np.ndarray:
-    """Clip alphas to 0..1 if they leave it by at most TOLERANCE.
+    """Clip alphas to 0..1 if they leave it by at most ROUNDING_TOLERANCE.
 
     ONNX Runtime's sigmoid, for example, returns 1 + 1e-7. Larger errors and NaN stay visible.
     """
-    if alphas.min(initial=0) >= -TOLERANCE and alphas.max(initial=1) <= 1 + TOLERANCE:
+    if (
+        alphas.min(initial=0) >= -ROUNDING_TOLERANCE
+        and alphas.max(initial=1) <= 1 + ROUNDING_TOLERANCE
+    ):
         return np.clip(alphas, 0, 1)
     return alphas
 

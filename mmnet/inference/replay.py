@@ -21,8 +21,8 @@ from mmnet.networks.network import Network
 # Endings of file names after the stem, first from msame, then from ais_bench.
 NAMINGS = ("_output_0.bin", "_output_0.txt", "_0.bin", "_0.npy", "_0.txt")
 RESULT_FILE = re.compile(r"[^.].*_\d+\.(bin|npy|txt)$")
-CHANNELS = {"probabilities": 2, "alpha": 1, "logits": 2}
-TOLERANCE = 1e-3  # float16 and texts with six digits may leave 0..1 by this rounding error
+OUTPUT_CHANNELS = {"probabilities": 2, "alpha": 1, "logits": 2}
+RESULT_TOLERANCE = 1e-3  # float16 and texts with six digits may leave 0..1 by this rounding error
 SUM_TOLERANCE = 1e-2  # for the sum of two probabilities
 PRECISION = "float16"  # in which an .om model computes
 
@@ -80,7 +80,7 @@ def open_results(
         folder: folder with the result files.
         stems: file names of the images, without extension.
         shape: (H, W) of the model's input.
-        output_type: a key of CHANNELS.
+        output_type: a key of OUTPUT_CHANNELS.
 
     Raises:
         MmnetError: missing, extra or damaged results, reported together.
@@ -129,7 +129,7 @@ def read_alpha(path: str, shape: Tuple[int, int], output_type: str) -> np.ndarra
     Raises:
         OutputError: a wrong number of values, or values outside the range of ``output_type``.
     """
-    full_shape = list(shape) + ([2] if CHANNELS[output_type] == 2 else [])
+    full_shape = list(shape) + ([2] if OUTPUT_CHANNELS[output_type] == 2 else [])
     values = read_values(path, full_shape).astype(np.float32).reshape(full_shape)
     count = np.count_nonzero(~np.isfinite(values))
     if count:
@@ -137,7 +137,7 @@ def read_alpha(path: str, shape: Tuple[int, int], output_type: str) -> np.ndarra
     if output_type == "logits":
         return output_to_alphas(values, output_type)
     low, high = values.min(), values.max()
-    if low < -TOLERANCE or high > 1 + TOLERANCE:
+    if low < -RESULT_TOLERANCE or high > 1 + RESULT_TOLERANCE:
         raise OutputError("outside 0..1 (check output_type)", f"{low:g} .. {high:g}")
     if output_type == "probabilities":
         if abs(values.sum(axis=-1) - 1).max() > SUM_TOLERANCE:

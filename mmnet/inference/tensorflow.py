@@ -15,7 +15,7 @@ from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, session_config
 
 # Type of the operation ``output`` -> output_type. Other types return logits.
-OUTPUT_TYPES = {"Softmax": "probabilities", "ConcatV2": "probabilities", "Sigmoid": "alpha"}
+OUTPUT_OPERATIONS = {"Softmax": "probabilities", "ConcatV2": "probabilities", "Sigmoid": "alpha"}
 
 
 def open_frozen(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
@@ -92,4 +92,4 @@ def _card_of_graph(path: str, graph_def: Any) -> Card:
         raise MmnetError(f"{path}: {INPUT} has the shape {shape}, expected [1,H,W,C]")
     network = Network(width_multiplier=None, shape=(shape[1], shape[2]), channels=shape[3])
     preprocess = "inside" if PREPROCESS in nodes else "outside"
-    return Card(network, preprocess, OUTPUT_TYPES.get(nodes[OUTPUT].op, "logits"))
+    return Card(network, preprocess, OUTPUT_OPERATIONS.get(nodes[OUTPUT].op, "logits"))

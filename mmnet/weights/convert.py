@@ -28,7 +28,7 @@ BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-EPSILON = 1e-5  # batch norm in deeplab and modnet
+BATCH_NORM_EPSILON = 1e-5  # batch norm in deeplab and modnet
 IMAGENET_EPSILON = 1e-3  # batch norm in MobileNetV2 for ImageNet
 
 
@@ -190,7 +190,7 @@ def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[s
     encoder = {f"{scope}/{name}": values[name] for name in values if re.match(pattern, name)}
     for name in encoder:
         if name.endswith("/moving_variance"):
-            encoder[name] = encoder[name] + (IMAGENET_EPSILON - EPSILON)
+            encoder[name] = encoder[name] + (IMAGENET_EPSILON - BATCH_NORM_EPSILON)
     kernel_name = f"{scope}/MobilenetV2/Conv/weights"
     if scope == "DeepLab" and kernel_name in encoder:
         kernel = encoder[kernel_name]
@@ -265,7 +265,7 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
         channels = len(values[kernel])
         values[f"{layer.torch_name(0)}.weight"] = values[kernel]
         norm = layer.torch_name(1)  # it adds the bias and changes nothing else
-        values[f"{norm}.weight"] = np.full(channels, np.sqrt(1 + EPSILON))
+        values[f"{norm}.weight"] = np.full(channels, np.sqrt(1 + BATCH_NORM_EPSILON))
         values[f"{norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
         values[f"{norm}.running_mean"] = np.zeros(channels)
         values[f"{norm}.running_var"] = np.ones(channels)

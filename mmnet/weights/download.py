@@ -14,7 +14,7 @@ from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # per address
-TIMEOUT = 30  # seconds without data
+DOWNLOAD_TIMEOUT = 30  # seconds without data
 NETWORK_ERRORS = (
     urllib.error.URLError,
     http.client.HTTPException,
@@ -45,7 +45,7 @@ class SizedDownloader:
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
             chunks = iter(lambda: response.read(CHUNK), b"")
             label = f"downloading {os.path.basename(url)}"
             done = 0

@@ -50,12 +50,12 @@ def find_entry(name: str) -> Entry:
     """Return the entry with this name. MmnetError: there is none."""
     entries = read_registry()
     if name not in entries:
-        hint = suggestion(name) or f"; weights: {', '.join(entries)}"
+        hint = similar_name(name) or f"; weights: {', '.join(entries)}"
         raise MmnetError(f"no weights with the name {name!r}{hint}")
     return entries[name]
 
 
-def suggestion(text: str) -> str:
+def similar_name(text: str) -> str:
     """Return ``; did you mean 'mmnet-887000'?`` for a similar name, or an empty text."""
     similar = difflib.get_close_matches(text, [*read_registry(), UNTRAINED], 1)
     return f"; did you mean {similar[0]!r}?" if similar else ""

@@ -10,7 +10,7 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.weights import registry
 
-KINDS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}  # file extension -> kind
+MODEL_KINDS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}  # file extension -> kind
 SAVED_MODEL = "saved_model.pb"  # a folder with this file is a SavedModel
 
 
@@ -51,7 +51,7 @@ def is_model_file(path: str) -> bool:
     """Return whether a path names a model file or a SavedModel, not a checkpoint."""
     if os.path.isdir(path):
         return os.path.isfile(os.path.join(path, SAVED_MODEL))
-    return os.path.splitext(path)[1].lower() in KINDS
+    return os.path.splitext(path)[1].lower() in MODEL_KINDS
 
 
 def source_files(path: Optional[str]) -> List[str]:
@@ -80,11 +80,11 @@ def _find_path(path):
         try:
             return Source("checkpoint", checkpoint_files.find_checkpoint(path))
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}{registry.suggestion(path)}") from None
+            raise FileNotFoundError(f"{error}{registry.similar_name(path)}") from None
     if os.path.isdir(path):
         return Source("savedmodel", path)
     if not os.path.lexists(path):
         raise FileNotFoundError(f"no model {path}")
     if not os.path.isfile(path):
         raise MmnetError(f"{path}: is not a regular file")
-    return Source(KINDS[os.path.splitext(path)[1].lower()], path)
+    return Source(MODEL_KINDS[os.path.splitext(path)[1].lower()], path)
