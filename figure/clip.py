@@ -22,7 +22,7 @@ from mmnet.weights.registry import VIDEO
 SHAPE = (320, 280)  # (height, width) of a panel
 FRAMES = 24
 FRAME_MILLISECONDS = 80
-QUALITY = 60  # of WebP, 0..100
+QUALITY = 60  # WebP quality, 0..100
 SEED = [3, 1]
 
 

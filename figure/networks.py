@@ -47,7 +47,7 @@ class Row(NamedTuple):
     source: str  # name of the weights; "" for random weights
     parameters: int  # after batch norm is folded
     multiply_adds: int  # for one image
-    bytes: int  # of the .tflite
+    bytes: int  # size of the .tflite
     median_ms: float  # latency of the .tflite
     ratio: float  # latency / latency of the first network
     mad: Optional[float]  # 0..1; None without weights

@@ -1,7 +1,7 @@
 """Tiny: the smallest useful network, with one multi-branch block. An example for new networks.
 
-Tests use it, because its graph is built within a second. To add a network, write a function like
-``tiny`` in a new file of this folder and add a NetworkDefinition to registry.py.
+Tests use it, because its graph is built quickly. To add a network, write a function like ``tiny``
+in a new file of this folder and add a NetworkDefinition to registry.py.
 """
 
 from mmnet.networks.layers import Mode, Outputs, classifier, conv, scale_channels, upsample

@@ -118,7 +118,7 @@ def rounding_divergence(histogram: np.ndarray, first: int, last: int, zero_bin: 
     clipped = inside.copy()
     clipped[0] += histogram[:first].sum()
     clipped[-1] += histogram[last:].sum()
-    level = np.arange(len(inside)) * LEVELS // len(inside)  # of each bin
+    level = np.arange(len(inside)) * LEVELS // len(inside)  # level of each bin
     level[[0, -1]] = LEVELS, LEVELS + 1
     if 0 < zero_bin - first < len(inside) - 1:
         level[zero_bin - first] = LEVELS + 2

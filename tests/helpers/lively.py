@@ -36,7 +36,7 @@ OLD_EXPORTS = {
 
 OUTSIDE = {"preprocess": "outside", "output_type": "probabilities"}
 SPECS = {  # file name -> ExportSpec; ``Delivered`` sets the path
-    "frozen.pb": ExportSpec("pb", "", output_type="probabilities", fold=False),  # as mmnet freeze
+    "frozen.pb": ExportSpec("pb", "", output_type="probabilities", fold=False),  # mmnet freeze
     "savedmodel": ExportSpec("savedmodel", ""),
     "mmnet.tflite": ExportSpec("tflite", ""),
     "mmnet.onnx": ExportSpec("onnx", ""),
@@ -74,7 +74,7 @@ def lively_values(network=SMALL):
             values[name] = random.uniform(low, high, shape).astype("f")
         checkpoint.restore(session, values, variables)
         values.update(session.run({variable.op.name: batch for variable, batch in statistics}))
-    # Rounding changes the logits of random layers more than those of trained layers.
+    # Rounding changes random layers more than trained layers; smaller logits compensate for it.
     classifier = find_definition(network).classifier + "/weights"
     values[classifier] /= 1.5 * np.abs(values[classifier]).sum()
     return values
