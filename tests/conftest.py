@@ -1,3 +1,5 @@
+"""Fixtures of all tests, and the settings of pytest."""
+
 import os
 import shutil
 import subprocess
@@ -9,7 +11,7 @@ from helpers import ROOT, SMALL, TEST_DATA
 from mmnet.io.checkpoint_files import files_of
 from mmnet.networks.network import Network
 
-# Two processes on two cores, or two suites: each computes with one thread.
+# One thread per process, because several test processes share the processor.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
@@ -18,42 +20,39 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 def test_data():
     """Folder with published checkpoints, golden values and real portraits."""
     if not os.path.isdir(os.path.join(TEST_DATA, "golden")):
-        pytest.skip(
-            "no published checkpoints and real portraits: set MMNET_TEST_DATA or put them into "
-            "../shared"
-        )
+        pytest.skip("no published checkpoints: set MMNET_TEST_DATA or put them into ../shared")
     return TEST_DATA
 
 
 @pytest.fixture
 def start_process():
-    """Start a command in the checkout, its output as text: a Popen, which ends with the test."""
-    started = []
+    """Function that starts a command in ROOT: command -> Popen. It is killed after the test."""
+    processes = []
 
     def start(command, **options):
         process = subprocess.Popen(command, cwd=ROOT, universal_newlines=True, **options)
-        started.append(process)
+        processes.append(process)
         return process
 
     yield start
-    for process in started:
+    for process in processes:
         process.kill()
         process.communicate()
 
 
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory):
-    """A dataset of six small made-up portraits, a space in its path; no test writes into it."""
+    """Folder of a dataset with six small synthetic portraits. No test may write into it."""
     from mmnet.datasets.synthetic import synthesize
 
-    folder = str(tmp_path_factory.mktemp("made up"))
+    folder = str(tmp_path_factory.mktemp("path with spaces"))
     synthesize(folder, "test", 6, shape=(200, 150))
     return folder
 
 
 @pytest.fixture(scope="session")
 def portrait_set(portraits):
-    """The Dataset of ``portraits``."""
+    """``portraits`` as a Dataset."""
     from mmnet.datasets.pairs import find_dataset
 
     return find_dataset(portraits, "test")
@@ -61,9 +60,9 @@ def portrait_set(portraits):
 
 @pytest.fixture(scope="session")
 def write_checkpoints(tmp_path_factory):
-    """Write checkpoints of SMALL, of different random weights, into a new folder: steps -> folder.
+    """Function that writes checkpoints of SMALL with tf.train.Saver: steps -> a new folder.
 
-    TensorFlow's own Saver writes them.
+    Each checkpoint has other random weights.
     """
     from mmnet.networks.layers import INFERENCE
     from mmnet.networks.registry import build, input_shape
@@ -79,7 +78,7 @@ def write_checkpoints(tmp_path_factory):
         saver = tf.train.Saver(max_to_keep=None)
 
     def write(*steps, folder=None):
-        folder = folder or str(tmp_path_factory.mktemp("a run"))
+        folder = folder or str(tmp_path_factory.mktemp("run"))
         with tf.Session(graph=graph) as session:
             for number in steps:
                 session.run(initializer)
@@ -92,64 +91,64 @@ def write_checkpoints(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def lively_weights(tmp_path_factory):
-    """Weights of SMALL, from a checkpoint, whose alphas differ from pixel to pixel."""
-    from helpers.lively import write_lively
+def small_weights(tmp_path_factory):
+    """Random weights of SMALL from a checkpoint. Their alphas differ from pixel to pixel."""
+    from helpers.models import write_random_checkpoint
 
-    return write_lively(str(tmp_path_factory.mktemp("a lively run")))
+    return write_random_checkpoint(str(tmp_path_factory.mktemp("small run")))
 
 
 @pytest.fixture(scope="session")
 def mmnet_weights(tmp_path_factory):
-    """Random weights of MMNet with width multiplier .25 at 64x64, as a checkpoint."""
-    from helpers.lively import write_lively
+    """Random weights of MMNet with width multiplier 0.25 at 64x64 from a checkpoint."""
+    from helpers.models import write_random_checkpoint
 
     network = Network("mmnet", width_multiplier=0.25, shape=(64, 64))
-    return write_lively(str(tmp_path_factory.mktemp("a whole lively run")), network)
+    return write_random_checkpoint(str(tmp_path_factory.mktemp("mmnet run")), network)
 
 
 @pytest.fixture(scope="session")
-def run_folder(lively_weights, tmp_path_factory):
-    """A run of lively_weights: its checkpoint and its settings; no test writes into it."""
-    folder = tmp_path_factory.mktemp("a run with its settings")
-    for path in files_of(lively_weights.source):
+def run_folder(small_weights, tmp_path_factory):
+    """Folder with the checkpoint of small_weights and a config.yaml. No test may write into it."""
+    folder = tmp_path_factory.mktemp("run with config")
+    for path in files_of(small_weights.source):
         shutil.copy(path, str(folder))
     (folder / "config.yaml").write_text("network: tiny\nsize: 64\n")
     return str(folder)
 
 
 @pytest.fixture(scope="session")
-def lively_images():
-    """Four made-up portraits as SMALL takes them: float32 [4,64,64,3] 0..255."""
+def small_images():
+    """Four synthetic portraits, the input of SMALL: float32 [4,64,64,3], 0..255."""
     from mmnet.export.comparison import comparison_images
 
     return comparison_images(None, SMALL)
 
 
 @pytest.fixture(scope="session")
-def lively_predictor(lively_weights, lively_images):
-    """A CheckpointPredictor with lively_weights; no test loads others into it."""
+def small_predictor(small_weights, small_images):
+    """CheckpointPredictor with small_weights. No test may load other weights into it."""
     from mmnet.export.comparison import EXACT
     from mmnet.inference.checkpoints import open_weights
 
-    predictor = open_weights(lively_weights, EXACT)
-    assert predictor(lively_images).std() > 0.015
+    predictor = open_weights(small_weights, EXACT)
+    assert predictor(small_images).std() > 0.015
     return predictor
 
 
 @pytest.fixture(scope="session")
-def graph_of(lively_weights):
-    """Inference graphs of lively_weights: preprocess, output_type -> GraphDef, built once each."""
+def graph_of(small_weights):
+    """Function that builds graphs of small_weights: preprocess, output_type -> GraphDef."""
     from mmnet.networks.inference_graph import inference_graph
     from mmnet.tf.compat import tf
 
     @lru_cache(maxsize=None)
     def build(preprocess, output_type):
-        values = lively_weights.values
+        values = small_weights.values
         return inference_graph(SMALL, values, preprocess=preprocess, output_type=output_type)
 
     def graph_of(preprocess="inside", output_type="probabilities"):
-        graph_def = tf.GraphDef()  # a copy: importing it writes default attributes into it
+        graph_def = tf.GraphDef()  # a copy, because importing a graph changes it
         graph_def.CopyFrom(build(preprocess, output_type))
         return graph_def
 
@@ -157,34 +156,40 @@ def graph_of(lively_weights):
 
 
 @pytest.fixture(scope="session")
-def delivered(lively_weights, tmp_path_factory):
-    """Models made of lively_weights, each once: lively.Delivered."""
-    from helpers.lively import Delivered
+def exported_models(small_weights, tmp_path_factory):
+    """ExportedModels of small_weights."""
+    from helpers.models import ExportedModels
 
-    return Delivered(lively_weights, str(tmp_path_factory.mktemp("some models")))
+    return ExportedModels(small_weights, str(tmp_path_factory.mktemp("models")))
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """With several processes, one runs all files that use ``delivered``, so that each of its models
-    is made once.
+    """Let one process of pytest-xdist run all files that use ``exported_models``.
+
+    Each model is then exported once.
     """
-    using = {item.module for item in items if "delivered" in item.fixturenames}
+    modules = {item.module for item in items if "exported_models" in item.fixturenames}
     for item in items:
-        name = "delivered" if item.module in using else item.module.__name__
+        name = "exported_models" if item.module in modules else item.module.__name__
         item.add_marker(pytest.mark.xdist_group(name))
 
 
 def pytest_terminal_summary(terminalreporter):
-    stats = terminalreporter.stats
-    failed = len(stats.get("failed", [])) + len(stats.get("error", []))
-    counts = (len(stats.get("passed", [])), failed, len(stats.get("skipped", [])))
-    terminalreporter.write_line("%d passed, %d failed, %d skipped" % counts)
+    """Print the counts in the form that .ci/run reads."""
+
+    def count(outcome):
+        return len(terminalreporter.stats.get(outcome, []))
+
+    failed = count("failed") + count("error")
+    terminalreporter.write_line(
+        f"{count('passed')} passed, {failed} failed, {count('skipped')} skipped"
+    )
 
 
 @pytest.fixture(scope="module")
 def browser(portrait_set, tmp_path_factory):
-    """Chromium whose camera sees a portrait."""
+    """Chromium with a fake camera that shows a portrait."""
     import cv2
 
     from mmnet.matting.load import load_photo
@@ -192,7 +197,7 @@ def browser(portrait_set, tmp_path_factory):
     playwright = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("no Chromium here: apt-get install chromium")
+        pytest.skip("Chromium is missing: apt-get install chromium")
     portrait = load_photo(portrait_set.pairs[0].image)
     clip = tmp_path_factory.mktemp("camera") / "portrait.y4m"
     planes = cv2.cvtColor(cv2.resize(portrait, (160, 120)), cv2.COLOR_RGB2YUV_I420).tobytes()
@@ -201,8 +206,8 @@ def browser(portrait_set, tmp_path_factory):
         file.write((b"FRAME\n" + planes) * 10)
     flags = ["--no-sandbox", "--disable-background-networking", "--disable-gpu"]
     flags += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
-    flags += ["--use-file-for-fake-video-capture=%s" % clip]
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=chromium, args=flags)
+    flags += [f"--use-file-for-fake-video-capture={clip}"]
+    with playwright.sync_playwright() as api:
+        browser = api.chromium.launch(executable_path=chromium, args=flags)
         yield browser
         browser.close()

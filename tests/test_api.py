@@ -9,8 +9,8 @@ import pytest
 
 import mmnet
 from helpers import ROOT, SMALL, assert_message, assert_raises
-from helpers.lively import need_onnx
 from helpers.matting import brightness_predictor
+from helpers.models import need_onnx
 from mmnet import api
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
@@ -30,7 +30,7 @@ SOURCES = {
 
 
 @pytest.fixture(scope="module")
-def open_source(run_folder, delivered):
+def open_source(run_folder, exported_models):
     """Function: name in SOURCES -> Predictor, opened once."""
     predictors = {}
 
@@ -39,9 +39,9 @@ def open_source(run_folder, delivered):
             if name == "mmnet.onnx":
                 need_onnx()
             else:
-                delivered("frozen.pb", "savedmodel", "mmnet.tflite")
+                exported_models("frozen.pb", "savedmodel", "mmnet.tflite")
             paths = {"prefix": os.path.join(run_folder, "MMNetModel-5"), "folder": run_folder}
-            predictors[name] = mmnet.load(paths.get(name) or delivered.path(name))
+            predictors[name] = mmnet.load(paths.get(name) or exported_models.path(name))
         return predictors[name]
 
     return open_source
@@ -53,7 +53,7 @@ def photo(portrait_set):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_load_opens_every_source(open_source, lively_images, lively_predictor, name):
+def test_load_opens_every_source(open_source, small_images, small_predictor, name):
     predictor = open_source(name)
     assert isinstance(predictor, Predictor)
     assert predictor.network.shape == SMALL.shape
@@ -62,17 +62,17 @@ def test_load_opens_every_source(open_source, lively_images, lively_predictor, n
     assert predictor.step == (5 if is_checkpoint else None)
     if is_checkpoint:
         assert predictor.network == SMALL and predictor.source.endswith("MMNetModel-5")
-    alphas = predictor(lively_images)
+    alphas = predictor(small_images)
     assert alphas.dtype == np.float32 and alphas.shape == (4,) + SMALL.shape
-    np.testing.assert_allclose(alphas, lively_predictor(lively_images), atol=SOURCES[name])
+    np.testing.assert_allclose(alphas, small_predictor(small_images), atol=SOURCES[name])
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_matte_and_cutout_agree_for_every_source(open_source, lively_predictor, photo, name):
+def test_matte_and_cutout_agree_for_every_source(open_source, small_predictor, photo, name):
     predictor = open_source(name)
     alpha = mmnet.matte(photo, predictor)
     assert alpha.shape == (200, 150) and alpha.dtype == np.float32
-    np.testing.assert_allclose(alpha, mmnet.matte(photo, lively_predictor), atol=2 * SOURCES[name])
+    np.testing.assert_allclose(alpha, mmnet.matte(photo, small_predictor), atol=2 * SOURCES[name])
     rgba = mmnet.cutout(photo, predictor)
     assert rgba.shape == (200, 150, 4) and rgba.dtype == np.uint8
     np.testing.assert_array_equal(rgba[..., 3], np.rint(alpha * 255))
@@ -169,12 +169,12 @@ def test_keywords_of_0_2_give_the_same_numbers(photo, function, old, new):
     np.testing.assert_array_equal(result, function(photo, predictor, **{new: False}))
 
 
-def test_temperature_is_logit_scale(run_folder, lively_images):
+def test_temperature_is_logit_scale(run_folder, small_images):
     with pytest.warns(DeprecationWarning):
         old = mmnet.load(run_folder, temperature=2.0)
     new = mmnet.load(run_folder, logit_scale=2.0)
-    np.testing.assert_array_equal(old(lively_images), new(lively_images))
-    assert np.abs(new(lively_images) - mmnet.load(run_folder)(lively_images)).max() > 0.01
+    np.testing.assert_array_equal(old(small_images), new(small_images))
+    assert np.abs(new(small_images) - mmnet.load(run_folder)(small_images)).max() > 0.01
 
 
 def test_package_lists_its_public_names():

@@ -20,10 +20,10 @@ FIELDS = {"name": "tiny", "shape": SMALL.shape}
 
 
 @pytest.fixture(scope="module")
-def sources(delivered, lively_weights):
+def sources(exported_models, small_weights):
     """The sources of a checkpoint, its .pb, .tflite and SavedModel."""
-    cards = delivered("frozen.pb", "mmnet.tflite", "savedmodel")
-    return [find_source(path) for path in [lively_weights.source] + [card.path for card in cards]]
+    cards = exported_models("frozen.pb", "mmnet.tflite", "savedmodel")
+    return [find_source(path) for path in [small_weights.source] + [card.path for card in cards]]
 
 
 @pytest.fixture
@@ -50,13 +50,13 @@ def test_benchmark_measures_every_kind_of_source(sources, short_turns):
 
 
 def test_benchmark_applies_network_fields_to_checkpoints_only(
-    sources, short_turns, lively_predictor
+    sources, short_turns, small_predictor
 ):
     load, fields = Load(1, 2, 0.15), dict(FIELDS, shape=(96, 96))
     checkpoint, model = benchmark([sources[0], sources[2]], load, fields)
     assert (checkpoint.batch, model.batch) == (2, 2)
     assert model.images_per_second == pytest.approx(2e3 / model.median_ms)
-    multiply_adds = model_size(lively_predictor).multiply_adds
+    multiply_adds = model_size(small_predictor).multiply_adds
     assert checkpoint.multiply_adds == multiply_adds * 9 // 4
     assert model.multiply_adds < multiply_adds * 9 // 4
 

@@ -62,8 +62,8 @@ def test_freeze_never_replaces_an_input_or_a_foreign_file(
     assert letter.read_text() == "dear" and not model.exists()
 
 
-def test_export_replaces_only_exports(assert_refused, lively_weights, tmp_path):
-    export = ["export", "--checkpoint_path", lively_weights.source, "--output", tmp_path]
+def test_export_replaces_only_exports(assert_refused, small_weights, tmp_path):
+    export = ["export", "--checkpoint_path", small_weights.source, "--output", tmp_path]
     for name, model_format in (("tiny_float32.tflite", "tflite"), ("tiny.onnx", "onnx")):
         (tmp_path / name).write_text("a thesis")
         assert_refused([*export, "--format", model_format, *SMALL_FLAGS], name)
@@ -74,12 +74,12 @@ def test_export_replaces_only_exports(assert_refused, lively_weights, tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == names
 
 
-def test_predict_never_replaces_a_photo(assert_refused, portraits, lively_weights, tmp_path):
+def test_predict_never_replaces_a_photo(assert_refused, portraits, small_weights, tmp_path):
     photo = cv2.imread(os.path.join(portraits, "test", "image", "portrait0_0001.jpg"))
     photos = [tmp_path / "a.jpg", tmp_path / "a_alpha.png"]
     for path in photos:
         cv2.imwrite(str(path), photo)
-    source = ["--checkpoint_path", lively_weights.source]
+    source = ["--checkpoint_path", small_weights.source]
     assert_refused(["predict", *photos, "--output", tmp_path, *source], "a_alpha.png")
 
 
@@ -129,40 +129,40 @@ def test_bad_preset_is_refused(assert_refused, portraits, tmp_path, content, tok
 
 
 @pytest.mark.parametrize("name", ["run [1]", "a\\b", "w*", "q?"])
-def test_checkpoint_folder_may_look_like_a_pattern(lively_weights, tmp_path, name):
+def test_checkpoint_folder_may_look_like_a_pattern(small_weights, tmp_path, name):
     folder = tmp_path / name
     folder.mkdir()
-    for path in checkpoint_files.files_of(lively_weights.source):
+    for path in checkpoint_files.files_of(small_weights.source):
         shutil.copy(path, str(folder))
     weights = load_weights(str(folder), {"name": "tiny", "shape": (64, 64)})
-    assert weights.values.keys() == lively_weights.values.keys()
+    assert weights.values.keys() == small_weights.values.keys()
     checkpoint.write(str(folder / "MMNetModel-6"), {"a": np.ones(3, "f")})
     assert checkpoint.read(str(folder / "MMNetModel-6"))["a"].sum() == 3
 
 
 def test_weights_that_are_not_finite_are_refused(
-    assert_refused, lively_weights, portraits, tmp_path
+    assert_refused, small_weights, portraits, tmp_path
 ):
-    values = {name: np.array(value) for name, value in lively_weights.values.items()}
+    values = {name: np.array(value) for name, value in small_weights.values.items()}
     name = sorted(name for name in values if name.endswith("/weights"))[1]
     values[name].flat[2] = np.nan
     checkpoint.write(str(tmp_path / "MMNetModel-1"), values)
     evaluate = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", tmp_path]
     evaluate += SMALL_FLAGS
     assert_refused(evaluate, "MMNetModel-1", name, "finite")
-    values = dict(lively_weights.values, global_step=np.arange(3))
+    values = dict(small_weights.values, global_step=np.arange(3))
     checkpoint.write(str(tmp_path / "MMNetModel-2"), values)
     assert_refused(evaluate, "MMNetModel-2", "global_step")
 
 
-def test_pipe_is_refused_without_waiting(lively_weights, portraits, tmp_path, capfd):
+def test_pipe_is_refused_without_waiting(small_weights, portraits, tmp_path, capfd):
     folder = str(tmp_path / "set")
     shutil.copytree(portraits, folder)
     for kind, name in (("image", "portrait0_0002.jpg"), ("mask", "portrait0_0004.png")):
         path = os.path.join(folder, "test", kind, name)
         os.unlink(path)
         os.mkfifo(path)
-    flags = ["--checkpoint_path", lively_weights.source, *SMALL_FLAGS]
+    flags = ["--checkpoint_path", small_weights.source, *SMALL_FLAGS]
     assert main(["evaluate", "--dataset_path", folder, *flags]) == 2
     assert_message(capfd.readouterr().err, "2 ", "portrait0_0002.jpg", "portrait0_0004.png")
     images = os.path.join(folder, "test", "image")
@@ -172,7 +172,7 @@ def test_pipe_is_refused_without_waiting(lively_weights, portraits, tmp_path, ca
     assert main(["info", str(tmp_path / "model.tflite")]) == 2
 
 
-def test_bad_photo_does_not_stop_a_folder(lively_weights, portraits, tmp_path):
+def test_bad_photo_does_not_stop_a_folder(small_weights, portraits, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
     photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
@@ -181,7 +181,7 @@ def test_bad_photo_does_not_stop_a_folder(lively_weights, portraits, tmp_path):
     cv2.imwrite(str(photos / "w.webp"), cv2.imread(photo))
     (photos / "x.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 40)
     (photos / "y.gif").write_bytes(b"GIF89a")
-    flags = ["--checkpoint_path", lively_weights.source, "--output", tmp_path / "out"]
+    flags = ["--checkpoint_path", small_weights.source, "--output", tmp_path / "out"]
     result = start(
         ["predict", photos, *flags, *SMALL_FLAGS], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -214,9 +214,9 @@ def test_second_trainer_in_a_folder_is_refused(assert_refused, portraits, tmp_pa
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
-def test_evaluate_survives_unusable_stderr(lively_weights, portraits, tmp_path, redirect):
+def test_evaluate_survives_unusable_stderr(small_weights, portraits, tmp_path, redirect):
     arguments = ["evaluate", "--dataset_path", portraits, "--json", "--output", tmp_path]
-    arguments += ["--checkpoint_path", lively_weights.source, *SMALL_FLAGS]
+    arguments += ["--checkpoint_path", small_weights.source, *SMALL_FLAGS]
     result = start(arguments, redirect, stdout=subprocess.PIPE)
     assert result.returncode == 0 and json.loads(result.stdout.decode())["pictures"] == 6
 

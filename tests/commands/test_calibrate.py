@@ -14,10 +14,10 @@ from mmnet.weights.write import write_weights
 
 
 @pytest.fixture(scope="module")
-def checkpoint(lively_weights, tmp_path_factory):
+def checkpoint(small_weights, tmp_path_factory):
     """Prefix of a checkpoint that scores better with a larger logit scale."""
     prefix = str(tmp_path_factory.mktemp("inverted") / "MMNetModel-5")
-    write_weights(prefix, scale_classifier(lively_weights, -1.0))
+    write_weights(prefix, scale_classifier(small_weights, -1.0))
     return prefix
 
 

@@ -219,10 +219,10 @@ def test_loop_waits_for_the_first_checkpoint(evaluate, write_checkpoints, tmp_pa
     assert scores["global_step"] == 7
 
 
-def test_as_photos_scores_alphas_of_predict(evaluate, lively_weights, tmp_path):
+def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
     def mad(*flags):
         output = ["--output", str(tmp_path)]
-        (scores,) = evaluate(lively_weights.source, *output, *flags)
+        (scores,) = evaluate(small_weights.source, *output, *flags)
         return scores["MAD/test/40_30"]
 
     assert len({mad(), mad("--as_photos"), mad("--as_photos", "--no_refinement")}) == 3
@@ -230,11 +230,11 @@ def test_as_photos_scores_alphas_of_predict(evaluate, lively_weights, tmp_path):
 
 
 def test_datasets_and_sources_are_compared(
-    portraits, two_portraits, lively_weights, write_checkpoints, tmp_path, capfd
+    portraits, two_portraits, small_weights, write_checkpoints, tmp_path, capfd
 ):
     page, other = tmp_path / "report.html", write_checkpoints(3)
     command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
-    command += ["--checkpoint_path", lively_weights.source, "--worst", "1"]
+    command += ["--checkpoint_path", small_weights.source, "--worst", "1"]
     command += ["--report", str(page), "--output", str(tmp_path / "scores")]
     assert main(command) == 0
     out, _ = capfd.readouterr()
@@ -258,10 +258,10 @@ def test_report_of_a_run_shows_curves(evaluate, write_checkpoints, tmp_path):
     assert re.search(r"<h2>[^<]*: [^<]*MMNetModel-2</h2>", text)
 
 
-def test_as_clips_scores_flicker(lively_weights, tmp_path, capfd):
+def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
     synthesize(str(tmp_path), "test", 2, shape=(120, 90), frames=4)
     command = ["evaluate", "--dataset_path", str(tmp_path), "--as_clips", *SMALL_FLAGS]
-    command += ["--checkpoint_path", lively_weights.source]
+    command += ["--checkpoint_path", small_weights.source]
     assert main([*command, "--json"]) == 0
     plain = json.loads(capfd.readouterr().out)
     assert (plain["clips"], plain["frames"], plain["global_step"]) == (2, 8, 5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL_FLAGS, assert_message
-from helpers.lively import swapped_channels
+from helpers.models import swapped_channels
 from mmnet import cli
 from mmnet.commands.export import make_spec
 from mmnet.commands.presets import resolve
@@ -17,11 +17,11 @@ from mmnet.inference.tflite import open_tflite
 
 
 @pytest.fixture
-def run_export(lively_weights, tmp_path, capfd):
-    """Export lively_weights to the folder ``out``: flags -> (exit code, stdout, stderr)."""
+def run_export(small_weights, tmp_path, capfd):
+    """Export small_weights to the folder ``out``: flags -> (exit code, stdout, stderr)."""
 
     def run_export(*flags):
-        command = ["export", "--checkpoint_path", lively_weights.source, *SMALL_FLAGS]
+        command = ["export", "--checkpoint_path", small_weights.source, *SMALL_FLAGS]
         capfd.readouterr()
         code = cli.main([*command, "--output", str(tmp_path / "out"), *map(str, flags)])
         return (code, *capfd.readouterr())
@@ -50,10 +50,10 @@ def test_export_replaces_earlier_models(run_export, portraits, tmp_path):
         ("tflite", "int8", "tiny_int8.tflite"),
     ],
 )
-def test_file_names(lively_weights, tmp_path, format, precision, name):
+def test_file_names(small_weights, tmp_path, format, precision, name):
     values = {"format": [format], "output": str(tmp_path), "precision": precision}
-    options = resolve("export", dict(values, checkpoint_path=lively_weights.source))
-    spec = make_spec(options, lively_weights.network, format)
+    options = resolve("export", dict(values, checkpoint_path=small_weights.source))
+    spec = make_spec(options, small_weights.network, format)
     assert spec.path == os.path.join(str(tmp_path), name)
     assert spec.format == ("onnx" if format == "web" else format) and spec.fold
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, SMALL_FLAGS, assert_message
-from helpers.lively import OLD_EXPORTS, swapped_channels
+from helpers.models import OLD_EXPORTS, swapped_channels
 from mmnet import cli
 from mmnet.export import export as export_module
 from mmnet.export.comparison import BOUNDS, comparison_images
@@ -70,11 +70,11 @@ def test_freeze_writes_graph_card_and_graph_with_variables(
     assert (card.format, card.output_type, card.pictures) == ("pb", "probabilities", 4)
 
 
-def test_mismatch_keeps_the_old_graph(lively_weights, tmp_path, monkeypatch, capsys):
+def test_mismatch_keeps_the_old_graph(small_weights, tmp_path, monkeypatch, capsys):
     path = tmp_path / "mmnet.pb"
     path.write_bytes(OLD_EXPORTS["pb"])
     monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
-    command = ["freeze", "--checkpoint_path", lively_weights.source, "--output", str(path)]
+    command = ["freeze", "--checkpoint_path", small_weights.source, "--output", str(path)]
     assert cli.main([*command, "--graph", str(tmp_path / "model.pb"), *SMALL_FLAGS]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -94,29 +94,31 @@ def test_mismatch_keeps_the_old_graph(lively_weights, tmp_path, monkeypatch, cap
     ],
     ids=lambda value: " ".join(value),
 )
-def test_bad_input(lively_weights, tmp_path, capsys, flags, tokens):
+def test_bad_input(small_weights, tmp_path, capsys, flags, tokens):
     def fill(texts):
         return [str(tmp_path) if text == "FOLDER" else text for text in texts]
 
-    command = ["freeze", "--checkpoint_path", lively_weights.source, *SMALL_FLAGS, *fill(flags)]
+    command = ["freeze", "--checkpoint_path", small_weights.source, *SMALL_FLAGS, *fill(flags)]
     assert cli.main(command) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert_message(error, *fill(tokens))
 
 
-def test_the_other_tensorflow_runs_the_graph(delivered, lively_images, lively_predictor, tmp_path):
+def test_the_other_tensorflow_runs_the_graph(
+    exported_models, small_images, small_predictor, tmp_path
+):
     """MMNET_OTHER_PYTHON is a Python with the other version of TensorFlow (1.15 or 2.x)."""
     python = os.environ.get("MMNET_OTHER_PYTHON")
     if not python:
         pytest.skip("MMNET_OTHER_PYTHON (a Python with the other TensorFlow) is not set")
-    np.save(str(tmp_path / "images.npy"), lively_images)
+    np.save(str(tmp_path / "images.npy"), small_images)
     code = (
         "import sys, numpy as np; from mmnet.inference.tensorflow import open_frozen; "
         "np.save('alphas.npy', open_frozen(sys.argv[1])(np.load('images.npy')))"
     )
     environment = dict(os.environ, PYTHONPATH=ROOT)
-    command = [python, "-c", code, delivered.path("frozen.pb")]
+    command = [python, "-c", code, exported_models.path("frozen.pb")]
     subprocess.run(command, check=True, cwd=str(tmp_path), env=environment)
     alphas = np.load(str(tmp_path / "alphas.npy"))
-    np.testing.assert_allclose(alphas, lively_predictor(lively_images), atol=1e-5)
+    np.testing.assert_allclose(alphas, small_predictor(small_images), atol=1e-5)

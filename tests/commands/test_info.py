@@ -80,8 +80,8 @@ def test_info_shows_lineage_and_scores(folder, portraits, capfd):
     assert find_scores(prefix) == {}
 
 
-def test_info_shows_an_unknown_width(lively_weights, tmp_path, capfd):
-    for path in files_of(lively_weights.source):
+def test_info_shows_an_unknown_width(small_weights, tmp_path, capfd):
+    for path in files_of(small_weights.source):
         shutil.copy(path, str(tmp_path))
     assert cli.main(["info", str(tmp_path), "--json"]) == 0
     card = json.loads(capfd.readouterr().out)
@@ -94,8 +94,8 @@ def test_info_shows_weights_by_name(capfd):
 
 
 @pytest.mark.parametrize("has_card", [False, True], ids=["without card", "with card"])
-def test_info_describes_frozen_graphs(delivered, tmp_path, capfd, has_card):
-    frozen = delivered("frozen.pb")[0]
+def test_info_describes_frozen_graphs(exported_models, tmp_path, capfd, has_card):
+    frozen = exported_models("frozen.pb")[0]
     path = str(tmp_path / "a b.pb")
     shutil.copy(frozen.path, path)
     if has_card:
@@ -110,9 +110,9 @@ def test_info_describes_frozen_graphs(delivered, tmp_path, capfd, has_card):
     assert card["output"].startswith("output float32 [1" if has_card else "output [1,64,64,2]")
 
 
-def test_info_prints_the_card_of_a_model(delivered, lively_weights, capfd):
-    assert cli.main(["info", delivered.path("mmnet.tflite")]) == 0
-    tokens = [lively_weights.source, "float32", "multiply-adds", "over 4 images"]
+def test_info_prints_the_card_of_a_model(exported_models, small_weights, capfd):
+    assert cli.main(["info", exported_models.path("mmnet.tflite")]) == 0
+    tokens = [small_weights.source, "float32", "multiply-adds", "over 4 images"]
     assert_message(capfd.readouterr().out, *tokens)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, SMALL_FLAGS, assert_message, assert_raises
-from helpers.lively import swapped_channels
+from helpers.models import swapped_channels
 from helpers.results import write_results
 from mmnet.cli import main
 from mmnet.commands.parity import compare_models, format_rows, open_model
@@ -22,28 +22,28 @@ from mmnet.io.errors import MmnetError
 
 
 @pytest.fixture(scope="module")
-def models(delivered, lively_weights, tmp_path_factory):
+def models(exported_models, small_weights, tmp_path_factory):
     """Paths of a correct .pb, and of one with the channels of its classifier swapped."""
     folder = tmp_path_factory.mktemp("models")
     good, swapped = folder / "good.pb", folder / "swapped.pb"
-    with open(delivered.path("frozen.pb"), "rb") as file:
+    with open(exported_models.path("frozen.pb"), "rb") as file:
         good.write_bytes(file.read())
-    swapped.write_bytes(swapped_channels(SMALL, lively_weights.values).SerializeToString())
+    swapped.write_bytes(swapped_channels(SMALL, small_weights.values).SerializeToString())
     return str(good), str(swapped)
 
 
 @pytest.fixture
-def command(lively_weights, portraits):
-    source = ["--checkpoint_path", lively_weights.source, "--dataset_path", portraits]
+def command(small_weights, portraits):
+    source = ["--checkpoint_path", small_weights.source, "--dataset_path", portraits]
     return ["parity", *source, *SMALL_FLAGS]
 
 
-def test_compare_models_measures_alphas_and_scores(models, portrait_set, lively_predictor):
+def test_compare_models_measures_alphas_and_scores(models, portrait_set, small_predictor):
     good, swapped = models
     predictors = {path: open_frozen(path, EXACT) for path in models}
-    rows = list(compare_models(lively_predictor, predictors, portrait_set, 4))
+    rows = list(compare_models(small_predictor, predictors, portrait_set, 4))
     checkpoint, right, wrong = rows
-    assert (checkpoint.model, checkpoint.precision) == (lively_predictor.source, None)
+    assert (checkpoint.model, checkpoint.precision) == (small_predictor.source, None)
     assert checkpoint.largest_difference == 0
     assert (right.model, right.precision, right.problem) == (good, "float32", None)
     assert right.largest_difference < 1e-5 and right.bytes == os.path.getsize(good)
@@ -53,7 +53,7 @@ def test_compare_models_measures_alphas_and_scores(models, portrait_set, lively_
 
     reference, model = (
         evaluate(predictor, portrait_set, None).scores
-        for predictor in (lively_predictor, predictors[swapped])
+        for predictor in (small_predictor, predictors[swapped])
     )
     for metric, score in wrong.scores.items():
         key = metric, "network"
@@ -67,11 +67,11 @@ def test_compare_models_measures_alphas_and_scores(models, portrait_set, lively_
     assert_message(lines[2], "good.pb", right.bytes, right.operations)
 
 
-def test_model_with_nan_is_not_accepted(models, portrait_set, lively_predictor):
+def test_model_with_nan_is_not_accepted(models, portrait_set, small_predictor):
     card = Card(SMALL, precision="int8")
     nan = Predictor(lambda images: np.full((*images.shape[:3], 1), np.nan, "f"), card)
     with assert_raises(MmnetError, "nan"):
-        list(compare_models(lively_predictor, {models[0]: nan}, portrait_set, 8))
+        list(compare_models(small_predictor, {models[0]: nan}, portrait_set, 8))
 
 
 def test_open_model_refuses_another_shape(models, portrait_set):
@@ -80,9 +80,9 @@ def test_open_model_refuses_another_shape(models, portrait_set):
         open_model(models[0], portrait_set, network, "alpha")
 
 
-def test_parity_compares_results_of_msame(command, portrait_set, lively_predictor, tmp_path, capfd):
+def test_parity_compares_results_of_msame(command, portrait_set, small_predictor, tmp_path, capfd):
     alphas = {
-        pair.stem: matte_once(read_pair(pair)[0], lively_predictor) for pair in portrait_set.pairs
+        pair.stem: matte_once(read_pair(pair)[0], small_predictor) for pair in portrait_set.pairs
     }
     folder = tmp_path / "20260101_000000"
     write_results(folder, alphas, dtype=np.float16)  # an .om model writes float16
@@ -102,18 +102,18 @@ def test_parity_compares_results_of_msame(command, portrait_set, lively_predicto
     assert_message(capfd.readouterr().err, "1 missing", result.name)
 
 
-def test_parity_prints_table_or_json(command, models, lively_weights, capfd):
+def test_parity_prints_table_or_json(command, models, small_weights, capfd):
     good, swapped = models
     capfd.readouterr()
     assert main([*command, good]) == 0
     out, err = capfd.readouterr()
-    assert_message(out, lively_weights.source, "6 images", "good.pb", "95 % interval")
+    assert_message(out, small_weights.source, "6 images", "good.pb", "95 % interval")
     assert err == ""
     assert main([*command, good, swapped]) == 1
     assert_message(capfd.readouterr().out.splitlines()[-1], swapped)
     assert main([*command, "--json", good, swapped]) == 1
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [row["model"] for row in rows] == [lively_weights.source, good, swapped]
+    assert [row["model"] for row in rows] == [small_weights.source, good, swapped]
     assert [row["problem"] is None for row in rows] == [True, True, False]
     assert set(rows[1]["scores"]["mad"]) == {"mean", "difference", "interval"}
 

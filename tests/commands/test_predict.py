@@ -24,8 +24,8 @@ from mmnet.weights.registry import DEFAULT, VIDEO
 
 
 @pytest.fixture
-def flags(lively_weights):
-    return ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
+def flags(small_weights):
+    return ["--checkpoint_path", small_weights.source] + SMALL_FLAGS
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from mmnet.io.tar_shards import Shard
 
 
 @pytest.fixture(scope="module")
-def source(lively_weights):
-    return ["--checkpoint_path", lively_weights.source] + SMALL_FLAGS
+def source(small_weights):
+    return ["--checkpoint_path", small_weights.source] + SMALL_FLAGS
 
 
 def test_predict_resumes_tar_files_after_kill(portrait_set, source, tmp_path, capfd):

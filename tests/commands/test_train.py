@@ -171,9 +171,9 @@ def assert_one_error(capfd, *tokens):
     assert_message(errors[0], *tokens)
 
 
-def test_teacher_must_fit(train_command, lively_weights, tmp_path, capfd):
+def test_teacher_must_fit(train_command, small_weights, tmp_path, capfd):
     model = str(tmp_path / "model.pb")
-    flags = ["--checkpoint_path", lively_weights.source, "--output", model]
+    flags = ["--checkpoint_path", small_weights.source, "--output", model]
     assert main(["freeze", *flags, *SMALL_FLAGS]) == 0
     flags = ["--max_step_from_restore", "1", "--teacher", model, "--size", "96"]
     capfd.readouterr()

@@ -65,19 +65,19 @@ def test_bad_options_are_one_line(capfd, tmp_path, monkeypatch, arguments, token
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_average_writes_the_mean(lively_weights, run_folder, tmp_path, capfd):
+def test_average_writes_the_mean(small_weights, run_folder, tmp_path, capfd):
     prefix = str(tmp_path / "mean" / "MMNetModel-9")
-    sources = [lively_weights.source, run_folder]
+    sources = [small_weights.source, run_folder]
     assert main(["weights", "average", *sources, "--use_ema", "--output", prefix]) == 0
     assert capfd.readouterr().out.strip() == prefix
     mean = checkpoint.read(prefix)
-    assert mean.pop("global_step") == 5 and mean.keys() == lively_weights.values.keys()
-    for name, value in lively_weights.values.items():
+    assert mean.pop("global_step") == 5 and mean.keys() == small_weights.values.keys()
+    for name, value in small_weights.values.items():
         np.testing.assert_array_equal(mean[name], value)
 
 
 def test_average_measures_batch_norm_of_one_checkpoint(
-    lively_weights, run_folder, portraits, tmp_path
+    small_weights, run_folder, portraits, tmp_path
 ):
     dataset = str(tmp_path / "data")
     shutil.copytree(os.path.join(portraits, "test"), os.path.join(dataset, "train"))
@@ -85,7 +85,7 @@ def test_average_measures_batch_norm_of_one_checkpoint(
     command = ["weights", "average", run_folder, "--output", prefix]
     assert main(command + ["--dataset_path", dataset, dataset]) == 0
     measured = checkpoint.read(prefix)
-    for name, value in lively_weights.values.items():
+    for name, value in small_weights.values.items():
         assert np.array_equal(measured[name], value) == ("/moving_" not in name), name
 
 

@@ -39,12 +39,12 @@ ENDLESS = {"max_step_from_restore": "100000"}
 
 
 @pytest.fixture
-def start_launch(portraits, lively_weights, start_process):
+def start_launch(portraits, small_weights, start_process):
     """Start `mmnet launch`: (folder, processes, flags of launch, flags of train) -> Popen."""
 
     def start(folder, processes, launch_flags=(), **flags):
         flags = {**FLAGS, "dataset_path": portraits, "train_dir": str(folder), **flags}
-        flags["checkpoint_path"] = lively_weights.source
+        flags["checkpoint_path"] = small_weights.source
         command = [sys.executable, "-m", "mmnet", "launch", "--processes", str(processes)]
         command += [*launch_flags, "--", "train"]
         for name, value in flags.items():

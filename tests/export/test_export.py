@@ -8,7 +8,7 @@ import pytest
 
 import mmnet
 from helpers import SMALL, assert_raises
-from helpers.lively import OLD_EXPORTS, SPECS, need_onnx, swapped_channels
+from helpers.models import OLD_EXPORTS, SPECS, need_onnx, swapped_channels
 from mmnet.export import export as export_module
 from mmnet.export import formats
 from mmnet.export.comparison import BOUNDS, EXACT, comparison_images
@@ -25,34 +25,34 @@ ONNX_MODELS = ["mmnet.onnx", "outside.onnx"]
 SMALL_MODELS = ["float16.tflite", "dynamic.tflite", "int8.tflite", "uint8.tflite"]
 
 
-def card_of(delivered, name, group):
+def card_of(exported_models, name, group):
     """Return one of the cards of models that are exported together, which is faster."""
-    return dict(zip(group, delivered(*group)))[name]
+    return dict(zip(group, exported_models(*group)))[name]
 
 
 @pytest.mark.parametrize("name", FLOAT_MODELS + ONNX_MODELS)
-def test_export_writes_each_format(delivered, lively_weights, lively_images, name):
+def test_export_writes_each_format(exported_models, small_weights, small_images, name):
     group = ONNX_MODELS if name in ONNX_MODELS else FLOAT_MODELS
-    spec, card = SPECS[name], card_of(delivered, name, group)
+    spec, card = SPECS[name], card_of(exported_models, name, group)
     assert card.largest_difference <= BOUNDS["float32"].limit
     model = open_predictor(card.path)
     assert (model.network.shape, model.card.preprocess) == (SMALL.shape, spec.preprocess)
     assert (model.card.output_type, model.precision) == (spec.output_type, "float32")
     channels = 1 if spec.output_type == "alpha" else 2
-    assert model.run(lively_images[:1] / 255).shape == (1, 64, 64, channels)
+    assert model.run(small_images[:1] / 255).shape == (1, 64, 64, channels)
     with open(card_path(card.path)) as file:
         record = json.load(file)
     assert record == json.loads(json.dumps(card_to_dict(card)))
-    assert record["network"] == json.loads(json.dumps(lively_weights.network._asdict()))
+    assert record["network"] == json.loads(json.dumps(small_weights.network._asdict()))
     assert record["input"].startswith("input_x float32 [1,64,64,3]: RGB in 0..")
-    assert record["checkpoint"] == lively_weights.source
+    assert record["checkpoint"] == small_weights.source
     assert len(record["index_sha256"]) == len(record["sha256"]) == 64
     assert read_card(card.path) == card
 
 
-def test_export_writes_only_models_and_cards(delivered):
-    cards = delivered(*FLOAT_MODELS)
-    names = os.listdir(delivered.folder)
+def test_export_writes_only_models_and_cards(exported_models):
+    cards = exported_models(*FLOAT_MODELS)
+    names = os.listdir(exported_models.folder)
     for card in cards:
         assert os.path.basename(card.path) in names
     models = [name for name in names if name in SPECS]
@@ -60,15 +60,15 @@ def test_export_writes_only_models_and_cards(delivered):
 
 
 @pytest.mark.parametrize("name", SMALL_MODELS)
-def test_export_writes_each_precision(delivered, lively_predictor, lively_images, name):
-    spec, card = SPECS[name], card_of(delivered, name, SMALL_MODELS)
+def test_export_writes_each_precision(exported_models, small_predictor, small_images, name):
+    spec, card = SPECS[name], card_of(exported_models, name, SMALL_MODELS)
     limit = BOUNDS[spec.precision].limit
     assert 0 < card.mean_difference <= limit
     assert (" uint8 " in card.input) == (spec.io == "uint8")
     assert card.calibration == ({"split": "train"} if spec.precision == "int8" else None)
     model = open_predictor(card.path)
     assert model.precision == spec.precision
-    difference = np.abs(model(lively_images) - lively_predictor(lively_images))
+    difference = np.abs(model(small_images) - small_predictor(small_images))
     assert difference.mean() <= limit
 
 
@@ -81,9 +81,9 @@ def dropped_dilations(graph_def):
 
 
 @pytest.fixture
-def break_export(monkeypatch, lively_predictor):
+def break_export(monkeypatch, small_predictor):
     """Replace a step of the export by a broken function."""
-    monkeypatch.setattr(export_module, "open_weights", lambda weights, device: lively_predictor)
+    monkeypatch.setattr(export_module, "open_weights", lambda weights, device: small_predictor)
 
     def break_export(broken):
         if broken is swapped_channels:
@@ -106,7 +106,7 @@ def break_export(monkeypatch, lively_predictor):
     ],
 )
 def test_export_detects_a_wrong_model(
-    lively_weights, lively_images, tmp_path, break_export, format, broken
+    small_weights, small_images, tmp_path, break_export, format, broken
 ):
     if format == "onnx":
         need_onnx()
@@ -117,72 +117,72 @@ def test_export_detects_a_wrong_model(
     path.write_bytes(OLD_EXPORTS[format])
     break_export(broken)
     with assert_raises(ExportMismatch, target, "largest", BOUNDS["float32"].limit):
-        export(lively_weights, [ExportSpec(format, str(target))], lively_images)
+        export(small_weights, [ExportSpec(format, str(target))], small_images)
     assert path.read_bytes() == OLD_EXPORTS[format] and len(os.listdir(str(tmp_path))) == 1
 
 
 @pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])
 def test_export_detects_a_wrong_model_of_low_precision(
-    lively_weights, lively_images, tmp_path, break_export, precision
+    small_weights, small_images, tmp_path, break_export, precision
 ):
     representative = None
     if precision == "int8":
-        representative = RepresentativeImages(lively_images, "minmax", {})
+        representative = RepresentativeImages(small_images, "minmax", {})
     break_export(swapped_channels)
     spec = ExportSpec("tflite", str(tmp_path / "mmnet.tflite"), precision)
     with assert_raises(ExportMismatch, spec.path, "mean", precision):
-        export(lively_weights, [spec], lively_images, representative)
+        export(small_weights, [spec], small_images, representative)
     assert not os.listdir(str(tmp_path))
 
 
-def test_export_writes_all_models_or_none(lively_weights, lively_images, tmp_path, break_export):
+def test_export_writes_all_models_or_none(small_weights, small_images, tmp_path, break_export):
     break_export(dropped_dilations)
     specs = [
         ExportSpec("savedmodel", str(tmp_path / "savedmodel")),
         ExportSpec("tflite", str(tmp_path / "mmnet_float32.tflite")),
     ]
     with assert_raises(ExportMismatch, "mmnet_float32.tflite"):
-        export(lively_weights, specs, lively_images)
+        export(small_weights, specs, small_images)
     assert not os.listdir(str(tmp_path))
 
 
 @pytest.mark.parametrize("fold", [False, True])
 def test_unfolded_graphs_have_a_smaller_bound(
-    lively_weights, lively_images, lively_predictor, tmp_path, monkeypatch, fold
+    small_weights, small_images, small_predictor, tmp_path, monkeypatch, fold
 ):
     def open_shifted(weights, device):
-        return lambda images: lively_predictor(images) + np.float32(5e-5)
+        return lambda images: small_predictor(images) + np.float32(5e-5)
 
     monkeypatch.setattr(export_module, "open_weights", open_shifted)
     spec = ExportSpec("pb", str(tmp_path / "mmnet.pb"), fold=fold)
     if fold:
-        (card,) = export(lively_weights, [spec], lively_images)
+        (card,) = export(small_weights, [spec], small_images)
         assert 4e-5 < card.largest_difference <= 1e-4
     else:
         with assert_raises(ExportMismatch, 1e-5, "float32"):
-            export(lively_weights, [spec], lively_images)
+            export(small_weights, [spec], small_images)
         assert not os.listdir(str(tmp_path))
 
 
-def test_unfolded_graph_is_within_its_bound(delivered):
-    (card,) = delivered("frozen.pb")
+def test_unfolded_graph_is_within_its_bound(exported_models):
+    (card,) = exported_models("frozen.pb")
     assert card.largest_difference <= BOUNDS["unfolded"].limit == 1e-5
 
 
-def test_export_keeps_a_foreign_folder(lively_weights, lively_images, tmp_path):
+def test_export_keeps_a_foreign_folder(small_weights, small_images, tmp_path):
     (tmp_path / "savedmodel").mkdir()
     (tmp_path / "savedmodel" / "letters.txt").write_text("dear")
     spec = ExportSpec("savedmodel", str(tmp_path / "savedmodel"))
     with assert_raises(MmnetError, "output", spec.path):
-        export(lively_weights, [spec], lively_images)
+        export(small_weights, [spec], small_images)
     assert (tmp_path / "savedmodel" / "letters.txt").read_text() == "dear"
 
 
 @pytest.fixture(scope="module")
-def wide(lively_weights, portrait_set, tmp_path_factory):
+def wide(small_weights, portrait_set, tmp_path_factory):
     """(predictor, {format: card}) of a network whose input is wider than high."""
-    network = lively_weights.network._replace(shape=(64, 96))
-    weights = lively_weights._replace(network=network)
+    network = small_weights.network._replace(shape=(64, 96))
+    weights = small_weights._replace(network=network)
     folder = str(tmp_path_factory.mktemp("models of 64x96"))
     available = ["pb", "savedmodel", "tflite", "onnx"]
     try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_raises
-from helpers.lively import OLD_EXPORTS
+from helpers.models import OLD_EXPORTS
 from mmnet.export.export import ExportSpec
 from mmnet.export.formats import CAN_REPLACE, convert_to_onnx, convert_to_tflite
 from mmnet.export.graphs import native_dilations

@@ -31,8 +31,8 @@ def test_measure_complexity_counts_convolutions():
     )
 
 
-def test_measure_complexity_is_the_same_for_rewritten_graphs(graph_of, lively_weights):
-    values = lively_weights.values
+def test_measure_complexity_is_the_same_for_rewritten_graphs(graph_of, small_weights):
+    values = small_weights.values
     graph_def = graph_of(output_type="alpha")
     folded = fold_batch_norm(graph_def)
     native = native_dilations(folded)
@@ -60,11 +60,11 @@ def test_count_operations_sorts_by_count():
     assert list(count_operations(["a", "b", "b"]).items()) == [("b", 2), ("a", 1)]
 
 
-def test_model_size_of_checkpoint_and_frozen_graph_agree(delivered, lively_predictor):
-    card = delivered("frozen.pb")[0]
-    size = model_size(lively_predictor)
+def test_model_size_of_checkpoint_and_frozen_graph_agree(exported_models, small_predictor):
+    card = exported_models("frozen.pb")[0]
+    size = model_size(small_predictor)
     assert size[:2] == model_size(open_frozen(card.path))[:2]
-    assert size.bytes == source_bytes(lively_predictor.source) > 0
+    assert size.bytes == source_bytes(small_predictor.source) > 0
 
 
 def test_paper_sizes_match_the_paper():

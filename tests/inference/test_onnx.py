@@ -7,7 +7,7 @@ import pytest
 
 from helpers import SMALL, assert_raises
 from helpers.cards import CARD_OF_0_1, write_card
-from helpers.lively import need_onnx
+from helpers.models import need_onnx
 from mmnet.inference.onnx import open_onnx, set_batch_size
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
@@ -18,18 +18,18 @@ MODELS = ("mmnet.onnx", "logits.onnx")
 
 
 @pytest.fixture(scope="module")
-def cards(delivered):
-    return dict(zip(MODELS, delivered(*MODELS)))
+def cards(exported_models):
+    return dict(zip(MODELS, exported_models(*MODELS)))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_batches_do_not_change_alphas(cards, lively_images, name):
+def test_batches_do_not_change_alphas(cards, small_images, name):
     card = cards[name]
     batched = open_onnx(card.path, Device(threads=1), batch_size=4)
     assert batched.batch_size == 4
     assert batched.card.complexity.parameters == card.parameters
-    expected = open_onnx(card.path)(lively_images)
-    np.testing.assert_allclose(batched(lively_images), expected, atol=1e-6)
+    expected = open_onnx(card.path)(small_images)
+    np.testing.assert_allclose(batched(small_images), expected, atol=1e-6)
 
 
 def test_open_onnx_rejects_a_file_for_another_batch_size(cards, tmp_path):
@@ -49,7 +49,7 @@ def test_open_onnx_describes_the_model(cards):
     assert model.card.complexity == (card.parameters, card.multiply_adds)
 
 
-def test_open_onnx_needs_a_card_without_metadata(cards, lively_images, tmp_path):
+def test_open_onnx_needs_a_card_without_metadata(cards, small_images, tmp_path):
     import onnx
 
     card = cards["mmnet.onnx"]
@@ -62,7 +62,7 @@ def test_open_onnx_needs_a_card_without_metadata(cards, lively_images, tmp_path)
     write_card(path, dict(CARD_OF_0_1, format="onnx"))
     model = open_onnx(str(path))
     assert model.network == Network("mmnet", 0.25, SMALL.shape)
-    np.testing.assert_array_equal(model(lively_images), open_onnx(card.path)(lively_images))
+    np.testing.assert_array_equal(model(small_images), open_onnx(card.path)(small_images))
 
 
 def test_open_onnx_rejects_other_files(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, assert_message, assert_raises
-from helpers.lively import need_onnx
+from helpers.models import need_onnx
 from mmnet import cli
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.inference import open as open_module
@@ -27,34 +27,34 @@ OUTSIDE = ["outside.pb", "outside", "outside.tflite"]
 
 
 @pytest.fixture
-def checkpoint_folder(lively_weights, tmp_path):
-    """A folder with the checkpoint of lively_weights and no config.yaml."""
-    for path in checkpoint_files.files_of(lively_weights.source):
+def checkpoint_folder(small_weights, tmp_path):
+    """A folder with the checkpoint of small_weights and no config.yaml."""
+    for path in checkpoint_files.files_of(small_weights.source):
         shutil.copy(path, str(tmp_path))
     return tmp_path
 
 
 @pytest.mark.parametrize("name", OUTSIDE + ["outside.onnx"])
-def test_every_format_equals_its_checkpoint(delivered, lively_images, lively_predictor, name):
+def test_every_format_equals_its_checkpoint(exported_models, small_images, small_predictor, name):
     if name.endswith(".onnx"):
         need_onnx()
     else:
-        delivered(*OUTSIDE)
-    with open_predictor(delivered.path(name)) as model:
+        exported_models(*OUTSIDE)
+    with open_predictor(exported_models.path(name)) as model:
         assert (model.network.shape, model.card.preprocess) == (SMALL.shape, "outside")
         assert (model.card.output_type, model.precision) == ("probabilities", "float32")
-        expected = lively_predictor(lively_images)
-        np.testing.assert_allclose(model(lively_images), expected, atol=1e-4)
+        expected = small_predictor(small_images)
+        np.testing.assert_allclose(model(small_images), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("as_source", [False, True], ids=["text", "source"])
-def test_checkpoint_equals_its_weights(lively_weights, lively_images, lively_predictor, as_source):
-    folder = os.path.dirname(lively_weights.source)
+def test_checkpoint_equals_its_weights(small_weights, small_images, small_predictor, as_source):
+    folder = os.path.dirname(small_weights.source)
     model = open_predictor(find_source(folder) if as_source else folder, FIELDS)
     assert model.network == SMALL
-    assert (model.source, model.step, model.batch_size) == (lively_weights.source, 5, None)
-    assert model.sha256 == checkpoint_files.index_sha256(lively_weights.source)
-    np.testing.assert_allclose(model(lively_images), lively_predictor(lively_images), atol=1e-5)
+    assert (model.source, model.step, model.batch_size) == (small_weights.source, 5, None)
+    assert model.sha256 == checkpoint_files.index_sha256(small_weights.source)
+    np.testing.assert_allclose(model(small_images), small_predictor(small_images), atol=1e-5)
 
 
 def test_untrained_network_has_no_source():
@@ -62,9 +62,9 @@ def test_untrained_network_has_no_source():
     assert (model.network, model.source, model.step, model.sha256) == (SMALL, None, None, None)
 
 
-def test_logit_scale_multiplies_the_classifier(lively_weights):
+def test_logit_scale_multiplies_the_classifier(small_weights):
     classifier = "Tiny/final_block/pointwise_conv/weights"
-    for source in (lively_weights.source, "untrained"):
+    for source in (small_weights.source, "untrained"):
         plain, scaled = (
             load_weights(source, FIELDS, WeightOptions(logit_scale=scale)).values
             for scale in (1.0, 2.0)
@@ -95,21 +95,21 @@ def test_open_predictor_rejects_missing_model_files(tmp_path, extension):
         open_predictor(str(tmp_path / f"x.{extension}"))
 
 
-def test_open_predictor_rejects_other_paths(delivered, tmp_path):
+def test_open_predictor_rejects_other_paths(exported_models, tmp_path):
     with assert_raises(FileNotFoundError, "*.index", tmp_path):
         open_predictor(str(tmp_path))
     (tmp_path / "a.bin").write_text("x")
     with assert_raises(FileNotFoundError, "a.bin"):
         open_predictor(str(tmp_path / "a.bin"))
     with assert_raises(MmnetError, "frozen.pb", "64x64", "64x96"):
-        open_predictor(delivered.path("frozen.pb"), {"shape": [64, 96]})
+        open_predictor(exported_models.path("frozen.pb"), {"shape": [64, 96]})
     with assert_raises(MmnetError, "frozen.pb"):
-        load_weights(delivered.path("frozen.pb"))
+        load_weights(exported_models.path("frozen.pb"))
 
 
 @pytest.mark.parametrize("options", [{"use_ema": True}, {"logit_scale": 2.0}], ids=str)
-def test_model_file_rejects_options_of_checkpoints(delivered, options):
-    path = delivered.path("frozen.pb")
+def test_model_file_rejects_options_of_checkpoints(exported_models, options):
+    path = exported_models.path("frozen.pb")
     with assert_raises(MmnetError, path, *options):
         open_predictor(path, weight_options=WeightOptions(**options))
     if "use_ema" in options:
@@ -144,13 +144,13 @@ def test_weights_by_name_open_their_checkpoint_for_some_arguments(arguments):
 
 
 def test_evaluate_and_predict_accept_model_files(
-    delivered, lively_predictor, portraits, portrait_set, tmp_path, capsys
+    exported_models, small_predictor, portraits, portrait_set, tmp_path, capsys
 ):
-    model = delivered.path("mmnet.tflite")
+    model = exported_models.path("mmnet.tflite")
     arguments = ["evaluate", "--dataset_path", portraits, "--model", model]
     assert cli.main(arguments + ["--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
-    expected = evaluate(lively_predictor, portrait_set).scores["mad", "network"].mean()
+    expected = evaluate(small_predictor, portrait_set).scores["mad", "network"].mean()
     assert scores["MAD/test"] == pytest.approx(expected, abs=1e-5)
     assert (scores["checkpoint"], scores["pictures"]) == (model, 6)
     assert not os.path.exists(os.path.join(os.path.dirname(model), "eval"))  # only printed

@@ -18,8 +18,8 @@ def noise():
 
 
 @pytest.fixture(scope="module")
-def expected(lively_predictor, noise):
-    return lively_predictor(noise)
+def expected(small_predictor, noise):
+    return small_predictor(noise)
 
 
 @pytest.mark.parametrize("preprocess", ["inside", "outside"])
@@ -39,8 +39,8 @@ def test_frozen_graph_equals_its_checkpoint(
     np.testing.assert_allclose(alphas, expected, atol=1e-5)
 
 
-def test_open_frozen_describes_the_model(delivered):
-    card = delivered("frozen.pb")[0]
+def test_open_frozen_describes_the_model(exported_models):
+    card = exported_models("frozen.pb")[0]
     model = open_frozen(card.path)
     # A graph records everything but the name and the width multiplier of its network.
     assert model.network == SMALL._replace(name="mmnet", width_multiplier=None)
@@ -50,8 +50,8 @@ def test_open_frozen_describes_the_model(delivered):
     assert model.card.complexity == (card.parameters, card.multiply_adds)
 
 
-def test_open_savedmodel_describes_the_model(delivered):
-    card, saved, folded = delivered("frozen.pb", "savedmodel", "outside.pb")
+def test_open_savedmodel_describes_the_model(exported_models):
+    card, saved, folded = exported_models("frozen.pb", "savedmodel", "outside.pb")
     model = open_savedmodel(saved.path)
     assert model.network == open_frozen(card.path).network
     assert (model.source, model.sha256) == (saved.path, saved.sha256)
@@ -61,13 +61,13 @@ def test_open_savedmodel_describes_the_model(delivered):
 
 
 @pytest.mark.parametrize("name", ["frozen.pb", "savedmodel"])
-def test_batches_do_not_change_alphas(delivered, lively_images, name):
+def test_batches_do_not_change_alphas(exported_models, small_images, name):
     open_model = open_frozen if name.endswith(".pb") else open_savedmodel
-    single = open_model(delivered.path(name), Device(exact=True))
-    batched = open_model(delivered.path(name), Device(exact=True, threads=1), batch_size=2)
+    single = open_model(exported_models.path(name), Device(exact=True))
+    batched = open_model(exported_models.path(name), Device(exact=True, threads=1), batch_size=2)
     assert (single.batch_size, batched.batch_size) == (1, 2)
     assert single.card.complexity == batched.card.complexity
-    np.testing.assert_allclose(batched(lively_images), single(lively_images), atol=1e-6)
+    np.testing.assert_allclose(batched(small_images), single(small_images), atol=1e-6)
 
 
 def test_open_frozen_rejects_other_files(tmp_path):

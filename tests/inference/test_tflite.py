@@ -19,8 +19,8 @@ from mmnet.tf.device import Device
 
 
 @pytest.fixture(scope="module")
-def cards(delivered):
-    return delivered("mmnet.tflite", "outside.tflite")
+def cards(exported_models):
+    return exported_models("mmnet.tflite", "outside.tflite")
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def test_open_tflite_describes_the_model(cards):
     assert model.card.operations == card.operations
 
 
-def test_batches_and_threads_do_not_change_alphas(cards, lively_images):
+def test_batches_and_threads_do_not_change_alphas(cards, small_images):
     path = cards[0].path
-    expected = open_tflite(path)(lively_images)
+    expected = open_tflite(path)(small_images)
     batched = open_tflite(path, Device(threads=1), batch_size=2)
     assert batched.batch_size == 2
-    np.testing.assert_allclose(batched(lively_images), expected, atol=1e-6)
+    np.testing.assert_allclose(batched(small_images), expected, atol=1e-6)
     if not tflite_supports_threads():
         with assert_raises(MmnetError, "threads", 2):
             open_tflite(path, Device(threads=2))
     else:
-        alphas = open_tflite(path, Device(threads=2))(lively_images)
+        alphas = open_tflite(path, Device(threads=2))(small_images)
         np.testing.assert_allclose(alphas, expected, atol=1e-6)
 
 
@@ -68,24 +68,24 @@ def test_open_tflite_reads_the_file_once(cards, monkeypatch):
     assert paths == [cards[0].path]
 
 
-def test_open_tflite_needs_a_card(cards, copied_model, lively_images):
+def test_open_tflite_needs_a_card(cards, copied_model, small_images):
     with assert_raises(MmnetError, copied_model, "card"):
         open_tflite(copied_model)
     shutil.copy(card_path(cards[1].path), card_path(copied_model))
-    expected = open_tflite(cards[1].path)(lively_images)
-    np.testing.assert_array_equal(open_tflite(copied_model)(lively_images), expected)
+    expected = open_tflite(cards[1].path)(small_images)
+    np.testing.assert_array_equal(open_tflite(copied_model)(small_images), expected)
 
 
 @pytest.mark.parametrize("size", [64, 256])
-def test_open_tflite_accepts_cards_of_0_1(cards, copied_model, lively_images, size):
+def test_open_tflite_accepts_cards_of_0_1(cards, copied_model, small_images, size):
     """The shape is that of the file, whatever the card records."""
     fields = {"preprocess": "outside", "output_type": "probabilities", "size": size}
     write_card(copied_model, dict(CARD_OF_0_1, **fields))
     model = open_tflite(copied_model)
     assert model.network == Network("mmnet", 0.25, SMALL.shape)
     assert model.card.complexity == (40000, 2000000)
-    expected = open_tflite(cards[1].path)(lively_images)
-    np.testing.assert_array_equal(model(lively_images), expected)
+    expected = open_tflite(cards[1].path)(small_images)
+    np.testing.assert_array_equal(model(small_images), expected)
 
 
 @pytest.mark.parametrize("missing", ["parameters", "multiply_adds"])

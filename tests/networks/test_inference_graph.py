@@ -25,14 +25,14 @@ def test_graph_contains_only_inference(mmnet_weights):
     assert not any("aux_block" in name for name in nodes)  # only training uses this classifier
 
 
-def test_graph_without_values_keeps_its_variables(lively_weights):
+def test_graph_without_values_keeps_its_variables(small_weights):
     graph_def = inference_graph(SMALL)
     variables = sum(node.op == "VariableV2" for node in graph_def.node)
-    assert variables == len(lively_weights.values) - 2  # without weights and biases of aux_block
+    assert variables == len(small_weights.values) - 2  # without weights and biases of aux_block
 
 
-def test_output_types_and_preprocess_agree(graph_of, lively_images):
-    image = lively_images[:1]
+def test_output_types_and_preprocess_agree(graph_of, small_images):
+    image = small_images[:1]
     probabilities = run(graph_of(), image)
     assert probabilities.shape == (1, HEIGHT, WIDTH, 2)
     np.testing.assert_allclose(probabilities.sum(axis=3), 1, atol=1e-6)
@@ -44,17 +44,17 @@ def test_output_types_and_preprocess_agree(graph_of, lively_images):
     np.testing.assert_allclose(expected, probabilities[..., 1], atol=1e-5)
 
 
-def test_missing_value_is_reported(lively_weights):
-    values = lively_weights.values
+def test_missing_value_is_reported(small_weights):
+    values = small_weights.values
     values = {name: value for name, value in values.items() if "init_block" not in name}
     with pytest.raises(KeyError, match="init_block/conv/weights"):
         inference_graph(SMALL, values)
 
 
-def test_ranges_need_alpha(lively_weights):
+def test_ranges_need_alpha(small_weights):
     ranges = {"Tiny/init_block/conv/quantization/lowest": 0.0}
     with assert_raises(MmnetError, "output_type", "logits"):
-        inference_graph(SMALL, lively_weights.values, ranges=ranges, output_type="logits")
+        inference_graph(SMALL, small_weights.values, ranges=ranges, output_type="logits")
 
 
 @pytest.mark.parametrize("output_type", ["probabilities", "alpha", "logits"])

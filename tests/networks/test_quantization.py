@@ -76,15 +76,15 @@ def train_command(folder, portraits, *flags):
 
 
 @pytest.fixture(scope="module")
-def quantized(lively_weights, portraits, tmp_path_factory):
+def quantized(small_weights, portraits, tmp_path_factory):
     """Folder of a training of six steps for 8 bits."""
     folder = tmp_path_factory.mktemp("quantized training")
-    start = ["--checkpoint_path", lively_weights.source]
+    start = ["--checkpoint_path", small_weights.source]
     assert main(train_command(folder, portraits, *start)) == 0
     return folder
 
 
-def test_training_moves_weights_and_ranges(lively_weights, quantized):
+def test_training_moves_weights_and_ranges(small_weights, quantized):
     third, last = (checkpoint.read(str(quantized / f"MMNetModel-{step}")) for step in (3, 6))
     ranges = quantization.quantization_ranges(last)
     outputs = {name.rpartition("/quantization/")[0] for name in ranges}
@@ -94,7 +94,7 @@ def test_training_moves_weights_and_ranges(lively_weights, quantized):
     assert {"Tiny/init_block/conv", f"{block}/merge", f"{block}/branch0/pointwise_conv"} < outputs
     assert f"{block}/branch0/depthwise_conv_dilation" not in outputs
     assert any(last[name] != third[name] for name in ranges)
-    for name, value in lively_weights.values.items():  # batch norm keeps its statistics
+    for name, value in small_weights.values.items():  # batch norm keeps its statistics
         has_moved = not np.array_equal(last[name], value)
         assert has_moved == ("moving" not in name) or "aux_block" in name, name
     assert all(np.isfinite(value).all() for value in last.values())
@@ -102,10 +102,10 @@ def test_training_moves_weights_and_ranges(lively_weights, quantized):
     assert averages == len(outputs)
 
 
-def test_training_resumes_without_a_new_measurement(lively_weights, portraits, quantized, tmp_path):
+def test_training_resumes_without_a_new_measurement(small_weights, portraits, quantized, tmp_path):
     for suffix in (".index", ".data-00000-of-00001", ".json"):
         shutil.copy(str(quantized / f"MMNetModel-3{suffix}"), str(tmp_path))
-    start = ["--checkpoint_path", lively_weights.source]
+    start = ["--checkpoint_path", small_weights.source]
     assert main(train_command(tmp_path, portraits, *start)) == 0
     resumed = checkpoint.read(str(tmp_path / "MMNetModel-6"))
     for name, value in checkpoint.read(str(quantized / "MMNetModel-6")).items():

@@ -73,7 +73,7 @@ def project_with_environment(project):
     ],
 )
 def test_scripts_score_as_mmnet_evaluate(
-    project_with_environment, portraits, lively_weights, shell, freeze_script, dtype, tolerance
+    project_with_environment, portraits, small_weights, shell, freeze_script, dtype, tolerance
 ):
     project = project_with_environment
 
@@ -85,7 +85,7 @@ def test_scripts_score_as_mmnet_evaluate(
     def run_script(name, *flags):
         return run_command(shutil.which(shell) or "sh", os.path.join("scripts", name), *flags)
 
-    checkpoint = os.path.dirname(lively_weights.source)
+    checkpoint = os.path.dirname(small_weights.source)
     run_script(freeze_script, portraits, checkpoint, *SMALL_FLAGS)
     names = os.listdir(os.path.join(project, "offline_infer"))
     assert sorted(name for name in names if name.endswith(".pb")) == ["mmnet.pb", "model.pb"]
@@ -155,7 +155,7 @@ def add_tool(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("preprocess", ["inside", "outside"])
-def test_run_pb2om_calls_atc(project, add_tool, lively_weights, preprocess):
+def test_run_pb2om_calls_atc(project, add_tool, small_weights, preprocess):
     pb = os.path.join(project, "offline_infer", "mmnet.pb")
     script = os.path.join(project, "scripts", "run_pb2om.sh")
 
@@ -166,7 +166,7 @@ def test_run_pb2om_calls_atc(project, add_tool, lively_weights, preprocess):
             return result.stdout.splitlines()[1:], file.read()
 
     assert_message(run("sh", script).stderr, pb)
-    graph_def = inference_graph(SMALL, lively_weights.values, preprocess=preprocess)
+    graph_def = inference_graph(SMALL, small_weights.values, preprocess=preprocess)
     with open(pb, "wb") as file:
         file.write(graph_def.SerializeToString())
     if not shutil.which("atc"):

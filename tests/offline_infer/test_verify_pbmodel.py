@@ -20,13 +20,13 @@ INSIDE, OUTSIDE = "inside", "outside"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory, lively_weights):
+def models(tmp_path_factory, small_weights):
     """Return preprocess -> path of a small frozen graph."""
     folder = tmp_path_factory.mktemp("models")
     paths = {}
     for preprocess in (INSIDE, OUTSIDE):
         paths[preprocess] = str(folder / (preprocess + ".pb"))
-        graph_def = inference_graph(SMALL, lively_weights.values, preprocess=preprocess)
+        graph_def = inference_graph(SMALL, small_weights.values, preprocess=preprocess)
         with open(paths[preprocess], "wb") as file:
             file.write(graph_def.SerializeToString())
     return paths

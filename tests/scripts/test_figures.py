@@ -62,9 +62,9 @@ def test_committed_results_are_drawn(tmp_path, name):
     assert_drawn(tmp_path / "figure.png")
 
 
-def test_gradient_error_and_latency_are_measured(delivered, portraits, portrait_set):
+def test_gradient_error_and_latency_are_measured(exported_models, portraits, portrait_set):
     figure = load_figure("gradient_error_vs_latency")
-    results = figure.measure(portraits, [delivered.path("frozen.pb")], Load(seconds=0.5))
+    results = figure.measure(portraits, [exported_models.path("frozen.pb")], Load(seconds=0.5))
     (model,) = results["models"]
     assert model["model"] == "frozen.pb" and 0 < model["median_ms"] <= model["p90_ms"]
     assert 0 < model["gradient_error"] < 1

@@ -324,10 +324,10 @@ def photos(portraits, tmp_path):
 
 
 @pytest.fixture
-def teacher_flags(lively_weights, portraits, photos, tmp_path):
+def teacher_flags(small_weights, portraits, photos, tmp_path):
     """Flags with a teacher, and with a folder of images without masks."""
     teacher = str(tmp_path / "teacher")
-    write_weights(os.path.join(teacher, "MMNetModel-5"), lively_weights)
+    write_weights(os.path.join(teacher, "MMNetModel-5"), small_weights)
     return {
         **TINY,
         "teacher": teacher,

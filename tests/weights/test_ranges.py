@@ -17,24 +17,24 @@ SCOPES = {"init_block/conv": "init_block", "block0/merge/pointwise_conv": "block
 
 
 @pytest.fixture(scope="module")
-def ranges(lively_weights, lively_images):
-    return measure_ranges(lively_weights, lively_images)
+def ranges(small_weights, small_images):
+    return measure_ranges(small_weights, small_images)
 
 
-def test_every_output_has_a_range(lively_weights, ranges):
-    values = lively_weights.values
+def test_every_output_has_a_range(small_weights, ranges):
+    values = small_weights.values
     assert len(ranges) == 2 * 7 and all(is_range(name) for name in ranges)
     assert quantization_ranges(dict(values, **ranges)) == ranges
     assert not quantization_ranges(values)
 
 
-def test_ranges_equal_the_extremes(lively_weights, lively_images, ranges):
+def test_ranges_equal_the_extremes(small_weights, small_images, ranges):
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
-        x = tf.placeholder(tf.float32, lively_images.shape)
+        x = tf.placeholder(tf.float32, small_images.shape)
         outputs = build(SMALL, x, INFERENCE)
-        checkpoint.restore(session, lively_weights.values, tf.global_variables())
+        checkpoint.restore(session, small_weights.values, tf.global_variables())
         fetches = [outputs.endpoints, outputs.logits]
-        endpoints, logits = session.run(fetches, {x: lively_images})
+        endpoints, logits = session.run(fetches, {x: small_images})
     for scope, endpoint in SCOPES.items():
         value = endpoints[endpoint]
         name = f"Tiny/{scope}/quantization/"
@@ -49,8 +49,8 @@ def test_ranges_equal_the_extremes(lively_weights, lively_images, ranges):
     assert ranges[name + "highest"] >= log_odds.max() - 1e-4
 
 
-def test_entropy_narrows_ranges(lively_weights, lively_images, ranges):
-    clipped = measure_ranges(lively_weights, lively_images, "entropy")
+def test_entropy_narrows_ranges(small_weights, small_images, ranges):
+    clipped = measure_ranges(small_weights, small_images, "entropy")
     assert clipped.keys() == ranges.keys()
     change = [clipped[name] - ranges[name] for name in ranges if name.endswith("highest")]
     assert max(change) <= 1e-5 and min(change) < -0.01

@@ -38,9 +38,9 @@ def change_values(weights, **values):
 
 
 @pytest.fixture(scope="module")
-def averaged_prefix(lively_weights, tmp_path_factory):
+def averaged_prefix(small_weights, tmp_path_factory):
     """Prefix of a checkpoint with a moving average, an optimizer slot and a global step."""
-    values = dict(lively_weights.values)
+    values = dict(small_weights.values)
     name = f"{CLASSIFIER}/weights"
     values[name + AVERAGE_SUFFIX] = values[name] + 1
     values[f"{CLASSIFIER}/biases/Adam"] = np.ones(2, np.float32)
@@ -50,39 +50,39 @@ def averaged_prefix(lively_weights, tmp_path_factory):
     return prefix
 
 
-def test_read_weights_uses_moving_averages(lively_weights, averaged_prefix):
+def test_read_weights_uses_moving_averages(small_weights, averaged_prefix):
     name = f"{CLASSIFIER}/weights"
     options = WeightOptions(use_ema=True, logit_scale=2.0)
     weights = read_weights(averaged_prefix, SMALL, options)
-    np.testing.assert_array_equal(weights.values[name], 2 * (lively_weights.values[name] + 1))
+    np.testing.assert_array_equal(weights.values[name], 2 * (small_weights.values[name] + 1))
     assert (weights.source, weights.step, weights.options) == (averaged_prefix, 9, options)
-    with assert_raises(MmnetError, "use_ema", lively_weights.source):
-        read_weights(lively_weights.source, SMALL, options)
+    with assert_raises(MmnetError, "use_ema", small_weights.source):
+        read_weights(small_weights.source, SMALL, options)
 
 
-def test_scale_classifier_needs_the_classifier(lively_weights):
-    assert scale_classifier(lively_weights, 1) is lively_weights
-    with assert_raises(MmnetError, "logit_scale", lively_weights.source, "MMNet/"):
-        scale_classifier(lively_weights._replace(network=Network()), 2)
+def test_scale_classifier_needs_the_classifier(small_weights):
+    assert scale_classifier(small_weights, 1) is small_weights
+    with assert_raises(MmnetError, "logit_scale", small_weights.source, "MMNet/"):
+        scale_classifier(small_weights._replace(network=Network()), 2)
 
 
-def test_average_weights_is_the_mean(lively_weights, averaged_prefix):
+def test_average_weights_is_the_mean(small_weights, averaged_prefix):
     other = read_weights(averaged_prefix, SMALL)
     name = f"{CLASSIFIER}/weights"
     for use_ema, difference in ((False, 0), (True, 0.5)):
-        mean = average_weights([lively_weights, other], use_ema=use_ema)
-        assert mean.values.keys() == lively_weights.values.keys() and mean.step == 9
-        for key, value in lively_weights.values.items():
+        mean = average_weights([small_weights, other], use_ema=use_ema)
+        assert mean.values.keys() == small_weights.values.keys() and mean.step == 9
+        for key, value in small_weights.values.items():
             expected = value + difference if key == name else value
             np.testing.assert_allclose(mean.values[key], expected, atol=1e-6, err_msg=key)
             assert mean.values[key].dtype == value.dtype
 
 
-def test_average_weights_rejects_other_networks(lively_weights):
+def test_average_weights_rejects_other_networks(small_weights):
     name = f"{CLASSIFIER}/biases"
-    other = change_values(lively_weights._replace(source="other"), **{name: np.zeros(3)})
-    with assert_raises(MmnetError, "other", lively_weights.source, name, [3], [2]):
-        average_weights([lively_weights, other])
+    other = change_values(small_weights._replace(source="other"), **{name: np.zeros(3)})
+    with assert_raises(MmnetError, "other", small_weights.source, name, [3], [2]):
+        average_weights([small_weights, other])
 
 
 @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ def test_check_finite_names_the_variable():
     check_finite("run/x-7", {"a/quantization/lowest": np.nan, "step": np.int64(3)})
 
 
-def test_check_fit_reports_missing_and_reshaped_variables(lively_weights):
-    check_fit(RestoreReport(["a"], [], ["unused"], []), lively_weights)
+def test_check_fit_reports_missing_and_reshaped_variables(small_weights):
+    check_fit(RestoreReport(["a"], [], ["unused"], []), small_weights)
     report = RestoreReport([], ["b/weights"], [], [("a/weights", [1, 2], [3, 4])])
     tokens = ["tiny", "a/weights", [1, 2], [3, 4], "b/weights", "width_multiplier"]
-    with assert_raises(MmnetError, lively_weights.source, *tokens):
-        check_fit(report, lively_weights)
+    with assert_raises(MmnetError, small_weights.source, *tokens):
+        check_fit(report, small_weights)
 
 
-def test_count_variables_groups_by_purpose(averaged_prefix, lively_weights):
+def test_count_variables_groups_by_purpose(averaged_prefix, small_weights):
     values = checkpoint.read(averaged_prefix)
     values["a/quantization/lowest"] = values["a/weights/copy"] = np.zeros(3)
     assert count_variables(values, "/copy") == {
-        "network": len(lively_weights.values),
+        "network": len(small_weights.values),
         "optimizer": 1,
         "moving averages of weights": 1,
         "ranges of 8 bits": 1,
@@ -138,16 +138,16 @@ def test_write_weights_records_the_network(averaged_prefix, tmp_path):
         write_weights(prefix, weights._replace(network=Network()))
 
 
-def test_measure_batch_norm_reproduces_batch_statistics(lively_weights, lively_images):
-    images = lively_images
+def test_measure_batch_norm_reproduces_batch_statistics(small_weights, small_images):
+    images = small_images
     random = np.random.RandomState(0)
     noisy = {
         name: value * random.uniform(1, 2, value.shape).astype("f")
-        for name, value in lively_weights.values.items()
+        for name, value in small_weights.values.items()
         if name.endswith(MOVING)
     }
-    measured = measure_batch_norm(change_values(lively_weights, **noisy), images)
-    for name, value in lively_weights.values.items():
+    measured = measure_batch_norm(change_values(small_weights, **noisy), images)
+    for name, value in small_weights.values.items():
         assert np.array_equal(measured.values[name], value) == ("/moving_" not in name), name
 
     def alphas(mode, weights):
@@ -156,14 +156,14 @@ def test_measure_batch_norm_reproduces_batch_statistics(lively_weights, lively_i
             checkpoint.restore(session, weights.values, tf.global_variables())
             return session.run(output)
 
-    expected = alphas(INFERENCE._replace(batch_norm=batch_norm_training), lively_weights)
-    noise = np.abs(alphas(INFERENCE, change_values(lively_weights, **noisy)) - expected).mean()
+    expected = alphas(INFERENCE._replace(batch_norm=batch_norm_training), small_weights)
+    noise = np.abs(alphas(INFERENCE, change_values(small_weights, **noisy)) - expected).mean()
     # The moving variance is unbiased, so the difference is not 0.
     assert np.abs(alphas(INFERENCE, measured) - expected).mean() < min(2e-3, noise / 10)
 
 
-def test_read_weights_accepts_pattern_characters_in_paths(lively_weights, tmp_path):
+def test_read_weights_accepts_pattern_characters_in_paths(small_weights, tmp_path):
     folder = tmp_path / "run [1]*"
-    shutil.copytree(os.path.dirname(lively_weights.source), str(folder))
+    shutil.copytree(os.path.dirname(small_weights.source), str(folder))
     weights = read_weights(str(folder / "MMNetModel-5"), SMALL)
-    assert weights.values.keys() == lively_weights.values.keys()
+    assert weights.values.keys() == small_weights.values.keys()

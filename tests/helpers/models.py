@@ -2,8 +2,8 @@
 
 New weights give alpha .5 at every pixel, so no test could detect a wrong model. These weights are
 random, with batch-norm statistics that fit them: alphas differ from pixel to pixel. The fixtures
-lively_weights, lively_predictor, graph_of and delivered (conftest.py) build each object once per
-session.
+small_weights, small_predictor, graph_of and exported_models (conftest.py) build each object once
+per session.
 """
 
 import os
@@ -35,7 +35,7 @@ OLD_EXPORTS = {
 }
 
 OUTSIDE = {"preprocess": "outside", "output_type": "probabilities"}
-SPECS = {  # file name -> ExportSpec; ``Delivered`` sets the path
+SPECS = {  # file name -> ExportSpec; ``ExportedModels`` sets the path
     "frozen.pb": ExportSpec("pb", "", output_type="probabilities", fold=False),  # mmnet freeze
     "savedmodel": ExportSpec("savedmodel", ""),
     "mmnet.tflite": ExportSpec("tflite", ""),
@@ -54,14 +54,14 @@ SPECS = {  # file name -> ExportSpec; ``Delivered`` sets the path
 }
 
 
-def write_lively(folder, network=SMALL):
+def write_random_checkpoint(folder, network=SMALL):
     """Write a checkpoint at step 5, equal for every TensorFlow. Return its Weights."""
     prefix = os.path.join(folder, "MMNetModel-5")
-    checkpoint.write(prefix, lively_values(network))
+    checkpoint.write(prefix, random_values(network))
     return read_weights(prefix, network)
 
 
-def lively_values(network=SMALL):
+def random_values(network=SMALL):
     """Return random weights and the moving statistics that fit them: name -> array."""
     random, images = np.random.RandomState(0), comparison_images(None, network)
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
@@ -86,8 +86,8 @@ def need_onnx():
     pytest.importorskip("onnxruntime", reason="ONNX needs the extra `export`")
 
 
-class Delivered:
-    """Models exported from lively weights on first use. No test may write into ``folder``."""
+class ExportedModels:
+    """Models, each exported on first use. No test may write into ``folder``."""
 
     def __init__(self, weights, folder):
         self.weights, self.folder, self._cards = weights, folder, {}
