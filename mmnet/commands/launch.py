@@ -6,9 +6,9 @@ from typing import Optional, Tuple
 from mmnet.cli import parse_options
 from mmnet.commands.flag_types import one_of, port_number, positive_int, timespan, whole_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
-from mmnet.distributed.heartbeat import DEFAULT_TIMEOUT
-from mmnet.distributed.launch import LaunchOptions, launch
-from mmnet.distributed.members import PORT, plan_processes
+from mmnet.distributed.heartbeat import DEFAULT_TIMEOUT, TIMEOUT
+from mmnet.distributed.launch import launch
+from mmnet.distributed.members import ENGINE, PORT, plan_processes
 from mmnet.io.errors import MmnetError
 
 
@@ -77,5 +77,5 @@ def run(options: Options) -> int:
             f"--batch_size {train_options.batch_size}: must be a multiple of the number of "
             f"processes, {len(plan.addresses)}"
         )
-    shared = LaunchOptions(options.restarts, options.engine, options.peer_timeout)
-    return launch(plan, options.command, shared)
+    environ = {ENGINE: options.engine, TIMEOUT: str(options.peer_timeout)}
+    return launch(plan, options.command, environ=environ, restarts=options.restarts)

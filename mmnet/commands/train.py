@@ -318,10 +318,9 @@ class Options(NetworkOptions, DeviceOptions):
 
     def make_device(self) -> Device:
         """Return the device. Formats of the npu do not change other devices."""
-        engine = "hccl" if self.device == "npu" else "tensorflow"
         if self.precision in NPU_PRECISIONS:
-            return Device(self.device, precision_mode=self.precision, engine=engine)
-        return Device(self.device, precision=self.precision or "float32", engine=engine)
+            return Device(self.device, precision_mode=self.precision)
+        return Device(self.device, precision=self.precision or "float32")
 
     def identity(self) -> str:
         """Return a text that is equal in all processes of a training."""

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, List, Mapping, NamedTuple, Sequence
+from typing import Dict, List, Mapping, Sequence
 
-from mmnet.distributed.heartbeat import LAUNCHED, LOST, TIMEOUT
-from mmnet.distributed.members import ENGINE, Plan, write_tf_config
+from mmnet.distributed.heartbeat import LAUNCHED, LOST
+from mmnet.distributed.members import Plan, write_tf_config
 
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
@@ -21,16 +21,16 @@ GPU_FOLDER = "/proc/driver/nvidia/gpus"
 log = logging.getLogger(__name__)
 
 
-class LaunchOptions(NamedTuple):
-    """What the launched processes share."""
-
-    restarts: int = 0  # after a failure
-    engine: str = "tensorflow"  # reduces the gradients
-    peer_timeout: float = 20.0  # seconds; see Heartbeat
-
-
-def launch(plan: Plan, command: Sequence[str], options: LaunchOptions = LaunchOptions()) -> int:
+def launch(
+    plan: Plan, command: Sequence[str], *, environ: Mapping[str, str], restarts: int = 0
+) -> int:
     """Run ``mmnet COMMAND`` in all processes of a plan until they end.
+
+    Args:
+        plan: the processes.
+        command: words after ``mmnet``.
+        environ: additional environment variables of the processes.
+        restarts: number of restarts after failures.
 
     Returns:
         The exit code: 0; 2 if a process reports bad input; 128 + signal if a process or the
@@ -42,10 +42,10 @@ def launch(plan: Plan, command: Sequence[str], options: LaunchOptions = LaunchOp
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        for attempt in range(options.restarts + 1):
+        for attempt in range(restarts + 1):
             if attempt:
-                log.info("restart %d of %d", attempt, options.restarts)
-            exit_code = run_once(plan, command, options, signals)
+                log.info("restart %d of %d", attempt, restarts)
+            exit_code = _run_once(plan, command, environ, signals)
             if exit_code in (0, BAD_INPUT) or is_stopped(exit_code) or signals:
                 break
         return exit_code
@@ -54,30 +54,30 @@ def launch(plan: Plan, command: Sequence[str], options: LaunchOptions = LaunchOp
             signal.signal(number, handler)
 
 
-def run_once(plan, command, options, signals):
+def _run_once(plan, command, environ, signals):
     """Start all processes and wait for them. Return the exit code."""
     words = [sys.executable, "-m", "mmnet", *command]
     children: Dict[int, subprocess.Popen] = {}
     try:
         for rank in plan.ranks:
-            environ = process_environment(rank, plan, options)
-            children[rank] = subprocess.Popen(words, env=environ, preexec_fn=_stop_with_parent)
+            children[rank] = subprocess.Popen(
+                words,
+                env={**process_environment(rank, plan), **environ},
+                preexec_fn=_stop_with_parent,
+            )
         return wait_for_processes(children, plan, signals)
     finally:
-        stop_processes(list(children.values()))
+        _stop_processes(children.values())
 
 
 def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:
-    """Wait until all processes end or one fails. Return the exit code.
+    """Wait until all processes (rank -> Popen) end or one fails. Return the exit code.
 
-    Args:
-        children: rank -> Popen.
-        plan: the processes.
-        signals: signals that the launcher received; a signal handler appends to it.
+    A signal handler may append to ``signals``.
     """
     forwarded = 0
     while any(child.poll() is None for child in children.values()):
-        if find_failed(children) and not signals:
+        if _find_failed(children) and not signals:
             break
         if len(signals) > forwarded:
             forwarded = len(signals)
@@ -87,20 +87,20 @@ def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:
         time.sleep(POLL_SECONDS)
     if signals:
         return 128 + signals[0]
-    if find_failed(children):
-        rank = find_cause(children)
-        return report_failure(rank, children[rank].returncode, plan)
+    if _find_failed(children):
+        rank = _find_cause(children)
+        return _report_failure(rank, children[rank].returncode, plan)
     return max(child.returncode for child in children.values())
 
 
-def find_failed(children) -> List[int]:
+def _find_failed(children):
     """Return the ranks of processes that ended with an error."""
     return [
         rank for rank, child in children.items() if child.poll() and not is_stopped(child.poll())
     ]
 
 
-def find_cause(children) -> int:
+def _find_cause(children):
     """Return the rank of the process that failed first.
 
     A process that lost another one exits with LOST, perhaps before the other has ended.
@@ -108,7 +108,7 @@ def find_cause(children) -> int:
     deadline = time.monotonic() + GRACE_SECONDS
     while True:
         all_ended = all(child.poll() is not None for child in children.values())
-        first = min(find_failed(children), key=lambda rank: children[rank].returncode == LOST)
+        first = min(_find_failed(children), key=lambda rank: children[rank].returncode == LOST)
         if children[first].returncode != LOST or all_ended or time.monotonic() > deadline:
             return first
         time.sleep(POLL_SECONDS)
@@ -119,7 +119,7 @@ def is_stopped(exit_code: int) -> bool:
     return exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
-def report_failure(rank: int, exit_code: int, plan: Plan) -> int:
+def _report_failure(rank, exit_code, plan):
     """Log a failure that the process did not report itself. Return the launcher's exit code."""
     if exit_code in (BAD_INPUT, LOST):
         return exit_code
@@ -135,7 +135,7 @@ def report_failure(rank: int, exit_code: int, plan: Plan) -> int:
     return LOST
 
 
-def stop_processes(children: Sequence[subprocess.Popen]) -> None:
+def _stop_processes(children):
     """Stop processes that still run. A process that waits for others only obeys SIGKILL."""
     running = [child for child in children if child.poll() is None]
     for child in running:
@@ -149,12 +149,11 @@ def stop_processes(children: Sequence[subprocess.Popen]) -> None:
             child.wait()
 
 
-def process_environment(rank: int, plan: Plan, options: LaunchOptions) -> Dict[str, str]:
+def process_environment(rank: int, plan: Plan) -> Dict[str, str]:
     """Return the environment of a process: its rank, its threads and its GPU."""
     local_rank, local_count = plan.ranks.index(rank), len(plan.ranks)
     environ = dict(os.environ)
     environ[LAUNCHED] = str(os.getpid())
-    environ[ENGINE], environ[TIMEOUT] = options.engine, str(options.peer_timeout)
     if len(plan.addresses) > 1:
         environ["TF_CONFIG"] = write_tf_config(plan.addresses, rank)
     threads = str(max(1, (os.cpu_count() or 1) // local_count))

@@ -26,40 +26,28 @@ class Plan(NamedTuple):
     ranks: List[int]  # of the processes on this host
 
 
-class Members(NamedTuple):
-    """The members of a group as one of them sees it. The fields are fields of Device."""
-
-    rank: int = 0
-    processes: int = 1
-    addresses: Tuple[str, ...] = ()
-    engine: str = "tensorflow"
-
-
-def read_members(engine: str, environ: Mapping[str, str] = os.environ) -> Members:
-    """Read the members from environment variables. Without any of them, there is one process.
+def join_members(device: Device, environ: Mapping[str, str] = os.environ) -> Device:
+    """Return a device with its rank, processes, addresses and engine from the environment.
 
     TF_CONFIG is set by ``mmnet launch`` and Kubeflow, HOROVOD_RANK by horovodrun, RANK_ID by the
-    start scripts of Ascend.
-
-    Args:
-        engine: the engine, if the environment does not name one.
-        environ: environment variables.
+    start scripts of Ascend. Without any of them, there is one process.
 
     Raises:
         MmnetError: a variable has an invalid value.
     """
-    engine = "horovod" if "HOROVOD_RANK" in environ else environ.get(ENGINE, engine)
+    engine = environ.get(ENGINE, "hccl" if device.kind == "npu" else "tensorflow")
+    if "HOROVOD_RANK" in environ:
+        engine = "horovod"
     addresses, rank = read_tf_config(environ)
     if addresses:
-        return Members(rank, len(addresses), addresses, engine)
-    for name, prefix, suffixes in (
-        ("horovod", "HOROVOD_", ("RANK", "SIZE")),
-        ("hccl", "RANK_", ("ID", "SIZE")),
-    ):
-        if engine == name and prefix + suffixes[0] in environ:
-            rank, processes = (_read_number(environ, prefix + suffix) for suffix in suffixes)
-            return Members(rank, processes, (), engine)
-    return Members()
+        processes = len(addresses)
+    elif engine == "horovod" and "HOROVOD_RANK" in environ:
+        rank, processes = (_read_number(environ, f"HOROVOD_{x}") for x in ("RANK", "SIZE"))
+    elif engine == "hccl" and "RANK_ID" in environ:
+        rank, processes = (_read_number(environ, f"RANK_{x}") for x in ("ID", "SIZE"))
+    else:
+        return device
+    return device._replace(rank=rank, processes=processes, addresses=addresses, engine=engine)
 
 
 def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:

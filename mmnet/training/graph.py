@@ -31,27 +31,16 @@ class Recipe(NamedTuple):
     sync_batch_norm: bool = False  # use the statistics of the batches of all processes
 
 
-class Inputs(NamedTuple):
-    """Placeholders of a training step."""
-
-    images: "tf.Tensor"  # float32 [N,H,W,C], 0..255
-    truths: "tf.Tensor"  # float32 [N,H,W], 0..1
-    teacher_alphas: Optional["tf.Tensor"]  # float32 [N,H,W], 0..1; None without the term "teacher"
-    learning_rate: "tf.Tensor"  # scalar
-    batch_norm_decay: "tf.Tensor"  # scalar, of the moving statistics
-    stop_here: "tf.Tensor"  # scalar; above 0: this process received a signal to stop
-
-
 class TrainingGraph(NamedTuple):
-    """The tensors and variables of a training step. The first fields are those of Inputs."""
+    """The tensors and variables of a training step."""
 
-    images: "tf.Tensor"
-    truths: "tf.Tensor"
-    teacher_alphas: Optional["tf.Tensor"]
-    learning_rate: "tf.Tensor"
-    batch_norm_decay: "tf.Tensor"
-    stop_here: "tf.Tensor"
-    stop: "tf.Tensor"  # scalar; above 0: a process received a signal to stop
+    images: "tf.Tensor"  # placeholder float32 [N,H,W,C], 0..255
+    truths: "tf.Tensor"  # placeholder float32 [N,H,W], 0..1
+    teacher_alphas: Optional["tf.Tensor"]  # placeholder as truths; None without a teacher
+    learning_rate: "tf.Tensor"  # placeholder, scalar
+    batch_norm_decay: "tf.Tensor"  # placeholder, scalar; of the moving statistics
+    stop_here: "tf.Tensor"  # placeholder, scalar; above 0: this process received a signal
+    stop: "tf.Tensor"  # scalar; above 0: a process received a signal
     step: "tf.Operation"  # updates all variables
     losses: Dict[str, "tf.Tensor"]  # total, model, regularization and terms, before the update
     finite_check: Optional["tf.Operation"]  # fails if the loss is not finite
@@ -95,26 +84,29 @@ def build_training_graph(
     Raises:
         MmnetError: trainable_scopes match no variable.
     """
-    inputs = _build_inputs(network, batch_size, has_teacher="teacher" in recipe.loss_weights)
+    has_teacher = "teacher" in recipe.loss_weights
+    inputs = _build_placeholders(network, batch_size, has_teacher=has_teacher)
     global_step = tf.get_variable(  # read by dropout
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
-    outputs = build(network, inputs.images, _mode_of_process(recipe, group))
+    outputs = build(network, inputs["images"], _mode_of_process(recipe, group))
     copies = {}
     if ADAPTATION.keys() & recipe.loss_weights.keys():
-        outputs, copies = _add_frozen_copy(outputs, network, inputs.images)
+        outputs, copies = _add_frozen_copy(outputs, network, inputs["images"])
     losses = _compute_losses(outputs, inputs, recipe)
 
     network_variables = set(tf.global_variables())
     trained = _trained_variables(recipe.trainable_scopes)
-    optimizer = make_optimizer(recipe.optimizer, inputs.learning_rate)
+    optimizer = make_optimizer(recipe.optimizer, inputs["learning_rate"])
     if wrap_optimizer is not None:
         optimizer = wrap_optimizer(optimizer)
     # EXPERIMENTAL_TREE sums gradients in pairs in a fixed order, so the bits are reproducible.
     gradients = optimizer.compute_gradients(
         losses["total"], trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
     )
-    results = StepResults(losses, gradients, tf.get_collection(BATCH_STATISTICS), inputs.stop_here)
+    results = StepResults(
+        losses, gradients, tf.get_collection(BATCH_STATISTICS), inputs["stop_here"]
+    )
     results = average_over_group(results, group)
     finite_check = None
     if wrap_optimizer is None:
@@ -126,7 +118,7 @@ def build_training_graph(
     if recipe.ema_decay is not None:
         averages, step = _add_averages(trained, step, recipe.ema_decay)
     return TrainingGraph(
-        **inputs._asdict(),
+        **inputs,
         stop=results.stop,
         step=step,
         losses=results.losses,
@@ -166,16 +158,20 @@ def average_over_group(results: StepResults, group: Group) -> StepResults:
     )
 
 
-def _build_inputs(network, batch_size, *, has_teacher):
-    shape = (batch_size, *network.shape)
-    return Inputs(
-        images=tf.placeholder(tf.float32, input_shape(network, batch_size), name="images"),
-        truths=tf.placeholder(tf.float32, shape, name="truths"),
-        teacher_alphas=tf.placeholder(tf.float32, shape, "teacher_alphas") if has_teacher else None,
-        learning_rate=tf.placeholder(tf.float32, [], name="learning_rate"),
-        batch_norm_decay=tf.placeholder(tf.float32, [], name="batch_norm_decay"),
-        stop_here=tf.placeholder_with_default(tf.constant(0.0), [], name="stop_here"),
-    )
+def _build_placeholders(network, batch_size, *, has_teacher):
+    """Return the placeholders of a TrainingGraph by name."""
+    shapes = {
+        "images": input_shape(network, batch_size),
+        "truths": [batch_size, *network.shape],
+        "learning_rate": [],
+        "batch_norm_decay": [],
+    }
+    if has_teacher:
+        shapes["teacher_alphas"] = shapes["truths"]
+    inputs = {name: tf.placeholder(tf.float32, shape, name) for name, shape in shapes.items()}
+    inputs["stop_here"] = tf.placeholder_with_default(tf.constant(0.0), [], name="stop_here")
+    inputs.setdefault("teacher_alphas", None)
+    return inputs
 
 
 def _mode_of_process(recipe, group):
@@ -212,9 +208,9 @@ def _add_frozen_copy(outputs, network, images):
 def _compute_losses(outputs, inputs, recipe):
     """Return the total, model and regularization losses and the terms: name -> scalar."""
     names = [name for name in recipe.loss_weights if name != "teacher"]
-    terms = loss_terms(outputs, inputs.truths[..., tf.newaxis], names)
-    if inputs.teacher_alphas is not None:
-        teacher_alphas = inputs.teacher_alphas[..., tf.newaxis]
+    terms = loss_terms(outputs, inputs["truths"][..., tf.newaxis], names)
+    if "teacher" in recipe.loss_weights:
+        teacher_alphas = inputs["teacher_alphas"][..., tf.newaxis]
         terms["teacher"] = teacher_loss(outputs.logits, teacher_alphas, recipe.teacher_temperature)
     if "composition" in terms:
         terms["composition"] /= recipe.composition_range
@@ -246,7 +242,7 @@ def _update(results, optimizer, inputs, global_step, *, has_loss_scaling):
     # A loss-scaling optimizer reads the state of the chip, so it must not have other control
     # dependencies. It counts only the steps that it applies; the loop counts all.
     with tf.control_dependencies([] if has_loss_scaling else [results.losses["total"]]):
-        rate = 1 - inputs.batch_norm_decay
+        rate = 1 - inputs["batch_norm_decay"]
         updates = [moving.assign_sub((moving - batch) * rate) for moving, batch in statistics]
         if has_loss_scaling:
             update = optimizer.apply_gradients(results.gradients)

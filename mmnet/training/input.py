@@ -25,27 +25,27 @@ RANGE_IMAGES = 100  # on which the ranges of activations are measured
 log = logging.getLogger(__name__)
 
 
-def find_datasets(data: DataConfig, *, has_teacher: bool) -> List[Dataset]:
+def find_datasets(data: DataConfig, *, needs_masks: bool) -> List[Dataset]:
     """Find the datasets of a training.
 
     A path without the split, but with images, is a folder of images without masks.
 
     Raises:
         FileNotFoundError: no such folder or split.
-        MmnetError: a folder is empty, or contains no masks although there is no teacher.
+        MmnetError: a folder is empty, or contains no masks although the training needs them.
     """
     datasets = []
     for path in data.paths:
         has_split = os.path.isdir(os.path.join(path, data.split))
         if has_split or not os.path.isdir(path) or not list_images(path):
             datasets.append(find_dataset(path, data.split))
-        elif has_teacher:
-            datasets.append(find_unlabelled_images(path))
-        else:
+        elif needs_masks:
             raise MmnetError(
                 f"{path}: has no split {data.split}; images without masks need a teacher",
                 "dataset_path",
             )
+        else:
+            datasets.append(find_unlabelled_images(path))
     return datasets
 
 

@@ -12,7 +12,7 @@ from mmnet.datasets.batches import Batch
 from mmnet.datasets.pairs import Dataset
 from mmnet.distributed.group import Group, build_broadcast, join_group
 from mmnet.distributed.heartbeat import Heartbeat, read_timeout
-from mmnet.distributed.members import count_on_host, read_members
+from mmnet.distributed.members import count_on_host, join_members
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
@@ -224,7 +224,7 @@ def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run
 
 def resolve(config: TrainingConfig) -> Setup:
     """Resolve the network, the device and the datasets. It opens no image and builds no graph."""
-    device = config.device._replace(**read_members(config.device.engine)._asdict())
+    device = join_members(config.device)
     batch_size = config.data.batch_size
     if batch_size % device.processes:
         raise MmnetError(
@@ -241,12 +241,12 @@ def resolve(config: TrainingConfig) -> Setup:
     options = dict(config.options, **network_options(network))
     config = config._replace(warm_start=warm_start, options=options)
 
-    recipe = config.recipe
-    if not ADAPTATION.keys() & recipe.loss_weights.keys():
+    recipe, adapts = config.recipe, config.recipe.loss_weights == ADAPTATION
+    if not adapts:
         weights = select_loss_weights(network, recipe.loss_weights)
         recipe = recipe._replace(loss_weights=weights)
-    has_teacher = config.teacher is not None or bool(ADAPTATION.keys() & recipe.loss_weights.keys())
-    datasets = find_datasets(config.data, has_teacher=has_teacher)
+    needs_masks = config.teacher is None and not adapts
+    datasets = find_datasets(config.data, needs_masks=needs_masks)
     last_step = config.schedule.last_step(sum(map(len, datasets)), batch_size)
     return Setup(config, network, recipe, device, datasets, last_step)
 
@@ -287,11 +287,11 @@ def open_train_dir(setup: Setup, stack: contextlib.ExitStack) -> bool:
 
 def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
     """Open the teacher at the shape of the trained network."""
-    if setup.config.teacher is None:
+    source, fields = setup.config.teacher, {"shape": setup.network.shape}
+    if source is None:
         return None
-    fields = {"shape": setup.network.shape}
     try:
-        return open_predictor(setup.config.teacher, fields, device=setup.device, batch_size=batch_size)
+        return open_predictor(source, fields, device=setup.device, batch_size=batch_size)
     except MmnetError as error:
         raise MmnetError(str(error), "teacher") from None
 
@@ -312,7 +312,7 @@ def start_output(
         steps_per_summary=config.steps_per_summary,
         first_step=start.step_from_restore,
         last_step=setup.last_step,
-        has_truths=not ADAPTATION.keys() & setup.recipe.loss_weights.keys(),
+        has_truths=setup.recipe.loss_weights != ADAPTATION,
     )
     stack.enter_context(contextlib.closing(logger))
     if is_writer:

@@ -128,7 +128,7 @@ def test_cache_is_a_kind_or_a_size(options, text, expected):
     [
         ({}, Device()),
         ({"precision": "mixed_float16"}, Device(precision="mixed_float16")),
-        ({"device": "npu", "precision": "force_fp16"}, Device("npu", "force_fp16", engine="hccl")),
+        ({"device": "npu", "precision": "force_fp16"}, Device("npu", "force_fp16")),
         ({"device": "cpu", "precision": "force_fp16"}, Device("cpu", "force_fp16")),
     ],
 )

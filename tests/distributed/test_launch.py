@@ -12,14 +12,9 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
-from mmnet.distributed.heartbeat import LOST, TIMEOUT
-from mmnet.distributed.launch import (
-    LaunchOptions,
-    process_environment,
-    select_gpu,
-    wait_for_processes,
-)
-from mmnet.distributed.members import ENGINE, Plan, read_tf_config
+from mmnet.distributed.heartbeat import LOST
+from mmnet.distributed.launch import process_environment, select_gpu, wait_for_processes
+from mmnet.distributed.members import Plan, read_tf_config
 from mmnet.io import checkpoint_files
 from mmnet.tf import checkpoint
 
@@ -163,13 +158,12 @@ def test_horovod_equals_one_process(launch, tmp_path):
     assert_close(tmp_path / "1", tmp_path / "2")
 
 
-def test_process_environment_has_rank_threads_and_options(monkeypatch):
+def test_process_environment_has_rank_and_threads(monkeypatch):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")  # a value of the user is kept
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     plan = Plan(["a:1", "a:3", "b:1", "b:3"], [2, 3])
-    options = LaunchOptions(engine="horovod", peer_timeout=9.0)
-    environ = process_environment(3, plan, options)
+    environ = process_environment(3, plan)
     assert read_tf_config(environ) == (("a:1", "a:3", "b:1", "b:3"), 3)
     assert (environ["TF_NUM_INTRAOP_THREADS"], environ["OMP_NUM_THREADS"]) == ("4", "7")
     assert (environ["RANK_ID"], environ["RANK_SIZE"], environ["ASCEND_DEVICE_ID"]) == (
@@ -177,7 +171,6 @@ def test_process_environment_has_rank_threads_and_options(monkeypatch):
         "4",
         "1",
     )
-    assert (environ[ENGINE], environ[TIMEOUT]) == ("horovod", "9.0")
 
 
 def test_select_gpu_gives_each_process_one(tmp_path):

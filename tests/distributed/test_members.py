@@ -8,11 +8,10 @@ import pytest
 from helpers import assert_raises
 from mmnet.distributed.members import (
     ENGINE,
-    Members,
     count_on_host,
     find_free_ports,
+    join_members,
     plan_processes,
-    read_members,
     read_tf_config,
     write_tf_config,
 )
@@ -25,8 +24,8 @@ ADDRESSES = ("a:1000", "b:1000", "b:1002")
 def test_tf_config_survives_reading():
     environ = {"TF_CONFIG": write_tf_config(ADDRESSES, 1)}
     assert read_tf_config(environ) == (ADDRESSES, 1)
-    assert read_members("tensorflow", environ) == Members(1, 3, ADDRESSES)
-    assert read_members("tensorflow", dict(environ, **{ENGINE: "hccl"})).engine == "hccl"
+    assert join_members(Device(), environ) == Device(rank=1, processes=3, addresses=ADDRESSES)
+    assert join_members(Device(), dict(environ, **{ENGINE: "hccl"})).engine == "hccl"
 
 
 @pytest.mark.parametrize("kind, index, rank", [("chief", 0, 0), ("worker", 1, 2)])
@@ -38,7 +37,7 @@ def test_chief_has_rank_0(kind, index, rank):
 
 @pytest.mark.parametrize("environ", [{}, {"TF_CONFIG": " "}, {"TF_CONFIG": "{}"}])
 def test_default_is_one_process(environ):
-    assert read_members("tensorflow", environ) == Members()
+    assert join_members(Device("cpu"), environ) == Device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -53,25 +52,26 @@ def test_default_is_one_process(environ):
 )
 def test_invalid_tf_config_is_rejected(text, token):
     with assert_raises(MmnetError, "TF_CONFIG", token):
-        read_members("tensorflow", {"TF_CONFIG": text})
+        join_members(Device(), {"TF_CONFIG": text})
 
 
 @pytest.mark.parametrize(
-    "engine, environ, expected",
+    "device, environ, expected",
     [
-        ("tensorflow", {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "4"}, Members(1, 4, (), "horovod")),
-        ("hccl", {"RANK_ID": "2", "RANK_SIZE": "8"}, Members(2, 8, (), "hccl")),
-        ("tensorflow", {"RANK_ID": "2", "RANK_SIZE": "8"}, Members()),
+        (Device(), {"HOROVOD_RANK": "1", "HOROVOD_SIZE": "4"}, (1, 4, "horovod")),
+        (Device("npu"), {"RANK_ID": "2", "RANK_SIZE": "8"}, (2, 8, "hccl")),
+        (Device(), {"RANK_ID": "2", "RANK_SIZE": "8"}, (0, 1, "tensorflow")),
     ],
     ids=["horovodrun", "Ascend", "other device"],
 )
-def test_members_of_other_launchers(engine, environ, expected):
-    assert read_members(engine, environ) == expected
+def test_members_of_other_launchers(device, environ, expected):
+    device = join_members(device, environ)
+    assert (device.rank, device.processes, device.engine) == expected
 
 
 def test_rank_must_be_a_number():
     with assert_raises(MmnetError, "RANK_SIZE", "'x'"):
-        read_members("hccl", {"RANK_ID": "0", "RANK_SIZE": "x"})
+        join_members(Device("npu"), {"RANK_ID": "0", "RANK_SIZE": "x"})
 
 
 def test_count_on_host():
