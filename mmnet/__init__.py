@@ -13,8 +13,8 @@ Folders. tests/test_architecture.py defines which folder may import which.
     tf/           compat (the only module that imports TensorFlow), device, checkpoint
     datasets/     pairs, cache, augmentation, batches, duplicates, synthetic
     datatools/    layouts of other datasets, convert, statistics, report page
-    networks/     network (the value Network), registry, layers, quantization, mmnet, deeplab,
-                  mobilenet_v2, modnet, tiny
+    networks/     network (the value Network), registry, layers, quantization, inference_graph,
+                  mmnet, deeplab, mobilenet_v2, modnet, tiny
     training/     train (resolve, open data, build, restore, loop), graph, losses, schedule,
                   restore, saver, lineage, logger
     distributed/  group (all-reduce, broadcast), launch, heartbeat
@@ -23,7 +23,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
     weights/      registry (names, licences), values, write, download, convert
     matting/      load, photo, refine, compose, clip, temporal
     evaluation/   metrics, evaluate, statistics, comparison, calibration, report
-    export/       export, formats, graphs, representative (images for int8), web/
+    export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models
     commands/     one file per command: its options and run(options)
     cli.py        argument parser, dispatch, exit codes

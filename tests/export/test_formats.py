@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_raises
+from helpers.graphs import dilated_convolution
 from helpers.models import OLD_EXPORTS
 from mmnet.export.export import ExportSpec
 from mmnet.export.formats import CAN_REPLACE, convert_to_onnx, convert_to_tflite
@@ -15,20 +16,6 @@ from mmnet.inference.card import model_sha256
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
-
-
-def dilated_convolution(x, weights, dilation):
-    """Return the SAME depthwise convolution of [1,H,W,C] with [3,3,C,1], computed by numpy."""
-    padded = np.pad(x, [(0, 0), (dilation, dilation), (dilation, dilation), (0, 0)], "constant")
-    height, width = x.shape[1:3]
-
-    def window(row, column):
-        top, left = row * dilation, column * dilation
-        return padded[:, top : top + height, left : left + width]
-
-    return sum(
-        window(row, column) * weights[row, column, :, 0] for row in range(3) for column in range(3)
-    )
 
 
 def test_tflite_computes_native_dilations(tmp_path):
