@@ -63,7 +63,7 @@ def format_report(report: BatchNormReport) -> str:
     """Return a report as text. The last lines name the problems."""
     scores = [
         ("statistics of batch norm", "MAD (0..1)"),
-        ("of the batch (training)", format_score(report.mad_training)),
+        ("batch (training)", format_score(report.mad_training)),
         ("moving (inference)", format_score(report.mad_inference)),
     ]
     lines = [

@@ -23,10 +23,7 @@ class Options(BaseOptions):
     """
 
     command: Tuple[str, ...] = flag(
-        REQUIRED,
-        help="command of each process, after --: train and its flags",
-        nargs="+",
-        positional=True,
+        REQUIRED, help="after --: train and its flags", nargs="+", positional=True
     )
     processes: int = flag(1, positive_int, help="processes per machine, usually one per GPU")
     hosts: Optional[Tuple[str, ...]] = flag(

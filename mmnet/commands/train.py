@@ -107,8 +107,8 @@ class Options(NetworkOptions, DeviceOptions):
     augmentation_method: str = augmentation_flag(
         "resize_random_scale_crop_flip_rotate",
         one_of(*POLICIES),
-        help="rich adds colours, noise and blur to the published method; wide also adds people "
-        "who do not fill the image",
+        help="rich adds colours, noise and blur to the published method; wide also adds smaller "
+        "and cropped people",
     )
     augmentation_strength: float = augmentation_flag(
         1.0, not_negative, help="factor of the probability of colours, noise and blur"
@@ -261,7 +261,7 @@ class Options(NetworkOptions, DeviceOptions):
         return merge_loss_weights(published, self.loss_weights)
 
     def recipe(self) -> Recipe:
-        """Return the loss and the update of a step."""
+        """Return how a step computes its loss and its update."""
         weights = self.all_loss_weights()
         if self.teacher is not None:
             weights.setdefault("teacher", 1.0)
@@ -305,7 +305,7 @@ class Options(NetworkOptions, DeviceOptions):
         )
 
     def warm_start(self) -> Optional[WarmStart]:
-        """Return what the training starts from, or None."""
+        """Return the checkpoint of the warm start, or None."""
         if self.checkpoint_path is None:
             return None
         return WarmStart(

@@ -12,7 +12,7 @@ from mmnet.training.schedule import SCHEDULES, Schedule
 
 LOSS_TERMS = [name for name in TERMS if name not in ADAPTATION] + ["teacher"]
 LOSS_PARAMETERS = ("composition_range", "teacher_temperature")
-CACHE_BUDGET = "4GB"  # of memory
+CACHE_BUDGET = "4GB"  # memory for decoded images
 
 
 def cache_text(value: str) -> str:

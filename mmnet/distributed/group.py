@@ -38,7 +38,7 @@ ALONE = Group()
 def join_group(
     device: Device, timeout: float, identity: str = ""
 ) -> Iterator[Tuple[Group, Heartbeat]]:
-    """Join the group of a device until the block ends. The arguments are those of Heartbeat.
+    """Join the group of a device until the block ends. For the arguments see Heartbeat.
 
     Raises:
         MmnetError: a process did not connect or does not fit, or the engine is not installed.

@@ -201,7 +201,7 @@ class Heartbeat:
             self._exit(str(message["lost"]), quietly=True)
 
     def _watch(self):
-        """Send heartbeats, and check those of the others."""
+        """Send heartbeats, and check the heartbeats of the other processes."""
         lagging_since: Dict[int, Any] = {}  # rank -> (step, time when it fell behind the others)
         while not self._closing.wait(BEAT_SECONDS):
             self._send_all({"step": self.step})

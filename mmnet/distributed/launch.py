@@ -170,7 +170,7 @@ def process_environment(rank: int, plan: Plan) -> Dict[str, str]:
 def select_gpu(
     local_rank: int, environ: Mapping[str, str], folder: str = GPU_FOLDER
 ) -> Dict[str, str]:
-    """Return CUDA_VISIBLE_DEVICES with one GPU for a process, or nothing if there is no GPU."""
+    """Return CUDA_VISIBLE_DEVICES with one GPU, or nothing if the machine has no GPU."""
     if "CUDA_VISIBLE_DEVICES" in environ:
         gpus = [gpu for gpu in environ["CUDA_VISIBLE_DEVICES"].split(",") if gpu]
     else:

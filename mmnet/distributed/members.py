@@ -22,8 +22,8 @@ ENGINE = "MMNET_ENGINE"  # environment variable with the engine; ``mmnet launch`
 class Plan(NamedTuple):
     """The processes that one launcher starts."""
 
-    addresses: List[str]  # of all processes, by rank
-    ranks: List[int]  # of the processes on this host
+    addresses: List[str]  # all processes, by rank
+    ranks: List[int]  # processes on this host
 
 
 def join_members(device: Device, environ: Mapping[str, str] = os.environ) -> Device:

@@ -1,7 +1,8 @@
 """Check that the moving statistics of batch norm fit the weights.
 
-Training normalizes with the statistics of each batch, and inference with the moving statistics,
-which training never reads. If they are wrong, the loss is low but the trained network is useless.
+Training normalizes with the statistics of each batch, and inference with the moving statistics.
+Training never reads the moving statistics. If they are wrong, the loss is low, but the trained
+network is useless.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -160,7 +161,7 @@ def _mean_mad(alphas, truths):
 
 
 def _find_problems(values, not_positive, mad_training, mad_inference):
-    """Describe what is wrong with the variables and the scores."""
+    """Describe the problems of the variables and the scores."""
     problems = []
     not_finite = [name for name, value in values.items() if not np.isfinite(value).all()]
     if not_finite:

@@ -15,12 +15,12 @@ class DataConfig(NamedTuple):
     split: str = "train"
     weights: Optional[Sequence[float]] = None  # per dataset; None: shuffle all images together
     batch_size: int = 32  # images per step, summed over all processes
-    policy: str = "resize_random_scale_crop_flip_rotate"  # of datasets/augmentation.py
+    policy: str = "resize_random_scale_crop_flip_rotate"  # a name of augmentation.POLICIES
     augment: AugmentOptions = AugmentOptions()
     backgrounds_path: Optional[str] = None
-    cache: str = "memory"  # of datasets/cache.py
+    cache: str = "memory"  # a name of cache.CACHES
     cache_budget: int = 4 << 30  # bytes of memory
-    seed: int = 0  # of the weights, the order of images and their augmentation
+    seed: int = 0  # for weights, order of images and augmentation
 
 
 class WarmStart(NamedTuple):

@@ -24,9 +24,9 @@ class Recipe(NamedTuple):
     weight_decay: float = 4e-7
     optimizer: str = "adam"  # one of OPTIMIZERS
     composition_range: float = 1.0  # divides the composition term
-    teacher_temperature: float = 1.0  # of the term "teacher"
+    teacher_temperature: float = 1.0  # for the term "teacher"
     trainable_scopes: Optional[Sequence[str]] = None  # prefixes of variable names; None: all
-    ema_decay: Optional[float] = None  # of the weights' moving average; None: no average
+    ema_decay: Optional[float] = None  # decay of the weights' moving average; None: no average
     mode: Mode = TRAINING
     sync_batch_norm: bool = False  # use the statistics of the batches of all processes
 
@@ -84,8 +84,7 @@ def build_training_graph(
     Raises:
         MmnetError: trainable_scopes match no variable.
     """
-    has_teacher = "teacher" in recipe.loss_weights
-    inputs = _build_placeholders(network, batch_size, has_teacher=has_teacher)
+    inputs = _build_placeholders(network, batch_size, "teacher" in recipe.loss_weights)
     global_step = tf.get_variable(  # read by dropout
         "global_step", [], tf.int32, tf.zeros_initializer(), trainable=False
     )
@@ -100,10 +99,7 @@ def build_training_graph(
     optimizer = make_optimizer(recipe.optimizer, inputs["learning_rate"])
     if wrap_optimizer is not None:
         optimizer = wrap_optimizer(optimizer)
-    # EXPERIMENTAL_TREE sums gradients in pairs in a fixed order, so the bits are reproducible.
-    gradients = optimizer.compute_gradients(
-        losses["total"], trained, aggregation_method=tf.AggregationMethod.EXPERIMENTAL_TREE
-    )
+    gradients = _compute_gradients(optimizer, losses["total"], trained)
     results = StepResults(
         losses, gradients, tf.get_collection(BATCH_STATISTICS), inputs["stop_here"]
     )
@@ -133,6 +129,12 @@ def build_training_graph(
     )
 
 
+def _compute_gradients(optimizer, loss, variables):
+    """Return (gradient or None, variable). The sums have a fixed order, so the bits, too."""
+    method = tf.AggregationMethod.EXPERIMENTAL_TREE  # sums in pairs, in the order of the graph
+    return optimizer.compute_gradients(loss, variables, aggregation_method=method)
+
+
 def make_optimizer(name: str, learning_rate: "tf.Tensor") -> "tf.train.Optimizer":
     """Return an optimizer by its name in OPTIMIZERS."""
     if name == "gd":
@@ -158,7 +160,7 @@ def average_over_group(results: StepResults, group: Group) -> StepResults:
     )
 
 
-def _build_placeholders(network, batch_size, *, has_teacher):
+def _build_placeholders(network, batch_size, has_teacher):
     """Return the placeholders of a TrainingGraph by name."""
     shapes = {
         "images": input_shape(network, batch_size),

@@ -1,4 +1,4 @@
-"""Input of a training: datasets, samples, and the values that are fed to the graph in each step."""
+"""Input of a training: datasets, samples, batches and the alphas of a teacher."""
 
 import logging
 import os
@@ -65,7 +65,7 @@ def open_data(
 def warn_of_leaks(samples: Sequence[Samples]) -> None:
     """Warn if images of the other splits are also training images."""
     for leak in find_leaks(samples):
-        problem = f"of {leak.checked} checked images are also training images"
+        problem = f"training images among {leak.checked} checked images"
         log.warning("%s: %s", leak.split, summarize_names(problem, leak.stems))
 
 

@@ -21,8 +21,8 @@ class Start(NamedTuple):
     """Where a training starts. The fields are names in the JSON file."""
 
     step_from_restore: int = 0
-    parent: Optional[Dict[str, Any]] = None  # of describe_parent; the checkpoint of the warm start
-    data_sets: Sequence[Dict[str, Any]] = ()  # of the latest checkpoint of this training
+    parent: Optional[Dict[str, Any]] = None  # checkpoint of the warm start
+    data_sets: Sequence[Dict[str, Any]] = ()  # datasets in the latest checkpoint
 
 
 class TrainedOn(NamedTuple):
@@ -57,7 +57,7 @@ class LineageWriter(NamedTuple):
     """Describes the checkpoints of one training."""
 
     start: Start
-    datasets: Sequence[Dict[str, Any]]  # of describe_dataset
+    datasets: Sequence[Dict[str, Any]]  # made by describe_dataset
     options: Dict[str, Any]
 
     def record(self, global_step: int, step: int, learning_rate: float) -> str:
@@ -136,6 +136,6 @@ def read_lineage(prefix: str) -> Optional[Dict[str, Any]]:
 
 
 def read_start(prefix: str) -> Start:
-    """Return where a training resumes that wrote this checkpoint."""
+    """Return the position at which a training resumes from its checkpoint."""
     record = read_lineage(prefix)
     return Start() if record is None else Start(*(record[name] for name in Start._fields))

@@ -61,7 +61,7 @@ class TrainingLogger:
         return batch
 
     def should_log(self, step: int) -> bool:
-        """Return whether ``log`` is due after a step, counted from the restore."""
+        """Return whether ``log`` is due. ``step`` is counted from the restore."""
         is_due = step % self._steps_per_summary == 0 or step == self._last_step
         return is_due and self._events is not None
 

@@ -169,7 +169,7 @@ def soc_semantic_loss(alphas, truths, outputs):
 
 
 def soc_detail_loss(alphas, truths, outputs):
-    """Keep the head ``detail`` and alpha near those of the frozen copy, around the person.
+    """Keep the head ``detail`` and alpha near the outputs of the frozen copy, around people.
 
     The person is where both alpha and the head ``semantic`` see one.
     """

@@ -161,7 +161,7 @@ def _format_report(report, skipped):
     for kind, names in (
         ("loaded", report.loaded),
         ("missing, initialized", report.missing),
-        ("of another shape, initialized", reshaped),
+        ("other shape, initialized", reshaped),
         ("skipped by options", skipped),
         ("not in this network", sorted(set(report.unused))),
     ):

@@ -11,7 +11,7 @@ from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.training.lineage import LineageWriter
 
-NAME = "MMNetModel"  # as published
+NAME = "MMNetModel"  # published name
 
 log = logging.getLogger(__name__)
 

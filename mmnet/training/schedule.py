@@ -20,7 +20,7 @@ class Schedule(NamedTuple):
     decay_factor: float = 0.1  # "step": factor of each decay
     power: float = 0.9  # "polynomial": (1 - step / last step) ** power
     warm_up_steps: int = 0  # the rate rises linearly during these steps
-    batch_norm_decay: float = 0.999  # of the moving statistics, per step
+    batch_norm_decay: float = 0.999  # decay of the moving statistics per step
     max_steps: Optional[int] = None
     max_epochs: Optional[float] = None
 
@@ -49,7 +49,7 @@ class Schedule(NamedTuple):
 
 
 def learning_rate_at(schedule: Schedule, step: int, last_step: Optional[int]) -> float:
-    """Return the learning rate of a step. The first step is 0."""
+    """Return the learning rate. The first step is 0."""
     rate = schedule.learning_rate
     if schedule.warm_up_steps:
         rate *= min(1.0, (step + 1) / schedule.warm_up_steps)

@@ -83,7 +83,7 @@ def test_terms_of_perfect_alphas_are_zero():
         assert value == pytest.approx(0, abs=2e-5), name
 
 
-@pytest.mark.parametrize("channels", [2, 1])  # of the logits; 1: as for 8 bits
+@pytest.mark.parametrize("channels", [2, 1])  # logits: two, or one as for 8 bits
 def test_terms_of_constant_alphas(channels):
     truths = np.zeros((1, 32, 32))
     alphas = np.full((1, 32, 32), 0.25)

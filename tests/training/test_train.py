@@ -124,7 +124,7 @@ def assert_equal(values, expected):
 
 @contextlib.contextmanager
 def signal_at(step, number):
-    """Send a signal to this process during a step, counted from the restore."""
+    """Send a signal to this process during a step. Steps are counted from the restore."""
     learning_rate_at = train_module.learning_rate_at
 
     def send(schedule, current, last_step):
