@@ -80,7 +80,11 @@ def test_rank_0_waits_for_late_and_restarted_processes(start):
         assert assert_success(process).endswith("done\n")
 
 
-@pytest.mark.parametrize("message", [b"hello\n", b'{"rank": "1"}\n', b"\xff\n", b"[1]\n", b""])
+@pytest.mark.parametrize(
+    "message",
+    [b"hello\n", b'{"rank": "1"}\n', b"\xff\n", b"[1]\n", b""],
+    ids=["text", "rank as text", "no UTF-8", "list", "empty"],
+)
 def test_unknown_connections_are_ignored(start, addresses, message):
     first = start(0, addresses)
     host, port = addresses[0].split(":")
@@ -91,6 +95,7 @@ def test_unknown_connections_are_ignored(start, addresses, message):
             break
         except OSError:
             assert time.monotonic() < deadline
+            time.sleep(0.1)
     with connection:
         connection.sendall(message)
     for process in (first, start(1, addresses)):
