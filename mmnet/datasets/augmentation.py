@@ -41,7 +41,8 @@ class AugmentOptions(NamedTuple):
 
 def sample_shape(shape: Tuple[int, int], policy: str) -> Tuple[int, int]:
     """Return the shape of samples, large enough that the largest stretch loses no resolution."""
-    _check_policy(policy)
+    if policy not in POLICIES:
+        raise MmnetError(f"unknown augmentation {policy!r}; must be one of {', '.join(POLICIES)}")
     if policy == "resize_bilinear":
         return shape[0], shape[1]
     height, width = (math.ceil(round(side * (1 + MAX_STRETCH), 6)) for side in shape)
@@ -56,30 +57,23 @@ def augment(
     policy: str,
     options: AugmentOptions = AugmentOptions(),
 ) -> Arrays:
-    """Make a training image of ``shape`` from a sample.
+    """Make a training image of ``shape`` from a sample: image uint8 [h,w,3] and mask uint8 [h,w].
 
-    An image without a person or mask keeps its background.
-
-    Args:
-        image: uint8 [h,w,3]; it is not changed.
-        mask: uint8 [h,w]; it is not changed.
-        random: source of random numbers; the same state gives the same result.
-        shape: (height, width) of the result.
-        policy: a name of POLICIES.
-        options: further changes.
+    The same random state gives the same result. An image without a person keeps its background.
 
     Returns:
         (image uint8 [H,W,3], or [H,W,4] with a previous alpha, mask uint8 [H,W]). They may be the
         arguments themselves, so do not write to them.
     """
-    _check_policy(policy)
     backgrounds = options.backgrounds
     if len(backgrounds) and random.random_sample() < options.swap_probability and mask.any():
         background = backgrounds[random.randint(len(backgrounds))]
         image, mask = swap_background(image, mask, background, random)
     image, mask = POLICIES[policy](image, mask, random, tuple(shape))
     if policy in COLOUR_POLICIES:
-        image = change_colours(image, mask, random, options.strength)
+        for probability, change in IMAGE_CHANGES:
+            if random.random_sample() < probability * options.strength:
+                image = change(image, mask, random)
     if options.previous_alpha:
         image = np.dstack([image, simulate_previous_alpha(mask, random)])
     return image, mask
@@ -127,7 +121,7 @@ def warp(image, mask, matrix: np.ndarray, shape: Tuple[int, int]) -> Arrays:
 
 
 def draw_warp(random, sample: Tuple[int, int], shape: Tuple[int, int]) -> np.ndarray:
-    """Draw the published geometry as a matrix, with seven random numbers.
+    """Draw the published geometry with seven random numbers.
 
     Each axis is stretched by its own factor and cropped. The image may be flipped. It may be
     rotated, cropped to the largest centred rectangle of the same aspect ratio without pixels from
@@ -136,17 +130,13 @@ def draw_warp(random, sample: Tuple[int, int], shape: Tuple[int, int]) -> np.nda
     Returns:
         float64 [2,3]: maps a pixel (x, y, 1) of ``shape`` to a pixel of the sample's shape.
     """
-    stretch_x, stretch_y, left, top, flip, rotation, angle = random.random_sample(7)
-    # The corner pixels of sample and result coincide.
-    last, sample_last = _last_pixel(shape), _last_pixel(sample)
-    stretch = 1 + MAX_STRETCH * np.array([stretch_x, stretch_y])
-    offset = np.array([left, top]) * (stretch - 1) * last
-    cos, sin = _draw_rotation(rotation, angle)
+    numbers = random.random_sample(7)  # stretch x, stretch y, left, top, flip, rotation, angle
+    last, sample_last = _last_pixel(shape), _last_pixel(sample)  # corner pixels coincide
+    stretch = 1 + MAX_STRETCH * numbers[:2]
+    offset = numbers[2:4] * (stretch - 1) * last
+    linear = _rotate_and_flip(*numbers[4:])
     aspect = last[0] / last[1]
-    linear = np.array([[cos, sin], [-sin, cos]])
-    linear /= cos + abs(sin) * max(aspect, 1 / aspect)  # the rotated rectangle fits inside
-    if flip < FLIP_PROBABILITY:
-        linear[0] *= -1
+    linear /= linear[1, 1] + abs(linear[1, 0]) * max(aspect, 1 / aspect)  # fit the rectangle
     scale = sample_last / (stretch * last)
     shift = last / 2 + offset - linear.dot(last) / 2  # rotation and flip keep the centre
     return np.column_stack([linear, shift]) * scale[:, None]
@@ -158,19 +148,30 @@ def draw_window(random, sample: Tuple[int, int], shape: Tuple[int, int]) -> np.n
     Its sides are WINDOW_SCALE times the sample's, with another aspect ratio; it may be rotated and
     flipped. A small window lies inside the sample, a large window contains it.
     """
-    zoom, aspect, left, top, flip, rotation, angle = random.random_sample(7)
+    numbers = random.random_sample(7)  # zoom, aspect, left, top, flip, rotation, angle
     low, high = np.log(WINDOW_SCALE)
-    zoom, aspect = low + zoom * (high - low), ASPECT_RANGE * (aspect - 0.5)
+    zoom, aspect = low + numbers[0] * (high - low), ASPECT_RANGE * (numbers[1] - 0.5)
     window = np.exp([zoom + aspect, zoom - aspect])
-    centre = 0.5 + (np.array([left, top]) - 0.5) * np.abs(1 - window)
-    cos, sin = _draw_rotation(rotation, angle)
-    linear = np.array([[cos, sin], [-sin, cos]]) * window[:, None]
-    if flip < FLIP_PROBABILITY:
-        linear[0] *= -1
+    centre = 0.5 + (numbers[2:4] - 0.5) * np.abs(1 - window)
     last, sample_last = _last_pixel(shape), _last_pixel(sample)
     # Result and sample are measured in their own sides: a rotated window stays a rectangle.
-    linear = linear * (sample_last[:, None] / last)
+    linear = _rotate_and_flip(*numbers[4:]) * window[:, None] * (sample_last[:, None] / last)
     return np.column_stack([linear, centre * sample_last - linear.dot(last) / 2])
+
+
+def _last_pixel(shape):
+    """Return the (x, y) of the last pixel of an image."""
+    return np.array([shape[1] - 1, shape[0] - 1])
+
+
+def _rotate_and_flip(flip, rotation, angle):
+    """Return a matrix [2,2] from three random numbers: perhaps a rotation, perhaps a flip."""
+    angle = math.radians(MAX_ROTATION * (2 * angle - 1)) if rotation < ROTATION_PROBABILITY else 0.0
+    cos, sin = math.cos(angle), math.sin(angle)
+    matrix = np.array([[cos, sin], [-sin, cos]])
+    if flip < FLIP_PROBABILITY:
+        matrix[0] *= -1
+    return matrix
 
 
 def simulate_previous_alpha(mask: np.ndarray, random: np.random.RandomState) -> np.ndarray:
@@ -201,14 +202,6 @@ def simulate_previous_alpha(mask: np.ndarray, random: np.random.RandomState) -> 
         top, left = (random.random_sample(2) * (np.array(mask.shape) - sides)).astype(int)
         moved[top : top + sides[0], left : left + sides[1]] = 0
     return moved
-
-
-def change_colours(image, mask, random, strength: float) -> np.ndarray:
-    """Apply each of IMAGE_CHANGES with its probability times ``strength``."""
-    for probability, change in IMAGE_CHANGES:
-        if random.random_sample() < probability * strength:
-            image = change(image, mask, random)
-    return image
 
 
 # Each change is a function (image uint8 [H,W,3], mask uint8 [H,W], random) -> image. It may write
@@ -297,24 +290,7 @@ POLICIES = {  # name -> geometry
 COLOUR_POLICIES = ("rich", "wide")  # policies that apply IMAGE_CHANGES
 
 
-def _last_pixel(shape):
-    """Return the (x, y) of the last pixel of an image."""
-    return np.array([shape[1] - 1, shape[0] - 1])
-
-
-def _draw_rotation(probability, angle):
-    """Return (cosine, sine) of a rotation from two random numbers."""
-    is_rotated = probability < ROTATION_PROBABILITY
-    angle = math.radians(MAX_ROTATION * (2 * angle - 1)) if is_rotated else 0.0
-    return math.cos(angle), math.sin(angle)
-
-
 def _map_levels(image, levels):
     """Replace each level 0..255 by ``levels`` [256] or [256,3], rounded and clipped."""
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
     return cv2.LUT(image, table if table.ndim == 1 else table[None])
-
-
-def _check_policy(policy):
-    if policy not in POLICIES:
-        raise MmnetError(f"unknown augmentation {policy!r}; must be one of {', '.join(POLICIES)}")

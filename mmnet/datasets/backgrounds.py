@@ -46,17 +46,11 @@ def read_backgrounds(folder: str, shape: Tuple[int, int]) -> List[np.ndarray]:
 def swap_background(
     image: np.ndarray, mask: np.ndarray, background: np.ndarray, random: np.random.RandomState
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Place the people of a sample in front of a random crop of another image.
+    """Place the people of a sample in front of a random crop of a background, uint8 [h,w,3].
 
     The people are cut out slightly inside their outline, with a soft edge and estimated foreground
     colours, so the network cannot learn to detect halos of the old background. The new mask is the
     alpha of this composition.
-
-    Args:
-        image: uint8 [H,W,3].
-        mask: uint8 [H,W].
-        background: uint8 [h,w,3].
-        random: source of random numbers.
 
     Returns:
         (image uint8 [H,W,3], mask uint8 [H,W]).

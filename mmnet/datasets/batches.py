@@ -56,7 +56,6 @@ def generate_batches(
 
     Args:
         samples: one Samples per dataset, of the shape ``sample_shape(shape, policy)``.
-        shape: (height, width) of the images.
         policy: a name of augmentation.POLICIES.
         batch_size: images per step, summed over all processes.
         seed: 0 to 2**32 - 1.
@@ -64,21 +63,30 @@ def generate_batches(
         weights: sampling weight of each dataset, rounded to thousandths of their sum. They hold
             exactly per BLOCK_SIZE images. Each dataset is read repeatedly, each time in a new
             order. None shuffles all images together: each appears exactly once per epoch.
-        options: further augmentation.
         workers: number of threads. None uses one per processor.
         rank: process of the group; it receives its equal part of each batch.
-        group_size: number of processes.
 
     Raises:
         MmnetError: an argument is invalid. The generator raises the errors of single images.
     """
-    _check_shapes(samples, sample_shape(shape, policy))
+    expected_shape = sample_shape(shape, policy)
+    for dataset_samples in samples:
+        if dataset_samples.shape != expected_shape:
+            expected, actual = format_shape(expected_shape), format_shape(dataset_samples.shape)
+            raise MmnetError(f"the augmentation needs samples of {expected}, not {actual}")
     if batch_size < 1 or batch_size % group_size:
         message = f"{batch_size}: must be a multiple of the number of processes, {group_size}"
         raise MmnetError(message, "batch_size")
-    locate = _make_order([len(dataset) for dataset in samples], weights, seed)
-    total = sum(map(len, samples))
-    local = threading.local()
+    lengths = [len(dataset_samples) for dataset_samples in samples]
+    if weights is None or len(lengths) == 1:
+        locate = _shuffle_together(lengths, seed)
+    else:
+        locate = _mix_by_weight(lengths, _block_shares(weights, len(lengths)), seed)
+    size, local = batch_size // group_size, threading.local()
+
+    def positions_of(number):
+        first = number * batch_size + rank * size
+        return range(first, first + size)
 
     def make_image(position):
         if not hasattr(local, "random"):
@@ -88,61 +96,38 @@ def generate_batches(
         return augment(*samples[dataset][index], local.random, shape, policy, options)
 
     def generate():
-        size = batch_size // group_size
-        firsts = (number * batch_size + rank * size for number in itertools.count(start))
-        positions = (position for first in firsts for position in range(first, first + size))
+        positions = itertools.chain.from_iterable(map(positions_of, itertools.count(start)))
         ahead = BATCHES_AHEAD * size
         results = parallel_map(make_image, positions, threads=workers, max_pending=ahead)
         with contextlib.closing(results):
             for number in itertools.count(start):
                 images, masks = zip(*itertools.islice(results, size))
-                first = number * batch_size + rank * size
-                indices = [locate(position) for position in range(first, first + size)]
-                epoch = (number + 1) * batch_size / total
-                yield Batch(np.stack(images), np.stack(masks), indices, epoch)
+                locations = [locate(position) for position in positions_of(number)]
+                epoch = (number + 1) * batch_size / sum(lengths)
+                yield Batch(np.stack(images), np.stack(masks), locations, epoch)
 
     return generate()
 
 
-def _check_shapes(samples, shape):
-    if not samples:
-        raise MmnetError("no dataset")
-    for dataset_samples in samples:
-        if dataset_samples.shape != shape:
-            expected, actual = format_shape(shape), format_shape(dataset_samples.shape)
-            raise MmnetError(f"the augmentation needs samples of {expected}, not {actual}")
-
-
-def _make_order(lengths, weights, seed) -> Callable[[int], Location]:
-    """Return the function position -> location for the images of all batches."""
-    if weights is None or len(lengths) == 1:
-        return _shuffle_together(lengths, seed)
-    return _mix_by_weight(lengths, _block_shares(weights, len(lengths)), seed)
-
-
-def _shuffle_together(lengths, seed):
-    """Shuffle all images together. Each epoch has its own order."""
-    ends = np.cumsum(lengths)
-    total = int(ends[-1])
+def _shuffle_together(lengths, seed) -> Callable[[int], Location]:
+    """Return position -> location. All images are shuffled together, in each epoch anew."""
+    locations = [(dataset, index) for dataset, end in enumerate(lengths) for index in range(end)]
 
     @lru_cache(maxsize=2)
     def epoch_order(epoch):
-        return np.random.RandomState([seed, epoch]).permutation(total)
+        return np.random.RandomState([seed, epoch]).permutation(len(locations))
 
     def locate(position):
-        index = int(epoch_order(position // total)[position % total])
-        dataset = int(np.searchsorted(ends, index, side="right"))
-        return dataset, index - int(ends[dataset]) + lengths[dataset]
+        epoch, offset = divmod(position, len(locations))
+        return locations[epoch_order(epoch)[offset]]
 
     return locate
 
 
-def _mix_by_weight(lengths, shares, seed):
-    """Mix datasets by their shares of BLOCK_SIZE.
-
-    Each block of BLOCK_SIZE positions contains dataset k exactly ``shares[k]`` times, in its own
-    order. So the number of earlier images of a dataset is known without counting from the start.
-    """
+def _mix_by_weight(lengths, shares, seed) -> Callable[[int], Location]:
+    """Return position -> location. Dataset k has ``shares[k]`` of each BLOCK_SIZE positions."""
+    # Each block has its own order, but the same number of images of a dataset. So the number of
+    # earlier images is known without counting from the start.
 
     @lru_cache(maxsize=2)
     def block(number):
@@ -169,11 +154,8 @@ def _mix_by_weight(lengths, shares, seed):
     return locate
 
 
-def _block_shares(weights: Sequence[float], number: int) -> List[int]:
-    """Convert weights to whole numbers that sum to BLOCK_SIZE.
-
-    They are rounded down. The largest remainders are then rounded up.
-    """
+def _block_shares(weights, number):
+    """Round weights to whole numbers that sum to BLOCK_SIZE: the largest remainders up."""
     exact = np.array(weights, np.float64)
     is_valid = exact.shape == (number,) and np.isfinite(exact).all()
     if not is_valid or exact.min() < 0 or exact.sum() == 0:

@@ -47,10 +47,8 @@ class Samples:
         else:
             row = self._rows[index]
         row.flags.writeable = False
-        height, width = self.shape
-        mask_start = 3 * height * width
-        image = row[:mask_start].reshape(height, width, 3)
-        return image, row[mask_start:].reshape(height, width)
+        image, mask = np.split(row, [3 * self.shape[0] * self.shape[1]])
+        return image.reshape(*self.shape, 3), mask.reshape(self.shape)
 
 
 def open_samples(
@@ -67,8 +65,6 @@ def open_samples(
     shape exists.
 
     Args:
-        dataset: the pairs.
-        shape: (height, width) of the samples.
         cache: "none" decodes each time. "memory" keeps all samples, or switches to "disk" if they
             exceed the budget. "disk" keeps them in a memory-mapped file until a user deletes it.
         budget: bytes of memory. None sets no limit.
@@ -83,36 +79,40 @@ def open_samples(
         raise MmnetError(f"{os.path.join(dataset.path, dataset.split)}: contains no pairs")
     if cache not in CACHES:
         raise MmnetError(f"must be one of {', '.join(CACHES)}, not {cache!r}", "cache")
-    needed_bytes = len(dataset) * _sample_bytes(shape)
-    if cache == "memory" and budget is not None and needed_bytes > budget:
-        samples, limit = _describe_samples(dataset, shape), format_size(budget, binary=True)
-        log.info("%s exceed the memory budget of %s: cached on disk", samples, limit)
+    rows_shape = len(dataset), _sample_bytes(shape)
+    size = rows_shape[0] * rows_shape[1]
+    description = (
+        f"{len(dataset)} samples of {format_shape(shape)} ({format_size(size, binary=True)})"
+    )
+    if cache == "memory" and budget is not None and size > budget:
+        limit = format_size(budget, binary=True)
+        log.info("%s exceed the memory budget of %s: cached on disk", description, limit)
         cache = "disk"
     if cache == "disk":
-        return Samples(dataset, shape, _open_rows(dataset, shape, folder or _default_folder()))
-    if cache == "memory":
-        rows = np.empty((len(dataset), _sample_bytes(shape)), np.uint8)
-        for index, row in enumerate(_read_rows(dataset, shape, "decoding")):
+        folder = folder or _default_folder()
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        path = os.path.join(folder, f"samples-{_cache_key(dataset, shape)}.bin")
+        if not os.path.isfile(path) or os.path.getsize(path) != size:
+            _build_file(path, dataset, shape, description)
+        log.info("disk cache: %s in %s", description, path)
+        return Samples(dataset, shape, np.memmap(path, np.uint8, "r", shape=rows_shape))
+    rows = np.empty(rows_shape, np.uint8) if cache == "memory" else None
+    for index, row in enumerate(_read_rows(dataset, shape)):
+        if rows is not None:
             rows[index] = row
-        return Samples(dataset, shape, rows)
-    for _ in _read_rows(dataset, shape, "validating"):
-        pass
-    return Samples(dataset, shape)
+    return Samples(dataset, shape, rows)
 
 
-def _read_rows(dataset: Dataset, shape: Tuple[int, int], title: str) -> Iterator[np.ndarray]:
-    """Yield the row of every pair, and validate the pairs.
-
-    Unusable pairs yield zeros; after the last pair a MmnetError lists them.
-    """
+def _read_rows(dataset, shape) -> Iterator[np.ndarray]:
+    """Yield the row of every pair. After the last pair a MmnetError lists unusable pairs."""
     validator = DatasetValidator(dataset)
-    zeros = np.zeros(_sample_bytes(shape), np.uint8)
+    zeros = np.zeros(_sample_bytes(shape), np.uint8)  # instead of an unusable pair
 
     def read_row(pair):
         sample = validator.read(pair)
         return zeros if sample is None or validator.failed else _make_row(*sample, shape)
 
-    yield from progress(parallel_map(read_row, dataset.pairs), len(dataset), title)
+    yield from progress(parallel_map(read_row, dataset.pairs), len(dataset), "decoding")
     validator.finish()
 
 
@@ -130,31 +130,14 @@ def _sample_bytes(shape):
     return shape[0] * shape[1] * BYTES_PER_PIXEL
 
 
-def _describe_samples(dataset, shape):
-    size = format_size(len(dataset) * _sample_bytes(shape), binary=True)
-    return f"{len(dataset)} samples of {format_shape(shape)} ({size})"
-
-
-def _open_rows(dataset, shape, folder):
-    """Return the memory-mapped rows of the disk cache. Build the file if it does not exist."""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    path = os.path.join(folder, f"samples-{_cache_key(dataset, shape)}.bin")
-    rows_shape = (len(dataset), _sample_bytes(shape))
-    if not os.path.isfile(path) or os.path.getsize(path) != rows_shape[0] * rows_shape[1]:
-        _build_file(path, dataset, shape)
-    log.info("disk cache: %s in %s", _describe_samples(dataset, shape), path)
-    return np.memmap(path, np.uint8, "r", shape=rows_shape)
-
-
 def _default_folder():
     if os.environ.get("XDG_CACHE_HOME"):
         return os.path.join(os.environ["XDG_CACHE_HOME"], "mmnet")
     folder = os.path.join(tempfile.gettempdir(), f"mmnet-{os.getuid()}")
     # Every user may write into the temporary folder.
     if os.path.lexists(folder) and os.lstat(folder).st_uid != os.getuid():
-        raise PermissionError(
-            f"{folder}: belongs to another user; set XDG_CACHE_HOME to another folder"
-        )
+        message = f"{folder}: belongs to another user; set XDG_CACHE_HOME to another folder"
+        raise PermissionError(message)
     return folder
 
 
@@ -169,21 +152,20 @@ def _cache_key(dataset, shape):
     return digest.hexdigest()[:32]
 
 
-def _build_file(path, dataset, shape):
-    """Write all samples atomically. Several processes may write equal files at the same time."""
+def _build_file(path, dataset, shape, description):
+    """Write all samples to a complete file. Several processes may write the same file."""
     folder = os.path.dirname(path)
     remove_abandoned(folder)
     try:
         if shutil.disk_usage(folder).free < len(dataset) * _sample_bytes(shape):
             raise OSError(errno.ENOSPC, "not enough space")
         with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            for row in _read_rows(dataset, shape, "decoding"):
+            for row in _read_rows(dataset, shape):
                 file.write(row)  # a full disk would be a bus error in a memory map
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
         if error.errno in DISK_FULL:
-            samples = _describe_samples(dataset, shape)
-            message = f"no space for {samples}; use another folder or no cache"
+            message = f"no space for {description}; use another folder or no cache"
             raise OSError(error.errno, message, folder) from None
         raise

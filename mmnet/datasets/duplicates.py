@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mmnet.datasets.cache import Samples
-from mmnet.datasets.pairs import Pair, find_dataset, list_splits, pick_evenly
+from mmnet.datasets.pairs import find_dataset, list_splits, pick_evenly
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
 from mmnet.io.parallel import parallel_map
@@ -19,22 +19,21 @@ from mmnet.io.progress import progress
 THUMBNAIL_SIZE = 48  # pixels
 HASH_INPUT_SIZE = 32  # pixels
 HASH_FREQUENCIES = 8  # lowest frequencies of each direction that enter the hash
-MAX_HASH_DISTANCE = 18  # different bits among 63
+MAX_HASH_DISTANCE = 18  # different signs among 63
 MIN_CORRELATION = 0.85  # thumbnails below it are not compared further
 # Correlation of the details. Selected on photos: docs/benchmarks.md, "Near-duplicates".
 MIN_DETAIL_CORRELATION = 0.78
 DETAIL_SIGMA = 4.0  # pixels; details are the thumbnail minus its Gaussian blur
 MAX_SHIFT = 6  # pixels of the thumbnail by which two crops of a photo may differ
 HASH_BLOCK_SIZE = 512  # hashes that are compared with all others at once
-BIT_COUNTS = np.array([bin(byte).count("1") for byte in range(256)], np.uint8)
 MAX_CHECKED = 1000  # images per split that are compared with the training images
 
 
 class Signature(NamedTuple):
     """The features of an image that are compared."""
 
-    hash: np.ndarray  # uint8 [8]
-    mirrored_hash: np.ndarray  # uint8 [8], of the mirrored image
+    hash: np.ndarray  # float32 [63], -1 or 1
+    mirrored_hash: np.ndarray  # of the mirrored image
     thumbnail: np.ndarray  # uint8 [THUMBNAIL_SIZE,THUMBNAIL_SIZE], grey
 
 
@@ -64,7 +63,7 @@ def compute_signature(image: np.ndarray) -> Signature:
 
 
 def hash_thumbnail(thumbnail: np.ndarray) -> np.ndarray:
-    """Return a hash of 63 bits as uint8 [8]: the low frequencies that exceed their median.
+    """Return float32 [63]: 1 for each low frequency that exceeds their median, else -1.
 
     This is the DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash
     Functions", 2010.
@@ -73,7 +72,7 @@ def hash_thumbnail(thumbnail: np.ndarray) -> np.ndarray:
     small = cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA)
     frequencies = cv2.dct(small.astype(np.float32))[:HASH_FREQUENCIES, :HASH_FREQUENCIES]
     frequencies = frequencies.ravel()[1:]  # without the mean
-    return np.packbits(np.append(frequencies > np.median(frequencies), False))
+    return np.where(frequencies > np.median(frequencies), np.float32(1), np.float32(-1))
 
 
 def find_matches(
@@ -84,11 +83,14 @@ def find_matches(
     others = signatures if others is None else others
     if not signatures or not others:
         return []
+    mirrored_others = [
+        Signature(other.mirrored_hash, other.hash, other.thumbnail[:, ::-1]) for other in others
+    ]
     matches: Dict[Tuple[int, int], Match] = {}
-    for mirrored in (False, True):
-        for first, second in _find_candidates(signatures, others, mirrored, within_one_list):
-            other = others[second].thumbnail[:, ::-1] if mirrored else others[second].thumbnail
-            correlation = _correlate_details(signatures[first].thumbnail, other)
+    for mirrored, candidates in ((False, others), (True, mirrored_others)):
+        for first, second in _find_candidates(signatures, candidates, within_one_list):
+            thumbnails = signatures[first].thumbnail, candidates[second].thumbnail
+            correlation = _correlate_details(*thumbnails)
             previous = matches.get((first, second))
             is_better = previous is None or correlation > previous.correlation
             if correlation >= MIN_DETAIL_CORRELATION and is_better:
@@ -98,20 +100,12 @@ def find_matches(
 
 def group_matches(number: int, matches: Sequence[Match]) -> List[List[int]]:
     """Group the indices 0..number - 1 so that matching images are in one group."""
-    parents = list(range(number))
-
-    def find_root(index):
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
+    labels = np.arange(number)
     for match in matches:
-        first, second = sorted((find_root(match.first), find_root(match.second)))
-        parents[second] = first
+        labels[labels == labels[match.second]] = labels[match.first]
     groups: Dict[int, List[int]] = {}
-    for index in range(number):
-        groups.setdefault(find_root(index), []).append(index)
+    for index, label in enumerate(labels.tolist()):
+        groups.setdefault(label, []).append(index)
     return list(groups.values())
 
 
@@ -120,14 +114,18 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
 
     It reads up to MAX_CHECKED images of each other split.
     """
-    other_splits = _find_other_splits(training_samples)
-    if not other_splits:
+    datasets = [samples.dataset for samples in training_samples]
+    # A dataset without masks has no splits.
+    own_splits = {(os.path.abspath(d.path), d.split) for d in datasets if d.split}
+    splits = {(path, split) for path, _ in own_splits for split in list_splits(path)}
+    if splits == own_splits:
         return []
     title = "comparing the splits with the training images"
     images = [(samples, index) for samples in training_samples for index in range(len(samples))]
-    trained = list(progress(parallel_map(_sample_signature, images), len(images), title))
+    results = parallel_map(lambda image: compute_signature(image[0][image[1]][0]), images)
+    trained = list(progress(results, len(images), title))
     leaks = []
-    for path, split in other_splits:
+    for path, split in sorted(splits - own_splits):
         dataset = find_dataset(path, split)
         pairs = pick_evenly(dataset.pairs, min(MAX_CHECKED, len(dataset)))
         results = progress(parallel_map(_read_signature, pairs), len(pairs), title)
@@ -139,44 +137,22 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
     return leaks
 
 
-def _find_other_splits(training_samples):
-    """Return the sorted (path, split) of the training datasets that are not trained on."""
-    trained_splits = {}
-    for samples in training_samples:
-        dataset = samples.dataset
-        if dataset.split:  # images without masks have no splits
-            trained_splits.setdefault(os.path.abspath(dataset.path), set()).add(dataset.split)
-    return sorted(
-        (path, split)
-        for path, own_splits in trained_splits.items()
-        for split in list_splits(path)
-        if split not in own_splits
-    )
-
-
-def _sample_signature(location):
-    samples, index = location
-    return compute_signature(samples[index][0])
-
-
-def _read_signature(pair: Pair) -> Optional[Signature]:
+def _read_signature(pair):
     try:
         return compute_signature(read_image(pair.image))
     except (MmnetError, OSError):  # the evaluation of this split reports the file
         return None
 
 
-def _find_candidates(signatures, others, mirrored, within_one_list):
+def _find_candidates(signatures, others, within_one_list):
     """Yield (index, index of ``others``) with similar hashes and correlated thumbnails."""
     hashes = np.array([signature.hash for signature in signatures])
+    other_hashes = np.array([signature.hash for signature in others])
     thumbnails = np.array([signature.thumbnail for signature in signatures])
     other_thumbnails = np.array([signature.thumbnail for signature in others])
-    name = "mirrored_hash" if mirrored else "hash"
-    other_hashes = np.array([getattr(signature, name) for signature in others])
-    if mirrored:
-        other_thumbnails = other_thumbnails[:, :, ::-1]
     for start in range(0, len(hashes), HASH_BLOCK_SIZE):
-        distances = _hash_distances(hashes[start : start + HASH_BLOCK_SIZE], other_hashes)
+        products = hashes[start : start + HASH_BLOCK_SIZE] @ other_hashes.T
+        distances = (hashes.shape[1] - products) / 2  # different signs
         first, second = np.nonzero(distances <= MAX_HASH_DISTANCE)
         first += start
         if within_one_list:
@@ -185,14 +161,6 @@ def _find_candidates(signatures, others, mirrored, within_one_list):
         correlations = _correlate(thumbnails[first], other_thumbnails[second])
         selected = correlations >= MIN_CORRELATION
         yield from zip(first[selected].tolist(), second[selected].tolist())
-
-
-def _hash_distances(hashes, others):
-    """Return uint8 [n,m]: the number of different bits of uint8 [n,8] and [m,8]."""
-    distances = np.zeros((len(hashes), len(others)), np.uint8)
-    for byte in range(hashes.shape[1]):
-        distances += BIT_COUNTS[hashes[:, byte, None] ^ others[:, byte]]
-    return distances
 
 
 def _correlate(thumbnails, others):
@@ -207,15 +175,13 @@ def _correlate(thumbnails, others):
 
 def _correlate_details(thumbnail, other):
     """Return the highest correlation of details if one thumbnail moves by up to MAX_SHIFT."""
-    details, other_details = _details(thumbnail), _details(other)
+    details, other_details = (
+        array.astype(np.float32) - cv2.GaussianBlur(array.astype(np.float32), (0, 0), DETAIL_SIGMA)
+        for array in (thumbnail, other)
+    )
     inside = slice(MAX_SHIFT, -MAX_SHIFT), slice(MAX_SHIFT, -MAX_SHIFT)
     scores = (
         cv2.matchTemplate(details, other_details[inside], cv2.TM_CCOEFF_NORMED),
         cv2.matchTemplate(other_details, details[inside], cv2.TM_CCOEFF_NORMED),
     )
     return float(max(score.max() for score in scores))
-
-
-def _details(thumbnail):
-    thumbnail = thumbnail.astype(np.float32)
-    return thumbnail - cv2.GaussianBlur(thumbnail, (0, 0), DETAIL_SIGMA)

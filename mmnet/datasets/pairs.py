@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import logging
 import os
-import threading
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from mmnet.io.tar_shards import Shard
 
 NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"
 UNREADABLE = "unreadable files"
+FLAT = "masks of one value only"
 DIFFERENT_SIZES = "pairs of different sizes (height x width, as stored)"
 
 Problems = Dict[str, List[str]]  # problem -> names of the files
@@ -54,7 +54,7 @@ class Dataset:
         return name if self.shard is None else f"{name}-{self.shard}"
 
     def select_shard(self, shard: Shard) -> "Dataset":
-        """Return the pairs of one shard as a Dataset."""
+        """Return one shard of the pairs."""
         pairs = [pair for pair in self.pairs if shard.contains(pair.stem)]
         return dataclasses.replace(self, pairs=pairs, shard=shard)
 
@@ -70,7 +70,7 @@ class Dataset:
 
 
 class PairError(MmnetError):
-    """A pair cannot be used. ``problem`` is the kind of problem."""
+    """A pair cannot be used because of a kind of problem, for example UNREADABLE."""
 
     def __init__(self, problem: str, message: str):
         super().__init__(message)
@@ -160,7 +160,6 @@ class DatasetValidator:
         self._path = os.path.join(dataset.path, dataset.split)
         self._problems = {problem: list(names) for problem, names in dataset.problems.items()}
         self._constant_masks: List[str] = []
-        self._lock = threading.Lock()
 
     @property
     def failed(self) -> bool:
@@ -177,20 +176,17 @@ class DatasetValidator:
         try:
             image, alpha = read_pair(pair)
         except PairError as error:
-            with self._lock:
-                self._problems.setdefault(error.problem, []).append(str(error))
+            self._problems.setdefault(error.problem, []).append(str(error))
             return None
         if pair.mask is not None and alpha.min() == alpha.max():
-            with self._lock:
-                self._constant_masks.append(os.path.basename(pair.mask))
+            self._constant_masks.append(os.path.basename(pair.mask))
         return image, alpha
 
     def finish(self) -> None:
         """Warn of constant masks, and raise MmnetError with all problems."""
         if self._constant_masks:
             names = sorted(self._constant_masks)
-            log.warning("%s: %s", self._path, summarize_names("masks of one value only", names))
-            self._constant_masks = []
+            log.warning("%s: %s", self._path, summarize_names(FLAT, names))
         if self._problems:
             parts = [summarize_names(*problem) for problem in self.problems.items()]
             raise MmnetError(f"{self._path}: {'; '.join(parts)}")

@@ -26,7 +26,6 @@ from mmnet.io.images import save_jpeg, save_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
-FOREGROUND = "foreground"  # folder of the cutouts of varied scenes
 LOOKS = ("plain", "varied")
 
 REFERENCE_HEIGHT = 800  # pixels; blurs are given for this height
@@ -38,14 +37,13 @@ MAX_OFFSET = 0.8  # offset of the frame as a fraction of the room around it
 MAX_CAMERA_ROTATION, MAX_LOG_ZOOM = 5, 0.06  # degrees; natural logarithm
 FLICKER = 0.02  # standard deviation of the brightness of a clip's frames
 
-
 Random = np.random.RandomState
 ImageShape = Tuple[int, int]  # (height, width)
 Portrait = Tuple[np.ndarray, np.ndarray]  # image uint8 [H,W,3], alpha float32 [H,W], 0..1
 
 
 class Scene(NamedTuple):
-    """A varied image."""
+    """A varied portrait."""
 
     image: np.ndarray  # uint8 [H,W,3]
     alpha: np.ndarray  # float32 [H,W], 0..1
@@ -69,29 +67,27 @@ def synthesize(
     portrait<seed>_<number> or clip<seed>_<number>_<frame>. Varied portraits are drawn by draw_scene
     with ``backgrounds``, and have a cutout foreground/STEM.png (RGBA).
     """
-    split_folder = os.path.join(folder, split)
-    for kind in ("image", "mask") + ((FOREGROUND,) if looks == "varied" else ()):
-        os.makedirs(os.path.join(split_folder, kind), exist_ok=True)
 
-    def save(stem, image, alpha):
-        save_jpeg(os.path.join(split_folder, "image", stem + ".jpg"), image)
+    def save(stem, image, alpha, foreground=None):
         mask = cv2.convertScaleAbs(alpha, alpha=255)
-        save_png(os.path.join(split_folder, "mask", stem + ".png"), mask)
+        save_jpeg(os.path.join(folder, split, "image", stem + ".jpg"), image)
+        save_png(os.path.join(folder, split, "mask", stem + ".png"), mask)
+        if foreground is not None:
+            cutout = np.dstack([foreground, mask])
+            save_png(os.path.join(folder, split, "foreground", stem + ".png"), cutout)
 
     def draw(index):
         random = np.random.RandomState([seed, index])
-        stem = f"portrait{seed}_{index:04d}"
         if frames > 1:
             for frame, drawing in enumerate(draw_clip(random, frames, shape)):
                 save(f"clip{seed}_{index:04d}_{frame:04d}", *drawing)
         elif looks == "varied":
-            scene = draw_scene(random, shape, backgrounds)
-            mask = cv2.convertScaleAbs(scene.alpha, alpha=255)
-            cutout = np.dstack([scene.foreground, mask])
-            save_png(os.path.join(split_folder, FOREGROUND, stem + ".png"), cutout)
-            save(stem, scene.image, scene.alpha)
+            save(f"portrait{seed}_{index:04d}", *draw_scene(random, shape, backgrounds))
         else:
-            save(stem, *draw_portrait(random, shape))
+            save(f"portrait{seed}_{index:04d}", *draw_portrait(random, shape))
+
+    for kind in ("image", "mask", "foreground") if looks == "varied" else ("image", "mask"):
+        os.makedirs(os.path.join(folder, split, kind), exist_ok=True)
 
     for _ in progress(parallel_map(draw, range(number)), number, "drawing"):
         pass
@@ -114,13 +110,12 @@ def draw_scene(
 
     Most scenes use one of the ``backgrounds`` (images without people, uint8 [h,w,3]), if any.
     """
-    height, width = shape
     if len(backgrounds) and random.rand() < REAL_BACKGROUND_PROBABILITY:
         background = _crop_background(random, backgrounds[random.randint(len(backgrounds))], shape)
     else:
         background = _draw_background(random, shape)
     brightness = random.uniform(0.6, 1.2)
-    people = np.zeros((height, width, 4), np.uint8)
+    people = np.zeros((*shape, 4), np.uint8)
     for _ in range(2 if random.rand() < SECOND_PERSON_PROBABILITY else 1):
         person = draw_person(random, shape, varied=True)
         person = blur_layer(person, random.uniform(0.3, 0.7) * max(shape) / REFERENCE_HEIGHT)
@@ -146,21 +141,13 @@ def draw_clip(random: Random, frames: int, shape: ImageShape = (800, 600)) -> It
 
     Both follow smooth paths. Every frame has its own noise and brightness.
     """
-    height, width = shape
-    scene_shape = int(round(height * CLIP_SCALE)), int(round(width * CLIP_SCALE))
-    layers = _draw_layers(random, scene_shape, frame_height=height)
+    scene_shape = int(round(shape[0] * CLIP_SCALE)), int(round(shape[1] * CLIP_SCALE))
+    layers = _draw_layers(random, scene_shape, frame_height=shape[0])
     noise = random.uniform(0.5, 3)
     paths = [_draw_path(random, frames) for _ in layers]
     for frame in range(frames):
         person, background = (
-            cv2.warpAffine(
-                layer,
-                _frame_matrix(scene_shape, shape, path[frame]),
-                (width, height),
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            for layer, path in zip(layers, paths)
+            _view_scene(layer, path[frame], shape) for layer, path in zip(layers, paths)
         )
         image = compose_layer(person, background)
         image = cv2.convertScaleAbs(image, alpha=1 + FLICKER * random.normal())
@@ -192,8 +179,7 @@ def _draw_background(random, shape):
         sigma, colour = random.uniform(0.002, 0.03) * height, _muted_colour(random)
         opacity = int(255 * random.uniform(0.3, 0.9))
         if is_rectangle:
-            opposite = (corner[0] + extent[0], corner[1] + extent[1])
-            cv2.rectangle(mask, corner, opposite, opacity, -1)
+            cv2.rectangle(mask, corner, np.add(corner, extent).tolist(), opacity, -1)
         else:
             cv2.ellipse(mask, corner, extent, angle, 0, 360, opacity, -1)
         paint_mask(background, mask, colour, sigma)
@@ -241,11 +227,12 @@ def _draw_path(random, frames):
     return np.mean(waves, axis=0) * [1, 1, MAX_CAMERA_ROTATION, MAX_LOG_ZOOM]
 
 
-def _frame_matrix(scene_shape, shape, position):
-    """Return the matrix [2,3] from pixels of a frame to pixels of the larger scene."""
-    x, y, rotation, log_zoom = position
-    centre = shape[1] / 2, shape[0] / 2
+def _view_scene(scene, position, shape):
+    """Return the part of a larger scene that a camera at a position of a path sees."""
+    size, (rotation, log_zoom) = shape[::-1], position[2:]
+    centre = size[0] / 2, size[1] / 2
     matrix = cv2.getRotationMatrix2D(centre, rotation, float(np.exp(log_zoom)))
-    room = (np.array(scene_shape[::-1]) - shape[::-1]) / 2
-    matrix[:, 2] += room * (1 + MAX_OFFSET * np.array([x, y]))
-    return matrix
+    room = (np.array(scene.shape[1::-1]) - size) / 2
+    matrix[:, 2] += room * (1 + MAX_OFFSET * position[:2])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(scene, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)

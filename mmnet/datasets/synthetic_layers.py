@@ -17,29 +17,20 @@ MAX_GAUSSIAN_SIGMA = 2.0  # pixels; a larger blur uses two box filters, which ar
 LIGHT_UNIT = 127  # byte that means unchanged light; twice as much still fits into a byte
 MIN_LIGHT, MAX_LIGHT = 0.1, 2.0
 
-
-def _normal_quantiles():
-    """Return 256 equally likely values of the normal distribution."""
-    values = np.linspace(-4, 4, 1601)
-    probabilities = [0.5 + 0.5 * math.erf(value / math.sqrt(2)) for value in values]
-    return np.interp((np.arange(256) + 0.5) / 256, probabilities, values)
-
-
-NORMAL_QUANTILES = _normal_quantiles()
+# 256 equally likely values of the normal distribution.
+_values = np.linspace(-4, 4, 1601)
+_probabilities = [0.5 + 0.5 * math.erf(value / math.sqrt(2)) for value in _values]
+NORMAL_QUANTILES = np.interp((np.arange(256) + 0.5) / 256, _probabilities, _values)
 
 
 class Brush:
-    """Paints shapes on a layer.
+    """Paints shapes on a canvas, uint8 [H,W,4].
 
     Coordinates and lengths are in half head heights. The origin is the centre of the face.
     """
 
-    def __init__(self, canvas: np.ndarray, centre: np.ndarray, head: float, angle: float = 0.0):
-        """Paint into ``canvas``, uint8 [H,W,4], around ``centre``, [x, y] in pixels.
-
-        ``head`` is half the height of the head in pixels, and ``angle`` the clockwise rotation of
-        all shapes in radians.
-        """
+    def __init__(self, canvas: np.ndarray, centre: np.ndarray, head: float, angle: float):
+        """Set the centre [x, y] and half the head height in pixels, and a rotation in radians."""
         self.canvas, self.centre, self.head, self.angle = canvas, centre, head, angle
         sine, cosine = np.sin(angle) * head, np.cos(angle) * head
         self._axes = np.array([[cosine, sine], [-sine, cosine]])
@@ -71,10 +62,9 @@ class Brush:
         """Paint thin lines through points [N,M,2], each with its opacity, 0..1."""
         layer = np.zeros_like(self.canvas)
         thickness = self.canvas.shape[0] / 1000  # pixels; thinner strands are fainter instead
-        opacities = opacities * np.clip(thickness, 0.5, 1)
+        pixels, opacities = max(1, int(thickness)), opacities * np.clip(thickness, 0.5, 1)
         values = np.clip(np.append(colour, 255), 0, 255) * opacities[:, None]
         for points, value in zip(_fixed_point(self.to_pixels(strands)), values.tolist()):
-            pixels = max(1, int(thickness))
             cv2.polylines(layer, [points], False, value, pixels, *SMOOTH_EDGES)
         left, top, width, height = cv2.boundingRect(cv2.extractChannel(layer, 3))
         if width:
@@ -94,10 +84,7 @@ class Brush:
 
 
 def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: float = 0.0) -> None:
-    """Paint a colour over a canvas [H,W,C], in place, where ``mask`` (uint8 [H,W]) is set.
-
-    ``sigma`` blurs the mask first, in pixels.
-    """
+    """Paint a colour over a canvas [H,W,C] where ``mask`` (uint8 [H,W], blurred first) is set."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return

@@ -198,9 +198,8 @@ def test_generate_batches_refuses_arguments_at_once(options, tokens):
         ([IndexSamples(5)], SHAPE, PUBLISHED, ["37x37", "not 32x32"]),
         ([IndexSamples(5, (37, 74)), IndexSamples(5, (74, 37))], WIDE, PUBLISHED, ["not 74x37"]),
         ([IndexSamples(5)], SHAPE, "strong", ["'strong'"]),
-        ([], SHAPE, PUBLISHED, ["dataset"]),
     ],
-    ids=["square", "wide", "unknown policy", "no dataset"],
+    ids=["square", "wide", "unknown policy"],
 )
 def test_generate_batches_refuses_samples(samples, shape, policy, tokens):
     with assert_raises(MmnetError, *tokens):
