@@ -22,7 +22,8 @@ from mmnet.datasets.synthetic_layers import (
     to_bytes,
 )
 from mmnet.datasets.synthetic_person import draw_person
-from mmnet.io.images import save_jpeg, save_png
+from mmnet.io.files import write_bytes
+from mmnet.io.images import encode_jpeg, save_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
@@ -70,7 +71,7 @@ def synthesize(
 
     def save(stem, image, alpha, foreground=None):
         mask = cv2.convertScaleAbs(alpha, alpha=255)
-        save_jpeg(os.path.join(folder, split, "image", stem + ".jpg"), image)
+        write_bytes(os.path.join(folder, split, "image", stem + ".jpg"), encode_jpeg(image))
         save_png(os.path.join(folder, split, "mask", stem + ".png"), mask)
         if foreground is not None:
             cutout = np.dstack([foreground, mask])

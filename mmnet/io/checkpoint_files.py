@@ -1,8 +1,9 @@
-"""Find, copy and delete the files of TensorFlow checkpoints without reading them. No TensorFlow.
+"""Find, copy and delete the files of TensorFlow checkpoints. No TensorFlow.
 
-The name of a checkpoint is its prefix, ``<folder>/<name>-<step>``, as ``tf.train.Saver`` writes it.
+A checkpoint is named by the prefix of its files, ``<folder>/<name>-<step>``.
 """
 
+import glob
 import os
 import re
 import shutil
@@ -21,13 +22,15 @@ def step_of(prefix: str) -> Optional[int]:
 
 def list_checkpoints(folder: str) -> List[str]:
     """Return the prefixes of the checkpoints in a folder, lowest step first."""
-    names = [name for name in os.listdir(folder) if name.endswith(".index")]
-    prefixes = [os.path.join(folder, name[: -len(".index")]) for name in names]
+    stems = [os.path.splitext(name)[0] for name in os.listdir(folder) if name.endswith(".index")]
+    prefixes = [os.path.join(folder, stem) for stem in stems]
     return sorted(prefixes, key=lambda prefix: (step_of(prefix) or 0, prefix))
 
 
 def find_checkpoint(path: str) -> str:
-    """Return the prefix of a checkpoint: of a prefix, a file, or a folder's highest step.
+    """Return the prefix of the checkpoint at a path: a prefix, one of its files, or a folder.
+
+    Of several checkpoints in a folder, it is the one with the highest step.
 
     Raises:
         FileNotFoundError: no checkpoint, or its index file is missing.
@@ -40,19 +43,15 @@ def find_checkpoint(path: str) -> str:
         if not prefixes:
             raise FileNotFoundError(f"{path}: no checkpoint (*.index)")
         return prefixes[-1]
-    folder, name = os.path.split(path)
-    names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
-    if any(other.startswith(name + ".data-") for other in names):
-        raise FileNotFoundError(f"{path}: checkpoint without its index file, {name}.index")
-    raise FileNotFoundError(f"{path}: no checkpoint; give a prefix (without .index) or a folder")
+    raise FileNotFoundError(
+        f"{path}: no checkpoint ({path}.index is missing); give a folder or a prefix"
+    )
 
 
 def files_of(prefix: str) -> List[str]:
     """Return the paths of a checkpoint's files. The index file, which makes it valid, is last."""
-    folder, name = os.path.split(prefix)
-    data_file = re.compile(re.escape(name) + r"\.data-\d{5}-of-\d{5}$")
-    names = sorted(filter(data_file.match, os.listdir(folder or ".")))
-    return [os.path.join(folder, name) for name in names] + [prefix + ".index"]
+    data_files = glob.glob(glob.escape(prefix) + ".data-?????-of-?????")
+    return sorted(data_files) + [prefix + ".index"]
 
 
 def index_sha256(prefix: str) -> str:
@@ -62,17 +61,14 @@ def index_sha256(prefix: str) -> str:
 
 def copy_checkpoint(prefix: str, folder: str) -> str:
     """Copy a checkpoint and its RUN_FILE, if it has one, into a folder. Return the new prefix."""
-    paths = files_of(prefix)
-    run_file = os.path.join(os.path.dirname(prefix), RUN_FILE)
-    if os.path.exists(run_file):
-        paths.append(run_file)
-    for path in paths:
-        shutil.copy(path, folder)
+    for path in files_of(prefix) + [os.path.join(os.path.dirname(prefix), RUN_FILE)]:
+        if os.path.exists(path):
+            shutil.copy(path, folder)
     return os.path.join(folder, os.path.basename(prefix))
 
 
 def delete_checkpoint(prefix: str) -> None:
-    """Delete a checkpoint and its .json file, the index first: readers then ignore the rest."""
+    """Delete a checkpoint and its .json file. The index is first: readers then ignore the rest."""
     for path in reversed(files_of(prefix)):
         os.unlink(path)
     if os.path.exists(prefix + ".json"):

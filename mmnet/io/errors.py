@@ -8,13 +8,8 @@ NAMES_SHOWN = 3  # file names that a message shows of a list
 class MmnetError(ValueError):
     """Bad input from the user: a file, a value, or options that exclude each other.
 
-    The command line prints the message without a traceback and exits with 2. Every other exception
-    is a bug in mmnet.
-
-    Args:
-        message: the wrong value, the reason, and the remedy.
-        parameter: name of the parameter that is wrong, for example ``size``. The message then
-            starts with this name; the command line replaces it by the flag ``--size``.
+    The command line prints the message without a traceback and exits with 2. ``parameter`` is the
+    name of a wrong parameter, for example ``size``; the command line prints it as ``--size``.
     """
 
     def __init__(self, message: str, parameter: Optional[str] = None):

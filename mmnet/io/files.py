@@ -24,14 +24,10 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 def read_bytes(path: str) -> bytes:
     """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # do not wait for a pipe's writer
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise MmnetError(f"{path}: not a regular file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise MmnetError(f"{path}: not a regular file")
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def read_text(path: str) -> str:
@@ -117,26 +113,25 @@ def _umask():
 def remove_abandoned(folder: str) -> None:
     """Delete the temporary files and folders of killed writers that are older than an hour."""
     for name in os.listdir(folder):
-        path = os.path.join(folder, name)
         if not name.startswith((".writing-", ".building-")):
             continue
+        path = os.path.join(folder, name)
+        paths = [path] + [subfolder for subfolder, _, _ in os.walk(path)]
         with contextlib.suppress(OSError):  # another process deleted it, or it is not ours
-            folders = [folder for folder, _, _ in os.walk(path)]
-            modified = max(os.path.getmtime(entry) for entry in [path] + folders)
-            if time.time() - modified <= ABANDONED_SECONDS:
+            if time.time() - max(map(os.path.getmtime, paths)) <= ABANDONED_SECONDS:
                 continue
-            if folders:
+            if os.path.isdir(path):
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 os.unlink(path)
 
 
 def replace_folder(target: str, new: str) -> None:
-    """Move the folder ``new`` to ``target``. A complete folder is at ``target`` at every moment.
+    """Move the folder ``new`` to ``target``, and the previous folder, if there is one, to ``new``.
 
-    Afterwards ``new`` contains the previous folder, if there was one. Both paths are on one file
-    system. If the system cannot exchange two names atomically, the previous folder is first renamed
-    to ``<target>.before``; after a crash at that moment ``restore_folder`` moves it back.
+    Both paths are on one file system. If the system cannot exchange two names atomically, the
+    previous folder is first renamed to ``<target>.before``. After a crash at that moment
+    ``restore_folder`` moves it back.
     """
     restore_folder(target)
     if not os.path.lexists(target):
@@ -174,10 +169,9 @@ def _exchange(first, second):
 
 @contextlib.contextmanager
 def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
-    """Lock a folder for this process, if its file system has locks.
+    """Lock a folder, if its file system has locks, until the block or the process ends.
 
-    The system releases the lock however the process ends. If another process has locked the
-    folder, wait for its release, or raise MmnetError.
+    If another process has locked the folder, wait for its release, or raise MmnetError.
     """
     with open(os.path.join(folder, LOCK_FILE), "a+", encoding="utf-8") as file:
         try:
@@ -220,29 +214,23 @@ def check_replaceable(
     inputs: Sequence[str] = (),
     parameter: str = "output",
 ) -> None:
-    """Raise MmnetError, which names the parameter, if a command must not write to ``path``.
+    """Raise MmnetError, which names the parameter, unless a command may write to ``path``.
 
-    A result never replaces an input, a device, a pipe, a folder or a foreign file.
-
-    Args:
-        path: a new file, or an older result of the same command.
-        is_own: contents of a file -> whether the same command wrote it.
-        inputs: paths that the command reads.
-        parameter: name of the parameter that contains the path.
+    The path may be new, or hold an older result of the command: ``is_own`` returns True for the
+    contents of such a file. A result never replaces one of the command's ``inputs``.
     """
-    if os.path.isdir(path):
-        raise MmnetError(f"{path} is a folder; give the name of a file", parameter)
     check_writable(os.path.dirname(os.path.abspath(path)), parameter)
     if not os.path.lexists(path):
         return
+    problem = None
     if not os.path.isfile(path):
-        raise MmnetError(f"{path} is not a regular file, so it is not replaced", parameter)
-    if any(os.path.exists(name) and os.path.samefile(path, name) for name in inputs):
-        raise MmnetError(f"{path} is an input of this command; give another name", parameter)
-    if not is_own(read_bytes(path)):
-        raise MmnetError(
-            f"{path} exists, and this command did not write it; give another name", parameter
-        )
+        problem = "is not a regular file"
+    elif any(os.path.exists(name) and os.path.samefile(path, name) for name in inputs):
+        problem = "is an input of this command"
+    elif not is_own(read_bytes(path)):
+        problem = "exists, and this command did not write it"
+    if problem is not None:
+        raise MmnetError(f"{path} {problem}; give another name", parameter)
 
 
 def short_names(paths: Sequence[str]) -> List[str]:
@@ -250,12 +238,9 @@ def short_names(paths: Sequence[str]) -> List[str]:
     parts = [os.path.normpath(path).split(os.sep) for path in paths]
     names = []
     for own_parts in parts:
+        others = [other for other in parts if other != own_parts]
         length = 1
-        while length < len(own_parts):
-            end = own_parts[-length:]
-            paths_with_end = sum(other[-length:] == end for other in parts)
-            if paths_with_end <= parts.count(own_parts):
-                break
+        while any(other[-length:] == own_parts[-length:] for other in others):
             length += 1
         names.append(os.sep.join(own_parts[-length:]))
     return names

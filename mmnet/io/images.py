@@ -19,27 +19,15 @@ from mmnet.io.files import read_bytes, write_bytes
 
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 HEIF_EXTENSIONS = (".heic", ".heif", ".avif")  # readable if pillow-heif is installed
+EDITOR_EXTENSIONS = (".svg", ".psd", ".dng", ".cr2", ".nef")  # graphics and raw photos
 # Images that users may expect to be read. They are reported instead of silently ignored.
-UNSUPPORTED_EXTENSIONS = (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2", ".svg") + (
-    ".psd",
-    ".dng",
-    ".cr2",
-    ".nef",
-)
-
-
-def is_unsupported_image(name: str) -> bool:
-    """Return whether a file name belongs to an image format that cannot be read."""
-    return name.lower().endswith(UNSUPPORTED_EXTENSIONS) and not name.startswith(".")
+UNSUPPORTED_EXTENSIONS = EDITOR_EXTENSIONS + (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2")
 
 
 def list_images(folder: str, extensions: Tuple[str, ...] = IMAGE_EXTENSIONS) -> List[str]:
     """Return the names of the images in a folder, sorted, without hidden files."""
-    return [
-        name
-        for name in sorted(os.listdir(folder))
-        if name.lower().endswith(extensions) and not name.startswith(".")
-    ]
+    names = [name for name in os.listdir(folder) if name.lower().endswith(extensions)]
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def read_image(path: str, upright: bool = False) -> np.ndarray:
@@ -48,15 +36,15 @@ def read_image(path: str, upright: bool = False) -> np.ndarray:
 
 
 def decode_image(data: bytes, source: str, upright: bool = False) -> np.ndarray:
-    """Decode the contents of an image file.
+    """Decode a JPEG, PNG or WebP file; a HEIC or AVIF file if pillow-heif is installed.
 
     Grey, palette and 16-bit images become 8-bit RGB. An alpha channel is dropped.
 
     Args:
-        data: a JPEG, PNG or WebP file; HEIC or AVIF if pillow-heif is installed.
+        data: contents of the file.
         source: name for error messages.
-        upright: rotate the image as its EXIF orientation says. Datasets are read as stored
-            (False), because a mask belongs to the stored pixels.
+        upright: rotate the image by its EXIF orientation. Images of datasets stay as stored,
+            because a mask belongs to the stored pixels.
 
     Returns:
         uint8 [H,W,3], RGB.
@@ -96,7 +84,7 @@ def load_mask(path: str) -> np.ndarray:
     mask = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
     if mask.ndim == 3 and mask.shape[2] == 4:
         transparency = mask[..., 3]
-        mask = transparency if transparency.min() != transparency.max() else mask[..., :3]
+        mask = mask[..., :3] if transparency.min() == transparency.max() else transparency
     if mask.ndim == 3:
         mask = cv2.cvtColor(mask, cv2.COLOR_BGR2GRAY)
     if mask.dtype == np.uint16:
@@ -124,11 +112,6 @@ def save_png(path: str, image: np.ndarray) -> None:
     write_bytes(path, encode_png(image))
 
 
-def save_jpeg(path: str, image: np.ndarray) -> None:
-    """Write uint8 [H,W] or RGB [H,W,3] to a JPEG file of quality 95 atomically."""
-    write_bytes(path, encode_jpeg(image))
-
-
 def pad_channels(images: np.ndarray, channels: int) -> np.ndarray:
     """Append channels of zeros to images [N,H,W,C]: the alpha of a previous frame is missing."""
     missing = max(0, channels - images.shape[3])
@@ -146,9 +129,8 @@ def _decode_heif(data, source):
         import pillow_heif
         from PIL import Image, ImageOps
     except ImportError:
-        raise MmnetError(
-            f"{source}: HEIC and AVIF need pillow-heif: pip install 'mmnet[heif]'"
-        ) from None
+        message = f"{source}: HEIC and AVIF need pillow-heif: pip install 'mmnet[heif]'"
+        raise MmnetError(message) from None
     pillow_heif.register_heif_opener()
     if hasattr(pillow_heif, "register_avif_opener"):  # newer versions leave AVIF to Pillow
         pillow_heif.register_avif_opener()

@@ -14,7 +14,7 @@ GENERATOR = b'content="mmnet'  # part of every page; a file that contains it may
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Return the page that a template file and its values define."""
+    """Return the page that a Jinja template file defines with these values."""
     folder, name = os.path.split(os.path.abspath(template))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True
@@ -23,7 +23,7 @@ def render_page(template: str, **values: Any) -> str:
 
 
 def is_own_page(data: bytes) -> bool:
-    """Return whether mmnet wrote the page in these contents of a file."""
+    """Return whether the contents of a file are a page that mmnet wrote."""
     return GENERATOR in data
 
 

@@ -21,10 +21,10 @@ def parallel_map(
     the calls that have not started.
 
     Args:
-        function: is called in the threads.
-        items: is read in the caller's thread.
-        threads: None uses one per processor.
-        max_pending: results that may wait; None allows 4 per thread.
+        function: runs in the pool.
+        items: are read in the caller's thread.
+        threads: size of the pool; default: one per processor.
+        max_pending: calls that are started in advance; default: 4 per thread.
     """
     threads = threads or os.cpu_count() or 1
     max_pending = max_pending or 4 * threads
@@ -52,7 +52,4 @@ def prefetch(items: Generator, depth: int) -> Generator:
         lambda _: next(items, end), itertools.count(), threads=1, max_pending=depth
     )
     with contextlib.closing(items), contextlib.closing(results):
-        for item in results:
-            if item is end:
-                return
-            yield item
+        yield from itertools.takewhile(lambda item: item is not end, results)

@@ -27,28 +27,25 @@ def progress(
     """Yield the items and show the progress.
 
     Args:
-        items: work, item by item.
         total: number of units in all items, or None if unknown.
         description: start of the line.
         unit: name of the counted things, in the plural.
-        count: function item -> units in this item. None counts one unit per item.
+        count: item -> number of its units; default: one unit per item.
     """
     terminal = sys.stderr.isatty()
     interval = TERMINAL_SECONDS if terminal else PLAIN_SECONDS
     start = time.monotonic()
-    last_shown = start + TERMINAL_DELAY if terminal else start
-    done = 0
-    has_shown = False
+    next_time = start + (TERMINAL_DELAY if terminal else PLAIN_SECONDS)
+    done, has_shown = 0, False
     for item in items:
         yield item
         done += count(item) if count else 1
         now = time.monotonic()
-        if now - last_shown < interval:
-            continue
-        last_shown = now
-        line = f"{description}: {_format_progress(done, total, unit, done / (now - start))}"
-        _show(CLEAR_LINE + line if terminal else line + "\n")
-        has_shown = True
+        if now >= next_time:
+            next_time = now + interval
+            line = f"{description}: {_format_progress(done, total, unit, done / (now - start))}"
+            _show(CLEAR_LINE + line if terminal else line + "\n")
+            has_shown = True
     if terminal and has_shown:
         _show(CLEAR_LINE)
 

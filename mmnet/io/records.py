@@ -42,9 +42,7 @@ def _convert(value, hint, where):
     if hint is Any:
         return value
     if origin is typing.Union:  # Optional
-        if value is None:
-            return None
-        return _convert(value, arguments[0], where)
+        return None if value is None else _convert(value, arguments[0], where)
     if hasattr(hint, "_fields"):
         return to_record(value, hint, where)
     if origin is list or origin is tuple:
@@ -65,11 +63,8 @@ def _convert_items(value, origin, arguments, where):
     hints = arguments if has_fixed_length else arguments[:1] * len(value)
     if len(value) != len(hints):
         raise MmnetError(f"{where}: {len(value)} items, expected {len(hints)}")
-    items = [
-        _convert(item, hint, f"{where}[{index}]")
-        for index, (item, hint) in enumerate(zip(value, hints))
-    ]
-    return tuple(items) if origin is tuple else items
+    pairs = enumerate(zip(value, hints))
+    return origin(_convert(item, hint, f"{where}[{index}]") for index, (item, hint) in pairs)
 
 
 def _check_type(value, expected_type, where):

@@ -23,12 +23,12 @@ def resize_bilinear(array: np.ndarray, shape: Tuple[int, int], align_corners: bo
     """
     if align_corners and array.shape[:2] == tuple(shape):
         return array.astype(np.float32)
-    low, high, weight = _sample_positions(array.shape[0], shape[0], align_corners)
-    weight = weight.reshape((-1,) + (1,) * (array.ndim - 1))
-    array = _interpolate(array.take(low, axis=0), array.take(high, axis=0), weight)
-    low, high, weight = _sample_positions(array.shape[1], shape[1], align_corners)
-    weight = weight.reshape((-1,) + (1,) * (array.ndim - 2))
-    return _interpolate(array.take(low, axis=1), array.take(high, axis=1), weight)
+    for axis in (0, 1):
+        low, high, weight = _sample_positions(array.shape[axis], shape[axis], align_corners)
+        weight = weight.reshape([-1] + [1] * (array.ndim - 1 - axis))
+        low_values = array.take(low, axis).astype(np.float32, copy=False)
+        array = low_values + (array.take(high, axis) - low_values) * weight
+    return array
 
 
 def shrink(image: np.ndarray, longer_side: int) -> np.ndarray:
@@ -66,8 +66,3 @@ def _sample_positions(input_size, output_size, align_corners):
     position = np.arange(output_size, dtype=np.float32) * np.float32(scale)
     low = np.minimum(position.astype(np.int64), input_size - 1)
     return low, np.minimum(low + 1, input_size - 1), position - low.astype(np.float32)
-
-
-def _interpolate(low, high, weight):
-    low = low.astype(np.float32, copy=False)
-    return low + (high - low) * weight

@@ -4,12 +4,10 @@ from typing import Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]], *, left_columns: int = 1) -> str:
-    """Return rows as aligned columns, one line per row, without lines between them.
+    """Return rows of cells as aligned columns, one line per row.
 
-    Args:
-        rows: cells as text, the header first. All rows have the same number of cells.
-        left_columns: number of columns that are aligned left, counted from the first. The others
-            hold numbers and are aligned right.
+    The first ``left_columns`` columns are aligned left. The others hold numbers and are aligned
+    right. The header is the first row. All rows have the same number of cells.
     """
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = []

@@ -32,10 +32,8 @@ class Shard:
 class TarShardWriter:
     """Writes results to ``results-<shard>-<number>.tar``. It is a context manager and thread-safe.
 
-    A tar file gets its name when it is complete, so other programs may read it at once.
-
-    Attributes:
-        finished_stems: stems of the photos in the complete tar files of earlier runs.
+    A tar file gets its name when it is complete, so other programs may read it at once. The
+    attribute ``finished_stems`` holds the stems of the photos in the tar files of earlier runs.
     """
 
     def __init__(self, folder: str, shard: Shard, photos_per_file: int):
@@ -61,7 +59,7 @@ class TarShardWriter:
                 self._finish_file()
 
     def add(self, stem: str, files: Dict[str, bytes]) -> Dict[str, str]:
-        """Add the results of one photo: file name -> contents.
+        """Add the results of one photo (file name -> contents) to a tar file.
 
         Returns:
             File name -> its place, for example ``results-0of1-000000.tar:a.png``.
@@ -78,24 +76,22 @@ class TarShardWriter:
                 with self._cleanup:  # deletes the tar file, which contains only a part of the photo
                     raise
             self._photos += 1
-            path = self._path
             if self._photos == self._photos_per_file:
                 self._finish_file()
-            return {name: f"{path}:{name}" for name in files}
+            return {name: f"{self._path}:{name}" for name in files}
 
     def _start_file(self):
         self._path = os.path.join(self._folder, f"{self._prefix}{self._next_number:06d}.tar")
         self._photos = 0
         self._cleanup = contextlib.ExitStack()
         temporary = self._cleanup.enter_context(atomic_write(self._path))
-        self._tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
-        self._cleanup.callback(self._tar.fileobj.close)
+        tar = tarfile.TarFile(temporary, "w", format=tarfile.PAX_FORMAT)
+        self._tar = self._cleanup.enter_context(tar)
         return self._tar
 
     def _finish_file(self):
-        with self._cleanup:
-            tar, self._tar = self._tar, None
-            tar.close()
+        self._tar = None
+        self._cleanup.close()
         self._next_number += 1
 
 

@@ -22,8 +22,8 @@ _file_numbers = itertools.count()  # distinguishes the files of one process
 class EventWriter:
     """Writes an event file. Every method raises OSError if the file cannot be written.
 
-    It does not use tensorboard's EventFileWriter, whose thread prints a traceback if the disk is
-    full. Messages are dictionaries with the fields of tensorboard's protocol buffers.
+    Tensorboard's EventFileWriter would print the traceback of a thread if the disk is full. Values
+    are dictionaries with the fields of tensorboard's protocol buffers.
     """
 
     def __init__(self, folder: str):
@@ -35,8 +35,7 @@ class EventWriter:
             raise MmnetError("TensorBoard events need: pip install tensorboard") from None
         os.makedirs(folder, exist_ok=True)
         origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
-        name = f"events.out.tfevents.{origin}.{next(_file_numbers)}"
-        self._path = os.path.join(folder, name)
+        self._path = os.path.join(folder, f"events.out.tfevents.{origin}.{next(_file_numbers)}")
         self._file = open(self._path, "xb")  # noqa: SIM115 (closed in close)
         self._records = RecordWriter(self._file)
         self._event_type = Event
@@ -108,15 +107,9 @@ class EventWriter:
 
 
 def make_panel(image: np.ndarray, truth: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Return an image, its true alpha, an alpha and a composition on green side by side.
+    """Return uint8 [H,4W,3]: an image, the truth, an alpha and a composition on green.
 
-    Args:
-        image: [H,W,3], RGB 0..255.
-        truth: [H,W], 0..1.
-        alpha: [H,W], 0..1.
-
-    Returns:
-        uint8 [H,4W,3].
+    The image is [H,W,3], RGB 0..255. The truth and the alpha are [H,W], 0..1.
     """
     alpha = np.asarray(alpha, np.float32)
     greys = [np.repeat(np.asarray(grey)[..., None] * 255, 3, axis=2) for grey in (truth, alpha)]

@@ -29,7 +29,7 @@ def read_yaml(path: str) -> Dict[str, Any]:
     """
     contents = read_text(path)
     if len(contents) > MAX_YAML_LENGTH:
-        raise MmnetError(f"{path}: {len(contents)} characters, expected at most {MAX_YAML_LENGTH}")
+        raise MmnetError(f"{path}: more than {MAX_YAML_LENGTH} characters")
     try:
         values = yaml.load(contents, Loader=PlainLoader) or {}
     except (yaml.YAMLError, RecursionError, ValueError) as error:

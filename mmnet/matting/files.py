@@ -11,7 +11,7 @@ from mmnet.io.clip_writer import FRAME_EXTENSION
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_text, write_bytes
-from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png, is_unsupported_image
+from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, UNSUPPORTED_EXTENSIONS, encode_png
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
 
@@ -130,7 +130,7 @@ def _search_folder(folder, output):
             if name[0] != "." and os.path.abspath(os.path.join(parent, name)) != output_folder
         )
         names = sorted(name for name in names if name[0] != ".")
-        unsupported = [name for name in names if is_unsupported_image(name)]
+        unsupported = [name for name in names if name.lower().endswith(UNSUPPORTED_EXTENSIONS)]
         if unsupported:
             count, example = len(unsupported), unsupported[0]
             log.warning("%s: skipped %d unsupported images, such as %s", parent, count, example)
