@@ -113,10 +113,23 @@ def build_model(
         calibration = {"method": "quantised training"}
     WRITERS[spec.format](path, graph_def, spec, images)
 
+    complexity = measure_complexity(graph_def)
+    card = describe_model(weights, spec)._replace(
+        calibration=calibration,
+        parameters=complexity.parameters,
+        multiply_adds=complexity.multiply_adds,
+        bytes=source_bytes(path),
+        sha256=model_sha256(path),
+    )
+    write_json(card_path(path), card_to_dict(card))
+    return card
+
+
+def describe_model(weights: Weights, spec: ExportSpec) -> Card:
+    """Return the card of a model before it is built."""
     tensors = describe_tensors(weights.network, spec.preprocess, spec.output_type)
     number_format = "uint8" if spec.io == "uint8" else "float32"
-    complexity = measure_complexity(graph_def)
-    card = Card(
+    return Card(
         weights.network,
         spec.preprocess,
         spec.output_type,
@@ -129,15 +142,8 @@ def build_model(
         index_sha256=weights.sha256,
         use_ema=weights.options.use_ema,
         logit_scale=weights.options.logit_scale,
-        calibration=calibration,
         tensorflow=tf.__version__,
-        parameters=complexity.parameters,
-        multiply_adds=complexity.multiply_adds,
-        bytes=source_bytes(path),
-        sha256=model_sha256(path),
     )
-    write_json(card_path(path), card_to_dict(card))
-    return card
 
 
 def compare_model(

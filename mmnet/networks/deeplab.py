@@ -19,19 +19,23 @@ def _truncated_normal(seed):
     return tf.truncated_normal_initializer(stddev=0.09, seed=seed)
 
 
-STYLE = Style(epsilon=1e-5, initializer=_truncated_normal)
+DEEPLAB_STYLE = Style(epsilon=1e-5, initializer=_truncated_normal)
 
 
 def deeplab(images01: "tf.Tensor", network: Network, mode: Mode, *, output_stride: int) -> Outputs:
     """Build the graph, without heads. Arguments: see mmnet(). output_stride: 8 or 16."""
     with tf.variable_scope("DeepLab"):
         all_features = mobilenet_v2(
-            images01, network.width_multiplier, mode, output_stride=output_stride, style=STYLE
+            images01,
+            network.width_multiplier,
+            mode,
+            output_stride=output_stride,
+            style=DEEPLAB_STYLE,
         )
         features = all_features[output_stride]
         with tf.variable_scope("aspp"):
             x = aspp_head(features, mode)
-        logits = classifier(x, mode, scope="logits", style=STYLE)
+        logits = classifier(x, mode, scope="logits", style=DEEPLAB_STYLE)
     logits = _resize(logits, images01)
     return Outputs(logits, heads={}, endpoints={"features": features, "aspp": x})
 
@@ -56,7 +60,7 @@ def _conv(x, mode, *, before_concat=False):
         activation=relu,
         before_concat=before_concat,
         scope="Conv",
-        style=STYLE,
+        style=DEEPLAB_STYLE,
     )
 
 

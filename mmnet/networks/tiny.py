@@ -9,8 +9,7 @@ from mmnet.networks.mmnet import Block, multi_branch_block
 from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
-CHANNELS = 8
-DILATIONS = (1, 2)
+BLOCK = Block(8, 8, 1, (1, 2))
 
 
 def tiny(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
@@ -21,13 +20,13 @@ def tiny(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
         network: Network, with the width multiplier.
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
     """
-    channels = scale_channels(CHANNELS, network.width_multiplier)
+    channels = scale_channels(BLOCK.output_channels, network.width_multiplier)
     endpoints = {}
     with tf.variable_scope("Tiny"):
         with tf.variable_scope("init_block"):
             x = conv(images01, channels, mode, kernel=3, stride=2, scope="conv")
             endpoints["init_block"] = x
-        block = Block(channels, channels, 1, DILATIONS)
+        block = BLOCK._replace(branch_channels=channels, output_channels=channels)
         x = endpoints["block0"] = multi_branch_block(x, block, mode, scope="block0")
         with tf.variable_scope("aux_block"):  # a head: only training uses it
             coarse_logits = classifier(x, mode._replace(single_logit=False))

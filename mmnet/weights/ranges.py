@@ -13,7 +13,7 @@ from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, session_config
 from mmnet.weights.values import Weights
 
-HISTOGRAM_BINS = 2048
+RANGE_BINS = 2048
 THRESHOLDS = 128  # candidates for the largest magnitude of a range
 EMPTY_BIN = 1e-9  # probability of an empty bin; avoids a division by 0
 
@@ -72,10 +72,10 @@ def _measure_extremes(run: Callable, outputs, images) -> Dict[str, Tuple[float, 
 
 
 def _measure_histograms(run: Callable, outputs, images, ranges):
-    histograms = {name: np.zeros(HISTOGRAM_BINS, np.int64) for name in outputs}
+    histograms = {name: np.zeros(RANGE_BINS, np.int64) for name in outputs}
     for image in progress(images, len(images), "counting values"):
         for name, value in run(outputs, image).items():
-            histograms[name] += np.histogram(value, HISTOGRAM_BINS, ranges[name])[0]
+            histograms[name] += np.histogram(value, RANGE_BINS, ranges[name])[0]
     return histograms
 
 
