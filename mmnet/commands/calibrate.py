@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import Optional, Sequence
+from typing import Optional
 
 from mmnet.commands.flag_types import positive_int
 from mmnet.commands.options import (
@@ -14,7 +14,7 @@ from mmnet.commands.options import (
     flag,
 )
 from mmnet.datasets.pairs import find_dataset
-from mmnet.evaluation.calibration import LogitScaleScore, score_logit_scales, select_logit_scale
+from mmnet.evaluation.calibration import score_logit_scales, select_logit_scale
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights
 from mmnet.io.files import check_writable
@@ -53,16 +53,13 @@ def run(options: Options) -> int:
         write_weights(options.output, scale_classifier(weights, best.logit_scale))
 
     if options.json:
-        # temperature is the name of logit_scale in 0.2.
+        # 0.2 called the logit scale "temperature".
         rows = [{"temperature": score.logit_scale, **score._asdict()} for score in scores]
         print(json.dumps({"best": best.logit_scale, "scores": rows}))
     else:
-        print(format_scores(scores))
+        table = [("logit scale", "MAD (0..1)", "gradient error (0..1)")]
+        for scale, mean_mad, mean_gradient in scores:
+            table.append((f"{scale:g}", f"{mean_mad:.6f}", f"{mean_gradient:.6f}"))
+        print(format_table(table))
         print(f"best logit scale on {len(dataset)} images: {best.logit_scale:g}")
     return 0
-
-
-def format_scores(scores: Sequence[LogitScaleScore]) -> str:
-    header = ("logit scale", "MAD (0..1)", "gradient error (0..1)")
-    rows = [(f"{s.logit_scale:g}", f"{s.mad:.6f}", f"{s.gradient_error:.6f}") for s in scores]
-    return format_table([header, *rows])

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import tempfile
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
     check_memory,
@@ -28,17 +28,11 @@ from mmnet.commands.options import (
     flag,
 )
 from mmnet.datasets.pairs import Dataset, find_dataset
+from mmnet.evaluation import report
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate, matte_once
-from mmnet.evaluation.records import Identity, merge_evaluations, read_evaluation, write_evaluation
-from mmnet.evaluation.report import (
-    format_clip_scores,
-    format_comparisons,
-    format_evaluation,
-    published_clip_scores,
-    published_scores,
-)
+from mmnet.evaluation.records import Identity, merge_shards, read_evaluation, write_evaluation
 from mmnet.evaluation.report_page import make_page
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
 from mmnet.inference.open import load_weights, open_predictor
@@ -54,12 +48,11 @@ from mmnet.tf import checkpoint
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import Source, find_source, is_model_file
-from mmnet.weights.values import Weights
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
 
-TrainedNetwork = Union[Weights, Predictor]  # both have network, source and sha256
-Folder = Optional[str]  # None: do not write
+# Evaluations, and the network of the first source or of the latest checkpoint.
+Scores = Tuple[List[Evaluation], Optional[Predictor]]
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +65,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         REQUIRED,
         dataset_folder,
         nargs="+",
-        help="folders of datasets: SPLIT/image and SPLIT/mask",
+        help="folders of datasets (SPLIT/image, SPLIT/mask)",
         group="data",
     )
     checkpoint_path: str = flag(DEFAULT, help=SOURCE, alias="model", group="model")
@@ -149,21 +142,22 @@ def run(options: Options) -> int:
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
     if options.as_clips:
-        for dataset in datasets:
-            print_clip_scores(options, dataset)
+        score_all_clips(options, datasets)
         return 0
-    scorer = Scorer(options, datasets)
-    evaluations = []
-    for evaluation in scorer.watch_folder() if options.is_watching else scorer.score_sources():
-        print_evaluation(options, evaluation)
-        evaluations.append(evaluation)
     if options.is_watching:
+        evaluations, predictor = watch_folder(options, datasets)
         evaluations.reverse()  # compare the older checkpoints with the latest one
+    else:
+        evaluations, predictor = score_sources(options, datasets)
     comparisons = compare_evaluations(evaluations)
     if comparisons and not options.json:
-        print(format_comparisons(comparisons))
-    if options.report and evaluations:
-        write_report(options, options.report, evaluations)
+        print(report.format_comparisons(comparisons))
+    if options.report and evaluations and predictor:
+        about = "Alphas of mmnet predict." if options.as_photos else "One network run per image."
+        matte = make_matte(options, predictor)
+        page = make_page(evaluations, matte, image_count=options.worst, about=about)
+        write_text(options.report, page)
+        log.info("wrote %s", options.report)
     return 0
 
 
@@ -178,113 +172,107 @@ def find_datasets(options: Options) -> List[Dataset]:
     return [part for part in shards if len(part)]
 
 
-class Scorer:
-    """Scores networks on datasets. All checkpoints of a run share one TensorFlow session."""
+def score_all_clips(options: Options, datasets: Sequence[Dataset]) -> None:
+    predictor = open_network(options, options.checkpoint_path)
+    for dataset in datasets:
+        scores = score_clips(predictor, dataset, FILTERS[options.temporal_filter])
+        if options.json:
+            print(json.dumps(report.published_clip_scores(scores, predictor, dataset.split)))
+        else:
+            print(report.format_clip_scores(scores, predictor))
 
-    def __init__(self, options: Options, datasets: Sequence[Dataset]):
-        self._options, self._datasets = options, datasets
-        self._predictor: Optional[CheckpointPredictor] = None
 
-    def score_sources(self) -> Iterator[Evaluation]:
-        """Score --checkpoint_path and the sources of --compare on every dataset."""
-        options = self._options
-        for path in [options.checkpoint_path, *(options.compare or ())]:
-            location, output = find_source(path), options.output
-            is_own_checkpoint = location.kind == "checkpoint" and location.name is None
-            if output is None and is_own_checkpoint and location.path:
-                output = os.path.dirname(os.path.abspath(location.path))
-            output, predictor = writable_folder(output), open_network(options, location)
-            if options.merge_shards:
-                for dataset in self._datasets:
-                    yield self._merge_shards(options.merge_shards, dataset, predictor, output)
+def score_sources(options: Options, datasets: Sequence[Dataset]) -> Scores:
+    """Score --checkpoint_path and the sources of --compare on every dataset."""
+    evaluations, predictors = [], []
+    for path in [options.checkpoint_path, *(options.compare or ())]:
+        source, output = find_source(path), options.output
+        if output is None and source.kind == "checkpoint" and source.name is None:
+            output = os.path.dirname(os.path.abspath(source.path))
+        if not options.merge_shards:
+            output = writable_folder(output)
+        predictors.append(open_network(options, source))
+        evaluations += score_datasets(options, datasets, predictors[-1], output)
+    return evaluations, predictors[0]
+
+
+def watch_folder(options: Options, datasets: Sequence[Dataset]) -> Scores:
+    """Score each checkpoint of a folder, lowest step first, and then each new one.
+
+    All checkpoints share one TensorFlow session.
+    """
+    output = writable_folder(options.output or options.checkpoint_path)
+    evaluations: List[Evaluation] = []
+    predictor: Optional[CheckpointPredictor] = None
+    for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
+        try:
+            weights = load_weights(prefix, options.network_fields(), options.weight_options())
+            if predictor is None:
+                predictor = open_weights(weights, Device(options.device))
             else:
-                yield from self._score_network(predictor, output)
+                predictor.load(weights)
+            evaluations += score_datasets(options, datasets, predictor, output)
+        except FileNotFoundError:
+            if os.path.exists(prefix + ".index"):
+                raise
+            log.warning("%s: deleted before it was scored; skipped", prefix)
+    return evaluations, predictor
 
-    def watch_folder(self) -> Iterator[Evaluation]:
-        """Score each checkpoint of a folder, lowest step first, and then each new one."""
-        options = self._options
-        output = writable_folder(options.output or options.checkpoint_path)
-        for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
-            try:
-                weights = load_weights(prefix, options.network_fields(), options.weight_options())
-                yield from self._score_network(weights, output)
-            except FileNotFoundError:
-                if os.path.exists(prefix + ".index"):
-                    raise
-                log.warning("%s: deleted before it was scored; skipped", prefix)
 
-    def _score_network(self, network: TrainedNetwork, output: Folder) -> Iterator[Evaluation]:
-        """Score a network on every dataset, or read scores that the output folder has."""
-        for dataset in self._datasets:
-            evaluation = None
-            if self._options.is_watching or self._options.shard is not None:
-                evaluation = self._read(dataset, network, output)
-            yield evaluation or self._score(dataset, self._open(network), output)
+def score_datasets(
+    options: Options, datasets: Sequence[Dataset], predictor: Predictor, output: Optional[str]
+) -> List[Evaluation]:
+    """Score a network on every dataset and print the scores."""
+    evaluations = []
+    for dataset in datasets:
+        evaluation = score_dataset(options, dataset, predictor, output)
+        print_evaluation(options, evaluation)
+        evaluations.append(evaluation)
+    return evaluations
 
-    def _score(self, dataset: Dataset, predictor: Predictor, output: Folder) -> Evaluation:
-        """Score a network on a dataset and write the scores. The first dataset selects the best.
 
-        The best checkpoints are copied from a temporary copy, because a training may delete the
-        checkpoint meanwhile.
-        """
-        options, is_first = self._options, dataset is self._datasets[0]
-        with tempfile.TemporaryDirectory() as folder:
-            copy, source = None, predictor.source
-            if output and is_first and source and not is_model_file(source):
-                copy = copy_checkpoint(source, folder)
-            evaluation = evaluate(
-                predictor,
-                dataset,
-                options.target_eval_shape,
-                batch_size=options.batch_size,
-                all_metrics=options.all_metrics,
-                matte=make_matte(options, predictor) if options.as_photos else None,
-            )
-            if output:
-                identity = make_identity(options, dataset, predictor)
-                write_evaluation(
-                    evaluation, output, identity, checkpoint_copy=copy, shared_events=is_first
-                )
-        return evaluation
+def score_dataset(
+    options: Options, dataset: Dataset, predictor: Predictor, output: Optional[str]
+) -> Evaluation:
+    """Score a network on a dataset and write the scores, or read them from the output folder.
 
-    def _open(self, network: TrainedNetwork) -> Predictor:
-        if isinstance(network, Predictor):
-            return network
-        if self._predictor is None:
-            self._predictor = open_weights(network, Device(self._options.device))
-        elif self._predictor.weights is not network:
-            self._predictor.load(network)
-        return self._predictor
-
-    def _read(self, dataset: Dataset, network: TrainedNetwork, output: Folder):
-        """Return the Evaluation in the output folder, or None if it must be computed."""
+    The first dataset selects the best checkpoints.
+    """
+    identity, source = make_identity(options, dataset, predictor), predictor.source
+    is_first = dataset.path == options.dataset_path[0]
+    if options.merge_shards:
         if output is None:
-            return None
-        identity = make_identity(self._options, dataset, network)
-        return read_evaluation(output, dataset, network.source, identity)
+            raise MmnetError("requires --output", "merge_shards")
+        return merge_shards(output, dataset, source, identity, count=options.merge_shards)
+    if output and (options.is_watching or options.shard):
+        evaluation = read_evaluation(output, dataset, source, identity)
+        if evaluation is not None:
+            return evaluation
+    with tempfile.TemporaryDirectory() as folder:
+        copy = None
+        if output and is_first and source and not is_model_file(source):
+            # A training may delete the checkpoint while it is scored.
+            copy = copy_checkpoint(source, folder)
+        evaluation = evaluate(
+            predictor,
+            dataset,
+            options.target_eval_shape,
+            batch_size=options.batch_size,
+            all_metrics=options.all_metrics,
+            matte=make_matte(options, predictor) if options.as_photos else None,
+        )
+        if output:
+            write_evaluation(
+                evaluation, output, identity, checkpoint_copy=copy, shared_events=is_first
+            )
+    return evaluation
 
-    def _merge_shards(
-        self, count: int, dataset: Dataset, predictor: Predictor, output: Folder
-    ) -> Evaluation:
-        """Merge the scores of ``count`` shards. Raise MmnetError if a shard has none."""
-        evaluations, missing = [], []
-        for index in range(count):
-            part = dataset.select_shard(Shard(index, count))
-            evaluation = self._read(part, predictor, output) if len(part) else None
-            if evaluation is not None:
-                evaluations.append(evaluation)
-            elif len(part):
-                missing.append(f"{index}/{count}")
-        if missing:
-            scores = "scores of these weights, images and options"
-            raise MmnetError(f"{output}: no {scores} for --shard {', '.join(missing)}")
-        return merge_evaluations(dataset, evaluations)
 
-
-def make_identity(options: Options, dataset: Dataset, network: TrainedNetwork) -> Identity:
+def make_identity(options: Options, dataset: Dataset, predictor: Predictor) -> Identity:
+    network = predictor.network
     return Identity(
-        network=dict(network.network._asdict(), shape=list(network.network.shape)),
-        source=network.sha256,
+        network=dict(network._asdict(), shape=list(network.shape)),
+        source=predictor.sha256,
         use_ema=options.use_ema,
         logit_scale=options.logit_scale,
         as_photos=options.as_photos,
@@ -326,24 +314,8 @@ def print_evaluation(options: Options, evaluation: Evaluation) -> None:
     dataset, several = evaluation.dataset, len(options.dataset_path) > 1
     if options.json:
         place = {"dataset_path": dataset.path} if several else {}
-        print(json.dumps({**published_scores(evaluation), **place}), flush=True)
+        print(json.dumps({**report.published_scores(evaluation), **place}), flush=True)
         return
     if several:
         print(f"{dataset.path}/{dataset.split}:")
-    print(format_evaluation(evaluation, options.worst), flush=True)
-
-
-def print_clip_scores(options: Options, dataset: Dataset) -> None:
-    predictor = open_network(options, options.checkpoint_path)
-    scores = score_clips(predictor, dataset, FILTERS[options.temporal_filter])
-    published = published_clip_scores(scores, predictor, dataset.split)
-    print(json.dumps(published) if options.json else format_clip_scores(scores, predictor))
-
-
-def write_report(options: Options, path: str, evaluations: Sequence[Evaluation]) -> None:
-    """Write the page of --report. Its images are mattes of --checkpoint_path."""
-    matte = make_matte(options, open_network(options, options.checkpoint_path))
-    about = "Alphas of mmnet predict." if options.as_photos else "One network run per image."
-    page = make_page(evaluations, matte, image_count=options.worst, about=about)
-    write_text(path, page)
-    log.info("wrote %s", path)
+    print(report.format_evaluation(evaluation, options.worst), flush=True)

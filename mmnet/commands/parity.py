@@ -52,9 +52,9 @@ class ParityRow(NamedTuple):
 
     model: Optional[str]
     scores: Dict[str, ModelScore]
+    largest_difference: float  # alpha of the model minus the checkpoint's
+    mean_difference: float
     precision: Optional[str] = None
-    largest_difference: float = 0.0  # alpha of the model minus the checkpoint's
-    mean_difference: float = 0.0
     bytes: Optional[int] = None
     operations: Optional[int] = None
     problem: Optional[str] = None  # why the difference is too large
@@ -69,42 +69,19 @@ def run(options: Options) -> int:
         path: open_model(path, dataset, weights.network, options.output_type)
         for path in options.models
     }
-
     rows = []
     for row in compare_models(open_weights(weights, EXACT), models, dataset, options.batch_size):
         rows.append(row)
         if options.json:
-            print(to_json(row), flush=True)
+            scores = {metric: score._asdict() for metric, score in row.scores.items()}
+            print(json.dumps({**row._asdict(), "scores": scores}), flush=True)
+    problems = [row for row in rows if row.problem]
     if not options.json:
         print(f"{weights.source}, {len(dataset)} images")
         print(format_rows(rows))
-        for row in rows:
-            if row.problem:
-                print(f"{row.model}: {row.problem}")
-    return 1 if any(row.problem for row in rows) else 0
-
-
-def compare_models(
-    checkpoint: Predictor, models: Dict[str, Predictor], dataset: Dataset, batch_size: int
-) -> Iterator[ParityRow]:
-    """Yield the row of the checkpoint, then the row of each model."""
-    reference = evaluate(checkpoint, dataset, None, batch_size=batch_size, keep_alphas=True)
-    yield ParityRow(checkpoint.source, measure_difference(reference, reference).scores)
-    for path, model in models.items():
-        evaluation = evaluate(model, dataset, None, batch_size=batch_size, keep_alphas=True)
-        scores, largest, mean = measure_difference(evaluation, reference)
-        yield ParityRow(
-            path,
-            scores,
-            precision=model.precision,
-            largest_difference=largest,
-            mean_difference=mean,
-            bytes=source_bytes(path) if is_model_file(path) else None,
-            operations=None
-            if model.card.operations is None
-            else sum(model.card.operations.values()),
-            problem=bound_violation(model.precision, largest=largest, mean=mean),
-        )
+        for row in problems:
+            print(f"{row.model}: {row.problem}")
+    return 1 if problems else 0
 
 
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
@@ -129,9 +106,26 @@ def open_model(path: str, dataset: Dataset, network: Network, output_type: str) 
     return model
 
 
-def to_json(row: ParityRow) -> str:
-    scores = {metric: score._asdict() for metric, score in row.scores.items()}
-    return json.dumps({**row._asdict(), "scores": scores})
+def compare_models(
+    checkpoint: Predictor, models: Dict[str, Predictor], dataset: Dataset, batch_size: int
+) -> Iterator[ParityRow]:
+    """Yield the row of the checkpoint, then the row of each model."""
+    reference = evaluate(checkpoint, dataset, None, batch_size=batch_size, keep_alphas=True)
+    yield ParityRow(checkpoint.source, *measure_difference(reference, reference))
+    for path, model in models.items():
+        evaluation = evaluate(model, dataset, None, batch_size=batch_size, keep_alphas=True)
+        scores, largest, mean = measure_difference(evaluation, reference)
+        operations = model.card.operations
+        yield ParityRow(
+            path,
+            scores,
+            largest,
+            mean,
+            precision=model.precision,
+            bytes=source_bytes(path) if is_model_file(path) else None,
+            operations=None if operations is None else sum(operations.values()),
+            problem=bound_violation(model.precision, largest=largest, mean=mean),
+        )
 
 
 def format_rows(rows: Sequence[ParityRow]) -> str:
@@ -139,18 +133,16 @@ def format_rows(rows: Sequence[ParityRow]) -> str:
     header = ["model", "largest difference", "mean difference"]
     for metric in MAIN_METRICS:
         header += [METRICS[metric].label, "difference (95 % interval)"]
-    header += ["bytes", "operations"]
+    table: List[List[str]] = [header + ["bytes", "operations"]]
     names = short_names([row.model or "untrained weights" for row in rows])
-    table: List[List[str]] = [header]
     for name, row in zip(names, rows):
         is_checkpoint = row.precision is None
         cells = [name]
         for value in (row.largest_difference, row.mean_difference):
             cells.append("" if is_checkpoint else f"{value:.2g}")
-        for score in row.scores.values():
-            low, high = score.interval
-            interval = f"{score.difference:+.1e} ({low:+.1e} .. {high:+.1e})"
-            cells += [f"{score.mean:.6f}", "" if is_checkpoint else interval]
+        for mean, difference, (low, high) in row.scores.values():
+            interval = f"{difference:+.1e} ({low:+.1e} .. {high:+.1e})"
+            cells += [f"{mean:.6f}", "" if is_checkpoint else interval]
         for number in (row.bytes, row.operations):
             cells.append("" if number is None else str(number))
         table.append(cells)

@@ -29,29 +29,22 @@ class ClipScores(NamedTuple):
     frames: int  # number of frames of all clips
 
 
-def clip_name(stem: str) -> str:
-    """Return ``walk`` for the stem ``walk_0007``."""
-    return stem.rpartition("_")[0]
-
-
 def score_clips(
     predictor: Predictor, dataset: Dataset, temporal_filter: Optional[TemporalFilter] = None
 ) -> ClipScores:
     """Score every frame of every clip at the network's shape.
 
-    Args:
-        predictor: the trained network. It always receives its unfiltered alpha.
-        dataset: frames with masks.
-        temporal_filter: one of matting.temporal.FILTERS; None: score the network's alphas.
+    ``temporal_filter`` is one of matting.temporal.FILTERS. Only scores use the filtered alphas: the
+    network receives its unfiltered ones.
 
     Raises:
         MmnetError: unusable pairs, or a clip with one frame.
     """
     validator = DatasetValidator(dataset)
-    sorted_pairs = sorted(dataset.pairs, key=lambda pair: (clip_name(pair.stem), pair.stem))
+    sorted_pairs = sorted(dataset.pairs, key=lambda pair: (_clip_name(pair), pair.stem))
     pairs = progress(sorted_pairs, len(dataset), "evaluating", "frames")
     names, mads, changes = [], [], []
-    for name, clip in itertools.groupby(pairs, key=lambda pair: clip_name(pair.stem)):
+    for name, clip in itertools.groupby(pairs, key=_clip_name):
         frames = list(_score_frames(predictor, clip, validator, temporal_filter))
         if validator.failed:
             continue
@@ -67,9 +60,14 @@ def score_clips(
     return ClipScores(names, np.array(mads), np.array(changes), len(dataset))
 
 
+def _clip_name(pair):
+    """Return ``walk`` for the stem ``walk_0007``."""
+    return pair.stem.rpartition("_")[0]
+
+
 def _score_frames(predictor, pairs, validator, temporal_filter):
     """Yield (MAD, dtSSD) of the frames of a clip. The dtSSD of the first frame is None."""
-    previous = previous_truth = None
+    previous = previous_truth = previous_alphas = change = None
     for pair in pairs:
         arrays = validator.read(pair)
         if validator.failed:
@@ -77,20 +75,12 @@ def _score_frames(predictor, pairs, validator, temporal_filter):
         image, truth = (
             resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
         )
-        frame = _matte_frame(image, predictor, temporal_filter, previous)
-        change = None
+        network_alphas = predictor(image[np.newaxis], previous_alphas)
+        alpha = network_alphas[0]
         if previous is not None:
-            change = dtssd((previous.alpha, frame.alpha), (previous_truth, truth))
-        yield mad(frame.alpha, truth), change
-        previous, previous_truth = frame, truth
-
-
-def _matte_frame(image, predictor, temporal_filter, previous):
-    """Return the image and its alphas as the PreviousFrame of the next frame."""
-    if previous is None:
-        alpha = predictor(image[np.newaxis])[0]
-        return PreviousFrame(image, alpha, alpha)
-    alpha = network_alpha = predictor(image[np.newaxis], previous.network_alpha[np.newaxis])[0]
-    if temporal_filter is not None:
-        alpha = temporal_filter(network_alpha, image, previous)
-    return PreviousFrame(image, alpha, network_alpha)
+            if temporal_filter is not None:
+                alpha = temporal_filter(alpha, image, previous)
+            change = dtssd((previous.alpha, alpha), (previous_truth, truth))
+        yield mad(alpha, truth), change
+        previous, previous_truth = PreviousFrame(image, alpha), truth
+        previous_alphas = network_alphas

@@ -30,8 +30,8 @@ class ModelDifference(NamedTuple):
     """Difference of a model file from its checkpoint, over all pixels of all images."""
 
     scores: Dict[str, ModelScore]  # keys: MAIN_METRICS
-    largest: float  # absolute difference of alpha
-    mean: float
+    largest_difference: float  # of alpha, absolute
+    mean_difference: float
 
 
 def compare_evaluations(evaluations: Sequence[Evaluation]) -> List[Comparison]:

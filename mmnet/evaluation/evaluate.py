@@ -86,42 +86,39 @@ def evaluate(
     """Score each pair of a dataset once.
 
     Args:
-        predictor: the trained network.
-        dataset: images with masks.
         target_shape: second shape at which alphas are scored; None: the network's shape only.
-        batch_size: images per network run.
         all_metrics: compute all METRICS at the target shape, not only MAIN_METRICS.
-        matte: scored instead of one network run per image.
+        matte: its alphas are scored instead of those of one network run per image.
         keep_alphas: return the alphas of all pairs too.
 
     Raises:
         MmnetError: unusable pairs, or alphas with a wrong shape or values outside 0..1.
     """
-    shapes = {"network": predictor.network.shape}
-    if target_shape is not None:
-        height, width = target_shape
-        shapes["target"] = (height, width)
+    target_metrics = METRICS if all_metrics else MAIN_METRICS
+    examples: List[Prediction] = []
+    alphas: List[np.ndarray] = []
+    seconds: List[float] = []
+
+    def predict():
+        for prediction in predict_pairs(predictor, dataset, batch_size=batch_size, matte=matte):
+            seconds.append(prediction.seconds)
+            if len(examples) < EXAMPLE_IMAGES:
+                examples.append(prediction)
+            if keep_alphas:
+                alphas.append(prediction.alpha)
+            yield prediction
 
     def score(prediction):
-        sample, alpha, seconds = prediction
-        scores = score_alpha(sample, alpha, target_shape, all_metrics=all_metrics)
-        return scores, seconds, alpha if keep_alphas else None
+        return _score(prediction, target_shape, target_metrics)
 
-    predictions = predict_pairs(predictor, dataset, batch_size=batch_size, matte=matte)
-    examples = list(itertools.islice(predictions, EXAMPLE_IMAGES))
-    predictions = itertools.chain(examples, predictions)
-    results = parallel_map(score, predictions, max_pending=2 * batch_size)
-    scores, seconds, alphas = zip(*results)
-    return Evaluation(
-        dataset,
-        predictor.source,
-        predictor.step,
-        shapes,
-        {key: np.round([row[key] for row in scores], DECIMALS) for key in scores[0]},
-        predict_ms=1000 * float(np.mean(seconds)),
-        examples=examples,
-        alphas=alphas if keep_alphas else (),
-    )
+    rows = list(parallel_map(score, predict(), max_pending=2 * batch_size))
+    shapes = {"network": predictor.network.shape}
+    if target_shape is not None:
+        shapes["target"] = target_shape
+    scores = {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]}
+    milliseconds = 1000 * float(np.mean(seconds))
+    source, step = predictor.source, predictor.step
+    return Evaluation(dataset, source, step, shapes, scores, milliseconds, examples, alphas)
 
 
 def predict_pairs(
@@ -149,7 +146,7 @@ def predict_pairs(
             continue
         start = time.monotonic()
         if matte is None:
-            alphas = predict_batch(predictor, batch)
+            alphas = _predict_batch(predictor, np.stack([sample.image for sample in batch]))
         else:
             alphas = [matte(sample.photo) for sample in batch]
         seconds = (time.monotonic() - start) / len(batch)
@@ -158,30 +155,28 @@ def predict_pairs(
     validator.finish()
 
 
-def predict_batch(predictor: Predictor, samples: Sequence[Sample]) -> List[np.ndarray]:
-    """Return the alphas [H,W] of samples. Raise MmnetError if they have another shape."""
-    images = np.stack([sample.image for sample in samples])
-    alphas = np.asarray(predictor(images))
+def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
+    """Run the network once, as ``evaluate`` does. Return the alpha at the network's shape."""
+    return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]
+
+
+def _predict_batch(predictor, images):
+    alphas = predictor(images)
     if alphas.shape != images.shape[:3]:
         raise MmnetError(
             f"{predictor.source}: returns alphas {list(alphas.shape)} for images "
             f"{list(images.shape)}, expected {list(images.shape[:3])}"
         )
-    return list(alphas)
+    return alphas
 
 
-def score_alpha(
-    sample: Sample,
-    alpha: np.ndarray,
-    target_shape: Optional[Shape] = None,
-    *,
-    all_metrics: bool = False,
-) -> Dict[ScoreKey, float]:
-    """Score one alpha of any size at the network's shape and at the target shape.
+def _score(prediction, target_shape, target_metrics):
+    """Return ScoreKey -> score of a Prediction.
 
     Corners are aligned at the network's shape, as in training, but not at the target shape, as in
     the published code.
     """
+    sample, alpha, _ = prediction
     small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
     scores = {
         (name, "network"): METRICS[name].compute(small_alpha, sample.truth) for name in MAIN_METRICS
@@ -189,11 +184,6 @@ def score_alpha(
     if target_shape is not None:
         alpha = resize_bilinear(alpha, target_shape, align_corners=False)
         truth = resize_bilinear(sample.mask, target_shape, align_corners=False)
-        for name in METRICS if all_metrics else MAIN_METRICS:
+        for name in target_metrics:
             scores[name, "target"] = METRICS[name].compute(alpha, truth)
     return scores
-
-
-def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Run the network once, as ``evaluate`` does. Return the alpha at the network's shape."""
-    return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]

@@ -22,7 +22,10 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import read_bytes, remove_abandoned, write_bytes, write_json
 from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
+from mmnet.io.tar_shards import Shard
 from mmnet.io.tensorboard import EventWriter, make_panel
+
+DAMAGED = "%s: damaged (%s); ignored"
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class Best(NamedTuple):
 
     score: float
     checkpoint: str
-    pictures: str  # the same hash as in Identity
+    pictures: str  # as in Identity
 
 
 def record_path(
@@ -77,44 +80,38 @@ def read_evaluation(
     The result is None if the record is missing, damaged (with a warning) or of another identity.
     """
     path = record_path(output, dataset, identity.target_eval_shape, source)
-    if not os.path.exists(path):
+    record = _read_record(path, EvaluationRecord)
+    if record is None or record.identity != identity:
         return None
-    try:
-        record = read_record(path, EvaluationRecord)
-        if record.identity != identity:
-            return None
-        evaluation = _to_evaluation(record, dataset, source)
-    except (OSError, MmnetError) as error:
-        log.warning("%s: damaged (%s); scoring again", path, error)
-        return None
-    log.info("%s: scores read from %s", source, path)
+    evaluation = _to_evaluation(record, dataset, source)
+    if evaluation is None:
+        log.warning(DAMAGED, path, "other images or scores")
+    else:
+        log.info("%s: scores read from %s", source, path)
     return evaluation
 
 
-def _to_evaluation(record, dataset, source):
-    shapes = {
-        "network": tuple(record.identity.network["shape"]),
-        "target": tuple(record.identity.target_eval_shape),
-    }
-    step = record.scores.get("global_step")
-    evaluation = Evaluation(dataset, source, step, shapes, scores={})
-    for place, metric in itertools.product(shapes, METRICS):
-        key = metric, place
-        values = record.image_scores.get(evaluation.tag(key))
-        if values is not None:
-            evaluation.scores[key] = np.array(values)
-    lengths = {len(values) for values in evaluation.scores.values()}
-    if (
-        record.stems != evaluation.stems
-        or lengths != {len(dataset)}
-        or len(evaluation.scores) != len(record.image_scores)
-    ):
-        raise MmnetError("other images or scores")
-    return evaluation
+def merge_shards(
+    output: str, dataset: Dataset, source: Optional[str], identity: Identity, *, count: int
+) -> Evaluation:
+    """Return the evaluation of a dataset from the records of its ``count`` shards.
 
-
-def merge_evaluations(dataset: Dataset, shards: Sequence[Evaluation]) -> Evaluation:
-    """Return the evaluation of a dataset from the evaluations of all its shards."""
+    Raises:
+        MmnetError: a shard with images has no record.
+    """
+    shards, missing = [], []
+    for index in range(count):
+        part = dataset.select_shard(Shard(index, count))
+        if len(part):
+            part_identity = identity._replace(pictures=part.fingerprint)
+            evaluation = read_evaluation(output, part, source, part_identity)
+            if evaluation is None:
+                missing.append(f"{index}/{count}")
+            else:
+                shards.append(evaluation)
+    if missing:
+        message = f"{output}: no scores of these weights, images and options for "
+        raise MmnetError(message + ", ".join(missing), "shard")
     stems = [stem for shard in shards for stem in shard.stems]
     positions = {stem: index for index, stem in enumerate(stems)}
     order = [positions[pair.stem] for pair in dataset.pairs]
@@ -136,9 +133,6 @@ def write_evaluation(
     """Write events, best checkpoints and, last, the record, so that a record means success.
 
     Args:
-        evaluation: scores and examples.
-        output: folder.
-        identity: identity of the scores.
         checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
         shared_events: write events to eval/, not to the folder of the dataset.
     """
@@ -149,27 +143,24 @@ def write_evaluation(
     remove_abandoned(folder)
     write_scores_as_events(evaluation, os.path.join(output, "eval") if shared_events else folder)
     if checkpoint_copy is not None:
-        for (metric, place), values in evaluation.scores.items():
-            score = Best(float(np.mean(values)), str(evaluation.source), identity.pictures)
-            name = evaluation.tag((metric, place)).replace("/", "_")
+        for key, values in evaluation.scores.items():
             keep_best(
-                os.path.join(output, "best", name),
-                score,
+                os.path.join(output, "best", evaluation.tag(key).replace("/", "_")),
+                Best(float(np.mean(values)), str(evaluation.source), identity.pictures),
                 checkpoint_copy,
-                higher_is_better=METRICS[metric].higher_is_better,
+                higher_is_better=METRICS[key[0]].higher_is_better,
             )
     write_record(path, evaluation, identity)
 
 
 def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
-    image_scores = {
-        evaluation.tag(key): values.tolist() for key, values in evaluation.scores.items()
-    }
     record = {
         "identity": identity._asdict(),
         "scores": published_scores(evaluation),
         "stems": evaluation.stems,
-        "image_scores": image_scores,
+        "image_scores": {
+            evaluation.tag(key): values.tolist() for key, values in evaluation.scores.items()
+        },
     }
     write_json(path, record)
 
@@ -177,15 +168,13 @@ def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
 def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     """Write mean scores, histograms, examples and the network time for TensorBoard."""
     split = evaluation.dataset.split
-    scalars = dict(evaluation.means())
-    scalars[f"inference_time_ms/{split}"] = evaluation.predict_ms
+    scalars = {**evaluation.means(), f"inference_time_ms/{split}": evaluation.predict_ms}
     images = {}
     for index, (sample, alpha, _) in enumerate(evaluation.examples):
         alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
         images[f"example/{split}/{index}"] = make_panel(sample.image, sample.truth, alpha)
-    histograms = {
-        f"errors/{evaluation.tag(key)}": values for key, values in evaluation.scores.items()
-    }
+    scores = evaluation.scores
+    histograms = {f"errors/{evaluation.tag(key)}": values for key, values in scores.items()}
     writer = EventWriter(folder)
     writer.write(evaluation.global_step, scalars, images, histograms=histograms)
     writer.close()
@@ -199,10 +188,11 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
     """
     score_path = os.path.join(folder, "score.json")
     best = read_best(score_path)
+    sign = 1 if higher_is_better else -1
     if best is not None and best.pictures != score.pictures:
         log.warning("%s: selected on other images, so it is kept; use another output", folder)
         return
-    if best is None or _is_better(score.score, best.score, higher_is_better):
+    if best is None or sign * score.score > sign * best.score:
         name = os.path.basename(copy)
         os.makedirs(folder, exist_ok=True)
         remove_abandoned(folder)
@@ -221,14 +211,32 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
 
 def read_best(path: str) -> Optional[Best]:
     """Read a score.json. Return None if it is missing or, with a warning, if it is damaged."""
-    if not os.path.exists(path):
-        return None
+    return _read_record(path, Best)
+
+
+def _read_record(path, record_type):
     try:
-        return read_record(path, Best)
+        return read_record(path, record_type)
+    except FileNotFoundError:
+        return None
     except (OSError, MmnetError) as error:
-        log.warning("%s: damaged (%s); selecting the best checkpoint again", path, error)
+        log.warning(DAMAGED, path, error)
         return None
 
 
-def _is_better(score, best_score, higher_is_better):
-    return score > best_score if higher_is_better else score < best_score
+def _to_evaluation(record, dataset, source):
+    """Return the Evaluation in a record, or None if it does not fit the dataset."""
+    identity = record.identity
+    shapes = {
+        "network": tuple(identity.network["shape"]),
+        "target": tuple(identity.target_eval_shape),
+    }
+    evaluation = Evaluation(dataset, source, record.scores.get("global_step"), shapes, {})
+    keys = {evaluation.tag(key): key for key in itertools.product(METRICS, shapes)}
+    lengths = {len(values) for values in record.image_scores.values()}
+    is_complete = record.stems == evaluation.stems and lengths == {len(dataset)}
+    if not is_complete or not keys.keys() >= record.image_scores.keys():
+        return None
+    for tag, values in record.image_scores.items():
+        evaluation.scores[keys[tag]] = np.array(values)
+    return evaluation

@@ -13,50 +13,43 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import format_shape
 from mmnet.io.tables import format_table
 
-SCORE_HEADER = ("score", "height x width", "mean", "95 % interval of the mean")
-
 
 def published_scores(evaluation: Evaluation) -> Dict[str, Any]:
     """Return the mean scores by published name, and their source, for JSON."""
-    values: Dict[str, Any] = dict(evaluation.means())
-    values["pictures"] = len(evaluation.dataset)
-    values["checkpoint"] = evaluation.source
-    values["global_step"] = evaluation.global_step
-    return values
+    return {
+        **evaluation.means(),
+        "pictures": len(evaluation.dataset),
+        "checkpoint": evaluation.source,
+        "global_step": evaluation.global_step,
+    }
 
 
 def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
     """Return a table of means with intervals, and the ``worst`` images by MAD at the target."""
-    rows = [SCORE_HEADER]
-    for (metric, place), values in evaluation.scores.items():
-        shape = evaluation.shapes[place]
-        rows.append(_score_row(METRICS[metric].label, shape, values))
-    name = _source_and_step(evaluation.source, evaluation.global_step)
-    lines = [f"{name}, {len(evaluation.dataset)} images", format_table(rows, left_columns=2)]
+    scores, shapes = evaluation.scores, evaluation.shapes
+    rows = [
+        (METRICS[metric].label, shapes[place], scores[metric, place]) for metric, place in scores
+    ]
+    title = _source_and_step(evaluation.source, evaluation.global_step)
+    text = _format_scores(f"{title}, {len(evaluation.dataset)} images", rows)
     if worst:
-        values, stems = evaluation.scores["mad", "target"], evaluation.stems
+        values, stems = scores["mad", "target"], evaluation.stems
         order = np.argsort(-values, kind="stable")[:worst]
         images = ", ".join(f"{stems[index]} {values[index]:.4f}" for index in order)
-        target = format_shape(evaluation.shapes["target"])
-        lines.append(f"worst by MAD at {target}: {images}")
-    return "\n".join(lines)
+        text += f"\nworst by MAD at {format_shape(shapes['target'])}: {images}"
+    return text
 
 
 def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     """Return a table of comparisons with one reference."""
     name = source_name(comparisons[0].reference.source)
     rows = [(f"compared with {name}", "difference", "95 % interval", "")]
-    for comparison in comparisons:
-        evaluation, (mean, (low, high)) = comparison.evaluation, comparison.difference
-        score = METRICS[comparison.metric].label
-        rows.append(
-            (
-                f"{source_name(evaluation.source)}, {dataset_name(evaluation)}, {score}",
-                f"{mean:+.6f}",
-                f"{low:+.6f} .. {high:+.6f}",
-                comparison.difference.verdict,
-            )
-        )
+    for evaluation, _, metric, difference in comparisons:
+        mean, (low, high) = difference
+        score = METRICS[metric].label
+        name = f"{source_name(evaluation.source)}, {dataset_name(evaluation)}, {score}"
+        interval = f"{low:+.6f} .. {high:+.6f}"
+        rows.append((name, f"{mean:+.6f}", interval, difference.verdict))
     return format_table(rows)
 
 
@@ -87,19 +80,19 @@ def published_clip_scores(scores: ClipScores, predictor: Predictor, split: str) 
 def format_clip_scores(scores: ClipScores, predictor: Predictor) -> str:
     """Return a table of means over the clips, with intervals."""
     shape = predictor.network.shape
-    rows = [
-        SCORE_HEADER,
-        _score_row("MAD (0..1)", shape, scores.mad),
-        _score_row("dtSSD (0 or more)", shape, scores.dtssd),
-    ]
+    rows = [("MAD (0..1)", shape, scores.mad), ("dtSSD (0 or more)", shape, scores.dtssd)]
     name = _source_and_step(predictor.source, predictor.step)
-    title = f"{name}, {len(scores.clips)} clips, {scores.frames} frames"
+    return _format_scores(f"{name}, {len(scores.clips)} clips, {scores.frames} frames", rows)
+
+
+def _format_scores(title, scores):
+    """Return a table of the means of (label, shape, values)."""
+    rows = [("score", "height x width", "mean", "95 % interval of the mean")]
+    for label, shape, values in scores:
+        low, high = bootstrap_interval(values)
+        interval = f"{low:.6f} .. {high:.6f}"
+        rows.append((label, format_shape(shape), f"{np.mean(values):.6f}", interval))
     return f"{title}\n{format_table(rows, left_columns=2)}"
-
-
-def _score_row(label, shape, values):
-    low, high = bootstrap_interval(values)
-    return label, format_shape(shape), f"{np.mean(values):.6f}", f"{low:.6f} .. {high:.6f}"
 
 
 def _source_and_step(source, step):

@@ -31,7 +31,6 @@ def make_page(
     """Return the HTML of evaluations. The first one of each dataset is shown with images.
 
     Args:
-        evaluations: scores of one or more sources on one or more datasets.
         matte: computes the alphas of the images with the first source.
         image_count: number of the worst and of the best images to show.
         about: sentence that states how the images were scored.
@@ -57,9 +56,9 @@ def make_page(
 
 def select_extremes(values: np.ndarray, count: int) -> Tuple[List[int], List[int]]:
     """Return the indices of the ``count`` worst (highest) and best values, without overlap."""
-    order = np.argsort(-values, kind="stable")
-    best = order[::-1][: min(count, max(0, len(order) - count))]
-    return order[:count].tolist(), best.tolist()
+    order = np.argsort(-values, kind="stable").tolist()
+    worst, others = order[:count], order[count:]
+    return worst, others[::-1][:count]
 
 
 def make_curves(evaluations: Sequence[Evaluation]) -> List[Dict[str, Any]]:
@@ -74,12 +73,14 @@ def make_curves(evaluations: Sequence[Evaluation]) -> List[Dict[str, Any]]:
 
 
 def _curve(metric, runs):
-    lines = {
-        name: [(step, float(run[step].scores[metric, "target"].mean())) for step in sorted(run)]
+    """Return the chart of a metric: positions in pixels, with their values."""
+    means = {
+        name: {step: float(run[step].scores[metric, "target"].mean()) for step in sorted(run)}
         for name, run in runs.items()
     }
-    steps = sorted({step for line in lines.values() for step, _ in line})
-    highest = max(value for line in lines.values() for _, value in line)
+    steps = sorted(set().union(*means.values()))
+    highest = max(max(line.values()) for line in means.values())
+    marked = np.linspace(0, len(steps) - 1, min(STEP_MARKS, len(steps))).round().astype(int)
 
     def x(step):
         return _position(step, (steps[0], steps[-1]), (70, 615))
@@ -87,15 +88,15 @@ def _curve(metric, runs):
     def y(value):
         return _position(value, (0, highest), (210, 20))
 
-    marked = np.linspace(0, len(steps) - 1, min(STEP_MARKS, len(steps))).round().astype(int)
+    lines = [
+        {"name": name, "dots": [(x(step), y(line[step]), step, line[step]) for step in line]}
+        for name, line in means.items()
+    ]
     return {
         "title": f"{METRICS[metric].label} over the steps",
         "grid": [(y(value), value) for value in np.linspace(0, highest, 5)],
         "marks": [(x(steps[index]), steps[index]) for index in marked],
-        "lines": [
-            {"name": name, "dots": [(x(step), y(value), step, value) for step, value in line]}
-            for name, line in lines.items()
-        ],
+        "lines": lines,
     }
 
 
@@ -126,36 +127,28 @@ def _image_group(evaluation, matte, count):
 
 
 def _image_panels(evaluation, index, matte):
-    pair = evaluation.dataset.pairs[index]
+    """Return an image with its scores and panels."""
+    pair, scores = evaluation.dataset.pairs[index], evaluation.scores
     image, mask = read_pair(pair)
-    alpha, truth = (
-        resize_bilinear(array, image.shape[:2], align_corners=True)
-        for array in (matte(image), mask)
-    )
+    shape = image.shape[:2]
+    alpha, truth = (resize_bilinear(array, shape, True) for array in (matte(image), mask))
     heat_map = cv2.applyColorMap(_to_uint8(np.abs(alpha - truth)), cv2.COLORMAP_INFERNO)
+    opacity = alpha[..., np.newaxis]
+    composition = opacity * estimate_foreground(image, alpha) + (1 - opacity) * BACKGROUND_COLOUR
     panels = {
         "image": image,
         "truth": _to_uint8(truth),
         "alpha": _to_uint8(alpha),
         "error": np.ascontiguousarray(heat_map[..., ::-1]),
-        "composition": _compose(image, alpha),
+        "composition": np.rint(composition).astype(np.uint8),
     }
+    for label, panel in panels.items():
+        panels[label] = image_uri(shrink(panel, PANEL_SIZE), PANEL_QUALITY)
     return {
         "stem": pair.stem,
-        "scores": [
-            (METRICS[name].label, evaluation.scores[name, "target"][index]) for name in MAIN_METRICS
-        ],
-        "panels": {
-            label: image_uri(shrink(panel, PANEL_SIZE), PANEL_QUALITY)
-            for label, panel in panels.items()
-        },
+        "scores": [(METRICS[name].label, scores[name, "target"][index]) for name in MAIN_METRICS],
+        "panels": panels,
     }
-
-
-def _compose(image, alpha):
-    opacity = alpha[..., np.newaxis]
-    composition = opacity * estimate_foreground(image, alpha) + (1 - opacity) * BACKGROUND_COLOUR
-    return np.rint(composition).astype(np.uint8)
 
 
 def _to_uint8(alpha):

@@ -132,7 +132,7 @@ def test_loop_scores_damaged_records_again(evaluate, write_checkpoints, scored_s
     assert evaluate(run, *LOOP) == first
     assert scored_steps == [1, 2, 1]
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert_message(warning.getMessage(), path, "scoring again")
+    assert_message(warning.getMessage(), path, "damaged")
     evaluate(run, *LOOP)
     assert scored_steps == [1, 2, 1]
 

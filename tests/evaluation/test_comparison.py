@@ -46,8 +46,8 @@ def test_measure_difference_measures_alphas_and_scores():
     reference = make_evaluation([0.1, 0.3], [0.01, 0.02], alphas=alphas)
     model = make_evaluation([0.2, 0.3], [0.01, 0.02], alphas=changed)
     difference = measure_difference(model, reference)
-    assert difference.largest == 0.5
-    assert difference.mean == pytest.approx((4 * 0.5 + 0.25) / 8)
+    assert difference.largest_difference == 0.5
+    assert difference.mean_difference == pytest.approx((4 * 0.5 + 0.25) / 8)
     score = difference.scores["mad"]
     assert (score.mean, score.difference) == (pytest.approx(0.25), pytest.approx(0.05))
     assert score.interval == bootstrap_interval(np.array([0.2, 0.3]) - np.array([0.1, 0.3]))
@@ -58,4 +58,4 @@ def test_measure_difference_propagates_nan():
     alphas = [np.zeros((2, 2), np.float32)]
     reference = make_evaluation([0.1], [0.01], alphas=alphas)
     model = make_evaluation([0.1], [0.01], alphas=[alphas[0] + np.nan])
-    assert np.isnan(measure_difference(model, reference).largest)
+    assert np.isnan(measure_difference(model, reference).largest_difference)

@@ -6,14 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from helpers import assert_message
+from helpers import assert_message, assert_raises
 from helpers.results import make_identity
 from mmnet.datasets.pairs import Dataset, Pair
 from mmnet.evaluation.evaluate import Evaluation, Prediction, Sample
 from mmnet.evaluation.records import (
     Best,
     keep_best,
-    merge_evaluations,
+    merge_shards,
     read_best,
     read_evaluation,
     record_path,
@@ -21,6 +21,8 @@ from mmnet.evaluation.records import (
 )
 from mmnet.evaluation.report import published_scores
 from mmnet.io.checkpoint_files import list_checkpoints, step_of
+from mmnet.io.errors import MmnetError
+from mmnet.io.tar_shards import Shard
 
 IDENTITY = make_identity()
 DATASET = Dataset("/data/faces", "test", [Pair("a", "a.jpg", "a.png"), Pair("b", "b.jpg", "b.png")])
@@ -119,18 +121,26 @@ def test_damaged_record_is_none_with_a_warning(output, caplog, damage):
     assert read_evaluation(output, DATASET, SOURCE, IDENTITY) is None
     (warning,) = caplog.records
     assert warning.levelname == "WARNING" and "\n" not in warning.getMessage()
-    assert_message(warning.getMessage(), path, "scoring again")
+    assert_message(warning.getMessage(), path, "damaged")
 
 
-def test_merge_evaluations_restores_the_order():
-    pairs = [Pair(stem, "", None) for stem in "abcd"]
-    first = make_evaluation(Dataset("/data/faces", "test", [pairs[0], pairs[2]]), [1, 3])
-    second = make_evaluation(Dataset("/data/faces", "test", [pairs[1], pairs[3]]), [2, 4])
-    dataset = Dataset("/data/faces", "test", pairs)
-    evaluation = merge_evaluations(dataset, [first, second])
+def test_merge_shards_restores_the_order(tmp_path):
+    paths = [str(tmp_path / f"{stem}.jpg") for stem in "abcdefgh"]
+    for path in paths:
+        (tmp_path / path).write_text("image")
+    dataset = Dataset("faces", "test", [Pair(path[-5], path, None) for path in paths])
+    for index in range(2):
+        with assert_raises(MmnetError, "shard", tmp_path, f"{index}/2"):
+            merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=2)
+        part = dataset.select_shard(Shard(index, 2))
+        assert 0 < len(part) < 8
+        identity = IDENTITY._replace(pictures=part.fingerprint)
+        evaluation = make_evaluation(part, [ord(pair.stem) for pair in part.pairs])
+        write_evaluation(evaluation, str(tmp_path), identity)
+    evaluation = merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=2)
     assert evaluation.dataset is dataset
     for values in evaluation.scores.values():
-        assert values.tolist() == [1, 2, 3, 4]
+        assert values.tolist() == [ord(stem) for stem in "abcdefgh"]
 
 
 def write_checkpoint(folder, step, *, run_file=False):
