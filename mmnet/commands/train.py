@@ -22,6 +22,7 @@ from mmnet.commands.options import CHECKPOINT, REQUIRED, SOURCE, DeviceOptions, 
 from mmnet.commands.train_types import (
     CACHE_BUDGET,
     LOSS_TERMS,
+    NPU_PRECISIONS,
     cache_text,
     loss_parameter,
     loss_weight,
@@ -41,16 +42,11 @@ from mmnet.training.config import DataConfig, TrainingConfig, WarmStart
 from mmnet.training.graph import OPTIMIZERS, Recipe
 from mmnet.training.losses import ADAPTATION
 from mmnet.training.schedule import Schedule
-from mmnet.training.train import find_own_checkpoints, train
+from mmnet.training.setup import find_own_checkpoints
+from mmnet.training.train import train
 from mmnet.weights.registry import UNTRAINED
 from mmnet.weights.source import is_model_file
 
-NPU_PRECISIONS = (
-    "allow_mix_precision",
-    "allow_fp32_to_fp16",
-    "must_keep_origin_dtype",
-    "force_fp16",
-)
 MODES = {
     "train": TRAINING,
     "freeze_batch_norm": TRAINING._replace(batch_norm=INFERENCE.batch_norm),
@@ -223,11 +219,8 @@ class Options(NetworkOptions, DeviceOptions):
                 f"--dataset_weights: {len(self.dataset_weights)} weights for "
                 f"{len(self.dataset_path)} datasets; give one per dataset"
             )
-        parameters = {
-            **self.all_loss_weights(),
-            **dict(map(parse_assignment, self.loss_parameters)),
-        }
-        if self.teacher is None and {"teacher", "teacher_temperature"} & parameters.keys():
+        names = {*self.all_loss_weights(), *dict(map(parse_assignment, self.loss_parameters))}
+        if self.teacher is None and {"teacher", "teacher_temperature"} & names:
             raise MmnetError("--loss_weights and --loss_parameters: teacher needs --teacher")
         if self.teacher is not None and self.mode == "adapt":
             raise MmnetError("--mode adapt and --teacher exclude each other")

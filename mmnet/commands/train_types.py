@@ -12,6 +12,12 @@ from mmnet.training.schedule import SCHEDULES, Schedule
 
 LOSS_TERMS = [name for name in TERMS if name not in ADAPTATION] + ["teacher"]
 LOSS_PARAMETERS = ("composition_range", "teacher_temperature")
+NPU_PRECISIONS = (
+    "allow_mix_precision",
+    "allow_fp32_to_fp16",
+    "must_keep_origin_dtype",
+    "force_fp16",
+)
 CACHE_BUDGET = "4GB"  # memory for decoded images
 
 

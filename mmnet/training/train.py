@@ -9,30 +9,21 @@ from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, T
 import numpy as np
 
 from mmnet.datasets.batches import Batch
-from mmnet.datasets.pairs import Dataset
 from mmnet.distributed.group import Group, build_broadcast, join_group
 from mmnet.distributed.heartbeat import Heartbeat, read_timeout
-from mmnet.distributed.members import count_on_host, join_members
+from mmnet.distributed.members import count_on_host
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import lock_folder, write_text
-from mmnet.networks.network import Network, make_network
 from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.compat import tf
-from mmnet.tf.device import (
-    Device,
-    check_device,
-    check_precision,
-    loss_scaling,
-    training_session_config,
-)
-from mmnet.training.config import TrainingConfig, WarmStart
-from mmnet.training.graph import Recipe, TrainingGraph, build_training_graph
+from mmnet.tf.device import loss_scaling, training_session_config
+from mmnet.training.config import TrainingConfig
+from mmnet.training.graph import TrainingGraph, build_training_graph
 from mmnet.training.input import (
     compute_teacher_alphas,
-    find_datasets,
     open_data,
     select_range_images,
     start_batches,
@@ -40,25 +31,14 @@ from mmnet.training.input import (
 )
 from mmnet.training.lineage import LineageWriter, Start, describe_dataset, read_lineage
 from mmnet.training.logger import TrainingLogger
-from mmnet.training.losses import ADAPTATION, select_loss_weights
+from mmnet.training.losses import ADAPTATION
 from mmnet.training.restore import broadcast_state, initialize_ranges, restore
 from mmnet.training.saver import CheckpointWriter
 from mmnet.training.schedule import batch_norm_decay_at, learning_rate_at
-from mmnet.weights.run_file import network_in, network_of_run, network_options, to_yaml
-from mmnet.weights.source import find_source
+from mmnet.training.setup import Setup, find_own_checkpoints, resolve
+from mmnet.weights.run_file import to_yaml
 
 log = logging.getLogger(__name__)
-
-
-class Setup(NamedTuple):
-    """A training whose options are resolved."""
-
-    config: TrainingConfig
-    network: Network
-    recipe: Recipe
-    device: Device
-    datasets: List[Dataset]
-    last_step: Optional[int]  # counted from the restore; None: no limit
 
 
 class Run(NamedTuple):
@@ -220,47 +200,6 @@ def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run
     )
     stack.enter_context(contextlib.closing(batches))
     return Run(setup, session, graph, start, batches, teacher, logger, writer, group, heartbeat)
-
-
-def resolve(config: TrainingConfig) -> Setup:
-    """Resolve the network, the device and the datasets. It opens no image and builds no graph."""
-    device = join_members(config.device)
-    batch_size = config.data.batch_size
-    if batch_size % device.processes:
-        raise MmnetError(
-            f"{batch_size}: must be a multiple of the number of processes, {device.processes}",
-            "batch_size",
-        )
-    check_device(device)
-    check_precision(device)
-    warm_start = None
-    if config.warm_start is not None and not find_own_checkpoints(config.train_dir):
-        source = find_source(config.warm_start.source)
-        warm_start = config.warm_start._replace(source=source.path)
-    network = resolve_network(config, warm_start)
-    options = dict(config.options, **network_options(network))
-    config = config._replace(warm_start=warm_start, options=options)
-
-    recipe, adapts = config.recipe, config.recipe.loss_weights == ADAPTATION
-    if not adapts:
-        weights = select_loss_weights(network, recipe.loss_weights)
-        recipe = recipe._replace(loss_weights=weights)
-    needs_masks = config.teacher is None and not adapts
-    datasets = find_datasets(config.data, needs_masks=needs_masks)
-    last_step = config.schedule.last_step(sum(map(len, datasets)), batch_size)
-    return Setup(config, network, recipe, device, datasets, last_step)
-
-
-def find_own_checkpoints(train_dir: str) -> List[str]:
-    """Return the checkpoints in the folder of a training, lowest step first."""
-    return checkpoint_files.list_checkpoints(train_dir) if os.path.isdir(train_dir) else []
-
-
-def resolve_network(config: TrainingConfig, warm_start: Optional[WarmStart]) -> Network:
-    """Return the network: options override config.yaml of the training, then the warm start."""
-    fields = network_of_run(warm_start.source) if warm_start is not None else {}
-    fields.update(network_in(os.path.join(config.train_dir, checkpoint_files.RUN_FILE)))
-    return make_network(config.network_fields, fields)
 
 
 def open_train_dir(setup: Setup, stack: contextlib.ExitStack) -> bool:
