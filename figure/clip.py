@@ -11,10 +11,9 @@ from PIL import Image
 
 import mmnet
 from mmnet.datasets.synthetic import draw_clip, draw_portrait
-from mmnet.io.foreground import estimate_foreground
 from mmnet.io.resize import shrink
-from mmnet.matting.background import ImageBackground
-from mmnet.matting.compose import compose, side_by_side
+from mmnet.matting.background import Background
+from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.photo import WORKING_SIZE, enlarge_alpha, matte_at_working_size
 from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 from mmnet.weights.registry import VIDEO
@@ -29,7 +28,7 @@ SEED = [3, 1]
 def draw(predictor, path, frames=FRAMES):
     """Write the animation. It plays forwards and backwards."""
     wall = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # rows above the person
-    background = ImageBackground(wall)
+    options = OutputOptions(("side-by-side",), Background(wall))
     previous, previous_alpha, panels = None, None, []
     for image, _ in draw_clip(np.random.RandomState(SEED), frames, SHAPE):
         small = shrink(image, WORKING_SIZE)
@@ -39,11 +38,11 @@ def draw(predictor, path, frames=FRAMES):
             alpha = smooth_along_motion(alpha, small, previous)
         previous = PreviousFrame(small, alpha)
         alpha = enlarge_alpha(alpha, small, image)
-        composition = compose(image, alpha, background, estimate_foreground(image, alpha))
-        panels.append(Image.fromarray(side_by_side(image, alpha, composition)))
+        panel = render_outputs(image, alpha, options)["side-by-side"]
+        panels.append(Image.fromarray(panel))
     rest = panels[1:] + panels[-2:0:-1]
-    options = {"duration": FRAME_MILLISECONDS, "quality": QUALITY, "loop": 0}
-    panels[0].save(path, save_all=True, append_images=rest, **options)
+    webp_options = {"duration": FRAME_MILLISECONDS, "quality": QUALITY, "loop": 0}
+    panels[0].save(path, save_all=True, append_images=rest, **webp_options)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ import numpy as np
 import mmnet
 from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import save_png
-from mmnet.matting.background import ColourBackground
-from mmnet.matting.compose import compose, side_by_side
+from mmnet.matting.background import Background
+from mmnet.matting.compose import OutputOptions, render_outputs
+from mmnet.matting.photo import MattingOptions
 
 PORTRAITS = (4, 13)  # numbers of portraits that `mmnet synthesize` draws with seed 0
-WHITE = ColourBackground(255, 255, 255)
+OPTIONS = OutputOptions(
+    ("side-by-side",), Background((255, 255, 255)), MattingOptions(estimate_foreground=False)
+)
 
 
 def draw(predictor, path):
@@ -24,7 +27,7 @@ def draw(predictor, path):
     for number in PORTRAITS:
         image, _ = draw_portrait(np.random.RandomState([0, number]))
         alpha = mmnet.matte(image, predictor)
-        panels.append(side_by_side(image, alpha, compose(image, alpha, WHITE)))
+        panels.append(render_outputs(image, alpha, OPTIONS)["side-by-side"])
     save_png(path, np.hstack(panels)[::3, ::3])
 
 

@@ -14,18 +14,17 @@ from typing import Any, Callable, List, Optional, Union
 
 from mmnet.commands.flag_types import port_number, size_in_bytes, source
 from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOptions, flag
-from mmnet.commands.predict import matting_options
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
-from mmnet.matting import background as backgrounds
-from mmnet.matting.background import Background
+from mmnet.matting.background import BLUR, Background, BlurBackground, parse_colour
 from mmnet.matting.load import load_photo
-from mmnet.matting.page import Page, process_frame, process_photo
+from mmnet.matting.page import TRANSPARENT, Page, process_frame, process_photo
+from mmnet.matting.photo import MattingOptions
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
 
-TRANSPARENT, COLOUR, PICTURE = "transparent", "colour", "picture"
+CHOICES = ("transparent", "colour", BLUR, "picture")  # backgrounds
 MAX_FILE_AGE = 3600  # seconds that uploads and results stay in the temporary folder
 CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}  # pixels
 FRAME_INTERVAL = 0.05  # seconds, the minimum between two camera frames
@@ -61,7 +60,12 @@ def run(options: Options) -> int:
         port = find_port(options.host, options.port)
         downloaded = [name for name in read_registry() if is_downloaded(name)]
         names = list(dict.fromkeys([options.checkpoint_path or DEFAULT] + downloaded))
-        page = Page(predictor_opener(options, names), matting_options(options), folder)
+        matting_options = MattingOptions(
+            second_pass=not options.no_second_pass,
+            refine_edges=not options.no_refinement,
+            estimate_foreground=not options.no_foreground_colours,
+        )
+        page = Page(predictor_opener(options, names), matting_options, folder)
         for name in {names[0], camera_weights(names)}:
             page.open(name)  # reports errors before the page opens
         blocks = build_page(gradio, page, names)
@@ -118,20 +122,18 @@ def camera_weights(names: List[str]) -> str:
 
 
 def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Predictor]:
-    """Return a function that opens weights, once. The flags describe their own source.
-
-    It opens nothing but ``names``: clients may send any text.
-    """
-    device = Device(options.device)
+    """Return a function that opens one of ``names``, once. The flags describe their own source."""
 
     @functools.lru_cache(maxsize=None)
     def open_once(name: str) -> Predictor:
-        if name not in names:
+        if name not in names:  # clients may send any text
             raise MmnetError(f"weights {name}: must be one of {', '.join(names)}")
-        if name != options.checkpoint_path:
-            return open_predictor(name, device=device)
+        described = options if name == options.checkpoint_path else Options()
         return open_predictor(
-            name, options.network_fields(), weight_options=options.weight_options(), device=device
+            name,
+            described.network_fields(),
+            weight_options=described.weight_options(),
+            device=Device(options.device),
         )
 
     return open_once
@@ -139,22 +141,15 @@ def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Pred
 
 def choose_background(
     page: Page, choice: str, colour: str, upload: Union[None, str, dict]
-) -> Optional[Background]:
-    """Return the background that the user chose, or None for a transparent one.
-
-    Args:
-        page: the page.
-        choice: TRANSPARENT, COLOUR, PICTURE or BLUR.
-        colour: ``#rrggbb`` or ``rgba(r, g, b, a)``, as browsers send it.
-        upload: an uploaded image, for PICTURE.
-    """
-    if choice == COLOUR:
-        return backgrounds.parse_colour(colour)
-    if choice == PICTURE:
+) -> Background:
+    """Return the background that the user chose: one of CHOICES, a colour, an uploaded image."""
+    if choice == "colour":
+        return parse_colour(colour)  # #rrggbb or rgba(r, g, b, a): it depends on the browser
+    if choice == "picture":
         if upload is None:
             raise MmnetError("no background; upload an image")
-        return backgrounds.ImageBackground(load_photo(upload_path(page, upload)))
-    return backgrounds.BlurBackground() if choice == backgrounds.BLUR else None
+        return Background(load_photo(upload_path(page, upload)))
+    return BlurBackground() if choice == BLUR else TRANSPARENT
 
 
 def upload_path(page: Page, upload: Union[str, dict]) -> str:
@@ -164,8 +159,7 @@ def upload_path(page: Page, upload: Union[str, dict]) -> str:
         MmnetError: a client sent the path of another file of this machine.
     """
     path = upload if isinstance(upload, str) else upload["path"]
-    folder = os.path.realpath(page.folder)
-    if not os.path.realpath(path).startswith(folder + os.sep):
+    if not os.path.realpath(path).startswith(os.path.realpath(page.folder) + os.sep):
         raise MmnetError(f"{path}: is not an upload")
     return path
 
@@ -175,26 +169,22 @@ def build_page(gradio: Any, page: Page, names: List[str]) -> Any:
     cache = (MAX_FILE_AGE, MAX_FILE_AGE)
     with gradio.Blocks(title="mmnet", analytics_enabled=False, delete_cache=cache) as blocks:
         gradio.Markdown("# Cut people out\nAll images stay on this machine.")
-        choices = [TRANSPARENT, COLOUR, backgrounds.BLUR, PICTURE]
         with gradio.Row():
-            choice = gradio.Radio(choices, value=TRANSPARENT, label="Background")
+            choice = gradio.Radio(list(CHOICES), value=CHOICES[0], label="Background")
             colour = gradio.ColorPicker("#00b140", label="Colour", visible=False)
             upload = gradio.Image(
                 type="filepath", image_mode=None, label="Picture", visible=False, height=160
             )
-        choice.change(
-            lambda choice: [
-                gradio.update(visible=choice == COLOUR),
-                gradio.update(visible=choice == PICTURE),
-            ],
-            choice,
-            [colour, upload],
-            api_name=False,
-        )
+
+        def show_details(choice):
+            return [gradio.update(visible=choice == name) for name in ("colour", "picture")]
+
+        choice.change(show_details, choice, [colour, upload], api_name=False)
+        background = [choice, colour, upload]
         with gradio.Tab("Photo"):
-            add_photo_tab(gradio, page, names, [choice, colour, upload])
+            add_photo_tab(gradio, page, names, background)
         with gradio.Tab("Live"):
-            add_camera_tab(gradio, page, names, [choice, colour, upload])
+            add_camera_tab(gradio, page, names, background)
     return blocks
 
 
@@ -202,9 +192,8 @@ def add_photo_tab(gradio: Any, page: Page, names: List[str], background: List[An
     def process(upload, name, *chosen):
         if upload is None:
             return None, gradio.DownloadButton(value=None, interactive=False), ""
-        result = process_photo(
-            page, upload_path(page, upload), name, choose_background(page, *chosen)
-        )
+        path = upload_path(page, upload)
+        result = process_photo(page, path, name, choose_background(page, *chosen))
         button = gradio.DownloadButton(value=result.path, interactive=True)
         return result.previews, button, result.text
 
@@ -217,10 +206,11 @@ def add_photo_tab(gradio: Any, page: Page, names: List[str], background: List[An
         )
     text = gradio.Markdown()
     save = gradio.DownloadButton("Save the PNG", interactive=False)
+    inputs = [photo, name, *background]
     gradio.on(
-        [component.change for component in (photo, name, *background)],
+        [component.change for component in inputs],
         show_errors(gradio, page, process),
-        [photo, name, *background],
+        inputs,
         [previews, save, text],
         preprocess=False,  # load_photo reads the upload and reports its errors
         api_name="photo",

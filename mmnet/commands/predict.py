@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmnet.commands.flag_types import one_of, positive_int, shard, source
 from mmnet.commands.options import (
@@ -29,7 +29,7 @@ from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find_photos
 from mmnet.matting.photo import MattingOptions
-from mmnet.matting.process import process_clip, process_photo, process_photos
+from mmnet.matting.process import process_file, process_photos
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO
@@ -100,65 +100,48 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         if self.write and "composition" in self.write and self.background is None:
             raise MmnetError("--write composition: needs --background")
 
-    def kinds(self, single: bool) -> Tuple[str, ...]:
-        """Return the kinds of outputs; by default only one for clips and single files."""
-        if self.write:
-            return tuple(dict.fromkeys(self.write))
-        composition = () if self.background is None else ("composition",)
-        if single:
-            return composition or ("cutout",)
-        return ("alpha", "cutout") + composition
-
 
 def run(options: Options) -> int:
     output = Output(options.output)
-    if output.path != STANDARD_STREAM:
+    to_stdout = output.path == STANDARD_STREAM
+    if not to_stdout:
         check_writable(output.folder)
     files = find_photos(options.photos, output)
     if options.shard:
         files = [file for file in files if options.shard.contains(file.stem)]
     photos = [file for file in files if not is_clip(file.path)]
     clips = [file for file in files if is_clip(file.path)]
-    output_options = OutputOptions(
-        options.kinds(single=output.is_one_file or output.path == STANDARD_STREAM),
+    photo_options = OutputOptions(
+        select_kinds(options, only_one=output.is_one_file or to_stdout),
         load_background(options.background) if options.background else None,
-        matting_options(options),
+        MattingOptions(
+            second_pass=not options.no_second_pass,
+            refine_edges=not options.no_refinement,
+            estimate_foreground=not options.no_foreground_colours,
+        ),
         options.temporal_filter,
     )
-    check_output(options, output, photos, clips, output_options.kinds)
+    check_output(options, output, photos, clips, photo_options.kinds)
     check_device(Device(options.device))
-    if output.path == STANDARD_STREAM:
-        process_photo(photos[0], open_source(options, DEFAULT), output, output_options)
-        sys.stdout.buffer.flush()
-        return 0
-    with open_tar(options) as tar:
-        results = process(options, output._replace(tar=tar), photos, clips, output_options)
-        return exit_code(print_results(results, options.json))
+    with contextlib.ExitStack() as stack:
+        if options.tar:
+            output.tar = TarShardWriter(options.output, options.shard or Shard(0, 1), options.tar)
+            if output.tar.finished_stems and not options.resume:
+                raise MmnetError(
+                    f"--output {options.output}: contains results of "
+                    f"{len(output.tar.finished_stems)} photos; give --resume or another folder"
+                )
+            stack.enter_context(output.tar)
+        return print_results(process(options, output, photos, clips, photo_options), options)
 
 
-def process(
-    options: Options,
-    output: Output,
-    photos: List[InputFile],
-    clips: List[InputFile],
-    output_options: OutputOptions,
-) -> Iterator[Result]:
-    """Yield a Result per photo, then per clip. Open a network only if it is needed."""
-    clip_options = output_options._replace(kinds=options.kinds(single=True))
-    if options.resume:
-        total = len(photos) + len(clips)
-        photos = [file for file in photos if not output.is_complete(file, output_options.kinds)]
-        clips = [file for file in clips if not output.is_complete(file, clip_options.kinds)]
-        remaining = len(photos) + len(clips)
-        log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
-    if photos:
-        threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        predictor = open_source(options, DEFAULT)
-        yield from process_photos(photos, predictor, output, output_options, threads=threads)
-    if clips:
-        predictor = open_source(options, VIDEO)
-        for clip in clips:
-            yield process_clip(clip, predictor, output, clip_options)
+def select_kinds(options: Options, only_one: bool) -> Tuple[str, ...]:
+    """Return the kinds of outputs; by default only one for clips and single files."""
+    if options.write:
+        return tuple(dict.fromkeys(options.write))
+    if options.background is None:
+        return ("cutout",) if only_one else ("alpha", "cutout")
+    return ("composition",) if only_one else ("alpha", "cutout", "composition")
 
 
 def check_output(
@@ -169,28 +152,47 @@ def check_output(
     kinds: Tuple[str, ...],
 ) -> None:
     """Raise MmnetError if the outputs cannot be written to --output."""
-    single = output.is_one_file or output.path == STANDARD_STREAM
-    if options.tar and (clips or single):
+    to_stdout = output.path == STANDARD_STREAM
+    if options.tar and (clips or output.is_one_file or to_stdout):
         raise MmnetError("--tar: needs photos, and a folder as --output")
-    if single and (len(photos) + len(clips) != 1 or len(kinds) != 1):
+    if not output.is_one_file and not to_stdout:
+        return
+    if len(photos) + len(clips) != 1 or len(kinds) != 1:
         raise MmnetError(
             f"--output {output.path}: needs one photo or clip and one kind, for example --write "
             "cutout; give a folder for more"
         )
-    if clips and output.path == STANDARD_STREAM:
+    if clips and to_stdout:
         raise MmnetError("--output -: needs photos; clips are written to files")
-    if clips and single:
+    if clips:
         check_encoding(output.path, has_alpha=kinds == ("cutout",))
-    elif output.is_one_file and not output.path.lower().endswith(".png"):
+    elif not to_stdout and not output.path.lower().endswith(".png"):
         raise MmnetError(f"--output {output.path}: photos are written as .png")
 
 
-def matting_options(options: PhotoOptions) -> MattingOptions:
-    return MattingOptions(
-        second_pass=not options.no_second_pass,
-        refine_edges=not options.no_refinement,
-        estimate_foreground=not options.no_foreground_colours,
-    )
+def process(
+    options: Options,
+    output: Output,
+    photos: List[InputFile],
+    clips: List[InputFile],
+    photo_options: OutputOptions,
+) -> Iterator[Result]:
+    """Yield a Result per photo, then per clip. Open a network only if it is needed."""
+    clip_options = photo_options._replace(kinds=select_kinds(options, only_one=True))
+    if options.resume:
+        total = len(photos) + len(clips)
+        photos = [file for file in photos if not output.is_complete(file, photo_options.kinds)]
+        clips = [file for file in clips if not output.is_complete(file, clip_options.kinds)]
+        remaining = len(photos) + len(clips)
+        log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
+    if photos:
+        threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
+        predictor = open_source(options, DEFAULT)
+        yield from process_photos(photos, predictor, output, photo_options, threads=threads)
+    if clips:
+        predictor = open_source(options, VIDEO)
+        for clip in clips:
+            yield process_file(clip, predictor, output, clip_options)
 
 
 def open_source(options: Options, default: str) -> Predictor:
@@ -204,44 +206,28 @@ def open_source(options: Options, default: str) -> Predictor:
     )
 
 
-def open_tar(options: Options) -> ContextManager[Optional[TarShardWriter]]:
-    """Open the writer of --tar.
-
-    Raises:
-        MmnetError: --output contains tar files of an earlier run, but --resume is missing.
-    """
-    if not options.tar:
-        return contextlib.nullcontext()
-    writer = TarShardWriter(options.output, options.shard or Shard(0, 1), options.tar)
-    if writer.finished_stems and not options.resume:
-        raise MmnetError(
-            f"--output {options.output}: contains results of {len(writer.finished_stems)} photos; "
-            "give --resume or another folder"
-        )
-    return writer
-
-
-def print_results(results: Iterable[Result], as_json: bool) -> Iterator[Result]:
-    """Print each result: outputs on stdout, errors and warnings on stderr."""
-    for result in results:
-        if as_json:
-            print(json.dumps(result_record(result)), flush=True)
-        elif not result.error:
-            print(format_result(result), flush=True)
-        if result.error:
-            log.warning("skipped: %s", result.error)
-        for warning in result.warnings:
-            log.warning("%s", warning)
-        yield result
-
-
-def exit_code(results: Iterable[Result]) -> int:
-    """Return 0 for success, 1 for unreadable files or parts, 2 if all files are unreadable."""
+def print_results(results: Iterator[Result], options: Options) -> int:
+    """Print outputs to stdout, errors and warnings to stderr, and return the exit code."""
     total = failed = partial = 0
     for result in results:
         total += 1
-        failed += result.error is not None
-        partial += len(result.warnings) > 0
+        if result.error is not None:
+            failed += 1
+            log.warning("skipped: %s", result.error)
+        for warning in result.warnings:
+            partial += 1
+            log.warning("%s", warning)
+        if options.output == STANDARD_STREAM:
+            sys.stdout.buffer.flush()
+        elif options.json:
+            print(json.dumps(result_record(result)), flush=True)
+        elif result.error is None:
+            path = [result.outputs[kind] for kind in KINDS if kind in result.outputs][-1]
+            details = f"person: {100 * (result.person_fraction or 0):.1f} % of the image"
+            if result.frames is not None and result.seconds:
+                rate = result.frames / result.seconds
+                details += f", {result.frames} frames, {rate:.1f} frames/s"
+            print(f"{result.path} -> {path} ({details})", flush=True)
     if failed and failed == total:
         return 2
     return 1 if failed or partial else 0
@@ -259,12 +245,3 @@ def result_record(result: Result) -> Dict[str, Any]:
         record["problems"] = list(result.warnings)
     record["error"] = result.error
     return record
-
-
-def format_result(result: Result) -> str:
-    """Return the line of a result: the last of its outputs and the person's area."""
-    path = next(result.outputs[kind] for kind in reversed(KINDS) if kind in result.outputs)
-    details = f"person: {100 * (result.person_fraction or 0):.1f} % of the image"
-    if result.frames is not None and result.seconds:
-        details += f", {result.frames} frames, {result.frames / result.seconds:.1f} frames/s"
-    return f"{result.path} -> {path} ({details})"

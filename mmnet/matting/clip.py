@@ -6,7 +6,7 @@ A frame passes read_frames -> matte_frames (network and filter) -> render_frame 
 import contextlib
 import os
 import time
-from typing import Dict, Generator, NamedTuple, Optional
+from typing import Dict, Generator, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -33,14 +33,6 @@ class MattedFrame(NamedTuple):
     background: Optional[Background]
 
 
-class RenderedFrame(NamedTuple):
-    """A frame and its outputs."""
-
-    frame: Frame
-    person_fraction: float  # mean alpha
-    images: Dict[str, np.ndarray]  # kind -> image
-
-
 def matte_clip(
     path: str, predictor: Predictor, outputs: Dict[str, str], options: OutputOptions
 ) -> Result:
@@ -57,17 +49,19 @@ def matte_clip(
     with contextlib.ExitStack() as stack:
         clip = stack.enter_context(open_clip(path))
         writers = {kind: stack.enter_context(create_clip(outputs[kind], clip)) for kind in outputs}
-        decoded = prefetch(read_frames(clip), max_decoded_frames(clip))
+        context = clip.stream.codec_context
+        max_decoded = DECODED_BYTES // max(1, 3 * context.width * context.height)
+        decoded = prefetch(read_frames(clip), max(1, min(8, max_decoded)))
         matted = prefetch(matte_frames(decoded, clip, predictor, options), 2)
         stack.callback(matted.close)
         rendered = parallel_map(
             lambda frame: render_frame(frame, options), matted, threads=threads, max_pending=threads
         )
         stack.callback(rendered.close)
-        for result in progress(rendered, clip.frame_count, "predicting", "frames"):
-            person_fractions.append(result.person_fraction)
-            for kind, write in writers.items():
-                write(result.frame._replace(image=result.images[kind]))
+        for person_fraction, frames in progress(rendered, clip.frame_count, "predicting", "frames"):
+            person_fractions.append(person_fraction)
+            for kind, frame in frames.items():
+                writers[kind](frame)
     return Result(
         path,
         outputs,
@@ -117,15 +111,11 @@ def matte_next_frame(
     return PreviousFrame(small, alpha, network_alpha)
 
 
-def render_frame(frame: MattedFrame, options: OutputOptions) -> RenderedFrame:
-    """Enlarge the alpha to the size of the frame and render the outputs."""
-    image, (small, alpha, _) = frame.frame.image, frame.matted
-    alpha = enlarge_alpha(alpha, small, image, refine=options.matting.refine_edges)
-    images = render_outputs(image, alpha, options._replace(background=frame.background))
-    return RenderedFrame(frame.frame, float(alpha.mean()), images)
-
-
-def max_decoded_frames(clip: Clip) -> int:
-    """Return how many decoded frames may wait for the network."""
-    context = clip.stream.codec_context
-    return max(1, min(8, DECODED_BYTES // max(1, 3 * context.width * context.height)))
+def render_frame(
+    matted_frame: MattedFrame, options: OutputOptions
+) -> Tuple[float, Dict[str, Frame]]:
+    """Return the person's fraction of a frame, and its outputs at its own size: kind -> Frame."""
+    frame, (small, alpha, _), background = matted_frame
+    alpha = enlarge_alpha(alpha, small, frame.image, refine=options.matting.refine_edges)
+    images = render_outputs(frame.image, alpha, options._replace(background=background))
+    return float(alpha.mean()), {kind: frame._replace(image=images[kind]) for kind in images}

@@ -7,7 +7,6 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.io.clip_writer import FRAME_EXTENSION
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_text, write_bytes
@@ -41,22 +40,21 @@ class Result(NamedTuple):
     warnings: Sequence[str] = ()  # unreadable parts of a clip
 
 
-class Output(NamedTuple):
-    """Where outputs are written: a folder, one file, or STANDARD_STREAM."""
+class Output:
+    """Where outputs are written.
 
-    path: str
-    tar: Optional[TarShardWriter] = None  # writes into tar files in the folder ``path``
+    Attributes:
+        path: a folder, one file, or STANDARD_STREAM.
+        tar: writes the outputs of photos into tar files in the folder, or None.
+        is_one_file: whether ``path`` is one image, one clip or the pattern of its frames.
+        folder: the folder that contains all outputs.
+    """
 
-    @property
-    def is_one_file(self) -> bool:
-        """Whether ``path`` is one image, one clip or the pattern of its frames."""
-        extension = os.path.splitext(self.path)[1].lower()
-        return extension in CLIP_EXTENSIONS + (FRAME_EXTENSION,) and not os.path.isdir(self.path)
-
-    @property
-    def folder(self) -> str:
-        """The folder that contains all outputs."""
-        return os.path.dirname(os.path.abspath(self.path)) if self.is_one_file else self.path
+    def __init__(self, path: str, tar: Optional[TarShardWriter] = None):
+        extension = os.path.splitext(path)[1].lower()
+        self.path, self.tar = path, tar
+        self.is_one_file = extension in CLIP_EXTENSIONS + (".png",) and not os.path.isdir(path)
+        self.folder = os.path.dirname(os.path.abspath(path)) if self.is_one_file else path
 
     def path_of(self, file: InputFile, kind: str) -> str:
         """Return the path of an output."""
@@ -73,14 +71,14 @@ class Output(NamedTuple):
         if self.path == STANDARD_STREAM:
             sys.stdout.buffer.write(b"".join(pngs.values()))
             return dict.fromkeys(pngs, self.path)
-        paths = {kind: self.path_of(file, kind) for kind in pngs}
         if self.tar is not None:
-            names = {kind: os.path.relpath(path, self.path) for kind, path in paths.items()}
-            members = self.tar.add(file.stem, {names[kind]: png for kind, png in pngs.items()})
-            return {kind: members[name] for kind, name in names.items()}
-        for kind, png in pngs.items():
-            os.makedirs(os.path.dirname(paths[kind]) or ".", exist_ok=True)
-            write_bytes(paths[kind], png)
+            names = {kind: f"{file.stem}_{kind}.png" for kind in pngs}
+            members = self.tar.add(file.stem, {names[kind]: pngs[kind] for kind in pngs})
+            return {kind: members[names[kind]] for kind in pngs}
+        paths = {kind: self.path_of(file, kind) for kind in pngs}
+        for kind, path in paths.items():
+            os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+            write_bytes(path, pngs[kind])
         return paths
 
     def is_complete(self, file: InputFile, kinds: Sequence[str]) -> bool:
@@ -137,8 +135,7 @@ def _search_folder(folder, output):
         for name in names:
             if name.lower().endswith(MEDIA_EXTENSIONS):
                 path = os.path.join(parent, name)
-                stem = os.path.splitext(os.path.relpath(path, folder))[0]
-                files.append(InputFile(path, stem))
+                files.append(InputFile(path, os.path.splitext(os.path.relpath(path, folder))[0]))
     if not files:
         raise MmnetError(f"{folder}: no photos and no clips ({', '.join(MEDIA_EXTENSIONS)})")
     return files
@@ -168,12 +165,10 @@ def _check_outputs(files, output):
             raise MmnetError(
                 f"{other.path} and {file.path}: would have the same outputs; give two folders"
             )
-    folder = os.path.join(os.path.abspath(output.folder), "")
-    inside = [file for file in unique.values() if os.path.abspath(file.path).startswith(folder)]
-    if inside:
-        outputs = {os.path.abspath(output.path_of(file, k)) for file in files for k in KINDS}
-        for file in inside:
-            if os.path.abspath(file.path) in outputs:
-                message = f"{file.path}: is an output of another photo; give another folder"
-                raise MmnetError(message, "output")
+    inputs = {os.path.abspath(file.path) for file in files}
+    for file in files:
+        for kind in KINDS:
+            path = os.path.abspath(output.path_of(file, kind))
+            if path in inputs:
+                raise MmnetError(f"{path}: a photo and an output; give another folder", "output")
     return list(unique.values())

@@ -8,19 +8,31 @@ from typing import Callable, NamedTuple, Optional, Tuple
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
-from mmnet.io.clips import Frame
+from mmnet.io.images import save_png
 from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
-from mmnet.matting.background import Background, CheckerboardBackground
-from mmnet.matting.clip import MattedFrame, matte_next_frame, render_frame
+from mmnet.matting.background import Background
+from mmnet.matting.clip import matte_next_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
-from mmnet.matting.files import InputFile, Output
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import MattingOptions, matte_photo
+from mmnet.matting.photo import MattingOptions, enlarge_alpha, matte_photo
 from mmnet.matting.temporal import PreviousFrame
 
 PREVIEW_SIZE = 1280  # pixels of the longer side of the images on the page
 SMOOTHING = 0.8  # weight of the earlier frames in the time per frame
+SQUARE_SIZE = 16  # pixels of the side of a square of the checkerboard
+
+
+class Checkerboard(Background):
+    """Squares that stand for transparency."""
+
+    def at(self, image, alpha):
+        rows, columns = (np.arange(side) // SQUARE_SIZE for side in image.shape[:2])
+        levels = np.where((rows[:, None] + columns) % 2, 204, 255).astype(np.uint8)
+        return np.dstack([levels] * 3)
+
+
+TRANSPARENT = Checkerboard(())
 
 
 class Page(NamedTuple):
@@ -28,14 +40,7 @@ class Page(NamedTuple):
 
     open: Callable[[str], Predictor]  # name of weights -> Predictor
     matting: MattingOptions
-    folder: str  # for results
-
-    def output_options(self, background: Optional[Background]) -> OutputOptions:
-        """Return the outputs to render. The page shows transparency as a checkerboard."""
-        if background is None:
-            kinds = ("cutout", "composition")
-            return OutputOptions(kinds, CheckerboardBackground(), self.matting)
-        return OutputOptions(("composition",), background, self.matting)
+    folder: str  # for uploads and results
 
 
 class PhotoResult(NamedTuple):
@@ -56,20 +61,18 @@ class CameraResult(NamedTuple):
     seconds: float  # mean processing time per frame
 
 
-def process_photo(
-    page: Page, path: str, name: str, background: Optional[Background]
-) -> PhotoResult:
-    """Cut the person out of an uploaded photo; background None: transparent."""
+def process_photo(page: Page, path: str, name: str, background: Background) -> PhotoResult:
+    """Cut the person out of an uploaded photo with the weights ``name``."""
     predictor = page.open(name)
     start = time.monotonic()
     image = load_photo(path)
     alpha = matte_photo(image, predictor, page.matting)
-    options = page.output_options(background)
+    options = OutputOptions(("cutout", "composition"), background, page.matting)
     outputs = render_outputs(image, alpha, options)
-    kind = options.kinds[0]
-    file = InputFile(path, os.path.splitext(os.path.basename(path))[0])
-    output = Output(tempfile.mkdtemp(dir=page.folder))
-    result_path = output.write(file, {kind: outputs[kind]})[kind]
+    kind = "cutout" if background is TRANSPARENT else "composition"
+    stem = os.path.splitext(os.path.basename(path))[0]
+    result_path = os.path.join(tempfile.mkdtemp(dir=page.folder), f"{stem}_{kind}.png")
+    save_png(result_path, outputs[kind])
     height, width = alpha.shape
     milliseconds = 1000 * (time.monotonic() - start)
     text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
@@ -81,26 +84,26 @@ def process_frame(
     page: Page,
     image: np.ndarray,
     name: str,
-    background: Optional[Background],
+    background: Background,
     previous: Optional[CameraResult] = None,
 ) -> CameraResult:
     """Cut the person out of a camera frame. The alpha follows the previous one."""
     predictor = page.open(name)
     start = time.monotonic()
-    options = page.output_options(background)
+    options = OutputOptions(("composition",), background, page.matting)
     if previous is not None and previous.source != name:
         previous = None
     matted = matte_next_frame(image, predictor, options, previous and previous.matted)
-    frame = MattedFrame(Frame(image, 0), matted, options.background)
-    result = render_frame(frame, options).images["composition"]
+    alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=page.matting.refine_edges)
+    composition = render_outputs(image, alpha, options)["composition"]
     seconds = time.monotonic() - start
     if previous is not None:
         seconds = SMOOTHING * previous.seconds + (1 - SMOOTHING) * seconds
-    height, width = image.shape[:2]
+    height, width = alpha.shape
     # Gradio would write the frames of an image component to disk; a data URI stays in memory.
     html = (
         f'<img alt="the person cut out" decoding="sync" width="{width}" height="{height}" '
-        f'style="height: auto; width: 100%" src="{image_uri(result, quality=95)}">'
+        f'style="height: auto; width: 100%" src="{image_uri(composition, quality=95)}">'
     )
     text = f"{width} x {height} pixels, {1000 * seconds:.0f} ms per frame"
     return CameraResult(html, text, name, matted, seconds)

@@ -5,7 +5,7 @@
 3. Enlarge the alpha to the size of the photo and refine its edges with the photo (refine.py).
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -27,6 +27,8 @@ BOX_ASPECT_RATIO = 4 / 3  # height / width of the box
 MAX_BOX_AREA = 0.7  # fraction of the photo; a larger box gains nothing from a second pass
 MIN_PERSON_AREA = 0.1  # fraction of the largest region; smaller regions are not people
 
+Box = Tuple[slice, slice]  # rows and columns of a rectangle: alpha[box]
+
 
 class MattingOptions(NamedTuple):
     """Processing steps in addition to one network run."""
@@ -36,28 +38,10 @@ class MattingOptions(NamedTuple):
     estimate_foreground: bool = True  # replace background colours in semi-transparent pixels
 
 
-class Box(NamedTuple):
-    """A rectangle in pixels. ``bottom`` and ``right`` are exclusive."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-
 def matte_photo(
     image: np.ndarray, predictor: Predictor, options: MattingOptions = MattingOptions()
 ) -> np.ndarray:
-    """Compute the alpha of a photo at its own size.
-
-    Args:
-        image: uint8 [H,W,3], RGB.
-        predictor: a trained network.
-        options: processing steps.
-
-    Returns:
-        float32 [H,W], 0..1.
-    """
+    """Compute the alpha, float32 [H,W], 0..1, of a photo, uint8 [H,W,3], at its own size."""
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
     return enlarge_alpha(alpha, small, image, refine=options.refine_edges)
@@ -70,35 +54,27 @@ def matte_at_working_size(
     second_pass: bool = True,
     previous_alpha: Optional[np.ndarray] = None,
 ) -> np.ndarray:
-    """Compute the alpha of a photo of at most WORKING_SIZE pixels.
+    """Compute the alpha, float32 [h,w], 0..1, of a photo of at most WORKING_SIZE pixels.
 
     Args:
         small: uint8 [h,w,3], RGB.
         predictor: a trained network.
         second_pass: run the network again on the box that contains the people.
         previous_alpha: float32 [h,w], 0..1, of the previous frame; input of four-channel networks.
-
-    Returns:
-        float32 [h,w], 0..1.
     """
     alpha = run_network(small, predictor, previous_alpha)
     box = people_box(alpha) if second_pass else None
     if box is None:
         return alpha
-    crop = slice(box.top, box.bottom), slice(box.left, box.right)
-    previous_crop = None if previous_alpha is None else previous_alpha[crop]
-    box_alpha = run_network(small[crop], predictor, previous_crop)
+    previous_crop = None if previous_alpha is None else previous_alpha[box]
+    box_alpha = run_network(small[box], predictor, previous_crop)
     return blend_second_pass(alpha, box_alpha, box)
 
 
 def enlarge_alpha(
     alpha: np.ndarray, small: np.ndarray, image: np.ndarray, *, refine: bool = True
 ) -> np.ndarray:
-    """Resize the alpha of ``small`` to the size of ``image``, from which ``small`` was made.
-
-    Returns:
-        float32 [H,W], 0..1.
-    """
+    """Resize the alpha of ``small`` to the size of ``image``, from which ``small`` was made."""
     if refine:
         return refine_edges(alpha, small, image)
     if alpha.shape == image.shape[:2]:
@@ -119,14 +95,11 @@ def run_network(
     pad_y = (max(0, round(width * MIN_ASPECT_RATIO) - height) + 1) // 2
     pad_x = (max(0, round(height / MAX_ASPECT_RATIO) - width) + 1) // 2
 
-    def to_network_input(array):
-        padded_array = cv2.copyMakeBorder(array, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101)
-        return resize_bilinear(padded_array, predictor.network.shape, align_corners=True)[None]
-
-    inputs = [image] if previous_alpha is None else [image, previous_alpha]
-    alpha = predictor(*map(to_network_input, inputs))[0]
-    padded_shape = (height + 2 * pad_y, width + 2 * pad_x)
-    alpha = resize_bilinear(alpha, padded_shape, align_corners=True)
+    inputs = []
+    for array in (image,) if previous_alpha is None else (image, previous_alpha):
+        padded = cv2.copyMakeBorder(array, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101)
+        inputs.append(resize_bilinear(padded, predictor.network.shape, align_corners=True)[None])
+    alpha = resize_bilinear(predictor(*inputs)[0], padded.shape[:2], align_corners=True)
     return alpha[pad_y : pad_y + height, pad_x : pad_x + width]
 
 
@@ -135,7 +108,6 @@ def people_box(alpha: np.ndarray) -> Optional[Box]:
 
     The result is None if the alpha contains no person, or if the box covers nearly the whole photo.
     """
-    height, width = alpha.shape
     _, _, regions, _ = cv2.connectedComponentsWithStats((alpha > 0.5).astype(np.uint8))
     people = regions[1:]  # region 0 is the background
     if len(people) == 0:
@@ -147,16 +119,14 @@ def people_box(alpha: np.ndarray) -> Optional[Box]:
     bottom = (people[:, cv2.CC_STAT_TOP] + people[:, cv2.CC_STAT_HEIGHT]).max()
 
     margin = BOX_MARGIN * max(right - left, bottom - top)
-    box_height, box_width = bottom - top + 2 * margin, right - left + 2 * margin
-    box_height, box_width = (
-        max(box_height, box_width * BOX_ASPECT_RATIO),
-        max(box_width, box_height / BOX_ASPECT_RATIO),
+    height, width = bottom - top + 2 * margin, right - left + 2 * margin
+    box_height = max(height, width * BOX_ASPECT_RATIO)
+    box_width = max(width, height / BOX_ASPECT_RATIO)
+    box = (
+        _fit_interval((top + bottom) / 2, box_height, alpha.shape[0]),
+        _fit_interval((left + right) / 2, box_width, alpha.shape[1]),
     )
-    top, bottom = _fit_interval((top + bottom) / 2, box_height, height)
-    left, right = _fit_interval((left + right) / 2, box_width, width)
-    if (bottom - top) * (right - left) > MAX_BOX_AREA * height * width:
-        return None
-    return Box(top, left, bottom, right)
+    return None if alpha[box].size > MAX_BOX_AREA * alpha.size else box
 
 
 def blend_second_pass(alpha: np.ndarray, box_alpha: np.ndarray, box: Box) -> np.ndarray:
@@ -164,31 +134,28 @@ def blend_second_pass(alpha: np.ndarray, box_alpha: np.ndarray, box: Box) -> np.
 
     A side of the box that lies on the border of the photo has no fade.
     """
-    box_height, box_width = box_alpha.shape
-    height, width = alpha.shape
-    fade = max(1.0, BOX_MARGIN / 2 * max(box_height, box_width) / (1 + 2 * BOX_MARGIN))
-    weight_y = _fade_weights(box_height, fade, start=box.top > 0, end=box.bottom < height)
-    weight_x = _fade_weights(box_width, fade, start=box.left > 0, end=box.right < width)
+    fade = max(1.0, BOX_MARGIN / 2 * max(box_alpha.shape) / (1 + 2 * BOX_MARGIN))
+    weight_y = _fade_weights(box[0], fade, alpha.shape[0])
+    weight_x = _fade_weights(box[1], fade, alpha.shape[1])
     weight = np.minimum(weight_y[:, None], weight_x[None])
     result = alpha.copy()
-    inside = result[box.top : box.bottom, box.left : box.right]
-    inside += weight * (box_alpha - inside)
+    result[box] += weight * (box_alpha - alpha[box])
     return result
 
 
 def _fit_interval(centre, length, limit):
-    """Return (start, end) of an interval of this length near ``centre`` and inside 0..limit."""
+    """Return the slice of this length near ``centre`` and inside 0..limit."""
     length = min(int(round(length)), limit)
     start = min(max(0, int(round(centre - length / 2))), limit - length)
-    return start, start + length
+    return slice(start, start + length)
 
 
-def _fade_weights(length, fade, *, start, end):
-    """Return float32 [length]: 1, with a linear ramp from 0 over ``fade`` pixels at each end."""
-    weights = np.ones(length, np.float32)
-    ramp = np.arange(length, dtype=np.float32) / fade
-    if start:
+def _fade_weights(interval, fade, limit):
+    """Return float32 [n]: 1, with ramps of ``fade`` pixels from 0 at ends inside the photo."""
+    ramp = np.arange(interval.stop - interval.start, dtype=np.float32) / fade
+    weights = np.ones_like(ramp)
+    if interval.start > 0:
         weights = np.minimum(weights, ramp)
-    if end:
+    if interval.stop < limit:
         weights = np.minimum(weights, ramp[::-1])
     return weights

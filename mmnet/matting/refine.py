@@ -23,9 +23,6 @@ def refine_edges(alpha: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.
         alpha: float32 [h,w], 0..1.
         small: uint8 [h,w,3], the photo at the size of the alpha.
         image: uint8 [H,W,3], the photo at its own size.
-
-    Returns:
-        float32 [H,W], 0..1.
     """
     alpha = scale_alpha_logits(alpha, EDGE_LOGIT_SCALE)
     coefficients = fit_colours(alpha, small)
@@ -46,11 +43,7 @@ def refine_edges(alpha: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.
 
 
 def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Fit alpha as a linear function of the colour in a window around each soft pixel.
-
-    Args:
-        alpha: float32 [h,w], 0..1.
-        image: uint8 [h,w,3].
+    """Fit alpha, float32 [h,w], to the colours of a uint8 image near each soft pixel.
 
     Returns:
         float32 [h,w,4]: coefficients of red, green and blue (0..1), and the offset, averaged over
@@ -69,18 +62,16 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
     )
     near, alpha = near[box].view(bool), alpha[box]
     channels = [np.float32(c) / 255 for c in cv2.split(np.ascontiguousarray(image[box]))]
-
-    def mean(array):
-        return cv2.blur(array, window)[near]
-
-    means, mean_alpha = [mean(channel) for channel in channels], mean(alpha)
+    means = [cv2.blur(channel, window)[near] for channel in channels]
+    mean_alpha = cv2.blur(alpha, window)[near]
     alpha_covariance = np.empty((len(mean_alpha), 3), np.float32)
     covariance = np.empty((len(mean_alpha), 3, 3), np.float32)
     for i in range(3):
-        alpha_covariance[:, i] = mean(channels[i] * alpha) - means[i] * mean_alpha
+        mean_product = cv2.blur(channels[i] * alpha, window)[near]
+        alpha_covariance[:, i] = mean_product - means[i] * mean_alpha
         for j in range(i, 3):
-            entry = mean(channels[i] * channels[j]) - means[i] * means[j]
-            covariance[:, i, j] = covariance[:, j, i] = entry
+            mean_product = cv2.blur(channels[i] * channels[j], window)[near]
+            covariance[:, i, j] = covariance[:, j, i] = mean_product - means[i] * means[j]
     covariance += SMOOTHNESS * np.eye(3, dtype=np.float32)
     slope = np.linalg.solve(covariance, alpha_covariance[..., None])[..., 0]
     offset = mean_alpha - (slope * np.column_stack(means)).sum(axis=1)

@@ -46,15 +46,19 @@ def smooth_along_motion(
         alpha: float32 [h,w], 0..1, of the network.
         image: [h,w,3], RGB 0..255.
         previous: the previous frame, of the same size.
-
-    Returns:
-        float32 [h,w], 0..1.
     """
-    small = shrink(_to_uint8(image), FLOW_SIZE)
-    previous_small = shrink(_to_uint8(previous.image), FLOW_SIZE)
+    small = shrink(cv2.convertScaleAbs(image), FLOW_SIZE)  # uint8
+    previous_small = shrink(cv2.convertScaleAbs(previous.image), FLOW_SIZE)
     positions = _previous_positions(small, previous_small)
-    weight = np.float32(MOTION_WEIGHT) * _similarity(small, _sample(previous_small, positions))
-    positions, weight = _resize_flow(positions, weight, alpha.shape)
+    difference = cv2.absdiff(small, _sample(previous_small, positions)).max(axis=2)
+    difference = cv2.blur(difference.astype(np.float32), COLOUR_WINDOW)
+    weight = np.float32(MOTION_WEIGHT) * np.exp(-np.square(difference / COLOUR_TOLERANCE))
+    if weight.shape != alpha.shape:
+        size = alpha.shape[::-1]
+        scale = np.array(size, np.float32) / np.array(weight.shape[::-1], np.float32)
+        positions = cv2.resize(positions, size, interpolation=cv2.INTER_LINEAR)
+        positions = (positions + 0.5) * scale - 0.5  # pixel centres are at .5
+        weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
     return alpha + weight * (_sample(previous.alpha, positions) - alpha)
 
 
@@ -71,27 +75,5 @@ def _previous_positions(image, previous_image):
     return flow.calc(grey, previous_grey, None) + np.dstack([x, y])
 
 
-def _similarity(image, moved_image):
-    """Return float32 [h,w], 0..1: 1 at pixels whose colours agree."""
-    difference = cv2.absdiff(image, moved_image).max(axis=2).astype(np.float32)
-    return np.exp(-np.square(cv2.blur(difference, COLOUR_WINDOW) / COLOUR_TOLERANCE))
-
-
 def _sample(array, positions):
     return cv2.remap(array, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _resize_flow(positions, weight, shape):
-    """Resize positions and weight to another image shape. Pixel centres are at .5."""
-    if weight.shape == shape:
-        return positions, weight
-    size = shape[::-1]
-    scale = np.array(size, np.float32) / np.array(weight.shape[::-1], np.float32)
-    new_positions = cv2.resize(positions, size, interpolation=cv2.INTER_LINEAR)
-    new_positions = (new_positions + 0.5) * scale - 0.5
-    new_weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
-    return new_positions, new_weight
-
-
-def _to_uint8(image):
-    return image if image.dtype == np.uint8 else np.rint(image.clip(0, 255)).astype(np.uint8)

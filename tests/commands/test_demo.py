@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 
 from helpers import PATIENCE, ROOT, assert_message, assert_raises
-from helpers.matting import NETWORK_ONLY, brightness_predictor
+from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
 from mmnet.cli import main
 from mmnet.commands import demo
 from mmnet.commands.demo import choose_background
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
 from mmnet.matting import page as page_module
-from mmnet.matting.background import BlurBackground, ColourBackground
+from mmnet.matting.background import Background, BlurBackground
 from mmnet.matting.load import load_photo
-from mmnet.matting.page import Page, process_frame, process_photo
+from mmnet.matting.page import TRANSPARENT, Page, process_frame, process_photo
 
 GREEN = (0, 177, 64)  # the default colour of the page
 
@@ -47,7 +47,7 @@ def decode_html(html):
 
 def test_process_photo_saves_a_cutout(page, photo):
     image = load_photo(photo)
-    result = process_photo(page, photo, "any", None)
+    result = process_photo(page, photo, "any", TRANSPARENT)
     stem = os.path.splitext(os.path.basename(photo))[0]
     assert os.path.basename(result.path) == f"{stem}_cutout.png"
     assert cv2.imread(result.path, cv2.IMREAD_UNCHANGED).shape == image.shape[:2] + (4,)
@@ -57,15 +57,20 @@ def test_process_photo_saves_a_cutout(page, photo):
 
 
 def test_process_photo_saves_a_composition(page, photo):
-    result = process_photo(page, photo, "any", ColourBackground(*GREEN))
+    result = process_photo(page, photo, "any", Background(GREEN))
     assert result.path.endswith("_composition.png")
     assert np.array_equal(read_image(result.path), result.previews[1])
+
+
+def test_transparent_background_is_a_checkerboard():
+    squares = TRANSPARENT.at(colour_image(40, 20, 0), None)
+    assert squares[0, 0].tolist() == [255] * 3 and squares[16, 0].tolist() == [204] * 3
 
 
 def test_process_frame_composes_the_person(page, photo):
     page = page._replace(open=lambda name: brightness_predictor())
     frame = np.zeros_like(load_photo(photo))
-    result = process_frame(page, frame, "any", ColourBackground(*GREEN))
+    result = process_frame(page, frame, "any", Background(GREEN))
     assert_message(result.text, "150 x 200", "ms")
     image = decode_html(result.html)
     assert image.shape == frame.shape and np.abs(image - GREEN).max() <= 2
@@ -81,17 +86,17 @@ def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, 
     original = page_module.matte_next_frame
     monkeypatch.setattr(page_module, "matte_next_frame", matte_next_frame)
     frame = load_photo(photo)
-    first = process_frame(page, frame, "any", None)
-    second = process_frame(page, frame, "any", None, first)
-    process_frame(page, frame, "others", None, second)
+    first = process_frame(page, frame, "any", TRANSPARENT)
+    second = process_frame(page, frame, "any", TRANSPARENT, first)
+    process_frame(page, frame, "others", TRANSPARENT, second)
     assert previous_frames == [None, first.matted, None]
 
 
 def test_choose_background_reads_the_fields_of_the_page(page, photo):
-    assert choose_background(page, "transparent", "#000000", None) is None
+    assert choose_background(page, "transparent", "#000000", None) is TRANSPARENT
     assert isinstance(choose_background(page, "blur", "#000000", None), BlurBackground)
     colour = choose_background(page, "colour", "rgba(0, 177.4, 64, 1)", None)
-    assert colour.colour.tolist() == list(GREEN)
+    assert colour.image.tolist() == list(GREEN)
     path = shutil.copy(photo, page.folder)
     for upload in (path, {"path": path}):
         background = choose_background(page, "picture", "", upload)

@@ -14,9 +14,9 @@ from helpers import ROOT, SMALL_FLAGS, assert_message
 from helpers.matting import brightness_predictor
 from mmnet.cli import main
 from mmnet.commands import predict
-from mmnet.commands.predict import exit_code
+from mmnet.commands.predict import Options, print_results
 from mmnet.io.images import decode_image, load_mask, read_image, save_png
-from mmnet.matting.background import ColourBackground
+from mmnet.matting.background import Background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import InputFile, Output
 from mmnet.matting.process import Result, process_photos
@@ -40,7 +40,7 @@ def clip(tmp_path_factory):
 
 
 def test_process_photos_writes_all_kinds(photo, tmp_path):
-    options = OutputOptions(KINDS, ColourBackground(0, 0, 0))
+    options = OutputOptions(KINDS, Background((0, 0, 0)))
     files = [InputFile(photo, "further/good")]
     (result,) = process_photos(files, brightness_predictor(), Output(str(tmp_path)), options)
     image, alpha = read_image(photo), load_mask(result.outputs["alpha"])
@@ -77,18 +77,21 @@ def test_process_photos_is_independent_of_threads(portrait_set, tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "3" / name).read_bytes()
 
 
+DONE = Result("a", {"alpha": "a_alpha.png"}, 0.5)
+
+
 @pytest.mark.parametrize(
     "results, code",
     [
         pytest.param([], 0, id="nothing to do"),
-        pytest.param([Result("a")], 0, id="success"),
-        pytest.param([Result("a"), Result("b", error="broken")], 1, id="one skipped"),
-        pytest.param([Result("a", warnings=["truncated"])], 1, id="clip in part"),
+        pytest.param([DONE], 0, id="success"),
+        pytest.param([DONE, Result("b", error="broken")], 1, id="one skipped"),
+        pytest.param([DONE._replace(warnings=["truncated"])], 1, id="clip in part"),
         pytest.param([Result("a", error="x"), Result("b", error="x")], 2, id="all skipped"),
     ],
 )
-def test_exit_code_reports_skipped_files(results, code):
-    assert exit_code(results) == code
+def test_print_results_returns_the_exit_code(results, code):
+    assert print_results(results, Options(("photos",), output="out")) == code
 
 
 def test_predict_uses_the_bundled_weights_by_default(portrait_set, tmp_path, capfd):
