@@ -21,7 +21,7 @@ from mmnet.tf.device import Device, check_device, session_config
 from mmnet.weights.values import Weights, check_fit
 
 # The MAD with moving statistics may be this ratio times the MAD with batch statistics, plus this
-# offset (0..1). Selected so that the published checkpoints pass with any batch size.
+# offset (0..1): docs/benchmarks.md, "Batch-norm check".
 MAX_MAD_RATIO = 2.0
 MAX_MAD_OFFSET = 0.02
 

@@ -291,7 +291,7 @@ def test_loss_that_is_not_finite_saves_previous_state(run, tmp_path, monkeypatch
 
     monkeypatch.setattr(input_module, "generate_batches", spoil_third_batch)
     with assert_raises(MmnetError, "step 3", "not finite", str(tmp_path)) as caught:
-        run(tmp_path)
+        run(tmp_path, **TINY)
     assert str(caught.value).count(".jpg") == 4  # the images of the batch
     assert steps_in(tmp_path) == [2]
     for name, value in read_last(tmp_path).items():
