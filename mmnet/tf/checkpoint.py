@@ -41,7 +41,7 @@ def read(prefix: str) -> Dict[str, np.ndarray]:
     if not os.path.exists(prefix + ".index"):
         raise FileNotFoundError(f"{prefix}: no such checkpoint")
     for path in files_of(prefix):
-        if not os.path.isfile(path):
+        if not os.path.isfile(path):  # TensorFlow would wait for a pipe
             raise MmnetError(f"{prefix}: {path} is not a regular file")
     try:
         with _plain_prefix(prefix) as plain_prefix:
@@ -49,9 +49,8 @@ def read(prefix: str) -> Dict[str, np.ndarray]:
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of its errors as Python's built-in ones.
-        raise MmnetError(
-            f"{prefix}: damaged or incomplete checkpoint ({reason_of(error)})"
-        ) from None
+        reason = reason_of(error)
+        raise MmnetError(f"{prefix}: damaged or incomplete checkpoint ({reason})") from None
 
 
 @contextlib.contextmanager
@@ -95,12 +94,9 @@ def restore(
 def write(
     prefix: str, values: Dict[str, np.ndarray], files: Optional[Dict[str, str]] = None
 ) -> None:
-    """Write a checkpoint atomically: build it in a temporary folder, and move its index last.
+    """Write variables (name -> array) as a checkpoint, which is complete when its index appears.
 
-    Args:
-        prefix: path of the checkpoint.
-        values: variable name -> array.
-        files: suffix -> text of further files, which are written before the index appears.
+    The texts in ``files`` (suffix -> text) are written before the index.
 
     Raises:
         OSError: the checkpoint cannot be written; nothing is left behind.
@@ -135,12 +131,8 @@ def _save(prefix, values):
 def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
     """Yield the prefix of each checkpoint in a folder once, lowest step first, and wait for more.
 
-    An incomplete checkpoint is yielded when it becomes complete. A checkpoint that is deleted
-    before its turn is skipped.
-
-    Args:
-        folder: may appear later.
-        timeout: stop after this many seconds without a new checkpoint; None never stops.
+    The folder may appear later. An incomplete checkpoint is yielded when it becomes complete. The
+    iterator ends after ``timeout`` seconds without a new checkpoint; None waits for ever.
     """
     yielded: Set[str] = set()
     incomplete: Set[str] = set()
@@ -158,10 +150,7 @@ def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
 
 
 def _next_complete(folder, yielded, incomplete):
-    """Return the first complete checkpoint that is not in ``yielded``, or None.
-
-    Report each incomplete checkpoint once, and add it to the set ``incomplete``.
-    """
+    """Return the first complete checkpoint that is not in ``yielded``, or None. Log the others."""
     prefixes = list_checkpoints(folder) if os.path.isdir(folder) else []
     for prefix in prefixes:
         if prefix in yielded:

@@ -22,10 +22,7 @@ os.environ.setdefault(LOG_LEVEL, "3")
 
 @contextlib.contextmanager
 def _discard_stream(descriptor):
-    """Discard the output to file descriptor 1 or 2, unless TF_CPP_MIN_LOG_LEVEL is 0.
-
-    TensorFlow's C++ code writes to the descriptors directly. Python exceptions are not affected.
-    """
+    """Discard the output of C++ code to file descriptor 1 or 2, unless the LOG_LEVEL is 0."""
     if os.environ[LOG_LEVEL] == "0":
         yield
         return
@@ -73,10 +70,9 @@ else:
 
 @contextlib.contextmanager
 def quiet_converters() -> Iterator[None]:
-    """Silence TensorFlow Lite and tf2onnx, and let the TFLite converter find its program.
+    """Silence TensorFlow Lite and tf2onnx, and add the environment's scripts to PATH.
 
-    The converter of TF 1.15 runs toco_from_protos without a path. pip installs this program in the
-    environment's folder of scripts, which is therefore added to PATH for the block.
+    The TFLite converter of TF 1.15 runs the script toco_from_protos without a path.
     """
     path = os.environ.get("PATH", "")
     os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + path
@@ -93,31 +89,22 @@ def quiet_converters() -> Iterator[None]:
 
 def converts_fake_quantization() -> bool:
     """Return whether the TFLite converter turns fake quantization into int8 (not in TF 1.15)."""
-    return _is_version_2()
+    return not tf.__version__.startswith("1.")
 
 
 def tflite_supports_threads() -> bool:
     """Return whether TensorFlow's TFLite uses more than one thread (not in TF 1.15)."""
-    return _is_version_2()
-
-
-def _is_version_2():
     return not tf.__version__.startswith("1.")
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the line of TensorFlow's message that states the reason: the one before the operation.
-
-    Messages of a run in TF 2.x start with a traceback of the graph's construction.
-    """
+    """Return the line of TensorFlow's message that states the reason, without tracebacks."""
     lines = str(error).partition("\n\t [[")[0].splitlines()
     return lines[-1] if lines else type(error).__name__
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether an exception reports that memory is exhausted. Does not import TensorFlow."""
-    if isinstance(error, MemoryError):
-        return True
-    if "tensorflow" not in sys.modules:
-        return False
-    return isinstance(error, tf.errors.ResourceExhaustedError)
+    return isinstance(error, MemoryError) or (
+        "tensorflow" in sys.modules and isinstance(error, tf.errors.ResourceExhaustedError)
+    )

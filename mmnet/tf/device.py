@@ -10,10 +10,10 @@ from typing import Any, Callable, NamedTuple, Optional, Tuple
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 
-# Training precision -> options of TensorFlow's graph optimizer. Old versions lack some of them.
+# Training precision -> option of TensorFlow's graph optimizer. TF 1.15 has no bfloat16.
 MIXED_PRECISIONS = {
-    "mixed_float16": ("auto_mixed_precision",),
-    "bfloat16": ("auto_mixed_precision_onednn_bfloat16",),
+    "mixed_float16": "auto_mixed_precision",
+    "bfloat16": "auto_mixed_precision_onednn_bfloat16",
 }
 
 log = logging.getLogger(__name__)
@@ -35,19 +35,16 @@ class Device(NamedTuple):
 
 def has_gpu(device: Device) -> bool:
     """Return whether a GPU runs the graphs of a device."""
-    return device.kind in (None, "gpu") and bool(
-        tf.config.experimental.list_physical_devices("GPU")
-    )
+    if device.kind not in (None, "gpu"):
+        return False
+    return bool(tf.config.experimental.list_physical_devices("GPU"))
 
 
 def check_device(device: Device) -> None:
     """Raise MmnetError with the missing requirement if a device is not available."""
     if device.kind == "gpu" and not has_gpu(device):
-        raise MmnetError(
-            f"gpu: TensorFlow {tf.__version__} finds no GPU; install NVIDIA's driver and a "
-            "TensorFlow with CUDA, or use cpu",
-            "device",
-        )
+        remedy = "install NVIDIA's driver and a TensorFlow with CUDA, or use cpu"
+        raise MmnetError(f"gpu: TensorFlow {tf.__version__} finds no GPU; {remedy}", "device")
     if device.kind == "npu":
         _import_npu()
 
@@ -101,26 +98,24 @@ def _configure_npu(config, device):
 def training_session_config(device: Device = Device()) -> "tf.ConfigProto":
     """Return a session configuration with which a training step gives the same bits every time.
 
-    TensorFlow adds three or more gradients in the order in which their buffers become free. Our
-    graph adds them in pairs in a fixed order (training/graph.py). The arithmetic optimizer would
-    merge these sums again, so it is off.
+    The training graph adds gradients in pairs in a fixed order (training/graph.py). The arithmetic
+    optimizer would merge these sums into one, whose order varies, so it is off.
     """
     config = session_config(device)
     rewrites = config.graph_options.rewrite_options
     rewrites.arithmetic_optimization = rewrites.OFF
-    for name in MIXED_PRECISIONS.get(device.precision, ()):
-        if name in rewrites.DESCRIPTOR.fields_by_name:
-            setattr(rewrites, name, rewrites.ON)
+    option = MIXED_PRECISIONS.get(device.precision, "")
+    if option in rewrites.DESCRIPTOR.fields_by_name:
+        setattr(rewrites, option, rewrites.ON)
     return config
 
 
 def loss_scaling(device: Device) -> Optional[Callable[[Any], Any]]:
     """Return a function that wraps an optimizer in loss scaling, or None if it is not needed.
 
-    Small gradients vanish in float16. The loss is therefore multiplied by a scale, and the
-    gradients are divided by it. A step that overflows changes no weights and halves the scale (on
-    the npu: every second such step), and a number of good steps doubles it. The checkpoint
-    contains the scale.
+    Small gradients vanish in float16, so the loss is multiplied by a scale, and the gradients are
+    divided by it. A step that overflows changes no weights. Such steps halve the scale, and a
+    number of good steps doubles it. The checkpoint contains the scale.
     """
     if device.kind == "npu":
         npu = _import_npu()
@@ -160,9 +155,6 @@ def _import_npu():
     try:
         from npu_bridge import npu_init
     except ImportError as error:
-        raise MmnetError(
-            f"npu: needs npu_bridge ({error}); run on an Ascend host with CANN and TF Adapter "
-            "after sourcing its set_env.sh, or use cpu or gpu",
-            "device",
-        ) from None
+        remedy = "source set_env.sh on an Ascend host with CANN and TF Adapter, or use cpu or gpu"
+        raise MmnetError(f"npu: needs npu_bridge ({error}); {remedy}", "device") from None
     return npu_init
