@@ -4,13 +4,13 @@ import dataclasses
 import json
 import logging
 import os
-from typing import List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 from mmnet.commands.flag_types import fraction, image_folder, one_of, seed_number
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.commands.removed import REMOVED_ACTIONS, REMOVED_LAYOUTS
 from mmnet.datasets.pairs import find_dataset, list_splits
-from mmnet.datatools.convert import RESIZED, ConversionPlan, ConversionSummary, convert_dataset
+from mmnet.datatools.convert import RESIZED, ConversionPlan, convert_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.datatools.report import render_report
 from mmnet.datatools.statistics import (
@@ -58,17 +58,10 @@ class Options(JsonOptions):
         REQUIRED, help="SOURCE TARGET, or the datasets to check", nargs="+", positional=True
     )
     layout: Optional[str] = flag(
-        None,
-        one_of(*LAYOUTS, removed=REMOVED_LAYOUTS),
-        help="convert: layout of the source",
-        alias="from",
+        None, one_of(*LAYOUTS, removed=REMOVED_LAYOUTS), help="convert: of SOURCE", alias="from"
     )
-    images: Optional[str] = flag(
-        None, help="convert pairs, eg1800, rgba: folder of the images below SOURCE"
-    )
-    masks: Optional[str] = flag(
-        None, help="convert pairs, eg1800: folder of the masks below SOURCE"
-    )
+    images: Optional[str] = flag(None, help="convert pairs, eg1800, rgba: image folder in SOURCE")
+    masks: Optional[str] = flag(None, help="convert pairs, eg1800: mask folder in SOURCE")
     backgrounds_path: Optional[str] = flag(
         None, image_folder, help="convert rgba: folder of background images for the cutouts"
     )
@@ -98,14 +91,13 @@ def run_convert(options: Options) -> int:
     check_writable(target, "target")
     if os.path.realpath(source) == os.path.realpath(target):
         raise MmnetError(f"{target}: is both source and target; use a new folder")
-    layout = options.layout or OWN_LAYOUT
+    layout, split_ratio = options.layout or OWN_LAYOUT, options.split_ratio
+    if options.action == "split" and split_ratio is None:
+        split_ratio = DEFAULT_SPLIT_RATIO
     layout_options = LayoutOptions(
         options.images, options.masks, options.backgrounds_path, options.seed
     )
     items, problems = find_items(layout, source, layout_options)
-    split_ratio = options.split_ratio
-    if options.action == "split" and split_ratio is None:
-        split_ratio = DEFAULT_SPLIT_RATIO
     plan = ConversionPlan(
         layout,
         os.path.abspath(source),
@@ -119,35 +111,36 @@ def run_convert(options: Options) -> int:
     for problem, names in sorted(summary.problems.items()):
         prefix = "" if problem == RESIZED else "skipped: "
         log.warning("%s%s", prefix, summarize_names(problem, names))
-    print_summary(summary, target, plan.licence, as_json=options.json)
-    if not summary.pairs:
-        raise MmnetError(f"{source}: contains no usable pair")
-    return 1 if set(summary.problems) - {RESIZED} else 0
-
-
-def print_summary(summary: ConversionSummary, target: str, licence: str, *, as_json: bool) -> None:
-    if as_json:
+    if options.json:
         record = {
             "pairs": summary.pairs,
             "before": summary.existing,
             "problems": summary.problems,
             "linked": summary.links,
             "target": target,
-            "licence": licence,
+            "licence": plan.licence,
         }
         print(json.dumps(record))
-        return
-    pairs = ", ".join(f"{number} in {split}" for split, number in summary.pairs.items())
-    print(f"{target}: pairs: {pairs or 'none'}")
-    if summary.existing:
-        print(f"{summary.existing} of them existed already")
-    print(f"licence: {licence}")
+    else:
+        pairs = ", ".join(f"{number} in {split}" for split, number in summary.pairs.items())
+        print(f"{target}: pairs: {pairs or 'none'}")
+        if summary.existing:
+            print(f"{summary.existing} of them existed already")
+        print(f"licence: {plan.licence}")
+    if not summary.pairs:
+        raise MmnetError(f"{source}: contains no usable pair")
+    return 1 if set(summary.problems) - {RESIZED} else 0
 
 
 def run_check(options: Options) -> int:
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
-    datasets = [find_dataset(root, split) for root in options.paths for split in splits_of(root)]
+    datasets = []
+    for root in options.paths:
+        splits = list_splits(root)
+        if not splits:
+            raise MmnetError(f"{root}: contains no SPLIT/image; use mmnet data convert")
+        datasets += [find_dataset(root, split) for split in splits]
     statistics = [compute_statistics(dataset) for dataset in datasets]
     shared = find_shared_photos(statistics)
     if options.report:
@@ -159,22 +152,14 @@ def run_check(options: Options) -> int:
         for photo in shared:
             print(json.dumps(photo._asdict()))
     else:
-        print("\n".join(format_statistics(statistics) + format_shared(shared)))
+        print_statistics(statistics)
+        print_shared_photos(shared)
     has_unusable_files = any(split.has_unusable_files for split in statistics)
     return 1 if has_unusable_files or any(not photo.within for photo in shared) else 0
 
 
-def splits_of(root: str) -> List[str]:
-    if not os.path.isdir(root):
-        raise FileNotFoundError(f"no dataset folder {root}")
-    splits = list_splits(root)
-    if not splits:
-        raise MmnetError(f"{root}: contains no SPLIT/image and SPLIT/mask; use mmnet data convert")
-    return splits
-
-
-def format_statistics(statistics: Sequence[DatasetStatistics]) -> List[str]:
-    """Return the lines of a table with one row per split, and the problems."""
+def print_statistics(statistics: Sequence[DatasetStatistics]) -> None:
+    """Print a table with one row per split, and the problems."""
     rows = [("dataset", "pairs", "height x width", "person (10 % .. 90 %)", "soft", "hard masks")]
     for split in statistics:
         record = summarize_statistics(split)
@@ -182,38 +167,32 @@ def format_statistics(statistics: Sequence[DatasetStatistics]) -> List[str]:
         if split.pairs:
             low, median, high = (100 * value for value in record["person"])
             cells = (
-                format_sizes(split),
+                format_sizes(split, record["height"][1], record["width"][1]),
                 f"{median:.0f} % ({low:.0f} .. {high:.0f})",
                 f"{100 * record['soft']:.1f} %",
                 f"{100 * record['binary']:.0f} %",
             )
         rows.append((split.name, str(record["pairs"]), *cells))
-    return [format_table(rows)] + [
-        f"{split.name}: {summarize_names(problem, names)}"
-        for split in statistics
-        for problem, names in sorted(split.problems.items())
-    ]
+    print(format_table(rows))
+    for split in statistics:
+        for problem, names in sorted(split.problems.items()):
+            print(f"{split.name}: {summarize_names(problem, names)}")
 
 
-def format_sizes(split: DatasetStatistics) -> str:
+def format_sizes(split: DatasetStatistics, *median: int) -> str:
     """Return the median shape, and the smallest and largest one if they differ."""
     shapes = sorted(((pair.height, pair.width) for pair in split.pairs), key=lambda s: s[0] * s[1])
-    record = summarize_statistics(split)
-    text = format_shape((record["height"][1], record["width"][1]))
-    if shapes[0] == shapes[-1]:
-        return text
-    return f"{text} ({format_shape(shapes[0])} .. {format_shape(shapes[-1])})"
+    smallest, largest = format_shape(shapes[0]), format_shape(shapes[-1])
+    return format_shape(median) + (f" ({smallest} .. {largest})" if smallest != largest else "")
 
 
-def format_shared(shared: Sequence[SharedPhoto]) -> List[str]:
-    lines = []
+def print_shared_photos(shared: Sequence[SharedPhoto]) -> None:
     for within, place in ((False, "in two datasets or splits"), (True, "twice in one split")):
         photos = [photo for photo in shared if photo.within == within]
-        lines.append(f"photos {place}: {len(photos) or 'none'}")
+        print(f"photos {place}: {len(photos) or 'none'}")
         for photo in photos[:MAX_SHARED_LINES]:
             mirrored = ", mirrored" if photo.mirrored else ""
             correlation = f"correlation of details {photo.correlation:.2f}"
-            lines.append(f"  {photo.first} = {photo.second}{mirrored} ({correlation})")
+            print(f"  {photo.first} = {photo.second}{mirrored} ({correlation})")
         if len(photos) > MAX_SHARED_LINES:
-            lines.append("  ... (--json lists all, --report shows them)")
-    return lines
+            print("  ... (--json lists all, --report shows them)")

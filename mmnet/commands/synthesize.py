@@ -18,25 +18,16 @@ DRAWING_BYTES = 400  # rough memory per pixel and drawing thread
 class Options(BaseOptions):
     """Draw synthetic portraits with their true soft alpha as a dataset."""
 
-    output: str = flag(
-        REQUIRED,
-        help="folder of the dataset; images are written to SPLIT/image and SPLIT/mask in it",
-        old_name="dataset_path",
-    )
+    output: str = flag(REQUIRED, help="folder of the dataset to write", old_name="dataset_path")
     dataset_split_name: str = flag("test", help="name of the split")
     pictures: int = flag(32, positive_int, help="number of portraits or clips")
     seed: int = flag(0, seed_number, help="random seed; the same seed draws the same portraits")
-    shape: Tuple[int, int] = flag(
-        (800, 600), positive_int, help="height and width in pixels", nargs=2
-    )
-    frames: int = flag(
-        1, positive_int, help="frames per clip, in which person and camera move; 1 draws portraits"
-    )
+    shape: Tuple[int, int] = flag((800, 600), positive_int, help="height, width (pixels)", nargs=2)
+    frames: int = flag(1, positive_int, help="frames per clip; 1 draws portraits")
     looks: str = flag(
         "plain",
         one_of(*LOOKS),
-        help="plain: one upright person; varied: one or two people of any size, in any light, with "
-        "accessories",
+        help="plain: one upright person; varied: one or two people of any look, in any light",
     )
     backgrounds_path: Optional[str] = flag(
         None, image_folder, help="folder of background images without people, for --looks varied"
@@ -48,16 +39,14 @@ class Options(BaseOptions):
             raise MmnetError("--backgrounds_path: needs --looks varied")
         if self.looks == "varied" and self.frames > 1:
             raise MmnetError("--frames: clips need --looks plain")
-        subject = f"drawing portraits of {format_shape(self.shape)}"
-        threads, (height, width) = os.cpu_count() or 1, self.shape
-        check_memory(subject, threads * height * width * DRAWING_BYTES)
+        drawing_bytes = DRAWING_BYTES * self.shape[0] * self.shape[1] * (os.cpu_count() or 1)
+        check_memory(f"drawing portraits of {format_shape(self.shape)}", drawing_bytes)
 
 
 def run(options: Options) -> int:
     check_writable(options.output, "output")
-    backgrounds = []
-    if options.backgrounds_path:
-        backgrounds = read_backgrounds(options.backgrounds_path, options.shape)
+    folder = options.backgrounds_path
+    backgrounds = read_backgrounds(folder, options.shape) if folder else []
     synthesize(
         options.output,
         options.dataset_split_name,

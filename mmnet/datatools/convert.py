@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+from collections import Counter
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
@@ -18,15 +19,8 @@ import numpy as np
 from mmnet.datasets.duplicates import compute_signature, find_matches, group_matches
 from mmnet.datasets.pairs import UNREADABLE, Problems, describe_sizes
 from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, Item
+from mmnet.io import files
 from mmnet.io.errors import MmnetError, format_names
-from mmnet.io.files import (
-    atomic_write,
-    lock_folder,
-    read_text,
-    sha256_of_file,
-    write_bytes,
-    write_text,
-)
 from mmnet.io.images import encode_jpeg, encode_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
@@ -49,28 +43,10 @@ class ConversionPlan(NamedTuple):
     options: Dict[str, Any] = {}  # LayoutOptions that the user gave
 
 
-class ManifestEntry(NamedTuple):
-    """A converted pair. This is one line of a manifest."""
-
-    split: str
-    stem: str
-    image: str  # name of the file
-    mask: str
-    source_image: str  # path
-    source_mask: str
-    image_sha256: str
-    mask_sha256: str
-
-    def paths(self, target: str) -> List[str]:
-        """Return the paths of the image and the mask."""
-        folder = os.path.join(target, self.split)
-        return [os.path.join(folder, "image", self.image), os.path.join(folder, "mask", self.mask)]
-
-
 class ConversionResult(NamedTuple):
     """The conversion of one item."""
 
-    entry: Optional[ManifestEntry] = None  # None: the item cannot be used
+    record: Optional[Dict[str, str]] = None  # line of the manifest; None: the item is unusable
     links: int = 0  # files that are hard links
     problem: Optional[str] = None
     subject: str = ""  # the file with the problem
@@ -96,77 +72,63 @@ def convert_dataset(
     Raises:
         MmnetError: the target contains other files.
     """
-    check_target_folder(target)
     os.makedirs(target, exist_ok=True)
+    names = [name for name in sorted(os.listdir(target)) if not name.startswith(".")]
+    if names and MANIFEST not in names:
+        message = f"{target}: contains other files ({format_names(names)}); use a new folder"
+        raise MmnetError(message)
     problems = {problem: list(names) for problem, names in problems.items()}
     links = 0
-    with lock_folder(target):
-        entries = resume_manifest(target, plan)
-        existing = len(entries)
-        items = make_stems_unique(assign_splits(items, plan))
-        items = [item for item in items if (item.split, item.stem) not in entries]
-        for split in {item.split for item in items}:
+    with files.lock_folder(target):
+        pairs = resume_manifest(target, plan)
+        existing = len(pairs)
+        if plan.split_ratio is None:
+            splits = [item.split or TRAIN for item in items]
+        else:
+            splits = draw_splits(items, plan.split_ratio, plan.seed)
+        items = [item._replace(split=split) for item, split in zip(items, splits)]
+        items = [item for item in make_stems_unique(items) if (item.split, item.stem) not in pairs]
+        for split in set(splits):
             for kind in ("image", "mask"):
-                os.makedirs(os.path.join(target, str(split), kind), exist_ok=True)
+                os.makedirs(os.path.join(target, split, kind), exist_ok=True)
         with open(os.path.join(target, MANIFEST), "a", encoding="utf-8") as manifest:
             results = parallel_map(lambda item: convert_item(item, target, plan), items)
             for result in progress(results, len(items), "converting"):
                 if result.problem:
                     problems.setdefault(result.problem, []).append(result.subject)
-                if result.entry is not None:
-                    manifest.write(json.dumps(result.entry._asdict()) + "\n")
+                if result.record is not None:
+                    manifest.write(json.dumps(result.record) + "\n")
                     manifest.flush()
-                    entries[result.entry.split, result.entry.stem] = result.entry
+                    pairs[result.record["split"], result.record["stem"]] = result.record
                     links += result.links
-    pairs: Dict[str, int] = {}
-    for split, _ in entries:
-        pairs[split] = pairs.get(split, 0) + 1
-    return ConversionSummary(pairs, existing, problems, links)
+    return ConversionSummary(Counter(split for split, _ in pairs), existing, problems, links)
 
 
-def check_target_folder(target: str) -> None:
-    """Raise MmnetError if a folder contains files but no manifest."""
-    if not os.path.isdir(target) or os.path.exists(os.path.join(target, MANIFEST)):
-        return
-    names = [name for name in sorted(os.listdir(target)) if not name.startswith(".")]
-    if names:
-        raise MmnetError(
-            f"{target}: contains other files ({format_names(names)}); use a new folder"
-        )
-
-
-def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], ManifestEntry]:
+def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], Dict[str, str]]:
     """Read the manifest of an interrupted conversion, or start a new one.
 
     Returns:
-        (split, stem) -> entry, for the pairs whose files exist.
+        (split, stem) -> line of the manifest, for the pairs whose files exist.
     """
     path = os.path.join(target, MANIFEST)
     header = json.dumps(plan._asdict())
     if not os.path.exists(path):
-        write_text(path, header + "\n")
+        files.write_text(path, header + "\n")
         return {}
-    lines = read_text(path).split("\n")
+    lines = files.read_text(path).split("\n")
     if lines[0] != header:
         raise MmnetError(
             f"{target}: was converted from another source or with other options; use a new folder"
         )
     if lines[-1]:  # the process was killed while it wrote this line
-        write_text(path, "\n".join(lines[:-1] + [""]))
-    entries = [ManifestEntry(**json.loads(line)) for line in lines[1:-1]]
-    return {
-        (entry.split, entry.stem): entry
-        for entry in entries
-        if all(map(os.path.isfile, entry.paths(target)))
-    }
-
-
-def assign_splits(items: Sequence[Item], plan: ConversionPlan) -> List[Item]:
-    """Return the items with a split: their own, or a new one with the plan's ratio."""
-    if plan.split_ratio is None:
-        return [item._replace(split=item.split or TRAIN) for item in items]
-    splits = draw_splits(items, plan.split_ratio, plan.seed)
-    return [item._replace(split=split) for item, split in zip(items, splits)]
+        files.write_text(path, "\n".join(lines[:-1] + [""]))
+    pairs = {}
+    for record in map(json.loads, lines[1:-1]):
+        folder = os.path.join(target, record["split"])
+        paths = [os.path.join(folder, kind, record[kind]) for kind in ("image", "mask")]
+        if all(map(os.path.isfile, paths)):
+            pairs[record["split"], record["stem"]] = record
+    return pairs
 
 
 def draw_splits(items: Sequence[Item], ratio: float, seed: int) -> List[str]:
@@ -223,44 +185,33 @@ def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionRes
         interpolation = cv2.INTER_AREA if is_larger else cv2.INTER_LINEAR
         alpha = cv2.resize(alpha, image.shape[1::-1], interpolation=interpolation).clip(0, 1)
 
-    keeps_mask = item.mask_reader is None and problem is None
-    image_data = None if item.image_reader is None else encode_jpeg(image)
-    mask_data = None if keeps_mask else encode_png(np.rint(alpha * 255).astype(np.uint8))
-    folder = os.path.join(target, str(item.split))
-    image_stem = os.path.join(folder, "image", item.stem)
-    mask_stem = os.path.join(folder, "mask", item.stem)
-    image_path, image_link = store_file(
-        item.image, image_stem, image_data, extension=".jpg", copies=plan.copies
+    image_path, mask_path = (
+        os.path.join(target, str(item.split), kind, item.stem) for kind in ("image", "mask")
     )
-    mask_path, mask_link = store_file(
-        item.mask, mask_stem, mask_data, extension=".png", copies=plan.copies
-    )
-    entry = ManifestEntry(
-        split=str(item.split),
-        stem=item.stem,
-        image=os.path.basename(image_path),
-        mask=os.path.basename(mask_path),
-        source_image=item.image,
-        source_mask=item.mask,
-        image_sha256=sha256_of_file(image_path),
-        mask_sha256=sha256_of_file(mask_path),
-    )
-    return ConversionResult(entry, image_link + mask_link, problem, subject)
-
-
-def store_file(
-    source: str, stem: str, data: Optional[bytes], *, extension: str, copies: bool
-) -> Tuple[str, bool]:
-    """Write ``data`` to STEM + extension, or link or copy the source if ``data`` is None.
-
-    Returns:
-        (path, whether it is a hard link).
-    """
-    if data is not None:
-        write_bytes(stem + extension, data)
-        return stem + extension, False
-    path = stem + os.path.splitext(source)[1]
-    return path, link_or_copy(source, path, copies=copies)
+    links = 0
+    if item.image_reader is None:
+        image_path += os.path.splitext(item.image)[1]
+        links += link_or_copy(item.image, image_path, copies=plan.copies)
+    else:
+        image_path += ".jpg"
+        files.write_bytes(image_path, encode_jpeg(image))
+    if item.mask_reader is None and problem is None:
+        mask_path += os.path.splitext(item.mask)[1]
+        links += link_or_copy(item.mask, mask_path, copies=plan.copies)
+    else:
+        mask_path += ".png"
+        files.write_bytes(mask_path, encode_png(np.rint(alpha * 255).astype(np.uint8)))
+    record = {
+        "split": str(item.split),
+        "stem": item.stem,
+        "image": os.path.basename(image_path),
+        "mask": os.path.basename(mask_path),
+        "source_image": item.image,
+        "source_mask": item.mask,
+        "image_sha256": files.sha256_of_file(image_path),
+        "mask_sha256": files.sha256_of_file(mask_path),
+    }
+    return ConversionResult(record, links, problem, subject)
 
 
 def link_or_copy(source: str, path: str, *, copies: bool) -> bool:
@@ -274,6 +225,6 @@ def link_or_copy(source: str, path: str, *, copies: bool) -> bool:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise
-    with atomic_write(path) as temporary:  # another file system, or one without hard links
+    with files.atomic_write(path) as temporary:  # another file system, or one without hard links
         shutil.copyfile(source, temporary)
     return False

@@ -8,7 +8,7 @@ import csv
 import os
 import random
 import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -63,7 +63,10 @@ class Layout(NamedTuple):
 
     expected: str  # files of the layout, for error messages
     licence: str  # note for the manifest
-    find: Callable  # (source, LayoutOptions, problems) -> List[Item]; empty: another layout
+    # (source, LayoutOptions, problems) -> List[Item], empty for another layout. None: the layout
+    # consists of fixed ``folders``.
+    find: Optional[Callable] = None
+    folders: Sequence[Tuple[str, str, str]] = ()  # (split, images, masks)
 
 
 def find_items(
@@ -78,14 +81,16 @@ def find_items(
     if not os.path.exists(source):
         raise FileNotFoundError(f"no dataset {source}")
     problems: Problems = {}
-    items = LAYOUTS[layout].find(source, options, problems)
+    expected, _, find, folders = LAYOUTS[layout]
+    items = find(source, options, problems) if find else []
+    for split, images, masks in folders:
+        paths = os.path.join(source, images), os.path.join(source, masks)
+        items += match_folders(split, *paths, problems)
     if not items:
         names = sorted(os.listdir(source)) if os.path.isdir(source) else []
-        visible = [name for name in names if not name.startswith(".")]
-        raise MmnetError(
-            f"{source}: is not in the layout {layout}; expected {LAYOUTS[layout].expected}; found "
-            f"{format_names(visible) or 'no files'}"
-        )
+        visible = format_names([name for name in names if not name.startswith(".")])
+        message = f"is not in the layout {layout}; expected {expected}; found "
+        raise MmnetError(f"{source}: {message}{visible or 'no files'}")
     return items, problems
 
 
@@ -101,7 +106,7 @@ def match_folders(
 
     The result is empty if one of the folders does not exist.
     """
-    if images is None or masks is None or not os.path.isdir(images) or not os.path.isdir(masks):
+    if not images or not masks or not os.path.isdir(images) or not os.path.isdir(masks):
         return []
     image_files = {stem_of(name): os.path.join(images, name) for name in list_images(images)}
     mask_files = {}
@@ -117,21 +122,6 @@ def match_folders(
     ]
 
 
-def find_folder(source: str, name: Optional[str], usual_names: Tuple[str, ...]) -> Optional[str]:
-    """Return the folder ``name`` below the source, or the first of the usual ones that exists.
-
-    Raises:
-        FileNotFoundError: no folder ``name``.
-    """
-    if name is None:
-        paths = [os.path.join(source, usual_name) for usual_name in usual_names]
-        return next(filter(os.path.isdir, paths), None)
-    path = os.path.join(source, name)
-    if not os.path.isdir(path):
-        raise FileNotFoundError(f"no folder {path}")
-    return path
-
-
 def stem_of(path: str) -> str:
     """Return the file name of a path without its extension."""
     return os.path.splitext(os.path.basename(path))[0]
@@ -140,8 +130,7 @@ def stem_of(path: str) -> str:
 def find_dapm(source, options, problems):
     items = []
     for split in sorted(os.listdir(source)) if os.path.isdir(source) else ():
-        folder = os.path.join(source, split)
-        images, masks = os.path.join(folder, "image"), os.path.join(folder, "mask")
+        images, masks = (os.path.join(source, split, kind) for kind in ("image", "mask"))
         items += match_folders(split, images, masks, problems)
     return items
 
@@ -168,26 +157,9 @@ def find_aisegment(source, options, problems):
     return items
 
 
-def find_p3m10k(source, options, problems):
-    items = []
-    for split, folder, image_folder in (
-        (TRAIN, "train", "blurred_image"),
-        ("P3M-500-P", "validation/P3M-500-P", "blurred_image"),
-        ("P3M-500-NP", "validation/P3M-500-NP", "original_image"),
-    ):
-        images, masks = (os.path.join(source, folder, name) for name in (image_folder, "mask"))
-        items += match_folders(split, images, masks, problems)
-    return items
-
-
-def find_ppm100(source, options, problems):
-    images, masks = os.path.join(source, "image"), os.path.join(source, "matte")
-    return match_folders(TEST, images, masks, problems)
-
-
 def find_eg1800(source, options, problems):
     """Find two folders. The lists eg1800_train.txt and eg1800_test.txt, if any, give the splits."""
-    items = find_two_folders(source, options, problems)
+    items = find_pairs(source, options, problems)
     splits = {}
     for name in sorted(os.listdir(source)) if items else ():
         split = next((split for split in (TRAIN, TEST) if split in name), None)
@@ -211,38 +183,37 @@ def find_supervisely(source, options, problems):
 
 def find_rgba(source, options, problems):
     """Find cutouts. Each is placed in front of a background chosen by its name and the seed."""
-    if options.backgrounds is None:
+    backgrounds = list_images(options.backgrounds) if options.backgrounds else []
+    if not backgrounds:
         raise MmnetError("the layout rgba needs a folder of background images", "backgrounds_path")
-    names = list_images(options.backgrounds)
-    if not names:
-        raise MmnetError(f"{options.backgrounds}: contains no image", "backgrounds_path")
 
     def compose_cutout(path):
         generator = random.Random(f"{options.seed} {os.path.basename(path)}")
-        background = read_image(os.path.join(options.backgrounds, generator.choice(names)))
+        background = read_image(os.path.join(options.backgrounds, generator.choice(backgrounds)))
         colours, alpha = read_cutout(path)
         background = resize_to_cover(background, alpha.shape)
         return cv2.blendLinear(colours, background, alpha, 1 - alpha)
 
-    folder = source if options.images is None else os.path.join(source, options.images)
-    names_of_cutouts = list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else []
-    paths = [os.path.join(folder, name) for name in names_of_cutouts]
-    return [
-        Item(None, stem_of(path), path, path, read_alpha_channel, compose_cutout) for path in paths
-    ]
+    folder = os.path.join(source, options.images or "")
+    names = list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else []
+    items = []
+    for name in names:
+        path = os.path.join(folder, name)
+        items.append(Item(None, stem_of(name), path, path, read_alpha_channel, compose_cutout))
+    return items
 
 
 def find_pairs(source, options, problems):
-    """Find two folders, or read a CSV file."""
+    """Read a CSV file, or find two folders: those of the options, or folders with usual names."""
     if os.path.isfile(source):
         return read_csv(source)
-    return find_two_folders(source, options, problems)
-
-
-def find_two_folders(source, options, problems):
-    images = find_folder(source, options.images, IMAGE_FOLDERS)
-    masks = find_folder(source, options.masks, MASK_FOLDERS)
-    return match_folders(None, images, masks, problems)
+    folders = []
+    for name, usual_names in ((options.images, IMAGE_FOLDERS), (options.masks, MASK_FOLDERS)):
+        paths = [os.path.join(source, folder) for folder in ([name] if name else usual_names)]
+        folders.append(next(filter(os.path.isdir, paths), None))
+        if name and not folders[-1]:
+            raise FileNotFoundError(f"no folder {paths[0]}")
+    return match_folders(None, *folders, problems)
 
 
 def read_csv(path: str) -> List[Item]:
@@ -297,8 +268,8 @@ def draw_annotation(path: str, shape: Tuple[int, ...]) -> np.ndarray:
 
 def _draw_object(mask: np.ndarray, shape_record: Dict[str, Any]) -> None:
     """Draw a bitmap (zlib, base64), or a polygon with holes, into the mask."""
-    if shape_record.get("bitmap"):
-        bitmap = shape_record["bitmap"]
+    bitmap = shape_record.get("bitmap")
+    if bitmap:
         png = zlib.decompress(base64.b64decode(bitmap["data"]))
         image = decode_pixels(png, "bitmap", cv2.IMREAD_UNCHANGED)
         inside = image[..., -1] if image.ndim == 3 else image
@@ -326,12 +297,16 @@ LAYOUTS = {
     "p3m10k": Layout(
         "train/{blurred_image,mask} and validation/{P3M-500-P,P3M-500-NP}/{..._image,mask}",
         "P3M-10k: for non-commercial research, by its authors' agreement",
-        find_p3m10k,
+        folders=[
+            (TRAIN, "train/blurred_image", "train/mask"),
+            ("P3M-500-P", "validation/P3M-500-P/blurred_image", "validation/P3M-500-P/mask"),
+            ("P3M-500-NP", "validation/P3M-500-NP/original_image", "validation/P3M-500-NP/mask"),
+        ],
     ),
     "ppm100": Layout(
         "image/ and matte/",
         "PPM-100: CC BY-NC-SA 4.0; photos of Flickr under their own",
-        find_ppm100,
+        folders=[(TEST, "image", "matte")],
     ),
     "eg1800": Layout(TWO_FOLDERS, "EG1800: photos of Flickr, " + RESEARCH, find_eg1800),
     "supervisely": Layout(

@@ -31,13 +31,10 @@ def render_report(statistics: Sequence[DatasetStatistics], shared: Sequence[Shar
     pairs = {
         f"{split.name}/{pair.stem}": pair for split in statistics for pair in split.dataset.pairs
     }
-    shared_panels = [
-        {
-            "photo": photo,
-            "panels": [make_thumbnail(pairs[photo.first]), make_thumbnail(pairs[photo.second])],
-        }
-        for photo in shared[:MAX_SHARED_PANELS]
-    ]
+    shared_panels = []
+    for photo in shared[:MAX_SHARED_PANELS]:
+        panels = [make_thumbnail(pairs[name]) for name in (photo.first, photo.second)]
+        shared_panels.append({"photo": photo, "panels": panels})
     splits = [describe_split(split) for split in statistics]
     hidden = len(shared) - len(shared_panels)
     return render_page(REPORT_TEMPLATE, splits=splits, shared=shared_panels, hidden=hidden)
@@ -45,20 +42,19 @@ def render_report(statistics: Sequence[DatasetStatistics], shared: Sequence[Shar
 
 def describe_split(statistics: DatasetStatistics) -> dict:
     """Return the values of the template for one split."""
-    readable_stems = {pair.stem for pair in statistics.pairs}
-    readable = [pair for pair in statistics.dataset.pairs if pair.stem in readable_stems]
+    pairs = {pair.stem: pair for pair in statistics.dataset.pairs}
+    readable = [pair.stem for pair in statistics.pairs]
     groups = [("Samples", pick_evenly(readable, MAX_SAMPLES) if readable else [])]
     problems = []
     for problem, names in statistics.problems.items():
         if problem in SUSPICIOUS:
-            suspicious = [pair for pair in readable if pair.stem in set(names)]
-            groups.append((summarize_names(problem, names), suspicious[:MAX_SUSPICIOUS]))
+            groups.append((summarize_names(problem, names), names[:MAX_SUSPICIOUS]))
         else:
             problems.append(f"{problem}: {', '.join(names)}")
     return {
         "name": statistics.name,
         "summary": summarize_statistics(statistics),
-        "groups": [(title, [make_thumbnail(pair) for pair in chosen]) for title, chosen in groups],
+        "groups": [(title, [make_thumbnail(pairs[s]) for s in stems]) for title, stems in groups],
         "problems": problems,
     }
 

@@ -1,15 +1,12 @@
-"""Statistics of datasets: sizes, fractions of person and soft pixels, suspicious masks.
+"""Statistics of datasets: sizes, person and soft pixels, suspicious masks. No TensorFlow."""
 
-No TensorFlow.
-"""
-
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.duplicates import Signature, compute_signature, find_matches
-from mmnet.datasets.pairs import Dataset, DatasetValidator, Problems
+from mmnet.datasets.pairs import FLAT, Dataset, DatasetValidator, Problems
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
@@ -17,7 +14,7 @@ SOFT_RANGE = (0.02, 0.98)  # alphas that are neither person nor background
 CORNER_SIZE = 0.1  # sides of the upper corners, as a fraction of the image
 MIDDLE_MARGIN = 0.25  # on each side of the middle, as a fraction of the image
 MIN_INVERTED_CORNERS, MAX_INVERTED_MIDDLE = 0.9, 0.3  # mean alphas of an inverted mask
-FLAT, INVERTED = "masks of one value only", "masks that look inverted"
+INVERTED = "masks that look inverted"
 SUSPICIOUS = (FLAT, INVERTED)  # may be correct; every other problem makes a file unusable
 PERSON_PERCENTILES = [10, 50, 90]
 
@@ -30,8 +27,7 @@ class PairStatistics(NamedTuple):
     width: int
     person: float  # mean alpha
     soft: float  # fraction of the pixels that are neither person nor background
-    flat: bool  # the mask has one value
-    inverted: bool  # the upper corners are person, the middle is not
+    problem: Optional[str]  # FLAT, or INVERTED: the upper corners are person, the middle is not
     signature: Signature
 
 
@@ -73,12 +69,10 @@ def compute_statistics(dataset: Dataset) -> DatasetStatistics:
     results = progress(parallel_map(measure, dataset.pairs), len(dataset), title)
     pairs = [pair for pair in results if pair is not None]
     problems = validator.problems
-    flat = [pair.stem for pair in pairs if pair.flat]
-    inverted = [pair.stem for pair in pairs if pair.inverted]
-    if flat:
-        problems[FLAT] = flat
-    if inverted:
-        problems[INVERTED] = inverted
+    for problem in SUSPICIOUS:
+        stems = [pair.stem for pair in pairs if pair.problem == problem]
+        if stems:
+            problems[problem] = stems
     return DatasetStatistics(dataset, pairs, problems)
 
 
@@ -89,36 +83,31 @@ def measure_pair(stem: str, image: np.ndarray, alpha: np.ndarray) -> PairStatist
     corners = (alpha[:rows, :columns].mean() + alpha[:rows, -columns:].mean()) / 2
     rows, columns = int(MIDDLE_MARGIN * height), int(MIDDLE_MARGIN * width)
     middle = alpha[rows : height - rows, columns : width - columns].mean()
-    flat = bool(alpha.min() == alpha.max())
-    inverted = bool(corners > MIN_INVERTED_CORNERS and middle < MAX_INVERTED_MIDDLE)
+    problem = None
+    if alpha.min() == alpha.max():
+        problem = FLAT
+    elif corners > MIN_INVERTED_CORNERS and middle < MAX_INVERTED_MIDDLE:
+        problem = INVERTED
     return PairStatistics(
         stem=stem,
         height=height,
         width=width,
         person=float(alpha.mean()),
         soft=cv2.countNonZero(cv2.inRange(alpha, *SOFT_RANGE)) / alpha.size,
-        flat=flat,
-        inverted=inverted and not flat,
+        problem=problem,
         signature=compute_signature(image),
     )
 
 
 def find_shared_photos(statistics: Sequence[DatasetStatistics]) -> List[SharedPhoto]:
     """Find photos that are in two places. Those in two splits or datasets come first."""
-    places = [(split.name, pair) for split in statistics for pair in split.pairs]
-    matches = find_matches([pair.signature for _, pair in places])
+    places = [(split.name, pair.stem) for split in statistics for pair in split.pairs]
     photos = []
-    for match in matches:
-        (first_split, first), (second_split, second) = places[match.first], places[match.second]
-        photos.append(
-            SharedPhoto(
-                first=f"{first_split}/{first.stem}",
-                second=f"{second_split}/{second.stem}",
-                correlation=match.correlation,
-                mirrored=match.mirrored,
-                within=first_split == second_split,
-            )
-        )
+    for match in find_matches([pair.signature for split in statistics for pair in split.pairs]):
+        first, second = places[match.first], places[match.second]
+        within = first[0] == second[0]
+        names = "/".join(first), "/".join(second)
+        photos.append(SharedPhoto(*names, match.correlation, match.mirrored, within))
     return sorted(photos, key=lambda photo: (photo.within, -photo.correlation))
 
 

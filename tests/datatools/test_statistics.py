@@ -8,9 +8,8 @@ import pytest
 from helpers import assert_message
 from helpers.layouts import draw_pair, write_file, write_pair
 from mmnet.cli import main
-from mmnet.datasets.pairs import find_dataset
+from mmnet.datasets.pairs import FLAT, find_dataset
 from mmnet.datatools.statistics import (
-    FLAT,
     INVERTED,
     compute_statistics,
     find_shared_photos,
@@ -42,9 +41,9 @@ def test_measure_pair():
     pair = measure_pair("a", image, alpha)
     assert pair[:3] == ("a", 80, 60) and pair.person == pytest.approx(alpha.mean())
     assert pair.soft == pytest.approx(np.mean((alpha >= 0.02) & (alpha <= 0.98)))
-    assert not pair.flat and not pair.inverted
-    assert measure_pair("a", image, 1 - alpha).inverted
-    assert measure_pair("a", image, np.ones_like(alpha)).flat
+    assert pair.problem is None
+    assert measure_pair("a", image, 1 - alpha).problem == INVERTED
+    assert measure_pair("a", image, np.ones_like(alpha)).problem == FLAT
 
 
 def test_compute_statistics_finds_suspicious_masks(root):
