@@ -14,7 +14,8 @@ from mmnet.datasets.synthetic import draw_clip, draw_portrait
 from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
 from mmnet.matting.compose import OutputOptions, render_outputs
-from mmnet.matting.photo import WORKING_SIZE, enlarge_alpha, matte_at_working_size
+from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
+from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 from mmnet.weights.registry import VIDEO
 

@@ -95,11 +95,6 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         None, positive_int, help="write tar files with the outputs of N photos each into --output"
     )
 
-    def check(self) -> None:
-        super().check()
-        if self.write and "composition" in self.write and self.background is None:
-            raise MmnetError("--write composition: needs --background")
-
 
 def run(options: Options) -> int:
     output = Output(options.output)
@@ -138,6 +133,8 @@ def run(options: Options) -> int:
 def select_kinds(options: Options, only_one: bool) -> Tuple[str, ...]:
     """Return the kinds of outputs; by default only one for clips and single files."""
     if options.write:
+        if "composition" in options.write and options.background is None:
+            raise MmnetError("--write composition: needs --background")
         return tuple(dict.fromkeys(options.write))
     if options.background is None:
         return ("cutout",) if only_one else ("alpha", "cutout")

@@ -7,7 +7,7 @@ encoded again if the new file format does not support its codec.
 import contextlib
 import itertools
 import os
-from typing import Callable, Dict, Iterator, NamedTuple, Tuple
+from typing import Callable, Iterator
 
 import cv2
 
@@ -16,54 +16,42 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.images import encode_png
 
-FRAME_EXTENSION = ".png"  # ends a pattern such as frames/%05d.png: one file per frame
 AUDIO_RATE = 48000  # samples per second of encoded audio
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 
-
-class Encoding(NamedTuple):
-    """How a clip file is encoded."""
-
-    container: str
-    codec: str
-    pixel_format: str
-    options: Dict[str, str]
-    audio_codecs: Tuple[str, ...]  # are copied; other audio is encoded with the first one
-
-
-H264 = ("libx264", "yuv420p", {"crf": "18", "preset": "veryfast"})
-VP9 = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"}
-VP9["lag-in-frames"] = "0"  # the encoder would hold whole frames in memory
-MP4_AUDIO = ("aac", "mp3", "alac", "ac3", "eac3")
-WEBM_AUDIO = ("libopus", "opus", "vorbis")
-OPAQUE_ENCODINGS = {  # by file extension
-    ".mp4": Encoding("mp4", *H264, audio_codecs=MP4_AUDIO),
-    ".mov": Encoding("mov", *H264, audio_codecs=MP4_AUDIO),
-    ".webm": Encoding("webm", "libvpx-vp9", "yuv420p", VP9, WEBM_AUDIO),
+H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
+VP9_OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"}
+VP9_OPTIONS["lag-in-frames"] = "0"  # the encoder would hold whole frames in memory
+VP9_ALPHA_OPTIONS = dict(VP9_OPTIONS, **{"auto-alt-ref": "0"})
+ENCODINGS = {  # (file extension, channels) -> codec, pixel format, options
+    (".mp4", 3): ("libx264", "yuv420p", H264_OPTIONS),
+    (".mov", 3): ("libx264", "yuv420p", H264_OPTIONS),
+    (".mov", 4): ("prores_ks", "yuva444p10le", {"profile": "4444"}),
+    (".webm", 3): ("libvpx-vp9", "yuv420p", VP9_OPTIONS),
+    (".webm", 4): ("libvpx-vp9", "yuva420p", VP9_ALPHA_OPTIONS),
 }
-ALPHA_ENCODINGS = {
-    ".mov": Encoding("mov", "prores_ks", "yuva444p10le", {"profile": "4444"}, MP4_AUDIO),
-    ".webm": Encoding(
-        "webm", "libvpx-vp9", "yuva420p", dict(VP9, **{"auto-alt-ref": "0"}), WEBM_AUDIO
-    ),
+MP4_AUDIO = ("aac", "mp3", "alac", "ac3", "eac3")
+AUDIO_CODECS = {  # file extension -> codecs that are copied; other audio becomes the first one
+    ".mp4": MP4_AUDIO,
+    ".mov": MP4_AUDIO,
+    ".webm": ("libopus", "opus", "vorbis"),
 }
 
 
 def check_encoding(path: str, has_alpha: bool) -> None:
     """Raise MmnetError if no clip, or none with an alpha channel, can be written to this path."""
     extension = os.path.splitext(path)[1].lower()
-    encodings = ALPHA_ENCODINGS if has_alpha else OPAQUE_ENCODINGS
-    if extension == FRAME_EXTENSION:
+    if extension == ".png":
         with contextlib.suppress(TypeError, ValueError):
             if path % 1 != path % 2:
                 return
         raise MmnetError(f"{path}: use a pattern for the frames, such as frames/%05d.png")
-    if extension in OPAQUE_ENCODINGS and extension not in encodings:
+    if extension not in AUDIO_CODECS:
+        names = ", ".join(sorted(AUDIO_CODECS))
+        raise MmnetError(f"{path}: clips are written as {names} or frames/%05d.png")
+    if has_alpha and (extension, 4) not in ENCODINGS:
         remedy = "use .webm or .mov, or set a background"
         raise MmnetError(f"{path}: {extension} has no alpha channel; {remedy}")
-    if extension not in encodings:
-        names = ", ".join(sorted(encodings))
-        raise MmnetError(f"{path}: clips are written as {names} or frames/%05d.png")
 
 
 @contextlib.contextmanager
@@ -79,15 +67,16 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
         OSError: for example, no space on the disk.
         MmnetError: no frame was written, or the clip cannot be encoded.
     """
-    if path.lower().endswith(FRAME_EXTENSION):
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    extension = os.path.splitext(path)[1].lower()
+    if extension == ".png":
         numbers = itertools.count(1)
         yield lambda frame: write_bytes(path % next(numbers), encode_png(frame.image))
         return
     with atomic_write(path) as temporary:
-        extension = os.path.splitext(path)[1].lower()
         try:
-            with contextlib.closing(_ClipWriter(temporary, extension, source)) as writer:
+            with contextlib.ExitStack() as stack:
+                writer = _ClipWriter(temporary, extension, source, stack)
                 yield writer.write
                 writer.finish()
         except import_av().FFmpegError as error:
@@ -99,11 +88,13 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
 class _ClipWriter:
     """Encodes frames and audio into one file. The first frame decides between the encodings."""
 
-    def __init__(self, path, extension, source):
+    def __init__(self, path, extension, source, stack):
         self._path, self._extension, self._source = path, extension, source
-        self._container = self._stream = self._audio = None
+        self._stack = stack  # closes the file and the source of the audio
+        self._container = self._audio = self._next_audio = None
 
     def write(self, frame):
+        """Encode a frame."""
         if self._container is None:
             self._open(frame.image)
         stream, image = self._stream, frame.image
@@ -119,89 +110,70 @@ class _ClipWriter:
         self._mux(stream.encode(video_frame))
 
     def finish(self):
+        """Write what the encoders hold, and the rest of the audio."""
         if self._container is None:
             raise MmnetError("no frame was written")
         self._mux(self._stream.encode())
-        if self._audio:
-            self._audio.copy_until(None)
-        self._container.close()
-
-    def close(self):
-        if self._audio:
-            self._audio.close()
-        if self._container is not None:
-            self._container.close()
+        self._mux_audio(until=float("inf"))
 
     def _open(self, image):
         height, width, channels = image.shape
-        encodings = ALPHA_ENCODINGS if channels == 4 else OPAQUE_ENCODINGS
-        encoding = encodings[self._extension]
-        if encoding.codec == "libx264":  # its colour planes have half the size
+        codec, pixel_format, options = ENCODINGS[self._extension, channels]
+        if codec == "libx264":  # its colour planes have half the size
             height, width = height + height % 2, width + width % 2
-        self._container = import_av().open(self._path, "w", format=encoding.container)
-        stream = self._container.add_stream(encoding.codec, rate=self._source.frame_rate)
+        container = import_av().open(self._path, "w", format=self._extension[1:])
+        self._container = self._stack.enter_context(container)
+        self._stream = stream = container.add_stream(codec, rate=self._source.frame_rate)
         stream.height, stream.width = height, width
-        stream.pix_fmt, stream.options = encoding.pixel_format, encoding.options
+        stream.pix_fmt, stream.options = pixel_format, options
         context = stream.codec_context
         context.time_base = self._source.time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         context.thread_count = os.cpu_count() or 1
-        self._stream = stream
         if self._source.container.streams.audio:
-            self._audio = _AudioCopy(self._source.path, self._container, encoding.audio_codecs)
+            source = self._stack.enter_context(import_av().open(self._source.path))
+            self._audio = _audio_packets(source, container, AUDIO_CODECS[self._extension])
+            self._next_audio = next(self._audio)  # adds the stream before the header is written
 
     def _mux(self, packets):
         for packet in packets:
-            if self._audio and packet.dts is not None:
-                self._audio.copy_until(packet.dts * packet.time_base)
+            if packet.dts is not None:
+                self._mux_audio(until=packet.dts * packet.time_base)
             self._container.mux(packet)
 
+    def _mux_audio(self, until):
+        while self._next_audio is not None and self._next_audio[0] <= until:
+            self._container.mux(self._next_audio[1])
+            self._next_audio = next(self._audio, None)
 
-class _AudioCopy:
-    """Copies the first audio track of a file into another, interleaved with the video."""
 
-    def __init__(self, path, target, audio_codecs):
-        self._source = import_av().open(path)
-        self._target = target
-        track = self._source.streams.audio[0]
-        self._encodes = track.codec_context.name not in audio_codecs
-        if self._encodes:
-            self._stream = target.add_stream(audio_codecs[0], rate=AUDIO_RATE)
-        else:
-            self._stream = target.add_stream_from_template(track)
-        packets = self._source.demux(track)
-        self._packets = (packet for packet in packets if packet.dts is not None)  # None: the end
-        self._waiting = next(self._packets, None)
-        self._is_finished = False
-
-    def copy_until(self, seconds):
-        """Copy the audio up to a time; None copies the rest."""
-        while self._waiting is not None:
-            if seconds is not None and self._waiting.dts * self._waiting.time_base > seconds:
-                return
-            self._copy(self._waiting)
-            self._waiting = next(self._packets, None)
-        if self._encodes and not self._is_finished:
-            self._target.mux(self._stream.encode())
-        self._is_finished = True
-
-    def close(self):
-        self._source.close()
-
-    def _copy(self, packet):
-        if not self._encodes:
-            packet.stream = self._stream
-            self._target.mux(packet)
-            return
+def _audio_packets(source, target, codecs):
+    """Add the first audio track of a file to another one. Yield (seconds, packets to write)."""
+    track = source.streams.audio[0]
+    is_copied = track.codec_context.name in codecs
+    if is_copied:
+        stream = target.add_stream_from_template(track)
+    else:
+        stream = target.add_stream(codecs[0], rate=AUDIO_RATE)
+    seconds = 0
+    for packet in source.demux(track):
+        if packet.dts is None:  # the end
+            continue
+        seconds = packet.dts * packet.time_base
+        if is_copied:
+            packet.stream = stream
+            yield seconds, packet
+            continue
         try:
             frames = packet.decode()
         except import_av().FFmpegError:  # a broken packet is skipped
-            return
+            continue
         for frame in frames:
             try:
-                packets = self._stream.encode(frame)
+                encoded = stream.encode(frame)
             except ValueError as error:  # for example, mono audio continues in stereo
-                name = self._source.name
+                name = source.name
                 raise MmnetError(f"{name}: audio cannot be encoded ({error})") from None
-            self._target.mux(packets)
+            yield seconds, encoded
+    yield seconds, [] if is_copied else stream.encode()

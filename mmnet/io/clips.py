@@ -89,16 +89,13 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
         frame_pts = frame.pts if frame.pts is not None else next_pts or 0
         if frame.is_corrupt:
             broken.append(frame_pts)
-            continue
-        if pts is not None and frame_pts <= pts:
-            continue  # a container accepts no repeated time stamps
-        pts = frame_pts
-        image = _to_upright_image(frame)
-        if shape is None:
-            shape = image.shape[:2]
-        elif image.shape[:2] != shape:
-            image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
-        yield Frame(image, pts)
+        elif pts is None or frame_pts > pts:  # a container accepts no repeated time stamps
+            pts = frame_pts
+            image = _to_upright_image(frame)
+            shape = shape or image.shape[:2]
+            if image.shape[:2] != shape:
+                image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
+            yield Frame(image, pts)
     if pts is None:
         raise MmnetError(f"{clip.path}: no readable frame")
     clip.warnings.extend(_find_warnings(clip, broken, end=pts + step))
@@ -106,13 +103,12 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
 
 def _decode_frames(clip):
     """Yield the frames of PyAV, and None for each packet that cannot be decoded."""
-    av = import_av()
     packets = clip.container.demux(clip.stream)
     while True:
         try:
             packet = next(packets, None)
             frames = () if packet is None else packet.decode()
-        except av.FFmpegError:
+        except import_av().FFmpegError:
             yield None
             continue
         if packet is None:
@@ -152,8 +148,7 @@ def import_av() -> Any:
     try:
         import av
     except ImportError:
-        raise MmnetError(
-            "clips need PyAV: pip install 'mmnet[video]' (Python 3.10 or newer)"
-        ) from None
+        message = "clips need PyAV: pip install 'mmnet[video]' (Python 3.10 or newer)"
+        raise MmnetError(message) from None
     av.logging.set_libav_level(av.logging.PANIC)  # broken parts are reported by our warnings
     return av

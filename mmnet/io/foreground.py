@@ -3,7 +3,7 @@
 Forte and Pitie, "Approximate Fast Foreground Colour Estimation", ICIP 2021 ("blur fusion").
 """
 
-from typing import NamedTuple, Tuple
+from typing import Tuple
 
 import cv2
 import numpy as np
@@ -17,13 +17,6 @@ SAMPLE_ROW = 1024  # pixels per row of a remap; OpenCV allows at most 32767
 MIN_WINDOW = 8  # pixels; a larger window is averaged at a smaller image size
 ALPHA_ROUNDING = 0.5 / 255  # an alpha this close to 0 or 1 is stored as 0 or 255
 EPSILON = np.float32(1e-5)  # avoids a division by zero
-
-
-class MeanColours(NamedTuple):
-    """Mean colours around each pixel: float32 [h,w,3], 0..255, at most COLOUR_SIZE pixels."""
-
-    foreground: np.ndarray
-    background: np.ndarray
 
 
 def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -40,33 +33,28 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [H,W,3]. It equals the image where alpha is 1.
     """
-    means = mean_colours(image, alpha)
-    height, width = image.shape[:2]
-    result = cv2.resize(np.rint(means.foreground).astype(np.uint8), (width, height))
-    opaque = alpha >= 1 - ALPHA_ROUNDING
-    cv2.copyTo(image, opaque.view(np.uint8), result)
-    soft = (alpha > ALPHA_ROUNDING) & ~opaque
-    for top in range(0, height, STRIP_ROWS):
-        rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
-        pixels = rows + top, columns
-        foreground = sample_pixels(means.foreground, image.shape[:2], pixels)
-        background = sample_pixels(means.background, image.shape[:2], pixels)
-        colours = image[pixels].astype(np.float32)
-        result[pixels] = np.rint(_fuse(colours, alpha[pixels][:, None], foreground, background))
-    return result
-
-
-def mean_colours(image: np.ndarray, alpha: np.ndarray) -> MeanColours:
-    """Return the mean colours of foreground and background; arguments as estimate_foreground."""
     small = shrink(image, COLOUR_SIZE).astype(np.float32)
     weight = cv2.merge(3 * [shrink(alpha, COLOUR_SIZE)])  # faster than broadcasting in numpy
-    foreground = background = small
+    foreground = background_mean = small
     for window in WINDOWS:
         side = max(3, round(window * max(weight.shape)))
         foreground_mean = _weighted_mean(foreground, weight, side)
-        background = _weighted_mean(background, 1 - weight, side)
-        foreground = _fuse(small, weight, foreground_mean, background)
-    return MeanColours(foreground_mean, background)
+        background_mean = _weighted_mean(background_mean, 1 - weight, side)
+        foreground = _fuse(small, weight, foreground_mean, background_mean)
+
+    shape = image.shape[:2]
+    result = cv2.resize(np.rint(foreground_mean).astype(np.uint8), shape[::-1])
+    opaque = alpha >= 1 - ALPHA_ROUNDING
+    cv2.copyTo(image, opaque.view(np.uint8), result)
+    soft = (alpha > ALPHA_ROUNDING) & ~opaque
+    for top in range(0, len(image), STRIP_ROWS):
+        rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
+        pixels = rows + top, columns
+        foreground = sample_pixels(foreground_mean, shape, pixels)
+        background = sample_pixels(background_mean, shape, pixels)
+        colours = image[pixels].astype(np.float32)
+        result[pixels] = np.rint(_fuse(colours, alpha[pixels][:, None], foreground, background))
+    return result
 
 
 def sample_pixels(

@@ -19,7 +19,8 @@ from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.files import Result
-from mmnet.matting.photo import WORKING_SIZE, enlarge_alpha, matte_at_working_size
+from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
+from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import FILTERS, PreviousFrame
 
 DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the network

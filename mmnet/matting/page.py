@@ -15,7 +15,8 @@ from mmnet.matting.background import Background
 from mmnet.matting.clip import matte_next_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import MattingOptions, enlarge_alpha, matte_photo
+from mmnet.matting.photo import MattingOptions, matte_photo
+from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame
 
 PREVIEW_SIZE = 1280  # pixels of the longer side of the images on the page

@@ -12,7 +12,7 @@ import numpy as np
 
 from mmnet.inference.predictor import Predictor
 from mmnet.io.resize import resize_bilinear, shrink
-from mmnet.matting.refine import refine_edges
+from mmnet.matting.refine import enlarge_alpha
 
 WORKING_SIZE = 800  # pixels of the longer side: the size of the training portraits
 
@@ -69,17 +69,6 @@ def matte_at_working_size(
     previous_crop = None if previous_alpha is None else previous_alpha[box]
     box_alpha = run_network(small[box], predictor, previous_crop)
     return blend_second_pass(alpha, box_alpha, box)
-
-
-def enlarge_alpha(
-    alpha: np.ndarray, small: np.ndarray, image: np.ndarray, *, refine: bool = True
-) -> np.ndarray:
-    """Resize the alpha of ``small`` to the size of ``image``, from which ``small`` was made."""
-    if refine:
-        return refine_edges(alpha, small, image)
-    if alpha.shape == image.shape[:2]:
-        return alpha
-    return cv2.resize(alpha, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def run_network(

@@ -1,6 +1,7 @@
 """Process photos and clips, and write their outputs. No TensorFlow."""
 
 import errno
+import functools
 import os
 import sys
 from typing import Iterator, Sequence
@@ -33,12 +34,8 @@ def process_photos(
     if output.path != STANDARD_STREAM:
         os.makedirs(output.folder, exist_ok=True)
         remove_abandoned(output.folder)
-    results = parallel_map(
-        lambda file: process_file(file, predictor, output, options),
-        files,
-        threads=threads,
-        max_pending=threads,
-    )
+    process = functools.partial(process_file, predictor=predictor, output=output, options=options)
+    results = parallel_map(process, files, threads=threads, max_pending=threads)
     yield from progress(results, len(files), "predicting", "photos")
 
 

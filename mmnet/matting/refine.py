@@ -16,19 +16,25 @@ EDGE_LOGIT_SCALE = 1.5  # sharpens before and after the filter: resizing has blu
 SOFT_LIMIT = 1 / 255  # an alpha closer to 0 or 1 is not changed
 
 
-def refine_edges(alpha: np.ndarray, small: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Enlarge an alpha to the size of the photo and fit its edges to the photo.
+def enlarge_alpha(
+    alpha: np.ndarray, small: np.ndarray, image: np.ndarray, *, refine: bool = True
+) -> np.ndarray:
+    """Enlarge an alpha to the size of the photo, and fit its edges to the photo.
 
     Args:
         alpha: float32 [h,w], 0..1.
         small: uint8 [h,w,3], the photo at the size of the alpha.
         image: uint8 [H,W,3], the photo at its own size.
+        refine: fit the edges.
     """
-    alpha = scale_alpha_logits(alpha, EDGE_LOGIT_SCALE)
-    coefficients = fit_colours(alpha, small)
+    if refine:
+        alpha = scale_alpha_logits(alpha, EDGE_LOGIT_SCALE)
     shape = image.shape[:2]
     result = alpha.copy() if alpha.shape == shape else cv2.resize(alpha, shape[::-1])
-    soft = is_soft(result)
+    if not refine:
+        return result
+    coefficients = fit_colours(alpha, small)
+    soft = (result > SOFT_LIMIT) & (result < 1 - SOFT_LIMIT)
     for top in range(0, len(image), STRIP_ROWS):
         rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
         pixels = rows + top, columns
@@ -51,7 +57,8 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
     """
     radius = max(1, round(RADIUS * max(alpha.shape)))
     window = (2 * radius + 1, 2 * radius + 1)
-    near = cv2.dilate(is_soft(alpha).view(np.uint8), np.ones(window, np.uint8))
+    soft = (alpha > SOFT_LIMIT) & (alpha < 1 - SOFT_LIMIT)
+    near = cv2.dilate(soft.view(np.uint8), np.ones(window, np.uint8))
     result = np.zeros(alpha.shape + (4,), np.float32)
     left, top, width, height = cv2.boundingRect(near)
     if width == 0:
@@ -77,11 +84,6 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
     offset = mean_alpha - (slope * np.column_stack(means)).sum(axis=1)
     result[box][near] = np.column_stack([slope, offset])
     return cv2.blur(result, window)
-
-
-def is_soft(alpha: np.ndarray) -> np.ndarray:
-    """Return bool [H,W]: where alpha is neither 0 nor 1."""
-    return (alpha > SOFT_LIMIT) & (alpha < 1 - SOFT_LIMIT)
 
 
 def scale_alpha_logits(alpha: np.ndarray, logit_scale: float) -> np.ndarray:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from helpers.matting import colour_image
-from mmnet.matting.refine import refine_edges, scale_alpha_logits
+from mmnet.matting.refine import enlarge_alpha, scale_alpha_logits
 
 
 def disc_photo(shape):
@@ -25,36 +25,36 @@ def blur_by_resizing(truth, size=64):
 
 
 @pytest.mark.parametrize("shape", [(400, 300), (300, 420)])
-def test_refine_edges_reduces_the_error(shape):
+def test_enlarge_alpha_reduces_the_error(shape):
     photo, truth = disc_photo(shape)
     alpha = blur_by_resizing(truth)
-    result = refine_edges(alpha, photo, photo)
+    result = enlarge_alpha(alpha, photo, photo)
     assert result.shape == shape and result.dtype == np.float32
     assert result.min() >= 0 and result.max() <= 1
     assert np.abs(result - truth).mean() < 0.5 * np.abs(alpha - truth).mean()
 
 
-def test_refine_edges_enlarges_to_the_photo():
+def test_enlarge_alpha_enlarges_to_the_photo():
     photo, truth = disc_photo((900, 1200))
     small = cv2.resize(photo, (400, 300), interpolation=cv2.INTER_AREA)
     alpha = blur_by_resizing(cv2.resize(truth, (400, 300), interpolation=cv2.INTER_AREA))
     enlarged = cv2.resize(alpha, (1200, 900), interpolation=cv2.INTER_LINEAR)
-    result = refine_edges(alpha, small, photo)
+    result = enlarge_alpha(alpha, small, photo)
     assert result.shape == (900, 1200)
     assert np.abs(result - truth).mean() < 0.5 * np.abs(enlarged - truth).mean()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_refine_edges_keeps_opaque_and_transparent_pixels(value):
+def test_enlarge_alpha_keeps_opaque_and_transparent_pixels(value):
     photo = np.random.RandomState(0).randint(0, 256, (50, 40, 3)).astype(np.uint8)
     alpha = np.full((50, 40), value, np.float32)
-    np.testing.assert_array_equal(refine_edges(alpha, photo, photo), alpha)
+    np.testing.assert_array_equal(enlarge_alpha(alpha, photo, photo), alpha)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (300, 2)])
-def test_refine_edges_accepts_tiny_photos(shape):
+def test_enlarge_alpha_accepts_tiny_photos(shape):
     photo = colour_image(*shape, 90)
-    result = refine_edges(np.full(shape, 0.5, np.float32), photo, photo)
+    result = enlarge_alpha(np.full(shape, 0.5, np.float32), photo, photo)
     np.testing.assert_allclose(result, np.full(shape, 0.5), atol=1e-3)
 
 
