@@ -4,12 +4,13 @@ import http.client
 import os
 import socket
 import ssl
+import tempfile
 import urllib.error
 import urllib.request
 from typing import NamedTuple, Optional, Sequence
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import lock_folder
+from mmnet.io.files import lock_folder, remove_abandoned
 from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
@@ -45,10 +46,10 @@ class SizedDownloader:
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
+        label = f"downloading {os.path.basename(url)}"
+        done = 0
         with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
             chunks = iter(lambda: response.read(CHUNK), b"")
-            label = f"downloading {os.path.basename(url)}"
-            done = 0
             with open(output_file, "wb") as file:
                 for chunk in progress(chunks, self._size, label, "bytes", count=len):
                     done += len(chunk)
@@ -63,9 +64,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
     """Download a file into a folder. The second of two processes waits for the first.
 
     Args:
-        file: the file, with its size and hash.
         addresses: web folders that contain the file, tried in this order.
-        folder: is created if necessary.
 
     Raises:
         MmnetError: an address has another file. Nothing is kept.
@@ -78,6 +77,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
             f"{folder}: cannot be created ({error.strerror}); set MMNET_HOME to a writable folder"
         ) from None
     with lock_folder(folder, wait=True):
+        remove_abandoned(folder)
         if file.is_complete(folder):
             return
         problem: Optional[Exception] = None
@@ -98,20 +98,23 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
 
 
 def _retrieve(file, url, folder):
-    """Download and verify with pooch, which renames the complete file into place."""
+    """Download a file into a temporary folder, verify it with pooch, and move it into place."""
     import pooch  # imports slowly, and most commands never download
 
     pooch.get_logger().setLevel("WARNING")
-    try:
-        path = pooch.retrieve(
-            url,
-            known_hash=f"sha256:{file.sha256}",
-            fname=file.name,
-            path=folder,
-            downloader=SizedDownloader(file.bytes),
-        )
-    except MmnetError:
-        raise
-    except ValueError:
-        raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None
-    os.chmod(path, 0o644)  # pooch's temporary file is private, but users may share a cache
+    # remove_abandoned deletes a folder with this prefix after its process was killed.
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=folder) as temporary:
+        try:
+            path = pooch.retrieve(
+                url,
+                known_hash=f"sha256:{file.sha256}",
+                fname=file.name,
+                path=temporary,
+                downloader=SizedDownloader(file.bytes),
+            )
+        except MmnetError:
+            raise
+        except ValueError:
+            raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None
+        os.chmod(path, 0o644)  # pooch's files are private, but users may share a cache
+        os.replace(path, os.path.join(folder, file.name))

@@ -208,7 +208,7 @@ def test_second_trainer_in_a_folder_is_refused(assert_refused, portraits, tmp_pa
     flags += [*SMALL_FLAGS, "--max_step_from_restore", "1"]
     with files.lock_folder(str(tmp_path)):
         assert_refused(["train", *flags, "--train_dir", tmp_path], tmp_path, os.getpid())
-    assert os.listdir(str(tmp_path)) == [files.LOCK]
+    assert os.listdir(str(tmp_path)) == [files.LOCK_FILE]
     with files.lock_folder(str(tmp_path)):  # the lock is free again
         pass
 

@@ -124,6 +124,16 @@ def test_download_names_the_folder_that_it_cannot_create(tmp_path):
         download(FILE, [NO_SERVER], folder)
 
 
+def test_download_removes_what_a_killed_process_left(server, tmp_path):
+    abandoned = tmp_path / ".building-abc"
+    abandoned.mkdir()
+    (abandoned / "part").write_bytes(b"x")
+    for path in (abandoned / "part", abandoned):
+        os.utime(str(path), (1e9, 1e9))
+    download(FILE, [f"{server}/good"], str(tmp_path))
+    assert list_files(tmp_path) == [FILE.name]
+
+
 def test_two_processes_download_once(server, requests, tmp_path):
     code = "from mmnet.weights.download import RegisteredFile, download; "
     code += f"download(RegisteredFile(*{tuple(FILE)}), [{server + '/good'!r}], {str(tmp_path)!r})"
