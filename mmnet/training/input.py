@@ -72,13 +72,12 @@ def warn_of_leaks(samples: Sequence[Samples]) -> None:
 def select_range_images(samples: Sequence[Samples], network: Network) -> np.ndarray:
     """Return about RANGE_IMAGES images of all datasets: float32 [N,H,W,C], 0..255."""
     number = max(1, RANGE_IMAGES // len(samples))
-    return np.stack(
-        [
-            resize_bilinear(image, network.shape, align_corners=True)
-            for dataset_samples in samples
-            for image, _ in pick_evenly(dataset_samples, number)
-        ]
-    )
+    images = [
+        dataset_samples[index][0]
+        for dataset_samples in samples
+        for index in pick_evenly(range(len(dataset_samples)), number)
+    ]
+    return np.stack([resize_bilinear(x, network.shape, align_corners=True) for x in images])
 
 
 def start_batches(

@@ -75,7 +75,8 @@ def initialize_ranges(
     values = session.run({variable.op.name: variable for variable in graph.variables})
     if not np.isnan(list(quantization_ranges(values).values())).any():
         return
-    ranges = measure_ranges(Weights(network, values), images)
+    measured = measure_ranges(Weights(network, values), images)
+    ranges = {name: np.asarray(value) for name, value in measured.items()}
     checkpoint.restore(session, ranges, graph.variables)
     averages = {
         average.op.name: ranges[variable.op.name]

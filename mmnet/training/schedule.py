@@ -55,9 +55,9 @@ def learning_rate_at(schedule: Schedule, step: int, last_step: Optional[int]) ->
         rate *= min(1.0, (step + 1) / schedule.warm_up_steps)
     if schedule.name == "step":
         return rate * schedule.decay_factor ** (step // schedule.decay_steps)
-    if schedule.name == "polynomial":
+    if last_step is not None and schedule.name == "polynomial":
         return rate * max(0.0, 1 - step / last_step) ** schedule.power
-    if schedule.name == "cosine":
+    if last_step is not None and schedule.name == "cosine":
         return rate * 0.5 * (1 + math.cos(math.pi * min(1.0, step / last_step)))
     return rate
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import signal
-from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -257,7 +257,7 @@ def start_output(
     if is_writer:
         run_file = os.path.join(config.train_dir, checkpoint_files.RUN_FILE)
         write_text(run_file, to_yaml(config.options))
-        weights = config.data.weights or [None] * len(setup.datasets)
+        weights: Sequence[Any] = config.data.weights or [None] * len(setup.datasets)
         datasets = [describe_dataset(*pair) for pair in zip(setup.datasets, weights)]
         writer = CheckpointWriter(
             config.train_dir,
