@@ -29,14 +29,6 @@ HASH_BLOCK_SIZE = 512  # hashes that are compared with all others at once
 MAX_CHECKED = 1000  # images per split that are compared with the training images
 
 
-class Signature(NamedTuple):
-    """The features of an image that are compared."""
-
-    hash: np.ndarray  # float32 [63], -1 or 1
-    mirrored_hash: np.ndarray  # of the mirrored image
-    thumbnail: np.ndarray  # uint8 [THUMBNAIL_SIZE,THUMBNAIL_SIZE], grey
-
-
 class Match(NamedTuple):
     """Two images that show the same photo."""
 
@@ -54,43 +46,25 @@ class Leak(NamedTuple):
     stems: List[str]  # images that are also training images
 
 
-def compute_signature(image: np.ndarray) -> Signature:
-    """Return the Signature of an image, uint8 [H,W,3]."""
+def grey_thumbnail(image: np.ndarray) -> np.ndarray:
+    """Return the grey thumbnail, uint8 [THUMBNAIL_SIZE,THUMBNAIL_SIZE], of an image [H,W,3]."""
     size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    thumbnail = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
-    return Signature(hash_thumbnail(thumbnail), hash_thumbnail(thumbnail[:, ::-1]), thumbnail)
-
-
-def hash_thumbnail(thumbnail: np.ndarray) -> np.ndarray:
-    """Return float32 [63]: 1 for each low frequency that exceeds their median, else -1.
-
-    This is the DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash
-    Functions", 2010.
-    """
-    size = (HASH_INPUT_SIZE, HASH_INPUT_SIZE)
-    small = cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA)
-    frequencies = cv2.dct(small.astype(np.float32))[:HASH_FREQUENCIES, :HASH_FREQUENCIES]
-    frequencies = frequencies.ravel()[1:]  # without the mean
-    return np.where(frequencies > np.median(frequencies), np.float32(1), np.float32(-1))
+    return cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
 
 
 def find_matches(
-    signatures: Sequence[Signature], others: Optional[Sequence[Signature]] = None
+    thumbnails: Sequence[np.ndarray], others: Optional[Sequence[np.ndarray]] = None
 ) -> List[Match]:
     """Find near-duplicates in one list, or between two lists (``second`` indexes ``others``)."""
     within_one_list = others is None
-    others = signatures if others is None else others
-    if not signatures or not others:
+    others = thumbnails if others is None else others
+    if not thumbnails or not others:
         return []
-    mirrored_others = [
-        Signature(other.mirrored_hash, other.hash, other.thumbnail[:, ::-1]) for other in others
-    ]
     matches: Dict[Tuple[int, int], Match] = {}
-    for mirrored, candidates in ((False, others), (True, mirrored_others)):
-        for first, second in _find_candidates(signatures, candidates, within_one_list):
-            thumbnails = signatures[first].thumbnail, candidates[second].thumbnail
-            correlation = _correlate_details(*thumbnails)
+    for mirrored in (False, True):
+        candidates = np.array(others)[:, :, ::-1] if mirrored else np.array(others)
+        for first, second in _find_candidates(np.array(thumbnails), candidates, within_one_list):
+            correlation = _correlate_details(thumbnails[first], candidates[second])
             previous = matches.get((first, second))
             is_better = previous is None or correlation > previous.correlation
             if correlation >= MIN_DETAIL_CORRELATION and is_better:
@@ -122,34 +96,36 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
         return []
     title = "comparing the splits with the training images"
     images = [(samples, index) for samples in training_samples for index in range(len(samples))]
-    results = parallel_map(lambda image: compute_signature(image[0][image[1]][0]), images)
-    trained = list(progress(results, len(images), title))
+
+    def sample_thumbnail(location):
+        samples, index = location
+        return grey_thumbnail(samples[index][0])
+
+    trained = list(progress(parallel_map(sample_thumbnail, images), len(images), title))
     leaks = []
     for path, split in sorted(splits - own_splits):
         dataset = find_dataset(path, split)
         pairs = pick_evenly(dataset.pairs, min(MAX_CHECKED, len(dataset)))
-        results = progress(parallel_map(_read_signature, pairs), len(pairs), title)
-        readable = [(pair, signature) for pair, signature in zip(pairs, results) if signature]
-        matches = find_matches([signature for _, signature in readable], trained)
-        stems = sorted({readable[match.first][0].stem for match in matches})
+        thumbnails = list(progress(parallel_map(_read_thumbnail, pairs), len(pairs), title))
+        readable = [index for index, thumbnail in enumerate(thumbnails) if thumbnail is not None]
+        matches = find_matches([thumbnails[index] for index in readable], trained)
+        stems = sorted({pairs[readable[match.first]].stem for match in matches})
         if stems:
             leaks.append(Leak(f"{dataset.name}/{split}", len(readable), stems))
     return leaks
 
 
-def _read_signature(pair):
+def _read_thumbnail(pair):
     try:
-        return compute_signature(read_image(pair.image))
+        return grey_thumbnail(read_image(pair.image))
     except (MmnetError, OSError):  # the evaluation of this split reports the file
         return None
 
 
-def _find_candidates(signatures, others, within_one_list):
+def _find_candidates(thumbnails, others, within_one_list):
     """Yield (index, index of ``others``) with similar hashes and correlated thumbnails."""
-    hashes = np.array([signature.hash for signature in signatures])
-    other_hashes = np.array([signature.hash for signature in others])
-    thumbnails = np.array([signature.thumbnail for signature in signatures])
-    other_thumbnails = np.array([signature.thumbnail for signature in others])
+    hashes = np.array([_hash_thumbnail(thumbnail) for thumbnail in thumbnails])
+    other_hashes = np.array([_hash_thumbnail(other) for other in others])
     for start in range(0, len(hashes), HASH_BLOCK_SIZE):
         products = hashes[start : start + HASH_BLOCK_SIZE] @ other_hashes.T
         distances = (hashes.shape[1] - products) / 2  # different signs
@@ -158,9 +134,22 @@ def _find_candidates(signatures, others, within_one_list):
         if within_one_list:
             ordered = first < second
             first, second = first[ordered], second[ordered]
-        correlations = _correlate(thumbnails[first], other_thumbnails[second])
+        correlations = _correlate(thumbnails[first], others[second])
         selected = correlations >= MIN_CORRELATION
         yield from zip(first[selected].tolist(), second[selected].tolist())
+
+
+def _hash_thumbnail(thumbnail):
+    """Return float32 [63]: 1 for each low frequency that exceeds their median, else -1.
+
+    This is the DCT hash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash
+    Functions", 2010.
+    """
+    size = (HASH_INPUT_SIZE, HASH_INPUT_SIZE)
+    small = cv2.resize(thumbnail, size, interpolation=cv2.INTER_AREA)
+    frequencies = cv2.dct(small.astype(np.float32))[:HASH_FREQUENCIES, :HASH_FREQUENCIES]
+    frequencies = frequencies.ravel()[1:]  # without the mean
+    return np.where(frequencies > np.median(frequencies), np.float32(1), np.float32(-1))
 
 
 def _correlate(thumbnails, others):

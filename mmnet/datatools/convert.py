@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
-from mmnet.datasets.duplicates import compute_signature, find_matches, group_matches
+from mmnet.datasets.duplicates import find_matches, grey_thumbnail, group_matches
 from mmnet.datasets.pairs import UNREADABLE, Problems, describe_sizes
 from mmnet.datatools.layouts import IMAGE_FOLDERS, TEST, TRAIN, Item
 from mmnet.io import files
@@ -134,15 +134,15 @@ def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], 
 def draw_splits(items: Sequence[Item], ratio: float, seed: int) -> List[str]:
     """Return TRAIN or TEST per item. Near-duplicates stay in one split."""
 
-    def read_signature(item):
+    def read_thumbnail(item):
         try:
-            return compute_signature(item.read_image())
+            return grey_thumbnail(item.read_image())
         except (MmnetError, OSError):  # convert_item reports the file
-            return compute_signature(np.zeros((1, 1, 3), np.uint8))
+            return grey_thumbnail(np.zeros((1, 1, 3), np.uint8))
 
-    results = parallel_map(read_signature, items)
-    signatures = progress(results, len(items), "looking for near-duplicates")
-    groups = group_matches(len(items), find_matches(list(signatures)))
+    results = parallel_map(read_thumbnail, items)
+    thumbnails = progress(results, len(items), "looking for near-duplicates")
+    groups = group_matches(len(items), find_matches(list(thumbnails)))
     groups.sort(key=lambda group: items[group[0]].stem)
     random.Random(seed).shuffle(groups)
     splits, missing = [TRAIN] * len(items), round(ratio * len(items))

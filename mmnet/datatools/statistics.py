@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import cv2
 import numpy as np
 
-from mmnet.datasets.duplicates import Signature, compute_signature, find_matches
+from mmnet.datasets.duplicates import find_matches, grey_thumbnail
 from mmnet.datasets.pairs import FLAT, Dataset, DatasetValidator, Problems
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
@@ -28,7 +28,7 @@ class PairStatistics(NamedTuple):
     person: float  # mean alpha
     soft: float  # fraction of the pixels that are neither person nor background
     problem: Optional[str]  # FLAT, or INVERTED: the upper corners are person, the middle is not
-    signature: Signature
+    thumbnail: np.ndarray  # for the comparison with other photos
 
 
 class DatasetStatistics(NamedTuple):
@@ -95,7 +95,7 @@ def measure_pair(stem: str, image: np.ndarray, alpha: np.ndarray) -> PairStatist
         person=float(alpha.mean()),
         soft=cv2.countNonZero(cv2.inRange(alpha, *SOFT_RANGE)) / alpha.size,
         problem=problem,
-        signature=compute_signature(image),
+        thumbnail=grey_thumbnail(image),
     )
 
 
@@ -103,7 +103,7 @@ def find_shared_photos(statistics: Sequence[DatasetStatistics]) -> List[SharedPh
     """Find photos that are in two places. Those in two splits or datasets come first."""
     places = [(split.name, pair.stem) for split in statistics for pair in split.pairs]
     photos = []
-    for match in find_matches([pair.signature for split in statistics for pair in split.pairs]):
+    for match in find_matches([pair.thumbnail for split in statistics for pair in split.pairs]):
         first, second = places[match.first], places[match.second]
         within = first[0] == second[0]
         names = "/".join(first), "/".join(second)

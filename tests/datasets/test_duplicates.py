@@ -10,9 +10,9 @@ from mmnet.datasets.duplicates import (
     MIN_DETAIL_CORRELATION,
     Leak,
     Match,
-    compute_signature,
     find_leaks,
     find_matches,
+    grey_thumbnail,
     group_matches,
 )
 from mmnet.datasets.pairs import find_dataset
@@ -26,8 +26,8 @@ def portraits():
 
 
 @pytest.fixture(scope="module")
-def signatures(portraits):
-    return [compute_signature(image) for image in portraits]
+def thumbnails(portraits):
+    return [grey_thumbnail(image) for image in portraits]
 
 
 CHANGES = {
@@ -40,26 +40,26 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_find_matches_recognizes_changed_photo(portraits, signatures, name):
-    changed = [compute_signature(CHANGES[name](portraits[index])) for index in (3, 8)]
-    matches = find_matches(changed, signatures)
+def test_find_matches_recognizes_changed_photo(portraits, thumbnails, name):
+    changed = [grey_thumbnail(CHANGES[name](portraits[index])) for index in (3, 8)]
+    matches = find_matches(changed, thumbnails)
     expected = [(0, 3, False), (1, 8, False)]
     assert [(match.first, match.second, match.mirrored) for match in matches] == expected
     assert all(MIN_DETAIL_CORRELATION <= match.correlation <= 1 + 1e-5 for match in matches)
 
 
-def test_find_matches_recognizes_mirrored_photo(portraits, signatures):
-    mirrored = compute_signature(np.ascontiguousarray(portraits[5][:, ::-1]))
-    (match,) = find_matches(signatures + [mirrored])
+def test_find_matches_recognizes_mirrored_photo(portraits, thumbnails):
+    mirrored = grey_thumbnail(np.ascontiguousarray(portraits[5][:, ::-1]))
+    (match,) = find_matches(thumbnails + [mirrored])
     assert (match.first, match.second, match.mirrored) == (5, 12, True)
 
 
-def test_find_matches_ignores_different_photos(signatures):
-    assert find_matches(signatures) == []
+def test_find_matches_ignores_different_photos(thumbnails):
+    assert find_matches(thumbnails) == []
 
 
 def test_find_matches_ignores_images_without_contrast():
-    flat = [compute_signature(np.full((20, 20, 3), level, np.uint8)) for level in (0, 90, 255)]
+    flat = [grey_thumbnail(np.full((20, 20, 3), level, np.uint8)) for level in (0, 90, 255)]
     assert find_matches(flat) == [] and find_matches([]) == [] and find_matches(flat, []) == []
 
 
