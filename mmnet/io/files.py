@@ -137,14 +137,12 @@ def replace_folder(target: str, new: str) -> None:
     if not os.path.lexists(target):
         os.rename(new, target)
     elif not _exchange(target, new):
-        backup = target + BACKUP_SUFFIX
-        os.rename(target, backup)
+        os.rename(target, target + BACKUP_SUFFIX)
         try:
             os.rename(new, target)
-        except BaseException:
-            os.rename(backup, target)
-            raise
-        os.rename(backup, new)
+        finally:
+            restore_folder(target)  # only if the line above failed
+        os.rename(target + BACKUP_SUFFIX, new)
 
 
 def restore_folder(target: str) -> None:
@@ -164,7 +162,7 @@ def _exchange(first, second):
     code = ctypes.get_errno()
     if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
-    raise OSError(code, os.strerror(code), first)
+    raise OSError(code, os.strerror(code), first, None, second)
 
 
 @contextlib.contextmanager

@@ -2,29 +2,12 @@
 
 import hashlib
 import os
-import threading
 
 import pytest
 
-from helpers import assert_message, assert_raises
+from helpers import assert_raises
 from mmnet.io import files
 from mmnet.io.errors import MmnetError
-
-
-def error_without_waiting(function, *arguments):
-    """Return the message of the MmnetError that a call raises. The call must not block."""
-    caught = []
-
-    def call():
-        with pytest.raises(MmnetError) as error:
-            function(*arguments)
-        caught.append(error.value)
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(10)
-    assert caught, "the call blocks or returns"
-    return str(caught[0])
 
 
 @pytest.mark.parametrize("read", [files.read_bytes, files.read_text, files.read_json])
@@ -33,24 +16,10 @@ def test_read_accepts_only_regular_files(tmp_path, read):
     os.mkfifo(pipe)
     os.symlink(pipe, link)
     for path in (pipe, link, str(tmp_path), os.devnull, "/dev/zero"):
-        assert_message(error_without_waiting(read, path), path, "regular file")
+        with assert_raises(MmnetError, path, "regular file"):
+            read(path)
     with assert_raises(FileNotFoundError, "missing"):
         read(str(tmp_path / "missing"))
-
-
-def test_read_bytes_follows_links(tmp_path):
-    (tmp_path / "file").write_text("{}")
-    os.symlink(str(tmp_path / "file"), str(tmp_path / "link"))
-    assert files.read_bytes(str(tmp_path / "link")) == b"{}"
-
-
-def test_read_bytes_closes_descriptors(tmp_path):
-    (tmp_path / "file").write_text("")
-    before = set(os.listdir("/proc/self/fd"))
-    files.read_bytes(str(tmp_path / "file"))
-    with pytest.raises(MmnetError):
-        files.read_bytes(str(tmp_path))
-    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @pytest.mark.parametrize(
@@ -70,18 +39,21 @@ def test_read_json_rejects_other_contents(tmp_path, contents, token):
         files.read_json(str(path))
 
 
-def test_write_json_is_readable(tmp_path):
+def test_write_json_is_readable_through_links(tmp_path):
     path = tmp_path / "a.json"
     files.write_json(str(path), {"a": [1, 2.5, None]})
-    assert files.read_json(str(path)) == {"a": [1, 2.5, None]}
     assert path.read_text().endswith("}\n")
+    os.symlink(str(path), str(tmp_path / "link"))
+    assert files.read_json(str(tmp_path / "link")) == {"a": [1, 2.5, None]}
+    assert files.sha256_of_file(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_write_text_replaces_whole_files(tmp_path, monkeypatch):
     path = tmp_path / "scores.csv"
-    files.write_text(str(path), "first")
+    path.write_text("first")
+    permissions = path.stat().st_mode
     files.write_text(str(path), "sécond")
-    assert path.read_bytes() == "sécond".encode()
+    assert path.read_bytes() == "sécond".encode() and path.stat().st_mode == permissions
 
     def full_disk(*_):
         raise OSError(28, "No space left on device")
@@ -93,21 +65,28 @@ def test_write_text_replaces_whole_files(tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == ["scores.csv"]
 
 
-def test_write_text_sets_default_permissions(tmp_path):
-    (tmp_path / "default").write_text("")
-    files.write_text(str(tmp_path / "written"), "")
-    assert (tmp_path / "written").stat().st_mode == (tmp_path / "default").stat().st_mode
-
-
 def test_add_path_to_errors_names_file_on_full_disk():
     full_disk = assert_raises(OSError, "No space left", "a/b.png")
     with full_disk, files.add_path_to_errors("a/b.png"), open("/dev/full", "wb") as file:
         file.write(b"0")
 
 
-def test_sha256_of_file(tmp_path):
-    (tmp_path / "a").write_bytes(b"abc")
-    assert files.sha256_of_file(str(tmp_path / "a")) == hashlib.sha256(b"abc").hexdigest()
+@pytest.mark.parametrize("can_exchange", [True, False], ids=["renameat2", "two renames"])
+def test_replace_folder_keeps_previous_folder(tmp_path, monkeypatch, can_exchange):
+    if not can_exchange:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    target, new = tmp_path / "model", tmp_path / "new"
+    for folder in (target, new):
+        folder.mkdir()
+        (folder / folder.name).write_text("")
+    with assert_raises(OSError, "missing"):
+        files.replace_folder(str(target), str(tmp_path / "missing"))
+    assert os.listdir(str(target)) == ["model"]
+    files.replace_folder(str(target), str(new))
+    assert os.listdir(str(target)) == ["new"] and os.listdir(str(new)) == ["model"]
+    target.rename(tmp_path / "model.before")  # a crash between the two renames
+    files.restore_folder(str(target))
+    assert os.listdir(str(target)) == ["new"]
 
 
 def test_lock_folder_excludes_other_users(tmp_path):
@@ -138,27 +117,21 @@ def test_check_writable_names_parameter(tmp_path):
     assert caught.value.parameter == "train_dir"
 
 
-def test_check_replaceable_accepts_new_and_own_files(tmp_path):
-    path = tmp_path / "report.html"
-    files.check_replaceable(str(path), lambda data: False)
-    path.write_text("own")
-    files.check_replaceable(str(path), lambda data: data == b"own")
-
-
 def test_check_replaceable_protects_other_files(tmp_path):
-    (tmp_path / "file").write_text("foreign")
-    os.mkfifo(str(tmp_path / "pipe"))
-    file = str(tmp_path / "file")
-    for path, is_own, inputs in (
-        (str(tmp_path), True, []),
-        (str(tmp_path / "pipe"), True, []),
-        (file, False, []),
-        (file, True, [str(tmp_path / "missing"), file]),
+    file, pipe = tmp_path / "report.html", tmp_path / "pipe"
+    os.mkfifo(str(pipe))
+    files.check_replaceable(str(file), lambda data: False)  # a new file
+    file.write_text("own")
+    files.check_replaceable(str(file), lambda data: data == b"own")
+    for path, inputs in (
+        (tmp_path, []),
+        (pipe, []),
+        (file, [str(tmp_path / "missing"), str(file)]),
     ):
         with assert_raises(MmnetError, "report", path):
-            files.check_replaceable(
-                path, lambda _, own=is_own: own, inputs=inputs, parameter="report"
-            )
+            files.check_replaceable(str(path), lambda data: True, inputs=inputs, parameter="report")
+    with assert_raises(MmnetError, "output", file):
+        files.check_replaceable(str(file), lambda data: data == b"other")
 
 
 def test_short_names_are_distinct():
