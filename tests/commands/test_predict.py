@@ -120,11 +120,13 @@ def test_predict_resumes(portrait_set, flags, tmp_path, caplog):
     assert main(command) == 0
     names = sorted(os.listdir(str(tmp_path)))
     assert len(names) == 6
-    os.unlink(str(tmp_path / names[0]))
+    missing, outdated = tmp_path / names[0], tmp_path / names[1]
+    missing.unlink()
+    os.utime(str(outdated), (1, 1))  # older than its photo
     caplog.clear()
     assert main(command) == 0
-    assert sorted(os.listdir(str(tmp_path))) == names
-    assert_message(caplog.text, "5 of 6", "1 remain")
+    assert missing.exists() and outdated.stat().st_mtime > 1
+    assert_message(caplog.text, "4 of 6", "2 remain")
 
 
 def test_predict_shards_write_tar_files(portrait_set, flags, tmp_path, capfd):
