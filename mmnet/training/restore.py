@@ -158,7 +158,7 @@ def _start_copies(session, graph, loaded):
 
 def _format_report(report, skipped):
     reshaped = [f"{name} {stored} instead of {shape}" for name, stored, shape in report.reshaped]
-    rows = [("variables", "first", "count")]
+    rows = [("variables", "count", "first")]
     for kind, names in (
         ("loaded", report.loaded),
         ("missing, initialized", report.missing),
@@ -166,8 +166,8 @@ def _format_report(report, skipped):
         ("skipped by options", skipped),
         ("not in this network", sorted(set(report.unused))),
     ):
-        rows.append((kind, format_names(names), str(len(names))))
-    return format_table(rows, left_columns=2)
+        rows.append((kind, str(len(names)), format_names(names)))
+    return format_table(rows, left_columns=3)
 
 
 def _differences(report):
