@@ -25,7 +25,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import Dataset, DatasetValidator, Pair, find_dataset  # noqa: E402
+from mmnet.datasets.pairs import Dataset, DatasetValidator, find_dataset  # noqa: E402
 from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import (  # noqa: E402
     add_path_to_errors,
@@ -58,10 +58,9 @@ class InputFormat(NamedTuple):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    flags = make_parser().parse_args(argv)
-    height, width = getattr(flags, "shape", (flags.size, flags.size))
+    flags = parse_flags(argv)
+    height, width = flags.shape or (flags.size, flags.size)
     input_format = InputFormat((height, width), flags.dtype, flags.preprocess)
-    check_split_name(flags.dataset_split_name)
     dataset = find_dataset(flags.dataset_path, flags.dataset_split_name)
     folder = write_inputs(dataset, flags.output, input_format)
     length = np.dtype(input_format.dtype).itemsize * height * width * 3
@@ -79,9 +78,10 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
     Raises:
         MmnetError: pairs are unusable, or the folder holds something else or cannot be written.
     """
-    check_split_name(dataset.split)
-    output = os.path.abspath(output)
-    target = os.path.join(output, dataset.split)
+    split, output = dataset.split, os.path.abspath(output)
+    if os.path.basename(split) != split or split in ("", ".", ".."):
+        raise MmnetError(f"{split!r} must be the name of one folder", "dataset_split_name")
+    target = os.path.join(output, split)
     restore_folder(target)
     if os.path.lexists(target) and not os.path.isfile(os.path.join(target, "manifest.json")):
         raise MmnetError(
@@ -95,7 +95,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
         new = os.path.join(folder, "new")
         manifest = {
             "dataset_path": os.path.abspath(dataset.path),
-            "split": dataset.split,
+            "split": split,
             "shape": list(input_format.shape),
             "dtype": input_format.dtype,
             "preprocess": input_format.preprocess,
@@ -106,15 +106,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
     return target
 
 
-def check_split_name(split: str) -> None:
-    """Raise MmnetError if a split is not the name of one folder."""
-    if os.path.basename(split) != split or split in ("", ".", ".."):
-        raise MmnetError(f"{split!r} must be the name of one folder", "dataset_split_name")
-
-
-def write_pairs(
-    dataset: Dataset, folder: str, input_format: InputFormat
-) -> List[Optional[Dict[str, Any]]]:
+def write_pairs(dataset: Dataset, folder: str, input_format: InputFormat) -> List[Dict[str, Any]]:
     """Write images/ and masks/ to a new folder. Return the manifest's entry of each pair."""
     os.makedirs(os.path.join(folder, "images"))
     os.makedirs(os.path.join(folder, "masks"))
@@ -125,39 +117,27 @@ def write_pairs(
         arrays = validator.read(pair)
         if arrays is None or validator.failed:
             return None
-        return write_pair(pair, stem, *arrays, folder=folder, input_format=input_format)
+        image, mask = arrays
+        data = to_input(image, input_format).tobytes()
+        small_mask = resize_bilinear(mask, input_format.shape, align_corners=True).astype("<f4")
+        for kind, contents in (("images", data), ("masks", small_mask.tobytes())):
+            path = os.path.join(folder, kind, stem + ".bin")
+            with add_path_to_errors(path), open(path, "wb") as file:
+                file.write(contents)
+        return {
+            "stem": stem,
+            "image": os.path.basename(pair.image),
+            "mask": os.path.basename(pair.mask),
+            "height": mask.shape[0],
+            "width": mask.shape[1],
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
 
     stems = make_safe_stems([pair.stem for pair in dataset.pairs])
     entries = parallel_map(write, zip(dataset.pairs, stems))
     entries = list(progress(entries, len(dataset), "writing"))
     validator.finish()
     return entries
-
-
-def write_pair(
-    pair: Pair,
-    stem: str,
-    image: np.ndarray,
-    mask: np.ndarray,
-    *,
-    folder: str,
-    input_format: InputFormat,
-) -> Dict[str, Any]:
-    """Write the input and the mask of a pair. Return its entry in the manifest."""
-    data = to_input(image, input_format).tobytes()
-    small_mask = resize_bilinear(mask, input_format.shape, align_corners=True)
-    for kind, contents in (("images", data), ("masks", small_mask.astype("<f4").tobytes())):
-        path = os.path.join(folder, kind, stem + ".bin")
-        with add_path_to_errors(path), open(path, "wb") as file:
-            file.write(contents)
-    return {
-        "stem": stem,
-        "image": os.path.basename(pair.image),
-        "mask": os.path.basename(pair.mask or ""),
-        "height": mask.shape[0],
-        "width": mask.shape[1],
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
 
 
 def to_input(image: np.ndarray, input_format: InputFormat) -> np.ndarray:
@@ -231,28 +211,20 @@ def network_side(text: str) -> int:
     return int(text)
 
 
-def make_parser() -> Parser:
-    parser = Parser(
-        description="Write a dataset as the .bin files that msame and ais_bench feed to an .om "
-        "model.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add, no_default = parser.add_argument, argparse.SUPPRESS
-    dataset = "folder of the dataset: SPLIT/image and SPLIT/mask"
-    add("--dataset_path", required=True, default=no_default, metavar="FOLDER", help=dataset)
-    add("--dataset_split_name", default="test", metavar="SPLIT", help="split of the dataset")
-    output = "folder in which SPLIT/ is written"
-    add("--output", default=os.path.join(ROOT, "Bin"), metavar="FOLDER", help=output)
-    size = "side of a square network input"
-    add("--size", default=256, type=network_side, metavar="PIXELS", help=size)
-    shape = {"nargs": 2, "metavar": ("HEIGHT", "WIDTH"), "help": "network input, if not square"}
-    add("--shape", default=no_default, type=network_side, **shape)
-    dtype = "type of the values; uint8 for a model with AIPP"
-    add("--dtype", default="float32", choices=("float32", "uint8"), help=dtype)
-    preprocess = "division by 255: inside the graph (files hold 0..255) or outside (0..1)"
-    add("--preprocess", default="inside", choices=("inside", "outside"), help=preprocess)
-    return parser
+def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = Parser(description="Write a dataset as inputs of an .om model.", allow_abbrev=False)
+    add = parser.add_argument
+    add("--dataset_path", required=True, help="folder of the dataset: SPLIT/image and SPLIT/mask")
+    add("--dataset_split_name", default="test", help="split of the dataset (default: test)")
+    output = "folder in which SPLIT/ is written (default: %(default)s)"
+    add("--output", default=os.path.join(ROOT, "Bin"), help=output)
+    add("--size", default=256, type=network_side, help="side of a square input (default: 256)")
+    add("--shape", nargs=2, type=network_side, help="height and width, if the input is not square")
+    dtypes, places = ("float32", "uint8"), ("inside", "outside")
+    add("--dtype", default="float32", choices=dtypes, help="uint8 is for a model with AIPP")
+    division = "division by 255: inside the graph (files hold 0..255) or outside (0..1)"
+    add("--preprocess", default="inside", choices=places, help=division)
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

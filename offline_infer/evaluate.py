@@ -7,7 +7,6 @@ reads ``Bin/test/manifest.json`` of datapre.py and the result files of msame or 
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import os
@@ -20,9 +19,14 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.evaluation.evaluate import evaluate  # noqa: E402
 from mmnet.evaluation.report import format_evaluation, published_scores  # noqa: E402
-from mmnet.inference.replay import OUTPUT_CHANNELS, find_results, latest_change, open_results  # noqa: E402
+from mmnet.inference.replay import (  # noqa: E402
+    OUTPUT_CHANNELS,
+    find_results,
+    latest_change,
+    open_results,
+)
 from mmnet.io.errors import MmnetError, summarize_names  # noqa: E402
-from mmnet.io.files import read_bytes  # noqa: E402
+from mmnet.io.files import sha256_of_file  # noqa: E402
 from mmnet.io.progress import progress  # noqa: E402
 from mmnet.io.records import read_record  # noqa: E402
 from offline_infer.datapre import Parser, run  # noqa: E402
@@ -56,19 +60,17 @@ class Manifest(NamedTuple):
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    flags = make_parser().parse_args(argv)
+    flags = parse_flags(argv)
     manifest = read_manifest(flags.manifest)
-    dataset = find_pairs(manifest, getattr(flags, "dataset_path", manifest.dataset_path))
-    check_inputs(manifest, os.path.dirname(flags.manifest))
-    folders = [flags.output_dir] if "output_dir" in flags else DEFAULT_OUTPUTS
-    folder = find_results(folders)
+    dataset = find_pairs(manifest, flags.dataset_path or manifest.dataset_path)
+    check_inputs(manifest, os.path.join(os.path.dirname(flags.manifest), "images"))
+    folder = find_results([flags.output_dir] if flags.output_dir else DEFAULT_OUTPUTS)
     if latest_change(folder) < os.path.getmtime(flags.manifest):
         log.warning("%s is older than %s; does it belong to these images?", folder, flags.manifest)
     stems = [entry.stem for entry in manifest.pictures]
     predictor = open_results(folder, stems, manifest.shape, flags.output_type)
-    evaluation = evaluate(
-        predictor, dataset, flags.target_eval_shape, all_metrics=flags.all_metrics
-    )
+    shape = tuple(flags.target_eval_shape)
+    evaluation = evaluate(predictor, dataset, shape, all_metrics=flags.all_metrics)
     if flags.json:
         print(json.dumps(published_scores(evaluation)))
     else:
@@ -106,15 +108,11 @@ def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
     Raises:
         FileNotFoundError: images are missing.
     """
-    folder = os.path.join(dataset_path, manifest.split)
-    pairs = [
-        Pair(
-            os.path.splitext(entry.image)[0],
-            os.path.join(folder, "image", entry.image),
-            os.path.join(folder, "mask", entry.mask),
-        )
-        for entry in manifest.pictures
-    ]
+    folder, pairs = os.path.join(dataset_path, manifest.split), []
+    for entry in manifest.pictures:
+        image = os.path.join(folder, "image", entry.image)
+        mask = os.path.join(folder, "mask", entry.mask)
+        pairs.append(Pair(os.path.splitext(entry.image)[0], image, mask))
     missing = [path for pair in pairs for path in pair.files if not os.path.isfile(path)]
     if missing:
         raise FileNotFoundError(
@@ -125,17 +123,15 @@ def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
 
 
 def check_inputs(manifest: Manifest, folder: str) -> None:
-    """Raise MmnetError if a file images/<stem>.bin has changed since datapre.py wrote it."""
+    """Raise MmnetError if a file <stem>.bin has changed since datapre.py wrote it."""
     changed = []
     for entry in progress(manifest.pictures, len(manifest.pictures), "checking the inputs"):
-        path = os.path.join(folder, "images", entry.stem + ".bin")
-        if os.path.isfile(path) and hashlib.sha256(read_bytes(path)).hexdigest() != entry.sha256:
+        path = os.path.join(folder, entry.stem + ".bin")
+        if os.path.isfile(path) and sha256_of_file(path) != entry.sha256:
             changed.append(entry.stem + ".bin")
     if changed:
         problem = summarize_names("inputs changed since datapre.py", changed)
-        raise MmnetError(
-            f"{os.path.join(folder, 'images')}: {problem}; run datapre.py and the inference again"
-        )
+        raise MmnetError(f"{folder}: {problem}; run datapre.py and the inference again")
 
 
 def positive_int(text: str) -> int:
@@ -144,27 +140,21 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
-def make_parser() -> Parser:
-    parser = Parser(
-        description="Score the results of an .om model with the code of `mmnet evaluate`.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-        allow_abbrev=False,
-    )
-    add, no_default = parser.add_argument, argparse.SUPPRESS
-    output_dir = "folder of msame or ais_bench, or its parent (default: the newest below output)"
-    add("--output_dir", default=no_default, metavar="FOLDER", help=output_dir)
+def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = Parser(description="Score the results of an .om model.", allow_abbrev=False)
+    add = parser.add_argument
+    add("--output_dir", help="folder of results, or its parent (default: the newest below output)")
     manifest = os.path.join(ROOT, "Bin", "test", "manifest.json")
-    add("--manifest", default=manifest, metavar="FILE", help="manifest of datapre.py")
-    shape = {"nargs": 2, "metavar": ("HEIGHT", "WIDTH"), "help": "second shape to score at"}
-    add("--target_eval_shape", default=(800, 600), type=positive_int, **shape)
-    all_metrics = "also SAD, MSE, Grad, Conn and mIoU at the target shape"
-    add("--all_metrics", action="store_true", help=all_metrics)
-    output_type = "content of the result files; alpha is channel 1 of probabilities"
-    add("--output_type", default="probabilities", choices=sorted(OUTPUT_CHANNELS), help=output_type)
-    dataset = "folder of the dataset (default: the folder that datapre.py read)"
-    add("--dataset_path", default=no_default, metavar="FOLDER", help=dataset)
+    add("--manifest", default=manifest, help="manifest of datapre.py (default: %(default)s)")
+    shape = "height and width of the second shape to score at (default: 800 600)"
+    add("--target_eval_shape", nargs=2, default=(800, 600), type=positive_int, help=shape)
+    metrics = "also SAD, MSE, Grad, Conn and mIoU at the target shape"
+    add("--all_metrics", action="store_true", help=metrics)
+    values = "content of the results (default: probabilities, of which channel 1 is the alpha)"
+    add("--output_type", default="probabilities", choices=sorted(OUTPUT_CHANNELS), help=values)
+    add("--dataset_path", help="folder of the dataset (default: the folder that datapre.py read)")
     add("--json", action="store_true", help="print JSON instead of the table")
-    return parser
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -36,13 +36,15 @@ from mmnet.io.images import to_unit_range  # noqa: E402
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     flags = parse_flags(argv)
-    paths = list_samples(flags.input)
-    if paths is None:
-        return 0
+    samples: List[Optional[str]] = [None] * flags.loop
+    if flags.input is not None:
+        samples = list_samples(flags.input)
+        if not samples:
+            return 0
     # Imports TensorFlow, so it waits until the command line is known to be correct.
     from mmnet.inference.tensorflow import open_frozen
 
-    has_folder = bool(paths) and os.path.isdir(flags.input)
+    has_folder = flags.input is not None and os.path.isdir(flags.input)
     try:
         model = open_frozen(flags.model)
         if has_folder:
@@ -54,7 +56,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         folder = make_result_folder(flags.output)
     except OSError as error:
         return fail(f"cannot make the output folder ({error}); it is made one level deep only")
-    samples = paths or [None] * flags.loop
     try:
         times = run_samples(samples, model, folder, flags, skip_unreadable=has_folder)
     except OSError as error:
@@ -67,33 +68,77 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 0
 
 
-def print_times(times: List[float], has_folder: bool) -> None:
-    """Print the milliseconds per sample. The lines of folders and files differ, as in msame."""
-    if has_folder:
-        print(f"Inference average time : {np.mean(times):.2f} ms")
+def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = Parser(allow_abbrev=False, description=__doc__, formatter_class=formatter)
+    add = parser.add_argument
+    add("--model", required=True, help="frozen graph of mmnet freeze")
+    add("--input", help="a .bin file, or a folder of them")
+    add("--output", required=True, help="folder for the results")
+    add("--outfmt", choices=("BIN", "TXT"), default="BIN", help="format of the results")
+    numbers = range(1, 101)
+    add("--loop", type=int, choices=numbers, default=1, metavar="1..100", help="runs of zeros")
+    add("--device", help="ignored")
+    add("--debug", help="ignored")
+    return parser.parse_args(argv)
+
+
+class Parser(argparse.ArgumentParser):
+    """Exits with 0 after wrong usage, as msame does."""
+
+    def error(self, message):
+        fail(message)
+        sys.exit(0)
+
+
+def fail(message: object) -> int:
+    print(f"[ERROR] {message}", flush=True)
+    return 1
+
+
+def list_samples(path: str) -> List[Optional[str]]:
+    """Return the paths of the samples in ``--input``; [], after a message, if there are none."""
+    if os.path.isfile(path):
+        return [path]
+    if os.path.isdir(path):
+        names = [name for name in os.listdir(path) if not name.startswith(".")]
+        if not names:
+            fail(f"no file in {path}")
+        return [os.path.join(path, name) for name in sorted(names, key=os.fsencode)]
+    if "," in path:
+        fail(f"the model has one input, but {path!r} names more")
     else:
-        print(f"Inference average time: {np.mean(times):.6f} ms")
-    if len(times) > 1:
-        print(f"Inference average time without first time: {np.mean(times[1:]):.2f} ms")
-    print(
-        f"[INFO] latency of {len(times)} samples on the CPU: median {np.median(times):.2f} ms, "
-        f"90th percentile {np.percentile(times, 90):.2f} ms"
-    )
+        fail(f"invalid input path {path}: neither a .bin file nor a folder of them")
+    return []
+
+
+def check_preprocess(folder: str, model: Any, model_path: str) -> None:
+    """Raise MmnetError if the manifest of the inputs names another ``preprocess`` than the model.
+
+    Such inputs would be divided by 255 twice or never, and the alphas would still look plausible.
+    """
+    manifest_path = os.path.join(os.path.dirname(os.path.abspath(folder)), "manifest.json")
+    if not os.path.exists(manifest_path):
+        return
+    manifest, preprocess = read_json(manifest_path), model.card.preprocess
+    if manifest.get("dtype") == "float32" and manifest.get("preprocess") != preprocess:
+        raise MmnetError(
+            f"{model_path}: divides by 255 {preprocess} the graph, but the inputs of "
+            f"{manifest_path} were made for {manifest.get('preprocess')}; run datapre.py or mmnet "
+            "freeze again with the other --preprocess"
+        )
 
 
 def make_result_folder(output: str) -> str:
     """Make a new folder ``<output>/<timestamp>``.
 
-    The timestamp has the form of later msame versions: microseconds, and no leading zeros in the
-    other numbers.
+    As in later versions of msame, only the microseconds of the timestamp have leading zeros.
     """
     if not os.path.isdir(output):
         os.mkdir(output)
     now = datetime.datetime.now()
-    timestamp = (
-        f"{now.year}{now.month}{now.day}_{now.hour}_{now.minute}_{now.second}_{now.microsecond:06d}"
-    )
-    folder = os.path.join(output, timestamp)
+    time_of_day = f"{now.hour}_{now.minute}_{now.second}_{now.microsecond:06d}"
+    folder = os.path.join(output, f"{now.year}{now.month}{now.day}_{time_of_day}")
     os.mkdir(folder)
     return folder
 
@@ -140,87 +185,29 @@ def read_sample(path: Optional[str], model: Any) -> np.ndarray:
         return np.zeros(shape, np.float32)
     data, number = read_bytes(path), int(np.prod(shape))
     if len(data) == 4 * number:
-        sample = np.frombuffer(data, np.float32)
-    elif len(data) == number:
-        sample = np.frombuffer(data, np.uint8).astype(np.float32)
-        if model.card.preprocess == "outside":
-            sample = to_unit_range(sample)
-    else:
+        return np.frombuffer(data, np.float32).reshape(shape)
+    if len(data) != number:
         raise MmnetError(
             f"{path}: {len(data)} bytes, but the model takes {4 * number} (float32) or {number} "
             "(uint8, AIPP)"
         )
-    return sample.reshape(shape)
+    sample = np.frombuffer(data, np.uint8).astype(np.float32).reshape(shape)
+    return to_unit_range(sample) if model.card.preprocess == "outside" else sample
 
 
-def check_preprocess(folder: str, model: Any, model_path: str) -> None:
-    """Raise MmnetError if the manifest of the inputs names another ``preprocess`` than the model.
-
-    Such inputs would be divided by 255 twice or never, and the alphas would still look plausible.
-    """
-    manifest_path = os.path.join(os.path.dirname(os.path.abspath(folder)), "manifest.json")
-    if not os.path.exists(manifest_path):
-        return
-    manifest, preprocess = read_json(manifest_path), model.card.preprocess
-    if manifest.get("dtype") == "float32" and manifest.get("preprocess") != preprocess:
-        raise MmnetError(
-            f"{model_path}: divides by 255 {preprocess} the graph, but the inputs of "
-            f"{manifest_path} were made for {manifest.get('preprocess')}; run datapre.py or mmnet "
-            "freeze again with the other --preprocess"
-        )
-
-
-def list_samples(path: Optional[str]) -> Optional[List[str]]:
-    """Return the paths of the samples in ``--input``.
-
-    Returns:
-        [] without ``--input``; None, after a message, if there is no sample.
-    """
-    if path is None:
-        return []
-    if "," in path and not os.path.exists(path):
-        fail(f"the model has one input, but {path!r} names more")
-    elif os.path.isdir(path):
-        names = [name for name in os.listdir(path) if not name.startswith(".")]
-        if names:
-            return [os.path.join(path, name) for name in sorted(names, key=os.fsencode)]
-        fail(f"no file in {path}")
-    elif os.path.isfile(path):
-        return [path]
+def print_times(times: List[float], has_folder: bool) -> None:
+    """Print the milliseconds per sample. The lines of folders and files differ, as in msame."""
+    if has_folder:
+        print(f"Inference average time : {np.mean(times):.2f} ms")
     else:
-        fail(f"invalid input path {path}: neither a .bin file nor a folder of them")
-    return None
-
-
-def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = Parser(
-        allow_abbrev=False,
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        print(f"Inference average time: {np.mean(times):.6f} ms")
+    if len(times) > 1:
+        print(f"Inference average time without first time: {np.mean(times[1:]):.2f} ms")
+    median, slow = np.percentile(times, [50, 90])
+    print(
+        f"[INFO] latency of {len(times)} samples on the CPU: median {median:.2f} ms, 90th "
+        f"percentile {slow:.2f} ms"
     )
-    add = parser.add_argument
-    add("--model", required=True, help="frozen graph of mmnet freeze")
-    add("--input", help="a .bin file, or a folder of them")
-    add("--output", required=True, help="folder for the results")
-    add("--outfmt", choices=("BIN", "TXT"), default="BIN", help="format of the results")
-    loop = {"metavar": "1..100", "help": "number of runs without --input"}
-    add("--loop", type=int, choices=range(1, 101), default=1, **loop)
-    add("--device", help="ignored")
-    add("--debug", help="ignored")
-    return parser.parse_args(argv)
-
-
-class Parser(argparse.ArgumentParser):
-    """Exits with 0 after wrong usage, as msame does."""
-
-    def error(self, message):
-        fail(message)
-        sys.exit(0)
-
-
-def fail(message: object) -> int:
-    print(f"[ERROR] {message}", flush=True)
-    return 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Tests of mmnet.evaluation.metrics against slow implementations of the definitions."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -24,27 +22,16 @@ def gaussian_derivative_filter(normalize):
 
     ``normalize`` is "sum" (the Gaussian sums to 1) or "l2" (the filter has norm 1).
     """
-    sigma = 1.4
-    kernel = np.array(
-        [
-            [math.exp(-(x * x + y * y) / (2 * sigma * sigma)) for x in range(-4, 5)]
-            for y in range(-4, 5)
-        ]
-    )
-    if normalize == "sum":
-        kernel /= kernel.sum()
-    kernel *= np.array([[-x / sigma**2 for x in range(-4, 5)]])
-    return kernel / math.sqrt((kernel**2).sum()) if normalize == "l2" else kernel
+    y, x = np.mgrid[-4:5, -4:5]
+    gaussian = np.exp(-(x**2 + y**2) / (2 * 1.4**2))
+    kernel = -x / 1.4**2 * gaussian
+    return kernel / (gaussian.sum() if normalize == "sum" else np.linalg.norm(kernel))
 
 
 def correlate(padded, kernel):
-    height, width = padded.shape[0] - 8, padded.shape[1] - 8
-    return np.array(
-        [
-            [(padded[y : y + 9, x : x + 9] * kernel).sum() for x in range(width)]
-            for y in range(height)
-        ]
-    )
+    shape = padded.shape[0] - 8, padded.shape[1] - 8
+    values = [(padded[y : y + 9, x : x + 9] * kernel).sum() for y, x in np.ndindex(shape)]
+    return np.reshape(values, shape)
 
 
 def slow_gauss_grad(alpha, truth):
@@ -56,13 +43,11 @@ def slow_gauss_grad(alpha, truth):
 
 def slow_grad(alpha, truth):
     kernel = gaussian_derivative_filter("l2")
-    magnitudes = []
-    for image in (alpha, truth):
-        padded = np.pad(image, 4, mode="edge")
-        magnitudes.append(
-            np.sqrt(correlate(padded, kernel) ** 2 + correlate(padded, kernel.T) ** 2)
-        )
-    return ((magnitudes[0] - magnitudes[1]) ** 2).sum() / 1000
+    alpha, truth = (np.pad(image, 4, mode="edge") for image in (alpha, truth))
+    magnitude, true_magnitude = (
+        np.hypot(correlate(image, kernel), correlate(image, kernel.T)) for image in (alpha, truth)
+    )
+    return ((magnitude - true_magnitude) ** 2).sum() / 1000
 
 
 def largest_component(mask):
@@ -87,18 +72,15 @@ def slow_conn(alpha, truth):
         level: largest_component((alpha >= level) & (truth >= level)) for level in levels[1:]
     }
     total = 0.0
-    for y in range(alpha.shape[0]):
-        for x in range(alpha.shape[1]):
-            level = 0.0  # the last level before the pixel first leaves the largest shared region
-            for above in levels[1:]:
-                if (y, x) not in reached[above]:
-                    break
-                level = above
-            phi = [
-                1 - (value - level) * (value - level >= 0.15)
-                for value in (float(alpha[y, x]), float(truth[y, x]))
-            ]
-            total += abs(phi[0] - phi[1])
+    for y, x in np.ndindex(alpha.shape):
+        level = 0.0  # the last level before the pixel first leaves the largest shared region
+        for above in levels[1:]:
+            if (y, x) not in reached[above]:
+                break
+            level = above
+        distances = [float(image[y, x]) - level for image in (alpha, truth)]
+        phi = [1 - distance * (distance >= 0.15) for distance in distances]
+        total += abs(phi[0] - phi[1])
     return total / 1000
 
 

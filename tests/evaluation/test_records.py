@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from helpers import assert_message, assert_raises
-from helpers.results import make_identity
+from helpers.results import make_evaluation, make_identity
 from mmnet.datasets.pairs import Dataset, Pair
-from mmnet.evaluation.evaluate import Evaluation, Prediction, Sample
 from mmnet.evaluation.records import (
     Best,
     keep_best,
@@ -24,30 +23,21 @@ from mmnet.io.checkpoint_files import list_checkpoints, step_of
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 
-IDENTITY = make_identity()
-DATASET = Dataset("/data/faces", "test", [Pair("a", "a.jpg", "a.png"), Pair("b", "b.jpg", "b.png")])
-SOURCE = "/runs/a/MMNetModel-5"
-
-
-def make_evaluation(dataset=DATASET, mads=(0.25, 0.5)):
-    keys = [("mad", "network"), ("gauss_grad", "network"), ("mad", "target"), ("miou", "target")]
-    scores = {key: np.array(mads) for key in keys}
-    black = np.zeros((4, 4), np.float32)
-    sample = Sample(np.zeros((4, 4, 3), np.float32), black, black, np.zeros((4, 4, 3), np.uint8))
-    shapes = {"network": (64, 96), "target": (8, 6)}
-    return Evaluation(dataset, SOURCE, 5, shapes, scores, 1.5, [Prediction(sample, black, 0.1)])
+IDENTITY = make_identity(target_eval_shape=[80, 60])
+EVALUATION = make_evaluation([0.25, 0.5])
+DATASET, SOURCE = EVALUATION.dataset, EVALUATION.source
+SUFFIXES = (".data-00000-of-00001", ".index")
 
 
 @pytest.fixture
 def output(tmp_path):
-    """Folder with the record of ``make_evaluation()``."""
-    write_evaluation(make_evaluation(), str(tmp_path), IDENTITY)
+    """Folder with the record of EVALUATION."""
+    write_evaluation(EVALUATION, str(tmp_path), IDENTITY)
     return str(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "source, name",
-    [(SOURCE, "MMNetModel-5.json"), ("saved/", "saved.json"), (None, "untrained.json")],
+    "source, name", [(SOURCE, "net-5.json"), ("saved/", "saved.json"), (None, "untrained.json")]
 )
 def test_record_path(source, name):
     path = record_path("/out", DATASET, (800, 600), source)
@@ -56,20 +46,19 @@ def test_record_path(source, name):
 
 def test_record_returns_the_evaluation(output):
     evaluation = read_evaluation(output, DATASET, SOURCE, IDENTITY)
-    expected = make_evaluation()
-    assert published_scores(evaluation) == published_scores(expected)
-    assert evaluation.shapes == expected.shapes
-    assert list(evaluation.scores) == list(expected.scores)
-    for key, values in expected.scores.items():
+    assert published_scores(evaluation) == published_scores(EVALUATION)
+    assert evaluation.shapes == EVALUATION.shapes
+    assert list(evaluation.scores) == list(EVALUATION.scores)
+    for key, values in EVALUATION.scores.items():
         np.testing.assert_array_equal(evaluation.scores[key], values)
 
 
 def test_record_holds_scores_per_image(output):
-    with open(record_path(output, DATASET, (8, 6), SOURCE)) as file:
+    with open(record_path(output, DATASET, (80, 60), SOURCE)) as file:
         record = json.load(file)
     assert record["stems"] == ["a", "b"]
     assert record["image_scores"]["MAD/test"] == [0.25, 0.5]
-    assert record["scores"]["MAD/test/8_6"] == 0.375
+    assert record["scores"]["MAD/test/80_60"] == 0.375
 
 
 @pytest.mark.parametrize("field", IDENTITY._fields)
@@ -80,44 +69,31 @@ def test_record_with_another_identity_is_outdated(output, field):
     assert read_evaluation(output, DATASET, SOURCE, other) is None
 
 
-def test_missing_record_is_none(tmp_path):
+def test_missing_files_are_none(tmp_path):
     assert read_evaluation(str(tmp_path), DATASET, SOURCE, IDENTITY) is None
-
-
-def cut(record):
-    return json.dumps(record)[:60]
-
-
-def without_stems(record):
-    """Return a record of 0.2, which has no scores per image."""
-    return json.dumps({name: record[name] for name in ("identity", "scores")})
-
-
-def with_other_stems(record):
-    return json.dumps(dict(record, stems=["a", "c"]))
-
-
-def with_short_list(record):
-    return json.dumps(dict(record, image_scores=dict(record["image_scores"], **{"MAD/test": [0]})))
-
-
-def with_unknown_score(record):
-    return json.dumps(dict(record, image_scores=dict(record["image_scores"], PSNR=[1, 2])))
-
-
-def with_text(record):
-    return json.dumps(dict(record, image_scores={"MAD/test": ["low", "high"]}))
+    assert read_best(str(tmp_path / "score.json")) is None
 
 
 @pytest.mark.parametrize(
-    "damage", [cut, without_stems, with_other_stems, with_short_list, with_unknown_score, with_text]
+    "changes",
+    [
+        pytest.param({"stems": ["a", "c"]}, id="other stems"),
+        pytest.param({"image_scores": {}}, id="no scores"),
+        pytest.param({"image_scores": {"MAD/test": [0]}}, id="short list"),
+        pytest.param({"image_scores": {"MAD/test": [0, 1], "PSNR": [1, 2]}}, id="unknown score"),
+        pytest.param({"image_scores": {"MAD/test": ["low", "high"]}}, id="text"),
+        pytest.param({"stems": None, "image_scores": None}, id="version 0.2"),
+        pytest.param(None, id="cut"),
+    ],
 )
-def test_damaged_record_is_none_with_a_warning(output, caplog, damage):
-    path = record_path(output, DATASET, (8, 6), SOURCE)
+def test_damaged_record_is_none_with_a_warning(output, caplog, changes):
+    path = record_path(output, DATASET, (80, 60), SOURCE)
     with open(path) as file:
         record = json.load(file)
+    record.update(changes or {})
+    text = json.dumps({name: value for name, value in record.items() if value is not None})
     with open(path, "w") as file:
-        file.write(damage(record))
+        file.write(text if changes else text[:60])
     assert read_evaluation(output, DATASET, SOURCE, IDENTITY) is None
     (warning,) = caplog.records
     assert warning.levelname == "WARNING" and "\n" not in warning.getMessage()
@@ -125,31 +101,29 @@ def test_damaged_record_is_none_with_a_warning(output, caplog, damage):
 
 
 def test_merge_shards_restores_the_order(tmp_path):
-    paths = [str(tmp_path / f"{stem}.jpg") for stem in "abcdefgh"]
-    for path in paths:
-        (tmp_path / path).write_text("image")
-    dataset = Dataset("faces", "test", [Pair(path[-5], path, None) for path in paths])
+    pairs = [Pair(stem, str(tmp_path / f"{stem}.jpg"), None) for stem in "abcdefgh"]
+    for pair in pairs:
+        (tmp_path / pair.image).write_text("image")
+    dataset = Dataset("faces", "test", pairs)
     for index in range(2):
         with assert_raises(MmnetError, "shard", tmp_path, f"{index}/2"):
             merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=2)
         part = dataset.select_shard(Shard(index, 2))
         assert 0 < len(part) < 8
         identity = IDENTITY._replace(pictures=part.fingerprint)
-        evaluation = make_evaluation(part, [ord(pair.stem) for pair in part.pairs])
+        evaluation = make_evaluation([ord(pair.stem) for pair in part.pairs], dataset=part)
         write_evaluation(evaluation, str(tmp_path), identity)
     evaluation = merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=2)
     assert evaluation.dataset is dataset
-    for values in evaluation.scores.values():
-        assert values.tolist() == [ord(stem) for stem in "abcdefgh"]
+    assert evaluation.scores["mad", "target"].tolist() == [ord(stem) for stem in "abcdefgh"]
 
 
-def write_checkpoint(folder, step, *, run_file=False):
-    """Write files with the names of a checkpoint. Return its prefix."""
+def write_checkpoint(folder, step):
+    """Write files with the names of a checkpoint and of its run. Return its prefix."""
     folder.mkdir(exist_ok=True)
-    for suffix in (".data-00000-of-00001", ".index"):
+    for suffix in SUFFIXES:
         (folder / f"MMNetModel-{step}{suffix}").write_text(str(step))
-    if run_file:
-        (folder / "config.yaml").write_text("size: 64\n")
+    (folder / "config.yaml").write_text("size: 64\n")
     return str(folder / f"MMNetModel-{step}")
 
 
@@ -167,18 +141,14 @@ def steps_in(folder):
 def test_keep_best_keeps_the_better_checkpoint(tmp_path, higher_is_better, expected_steps):
     best = tmp_path / "best"
     for step, score in enumerate((0.5, 0.6, 0.4, 0.4), 1):
-        copy = write_checkpoint(tmp_path / "copies", step, run_file=True)
+        copy = write_checkpoint(tmp_path / "copies", step)
         keep_best(str(best), make_best(step, score), copy, higher_is_better=higher_is_better)
         expected = expected_steps[step - 1]
         assert steps_in(best) == [expected]
     assert read_best(str(best / "score.json")).checkpoint.endswith(f"-{expected}")
-    assert sorted(os.listdir(str(best))) == [
-        f"MMNetModel-{expected}.data-00000-of-00001",
-        f"MMNetModel-{expected}.index",
-        "checkpoint",
-        "config.yaml",
-        "score.json",
-    ]
+    files = {"checkpoint", "config.yaml", "score.json"}
+    files |= {f"MMNetModel-{expected}{suffix}" for suffix in SUFFIXES}
+    assert set(os.listdir(str(best))) == files
 
 
 def test_keep_best_leaves_best_of_other_images(tmp_path, caplog):
@@ -193,8 +163,8 @@ def test_keep_best_leaves_best_of_other_images(tmp_path, caplog):
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"score": "high", "checkpoint": "x"}'])
 def test_keep_best_replaces_damaged_score(tmp_path, caplog, text):
     best = tmp_path / "best"
-    copy = write_checkpoint(tmp_path / "copies", 1)
-    keep_best(str(best), make_best(1, 0.5), copy, higher_is_better=False)
+    best.mkdir()
+    write_checkpoint(best, 1)
     (best / "score.json").write_text(text)
     assert read_best(str(best / "score.json")) is None
     assert_message(caplog.text, best / "score.json", "damaged")
@@ -202,7 +172,3 @@ def test_keep_best_replaces_damaged_score(tmp_path, caplog, text):
     keep_best(str(best), make_best(2, 0.9), copy, higher_is_better=False)
     assert steps_in(best) == [2]
     assert read_best(str(best / "score.json")) == make_best(2, 0.9)
-
-
-def test_missing_best_is_none(tmp_path):
-    assert read_best(str(tmp_path / "score.json")) is None

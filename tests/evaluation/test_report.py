@@ -4,56 +4,36 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
-from mmnet.datasets.pairs import Dataset, Pair
+from helpers.results import make_evaluation
 from mmnet.evaluation.comparison import compare_evaluations
-from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.report import format_comparisons, format_evaluation, published_scores
 
-EVALUATION = Evaluation(
-    Dataset("data/faces", "test", [Pair(stem, "", None) for stem in ("a", "b, c", "d")]),
-    "a run/MMNetModel-7",
-    7,
-    {"network": (288, 480), "target": (800, 600)},
-    {
-        ("mad", "network"): np.array([0.01, 0.03, 0.02]),
-        ("gauss_grad", "network"): np.array([0.001, 0.002, 0.003]),
-        ("mad", "target"): np.array([0.02, 0.04, 0.03]),
-        ("gauss_grad", "target"): np.array([0.002, 0.002, 0.002]),
-    },
+EVALUATION = make_evaluation(
+    [0.01, 0.03, 0.02], [0.001, 0.002, 0.003], stems=["a", "b, c", "d"], source="a run/MMNetModel-7"
 )
+EVALUATION.scores["mad", "target"] = np.array([0.02, 0.04, 0.03])
 
 
 def test_published_scores():
     assert published_scores(EVALUATION) == {
         "MAD/test": pytest.approx(0.02),
         "GAUSS_GRAD/test": pytest.approx(0.002),
-        "MAD/test/800_600": pytest.approx(0.03),
-        "GAUSS_GRAD/test/800_600": pytest.approx(0.002),
+        "MAD/test/80_60": pytest.approx(0.03),
+        "GAUSS_GRAD/test/80_60": pytest.approx(0.002),
         "pictures": 3,
         "checkpoint": "a run/MMNetModel-7",
-        "global_step": 7,
+        "global_step": 5,
     }
 
 
 def test_format_evaluation_has_means_intervals_and_worst_images():
     lines = format_evaluation(EVALUATION, worst=2).splitlines()
-    assert_message(lines[0], "a run/MMNetModel-7", "step 7", "3 images")
-    assert lines[2].split() == [
-        "MAD",
-        "(0..1)",
-        "288x480",
-        "0.020000",
-        "0.010000",
-        "..",
-        "0.030000",
-    ]
-    assert_message(lines[-1], "800x600", "b, c 0.0400, d 0.0300")
+    assert_message(lines[0], "a run/MMNetModel-7", "step 5", "3 images")
+    assert " ".join(lines[2].split()) == "MAD (0..1) 64x96 0.020000 0.010000 .. 0.030000"
+    assert_message(lines[-1], "80x60", "b, c 0.0400, d 0.0300")
     assert len(format_evaluation(EVALUATION, worst=0).splitlines()) == 6
-
-
-def test_format_evaluation_of_untrained_weights():
-    evaluation = EVALUATION._replace(source=None, global_step=None)
-    assert format_evaluation(evaluation).startswith("untrained weights, 3 images")
+    untrained = EVALUATION._replace(source=None, global_step=None)
+    assert format_evaluation(untrained).startswith("untrained weights, 3 images")
 
 
 def test_format_comparisons():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
+from helpers.results import make_evaluation
 from mmnet.datasets.pairs import Dataset
-from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.report_page import make_page, select_extremes
 
 
@@ -22,11 +22,9 @@ def dataset(portrait_set):
     return Dataset("data/faces", "test", pairs)
 
 
-def make_evaluation(dataset, step, mads, name="MMNetModel"):
-    values = {"mad": np.array(mads), "gauss_grad": np.full(4, 0.01)}
-    scores = {(name, place): values[name] for place in ("network", "target") for name in values}
-    shapes = {"network": (64, 64), "target": (80, 60)}
-    return Evaluation(dataset, f"my <run>/{name}-{step}", step, shapes, scores)
+def evaluation_at(dataset, step, mads):
+    fields = {"dataset": dataset, "source": f"my <run>/MMNetModel-{step}", "global_step": step}
+    return make_evaluation(mads, **fields)
 
 
 def half_alpha(image):
@@ -55,8 +53,8 @@ class TagChecker(HTMLParser):
 
 
 def test_page_is_complete_and_offline(dataset):
-    good = make_evaluation(dataset, 5, [0.1, 0.2, 0.4, 0.3])
-    bad = make_evaluation(dataset, 9, [0.3, 0.4, 0.7, 0.5])
+    good = evaluation_at(dataset, 5, [0.1, 0.2, 0.4, 0.3])
+    bad = evaluation_at(dataset, 9, [0.3, 0.4, 0.7, 0.5])
     page = make_page([good, bad], half_alpha, image_count=1, about="About <this>.")
     checker = TagChecker()
     checker.feed(page)
@@ -70,20 +68,20 @@ def test_page_is_complete_and_offline(dataset):
 
 
 def test_page_draws_curves_over_steps(dataset):
-    steps = [make_evaluation(dataset, step, [0.1, 0.2, 0.3, step / 10]) for step in range(1, 9)]
+    steps = [evaluation_at(dataset, step, [0.1, 0.2, 0.3, step / 10]) for step in range(1, 9)]
     page = make_page(steps, half_alpha, image_count=0)
     assert page.count("<circle") == 2 * 8 and page.count("<polyline") == 2
     assert_message(page, "over the steps", ">1</text>", ">8</text>", "step 3: 0.22500")
 
 
 def test_page_of_one_evaluation_has_no_curve_and_no_comparison(dataset):
-    page = make_page([make_evaluation(dataset, 5, [0.1] * 4)], half_alpha, image_count=0)
+    page = make_page([evaluation_at(dataset, 5, [0.1] * 4)], half_alpha, image_count=0)
     assert "<circle" not in page and "Compared with" not in page
 
 
 @pytest.mark.parametrize("mads", [[0.1, 0.1, 0.3, 0.9], [0, 0, 0, 0]], ids=["spread", "all zero"])
 def test_page_histogram_counts_every_image(dataset, mads):
-    page = make_page([make_evaluation(dataset, 5, mads)], half_alpha, image_count=0)
+    page = make_page([evaluation_at(dataset, 5, mads)], half_alpha, image_count=0)
     counts = [int(number) for number in re.findall(r"<title>(\d+) images: ", page)]
     assert sum(counts) == 4 and len(counts) == 30
     if mads[-1]:

@@ -1,7 +1,9 @@
-"""Results of msame and ais_bench, and the identity of scores."""
+"""Made-up evaluations, and result files of msame and ais_bench."""
 
 import numpy as np
 
+from mmnet.datasets.pairs import Dataset, Pair
+from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.records import Identity
 
 SHAPE = (64, 64)
@@ -23,6 +25,19 @@ def make_identity(**fields):
         pictures="def",
     )
     return identity._replace(**fields)
+
+
+def make_evaluation(
+    mads, gradient_errors=None, *, stems="abcdefgh", path="data/faces", source="a/net-5", **fields
+):
+    """Return an Evaluation with the same scores at both shapes, and other ``fields``."""
+    pairs = [Pair(stem, f"{stem}.jpg", f"{stem}.png") for stem in stems[: len(mads)]]
+    values = {"mad": np.array(mads)}
+    values["gauss_grad"] = np.array(gradient_errors or [0.01] * len(mads))
+    scores = {(name, place): values[name] for place in ("network", "target") for name in values}
+    shapes = {"network": (64, 96), "target": (80, 60)}
+    evaluation = Evaluation(Dataset(path, "test", pairs), source, 5, shapes, scores)
+    return evaluation._replace(**fields)
 
 
 def probabilities(alpha):
