@@ -33,19 +33,13 @@ def mad(alpha: np.ndarray, truth: np.ndarray) -> float:
 def gauss_grad(alpha: np.ndarray, truth: np.ndarray) -> float:
     """Return MMNet's gradient error (arXiv 1904.03816).
 
-    The error is the mean L2 norm of the difference between the Gaussian gradients. A border of 4
-    pixels is ignored. The Gaussian sums to 1. The filters are linear, so the difference of the
-    alphas is filtered once.
-
-    Raises:
-        MmnetError: a side has 8 pixels or fewer.
+    The error is the mean L2 norm of the difference between the Gaussian gradients, without a border
+    of 4 pixels. The filters are linear, so the difference of the alphas is filtered once.
     """
     _check(alpha, truth)
     if min(alpha.shape) <= 2 * HALF_WIDTH:
-        raise MmnetError(
-            f"alpha of {format_shape(alpha.shape)}: the gradient error needs more than "
-            f"{2 * HALF_WIDTH} pixels per side"
-        )
+        shape = format_shape(alpha.shape)
+        raise MmnetError(f"alpha of {shape}: the gradient error needs more than 8 pixels per side")
     difference = alpha - truth
     x = cv2.sepFilter2D(difference, -1, _slope, _gauss)
     y = cv2.sepFilter2D(difference, -1, _gauss, _slope)
@@ -89,8 +83,10 @@ def conn(alpha: np.ndarray, truth: np.ndarray) -> float:
         shared = ((alpha >= upper) & (truth >= upper)).astype(np.uint8)
         levels[(levels == -1) & ~_largest_region(shared)] = lower
     levels[levels == -1] = 1.0
-    difference = _connectedness(alpha, levels) - _connectedness(truth, levels)
-    return float(np.sum(np.abs(difference)) / 1000)
+    distance, true_distance = (
+        np.where(values - levels >= CONN_THETA, values - levels, 0) for values in (alpha, truth)
+    )
+    return float(np.sum(np.abs(distance - true_distance)) / 1000)
 
 
 def miou(alpha: np.ndarray, truth: np.ndarray) -> float:
@@ -101,24 +97,25 @@ def miou(alpha: np.ndarray, truth: np.ndarray) -> float:
     """
     _check(alpha, truth)
     person, true_person = alpha >= 0.5, truth >= 0.5
-    return (_iou(person, true_person) + _iou(~person, ~true_person)) / 2
+    ratios = []
+    for region, true_region in ((person, true_person), (~person, ~true_person)):
+        union = np.count_nonzero(region | true_region)
+        ratios.append(np.count_nonzero(region & true_region) / union if union else 1.0)
+    return sum(ratios) / 2
 
 
 def dtssd(alphas: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
-    """Return the error of the change between two frames, 0 or more (papers print x 100).
+    """Return the error of the change from the first to the second of two frames, 0 or more.
 
     The error is the root mean square difference between the change of the alpha and the change of
     the truth (Erofeev et al., "Perceptually Motivated Benchmark for Video Matting", BMVC 2015).
-
-    Args:
-        alphas, truths: the previous and the current frame, each [H,W], 0..1.
+    Papers print the error x 100.
     """
+    errors = []
     for alpha, truth in zip(alphas, truths):
         _check(alpha, truth)
-    previous, current = (
-        alpha - np.asarray(truth, np.float64) for alpha, truth in zip(alphas, truths)
-    )
-    return float(np.sqrt(np.mean(np.square(current - previous))))
+        errors.append(alpha - np.asarray(truth, np.float64))
+    return float(np.sqrt(np.mean(np.square(errors[1] - errors[0]))))
 
 
 class Metric(NamedTuple):
@@ -142,11 +139,6 @@ METRICS = {
 MAIN_METRICS = ("mad", "gauss_grad")  # the MMNet paper prints them
 
 
-def _iou(region, true_region):
-    union = np.count_nonzero(region | true_region)
-    return np.count_nonzero(region & true_region) / union if union else 1.0
-
-
 def _gradient_magnitude(alpha):
     alpha = np.asarray(alpha, np.float64)
     slope, gauss = _slope / np.linalg.norm(_slope), _gauss / np.linalg.norm(_gauss)
@@ -161,11 +153,6 @@ def _largest_region(mask):
     if count == 1:  # there is only background
         return np.zeros(mask.shape, bool)
     return labels == 1 + np.argmax(stats[1:, cv2.CC_STAT_AREA])
-
-
-def _connectedness(alpha, levels):
-    distance = alpha - levels
-    return 1 - distance * (distance >= CONN_THETA)
 
 
 def _check(alpha, truth):

@@ -18,7 +18,6 @@ from mmnet.tf import checkpoint
 
 FLAGS = [*SMALL_FLAGS, "--target_eval_shape", "40", "30"]
 LOOP = ["--valid_type", "loop", "--watch_timeout", "0s"]
-WATCH = ["--watch", "--watch_timeout", "0s"]
 SCORES = ("MAD/test", "GAUSS_GRAD/test", "MAD/test/40_30", "GAUSS_GRAD/test/40_30")
 
 
@@ -56,18 +55,15 @@ def scored_steps(monkeypatch):
 
 
 def read_events(folder):
-    """Return tag -> [(step, value)] in the order written, and the tags of images."""
+    """Return tag -> [(step, number)] in the order written. Images have no number."""
     from mmnet.tf.compat import tf
 
-    scalars, images = {}, set()
+    values = {}
     for path in sorted(glob.glob(os.path.join(folder, "events*")), key=os.path.getmtime):
         for event in tf.train.summary_iterator(path):
             for value in event.summary.value:
-                if value.HasField("image"):
-                    images.add(value.tag)
-                else:
-                    scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
-    return scalars, images
+                values.setdefault(value.tag, []).append((event.step, value.simple_value))
+    return values
 
 
 def steps_in(folder):
@@ -91,24 +87,22 @@ def test_once_scores_the_latest_checkpoint_and_writes_everything(evaluate, write
     assert record["scores"] == scores and len(record["stems"]) == scores["pictures"] == 6
     for name in SCORES:
         assert np.mean(record["image_scores"][name]) == pytest.approx(scores[name])
-    scalars, images = read_events(os.path.join(run, "eval"))
-    histograms = {f"errors/{name}" for name in SCORES}
-    assert set(scalars) == {*SCORES, "inference_time_ms/test", *histograms}
-    assert scalars["MAD/test"] == [(20, pytest.approx(scores["MAD/test"]))]
-    assert images == {f"example/test/{index}" for index in range(4)}
+    events = read_events(os.path.join(run, "eval"))
+    tags = {*SCORES, "inference_time_ms/test", *[f"errors/{name}" for name in SCORES]}
+    assert set(events) == tags | {f"example/test/{index}" for index in range(4)}
+    assert events["MAD/test"] == [(20, pytest.approx(scores["MAD/test"]))]
     assert best_steps(run) == {name.replace("/", "_"): [20] for name in SCORES}
 
 
-@pytest.mark.parametrize("flags", [LOOP, WATCH], ids=["loop", "watch"])
-def test_loop_scores_each_checkpoint_once(evaluate, write_checkpoints, scored_steps, flags):
+def test_loop_scores_each_checkpoint_once(evaluate, write_checkpoints, scored_steps):
     run = write_checkpoints(1, 2, 3)
-    first = evaluate(run, *flags)
+    first = evaluate(run, *LOOP)
     assert scored_steps == [scores["global_step"] for scores in first] == [1, 2, 3]
-    events, _ = read_events(os.path.join(run, "eval"))
+    events = read_events(os.path.join(run, "eval"))
     assert [step for step, _ in events["MAD/test"]] == [1, 2, 3]
 
     write_checkpoints(4, folder=run)
-    second = evaluate(run, *flags)
+    second = evaluate(run, "--watch", "--watch_timeout", "0s")
     assert scored_steps == [1, 2, 3, 4]
     assert second[:3] == first
 
@@ -128,13 +122,10 @@ def test_loop_scores_damaged_records_again(evaluate, write_checkpoints, scored_s
     first = evaluate(run, *LOOP)
     (path,) = glob.glob(os.path.join(run, "eval", "*-test-40x30", "MMNetModel-1.json"))
     os.truncate(path, os.path.getsize(path) // 2)
-    caplog.clear()
-    assert evaluate(run, *LOOP) == first
-    assert scored_steps == [1, 2, 1]
-    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert_message(warning.getMessage(), path, "damaged")
-    evaluate(run, *LOOP)
-    assert scored_steps == [1, 2, 1]
+    for _ in range(2):
+        assert evaluate(run, *LOOP) == first
+        assert scored_steps == [1, 2, 1]
+    assert_message(caplog.text, path, "damaged")
 
 
 def test_loop_scores_other_options_again(
@@ -186,12 +177,13 @@ def test_best_of_another_dataset_is_unchanged(evaluate, write_checkpoints, two_p
     assert_message(caplog.text, os.path.join(run, "best", "MAD_test"), "other images")
 
 
-def test_read_only_folder_is_unchanged(evaluate, write_checkpoints, caplog):
+@pytest.mark.parametrize("flags", [[], LOOP], ids=["once", "loop"])
+def test_read_only_folder_is_unchanged(evaluate, write_checkpoints, caplog, flags):
     run = write_checkpoints(5)
     names = sorted(os.listdir(run))
     os.chmod(run, 0o555)
     try:
-        (scores,) = evaluate(run)
+        (scores,) = evaluate(run, *flags)
     finally:
         os.chmod(run, 0o755)
     assert scores["global_step"] == 5
@@ -230,8 +222,15 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
 
 
 def test_datasets_and_sources_are_compared(
-    portraits, two_portraits, small_weights, write_checkpoints, tmp_path, capfd
+    portraits, two_portraits, small_weights, write_checkpoints, tmp_path, capfd, monkeypatch
 ):
+    sources, open_predictor = [], evaluate_module.open_predictor
+
+    def note_and_open(source, *args, **kwargs):
+        sources.append(source.path)
+        return open_predictor(source, *args, **kwargs)
+
+    monkeypatch.setattr(evaluate_module, "open_predictor", note_and_open)
     page, other = tmp_path / "report.html", write_checkpoints(3)
     command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
     command += ["--checkpoint_path", small_weights.source, "--worst", "1"]
@@ -239,6 +238,7 @@ def test_datasets_and_sources_are_compared(
     assert main(command) == 0
     out, _ = capfd.readouterr()
     assert_message(out, f"{portraits}/test:", f"{two_portraits}/test:", "compared with")
+    assert sources == [small_weights.source, find_checkpoint(other)]  # each one is opened once
     assert page.read_text().count("<img src=") == 2 * 2 * 5
     assert main([*command, "--json"]) == 0  # replaces the page
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]

@@ -22,15 +22,11 @@ def test_scores_equal_those_of_scaled_alphas(portrait_set):
     scores = score_logit_scales(predictor, portrait_set, batch_size=4)
     assert [score.logit_scale for score in scores] == list(LOGIT_SCALES)
     for score in (scores[0], scores[4]):
-        evaluation = evaluate(
-            predictor,
-            portrait_set,
-            None,
-            matte=lambda image: scale_alpha_logits(
-                matte_once(image, predictor),
-                score.logit_scale,  # noqa: B023
-            ),
-        )
+
+        def matte(image, scale=score.logit_scale):
+            return scale_alpha_logits(matte_once(image, predictor), scale)
+
+        evaluation = evaluate(predictor, portrait_set, None, matte=matte)
         means = [evaluation.scores[name, "network"].mean() for name in ("mad", "gauss_grad")]
         assert [score.mad, score.gradient_error] == pytest.approx(means, abs=1e-6)
 

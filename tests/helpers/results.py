@@ -1,5 +1,8 @@
 """Made-up evaluations, and result files of msame and ais_bench."""
 
+import os
+import shutil
+
 import numpy as np
 
 from mmnet.datasets.pairs import Dataset, Pair
@@ -58,3 +61,13 @@ def write_results(
         else:
             np.savetxt(path, values.reshape(-1, 2), "%.6g")
     return str(folder)
+
+
+def copy_portraits(portraits, folder, stems):
+    """Copy the first portraits of a dataset under other stems. Return the folder."""
+    for kind, extension in (("image", ".jpg"), ("mask", ".png")):
+        (folder / "test" / kind).mkdir(parents=True)
+        for index, stem in enumerate(stems):
+            source = os.path.join(portraits, "test", kind, f"portrait0_{index:04d}{extension}")
+            shutil.copy(source, str(folder / "test" / kind / (stem + extension)))
+    return folder

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, assert_message, assert_raises
+from helpers.results import copy_portraits
 from mmnet.datasets.pairs import find_dataset, read_pair
 from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
@@ -30,16 +31,6 @@ def run_datapre(dataset_path, output, *flags, shape=SQUARE):
     return json.loads((output / "test" / "manifest.json").read_text())
 
 
-def copy_portraits(portraits, folder, stems):
-    """Copy the first portraits under other stems. Return the folder."""
-    for kind, extension in (("image", ".jpg"), ("mask", ".png")):
-        (folder / "test" / kind).mkdir(parents=True)
-        for index, stem in enumerate(stems):
-            source = os.path.join(portraits, "test", kind, f"portrait0_{index:04d}{extension}")
-            shutil.copy(source, str(folder / "test" / kind / (stem + extension)))
-    return folder
-
-
 def read_files(folder):
     """Return relative path -> bytes of every file."""
     paths = [path for path in folder.rglob("*") if path.is_file()]
@@ -52,7 +43,7 @@ def read_files(folder):
     ids=["size", "tall", "wide"],
 )
 def test_files_equal_the_network_input(portraits, portrait_set, tmp_path, capsys, flags, shape):
-    output = tmp_path / "Bin"
+    output, folder = tmp_path / "Bin", tmp_path / "Bin" / "test"
     manifest = run_datapre(portraits, output, shape=flags)
     entries = manifest.pop("pictures")
     assert manifest == {
@@ -62,24 +53,16 @@ def test_files_equal_the_network_input(portraits, portrait_set, tmp_path, capsys
         "dtype": "float32",
         "preprocess": "inside",
     }
-    pairs = portrait_set.pairs
-    stems = [pair.stem for pair in pairs]
-    assert [entry["stem"] for entry in entries] == stems
-    folder = output / "test"
     assert os.listdir(str(output)) == ["test"]
     assert sorted(os.listdir(str(folder))) == ["images", "manifest.json", "masks"]
-    assert sorted(os.listdir(str(folder / "images"))) == [stem + ".bin" for stem in stems]
-    for pair, entry in zip(pairs, entries):
-        image, mask = read_pair(pair)
-        data = (folder / "images" / (pair.stem + ".bin")).read_bytes()
-        np.testing.assert_array_equal(
-            np.frombuffer(data, "<f4").reshape(*shape, 3),
-            resize_bilinear(image, shape, align_corners=True),
-        )
-        np.testing.assert_array_equal(
-            np.fromfile(str(folder / "masks" / (pair.stem + ".bin")), "<f4"),
-            resize_bilinear(mask, shape, align_corners=True).ravel(),
-        )
+    names = [pair.stem + ".bin" for pair in portrait_set.pairs]
+    assert sorted(os.listdir(str(folder / "images"))) == names
+    for pair, name, entry in zip(portrait_set.pairs, names, entries):
+        data = (folder / "images" / name).read_bytes()
+        for file, array in zip(("images", "masks"), read_pair(pair)):
+            values = np.fromfile(str(folder / file / name), "<f4")
+            expected = resize_bilinear(array, shape, align_corners=True)
+            np.testing.assert_array_equal(values, expected.ravel())
         assert entry == {
             "stem": pair.stem,
             "image": pair.stem + ".jpg",
@@ -95,34 +78,21 @@ def test_files_equal_the_network_input(portraits, portrait_set, tmp_path, capsys
     )
 
 
-@pytest.mark.parametrize(
-    "flags, dtype, divisor, line_end",
-    [
-        ([], "<f4", 1, "49152 bytes each, float32 [64,64,3], RGB 0..255"),
-        (["--preprocess", "outside"], "<f4", 255, "49152 bytes each, float32 [64,64,3], RGB 0..1"),
-        (["--dtype", "uint8"], "u1", 1, "12288 bytes each, uint8 [64,64,3], RGB 0..255"),
-        (
-            ["--dtype", "uint8", "--preprocess", "outside"],
-            "u1",
-            1,
-            "12288 bytes each, uint8 [64,64,3], RGB 0..255",
-        ),
-    ],
-    ids=["inside", "outside", "uint8", "uint8 outside"],
-)
-def test_dtype_and_preprocess(
-    portraits, portrait_set, tmp_path, capsys, flags, dtype, divisor, line_end
-):
-    manifest = run_datapre(portraits, tmp_path, *flags)
-    assert (manifest["dtype"] == "uint8") == (dtype == "u1")
-    assert manifest["preprocess"] == ("outside" if "outside" in flags else "inside")
-    image, _ = read_pair(portrait_set.pairs[0])
-    expected = resize_bilinear(image, (64, 64), align_corners=True)
-    if dtype == "u1":
+@pytest.mark.parametrize("preprocess", ["inside", "outside"])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_dtype_and_preprocess(portraits, portrait_set, tmp_path, capsys, dtype, preprocess):
+    manifest = run_datapre(portraits, tmp_path, "--dtype", dtype, "--preprocess", preprocess)
+    assert (manifest["dtype"], manifest["preprocess"]) == (dtype, preprocess)
+    expected = resize_bilinear(read_pair(portrait_set.pairs[0])[0], (64, 64), align_corners=True)
+    value_range = "0..255"
+    if dtype == "uint8":
         expected = np.rint(expected)
+    elif preprocess == "outside":
+        expected, value_range = expected / np.float32(255), "0..1"
     values = np.fromfile(str(tmp_path / "test" / "images" / "portrait0_0000.bin"), dtype)
-    np.testing.assert_array_equal(values, expected.ravel() / np.float32(divisor))
-    assert capsys.readouterr().out.rstrip().endswith(line_end)
+    np.testing.assert_array_equal(values, expected.ravel())
+    line_end = f"{values.nbytes} bytes each, {dtype} [64,64,3], RGB {value_range}\n"
+    assert capsys.readouterr().out.endswith(line_end)
 
 
 def test_make_safe_stems():
@@ -148,22 +118,11 @@ def test_manifest_records_original_names(portraits, tmp_path):
     assert names == sorted(stem + ".bin" for stem in safe_stems.values())
 
 
-def test_earlier_result_is_replaced_completely_or_not(portraits, tmp_path, monkeypatch):
+def test_earlier_result_is_replaced_completely(portraits, tmp_path):
     output = tmp_path / "Bin"
     run_datapre(portraits, output)
-    two = copy_portraits(portraits, tmp_path / "two", ["a", "b"])
-    images = str(output / "test" / "images")
-    with monkeypatch.context() as context:
-
-        def fail(*_):
-            raise OSError("no space left")
-
-        context.setattr(datapre, "write_json", fail)
-        with pytest.raises(OSError, match="no space"):
-            run_datapre(two, output)
-    assert len(os.listdir(images)) == 6
-    run_datapre(two, output)
-    assert sorted(os.listdir(images)) == ["a.bin", "b.bin"]
+    run_datapre(copy_portraits(portraits, tmp_path / "two", ["a", "b"]), output)
+    assert sorted(os.listdir(str(output / "test" / "images"))) == ["a.bin", "b.bin"]
     assert os.listdir(str(output)) == ["test"]
 
 
@@ -177,11 +136,9 @@ def test_unusable_pairs_are_all_reported_and_the_earlier_result_stays(portraits,
     (split / "image" / "b.jpg").unlink()
     (split / "image" / "c.jpg").write_text("no image")
     cv2.imwrite(str(split / "mask" / "d.png"), np.eye(30, 20, dtype=np.uint8))
-    with pytest.raises(MmnetError) as caught:
+    tokens = ["a.jpg", "b.png", split / "image" / "c.jpg", "d.jpg", "200x150", "30x20"]
+    with assert_raises(MmnetError, *tokens):
         run_datapre(dataset, output)
-    message = str(caught.value)
-    assert_message(message, "a.jpg", "b.png", split / "image" / "c.jpg")
-    assert_message(message, "d.jpg", "200x150", "30x20")
     assert read_files(output) == files
     assert os.listdir(str(output)) == ["test"]
 
