@@ -92,7 +92,8 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
     # A dataset without masks has no splits.
     own_splits = {(os.path.abspath(d.path), d.split) for d in datasets if d.split}
     splits = {(path, split) for path, _ in own_splits for split in list_splits(path)}
-    if splits == own_splits:
+    other_splits = sorted(splits - own_splits)
+    if not other_splits:
         return []
     title = "comparing the splits with the training images"
     images = [(samples, index) for samples in training_samples for index in range(len(samples))]
@@ -103,7 +104,7 @@ def find_leaks(training_samples: Sequence[Samples]) -> List[Leak]:
 
     trained = list(progress(parallel_map(sample_thumbnail, images), len(images), title))
     leaks = []
-    for path, split in sorted(splits - own_splits):
+    for path, split in other_splits:
         dataset = find_dataset(path, split)
         pairs = pick_evenly(dataset.pairs, min(MAX_CHECKED, len(dataset)))
         thumbnails = list(progress(parallel_map(_read_thumbnail, pairs), len(pairs), title))

@@ -54,10 +54,7 @@ def test_find_dataset_matches_pairs_by_stem(folder):
     assert [pair.stem for pair in dataset.pairs] == ["a", "b.c", "d"]
     assert (len(dataset), dataset.split, dataset.problems) == (3, "test", {})
     assert (dataset.path, dataset.name) == (str(folder), folder.name)
-
-
-def test_read_pair_returns_image_and_alpha(folder):
-    image, alpha = read_pair(find_dataset(str(folder), "test").pairs[1])
+    image, alpha = read_pair(dataset.pairs[1])
     assert image.shape == (20, 10, 3) and image.dtype == np.uint8
     assert alpha.shape == (20, 10) and alpha.dtype == np.float32 and alpha.max() == 1
 
@@ -148,19 +145,14 @@ def test_validator_refuses_a_pipe_at_once(folder):
     assert time.monotonic() - start < 5
 
 
-def test_validator_warns_of_constant_masks(folder, caplog):
+def test_constant_masks_and_other_files_are_warnings(folder, caplog):
     cv2.imwrite(str(folder / "test" / "mask" / "a.png"), np.zeros((20, 10), np.uint8))
-    assert len(validate(folder)) == 3
-    assert_message(caplog.text, "1 masks", "(a.png)")
-
-
-def test_find_dataset_warns_of_other_files(folder, caplog):
     (folder / "test" / "image" / "notes.txt").write_text("")
-    assert len(find_dataset(str(folder), "test")) == 3
-    assert_message(caplog.text, "skipped", "notes.txt")
+    assert len(validate(folder)) == 3
+    assert_message(caplog.text, "1 masks", "(a.png)", "skipped", "notes.txt")
 
 
-def test_find_dataset_reports_missing_folders(folder):
+def test_find_dataset_reports_missing_and_empty_folders(folder):
     with assert_raises(FileNotFoundError, folder / "nowhere"):
         find_dataset(str(folder / "nowhere"), "test")
     with assert_raises(FileNotFoundError, folder, "'train'", "splits: test"):
@@ -168,11 +160,8 @@ def test_find_dataset_reports_missing_folders(folder):
     shutil.rmtree(str(folder / "test" / "mask"))
     with assert_raises(FileNotFoundError, folder / "test" / "mask"):
         find_dataset(str(folder), "test")
-
-
-def test_find_dataset_reports_empty_split(folder):
+    shutil.rmtree(str(folder / "test" / "image"))
     for kind in ("image", "mask"):
-        shutil.rmtree(str(folder / "test" / kind))
         (folder / "test" / kind).mkdir()
     with assert_raises(MmnetError, folder / "test", "empty"):
         find_dataset(str(folder), "test")
