@@ -7,6 +7,7 @@ the previous result or the new one must be complete.
 import builtins
 import errno
 import hashlib
+import itertools
 import os
 import shutil
 import signal
@@ -33,20 +34,13 @@ from mmnet.weights.source import SAVED_MODEL
 sys.path.append(ROOT)
 from offline_infer import datapre  # noqa: E402
 
-WRITE_CALLS = [  # (module, name of the function)
-    (os, "replace"),
-    (os, "rename"),
-    (os, "chmod"),
-    (os, "fsync"),
-    (os, "mkdir"),
-    (os, "unlink"),
-    (tempfile, "mkstemp"),
-    (tempfile, "mkdtemp"),
-    (files, "_exchange"),
-    (shutil, "copy"),
-    (builtins, "open"),
-    (os, "fdopen"),
-]
+WRITE_CALLS = {  # module -> names of its functions
+    os: ["replace", "rename", "chmod", "fsync", "mkdir", "unlink", "fdopen"],
+    tempfile: ["mkstemp", "mkdtemp"],
+    files: ["_exchange"],
+    shutil: ["copy"],
+    builtins: ["open"],
+}
 
 
 class FileOnFullDisk:
@@ -93,16 +87,10 @@ def break_call(monkeypatch, number, act):
 
         return call
 
-    for module, name in WRITE_CALLS:
-        monkeypatch.setattr(module, name, wrap(getattr(module, name), name))
+    for module, functions in WRITE_CALLS.items():
+        for name in functions:
+            monkeypatch.setattr(module, name, wrap(getattr(module, name), name))
     return names
-
-
-def raise_error(code):
-    def act():
-        raise OSError(code, os.strerror(code))
-
-    return act
 
 
 # A case writes an older result into a folder. It returns two functions: one writes the new result,
@@ -122,7 +110,7 @@ def text_case(folder, **_):
     return write, check
 
 
-def datapre_case(folder, portrait_set):
+def datapre_case(folder, portrait_set, **_):
     output = str(folder / "Bin")
     datapre.write_inputs(portrait_set, output, datapre.InputFormat((32, 32)))
 
@@ -139,27 +127,25 @@ def datapre_case(folder, portrait_set):
     return write, check
 
 
-def best_case(folder, checkpoints):
-    first, second = (os.path.join(checkpoints, f"MMNetModel-{step}") for step in (1, 2))
+def best_checkpoint_case(folder, write_checkpoints, **_):
+    first, second = checkpoint_files.list_checkpoints(write_checkpoints(1, 2))
     best = str(folder / "best")
     records.keep_best(best, records.Best(0.2, first, "p"), first, higher_is_better=False)
-
-    def check():
-        score = records.read_best(os.path.join(best, "score.json"))
-        copy = os.path.join(best, os.path.basename(score.checkpoint))
-        source = first if score.score == 0.2 else second
-        for path in checkpoint_files.files_of(source):
-            suffix = path[len(source) :]
-            assert read_bytes(copy + suffix) == read_bytes(path)
 
     def write():
         score = records.Best(0.1, second, "p")
         records.keep_best(best, score, second, higher_is_better=False)
 
+    def check():
+        score = records.read_best(os.path.join(best, "score.json"))
+        source = first if score.score == 0.2 else second
+        for path in checkpoint_files.files_of(source):
+            assert read_bytes(os.path.join(best, os.path.basename(path))) == read_bytes(path)
+
     return write, check
 
 
-def cache_case(folder, portrait_set):
+def cache_case(folder, portrait_set, **_):
     def write():
         return open_samples(portrait_set, (16, 16), "disk", folder=str(folder / "cache"))
 
@@ -181,7 +167,7 @@ def synthesize_case(folder, **_):
     return write, check
 
 
-def predict_case(folder, portrait_set):
+def predict_case(folder, portrait_set, **_):
     predictor = Predictor(lambda batch: batch[..., :1] / 255, Card(SMALL))
     output, photo = str(folder / "out"), InputFile(portrait_set.pairs[0].image, "photo")
 
@@ -206,21 +192,12 @@ def read_visible_images(folder):
     ]
 
 
-CASES = {
-    "text": text_case,
-    "datapre": datapre_case,
-    "best checkpoint": best_case,
-    "disk cache": cache_case,
-    "synthesize": synthesize_case,
-    "predict": predict_case,
-}
+CASES = [text_case, datapre_case, best_checkpoint_case, cache_case, synthesize_case, predict_case]
 
 
-@pytest.fixture
+@pytest.fixture(params=CASES, ids=lambda make_case: make_case.__name__)
 def case(request, tmp_path, portrait_set, write_checkpoints):
-    if request.param == "best checkpoint":
-        return best_case(tmp_path, write_checkpoints(1, 2))
-    return CASES[request.param](tmp_path, portrait_set=portrait_set)
+    return request.param(tmp_path, portrait_set=portrait_set, write_checkpoints=write_checkpoints)
 
 
 def fail_each_call(monkeypatch, code, write, check, prepare=lambda: None):
@@ -228,36 +205,35 @@ def fail_each_call(monkeypatch, code, write, check, prepare=lambda: None):
 
     Return the number of tries. All calls of the last one work.
     """
-    number = 0
-    while True:
-        number += 1
+
+    def fail():
+        raise OSError(code, os.strerror(code))
+
+    for number in itertools.count(1):
         prepare()
+        failed = False
         with monkeypatch.context() as patch:
-            calls = break_call(patch, number, raise_error(code))
-            failed = False
+            calls = break_call(patch, number, fail)
             try:
                 write()
             except OSError:
                 failed = True
         check()
         if len(calls) < number:
-            assert not failed
-            return number
+            break
+    assert not failed
+    return number
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO], ids=["full disk", "broken disk"])
-@pytest.mark.parametrize("case", sorted(CASES), indirect=True)
 def test_failing_calls_keep_complete_results(case, monkeypatch, code):
     write, check = case
     assert fail_each_call(monkeypatch, code, write, check) > 1
 
 
-@pytest.mark.parametrize("case", sorted(CASES), indirect=True)
 def test_killed_processes_keep_complete_results(case, monkeypatch):
     write, check = case
-    number, status = 0, None
-    while status != 0:
-        number += 1
+    for number in itertools.count(1):
         child = os.fork()
         if child == 0:
             try:
@@ -267,9 +243,10 @@ def test_killed_processes_keep_complete_results(case, monkeypatch):
             finally:
                 os._exit(9)
         status = os.waitpid(child, 0)[1]
-        assert status in (0, signal.SIGKILL)
         check()
-    assert number > 1
+        if status != signal.SIGKILL:
+            break
+    assert status == 0 and number > 1
 
 
 def write_model(path, kind, data):

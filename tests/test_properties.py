@@ -56,22 +56,19 @@ STEMS = st.lists(st.text(FILE_CHARACTERS, min_size=1), max_size=6)
 
 
 @pytest.mark.parametrize("flag_type", list(FLAG_TYPES), ids=lambda flag_type: flag_type.__name__)
-def test_flag_type_returns_valid_value_or_raises(flag_type):
-    @FEW
-    @given(NUMBERS)
-    @example("٣")
-    @example("9" * 5000)
-    @example("1_000")
-    @example("nan")
-    def check(text):
-        try:
-            value = flag_type(text)
-        except MmnetError as error:
-            assert "\n" not in str(error).replace(text, "") and len(str(error)) < 300
-        else:
-            assert FLAG_TYPES[flag_type](value)
-
-    check()
+@FEW
+@given(text=NUMBERS)
+@example(text="٣")
+@example(text="9" * 5000)
+@example(text="1_000")
+@example(text="nan")
+def test_flag_type_returns_valid_value_or_raises(flag_type, text):
+    try:
+        value = flag_type(text)
+    except MmnetError as error:
+        assert "\n" not in str(error).replace(text, "") and len(str(error)) < 300
+    else:
+        assert FLAG_TYPES[flag_type](value)
 
 
 @FEW
@@ -90,11 +87,10 @@ def test_options_survive_yaml(pictures, seed, shape):
     options = SynthesizeOptions(
         output="portraits", dataset_split_name="test", pictures=pictures, seed=seed, shape=shape
     )
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "a.yaml")
-        with open(path, "w") as file:
-            file.write(to_yaml(dataclasses.asdict(options)))
-        values = read_preset(path)
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(to_yaml(dataclasses.asdict(options)))
+        file.flush()
+        values = read_preset(file.name)
     fields = {field.name: field for field in dataclasses.fields(SynthesizeOptions)}
     converted = {name: convert(fields[name], value, name) for name, value in values.items()}
     assert SynthesizeOptions(**converted) == options
@@ -107,14 +103,13 @@ def test_options_survive_yaml(pictures, seed, shape):
 @example("? [a]\n: 1")
 @example("!!python/object/apply:os.system [ls]")
 def test_read_preset_returns_dict_or_names_file(text):
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "a.yaml")
-        with open(path, "wb") as file:
-            file.write(text.encode("utf-8", "surrogatepass"))
+    with tempfile.NamedTemporaryFile(suffix=".yaml") as file:
+        file.write(text.encode("utf-8", "surrogatepass"))
+        file.flush()
         try:
-            assert isinstance(read_preset(path), dict)
+            assert isinstance(read_preset(file.name), dict)
         except MmnetError as error:
-            assert path in str(error)
+            assert file.name in str(error)
 
 
 class Item(NamedTuple):

@@ -7,6 +7,7 @@ A reader must return a value, or raise MmnetError or OSError with a message of o
 runs with new seeds for this time, and writes every input with another result into the folder.
 """
 
+import io
 import json
 import logging
 import os
@@ -109,14 +110,17 @@ def file_kinds():
     for name, record in JSON_RECORDS.items():
         kinds[name] = FileKind(".json", json.dumps(record).encode(), readers[name])
 
-    with tempfile.TemporaryFile() as file:
-        np.save(file, ALPHA)
-        file.seek(0)
-        results = {"npy": file.read(), "bin": ALPHA.tobytes()}
-    results["txt"] = " ".join(["0.5"] * ALPHA.size).encode()
+    npy = io.BytesIO()
+    np.save(npy, ALPHA)
+    text = " ".join(["0.5"] * ALPHA.size).encode()
+    results = {"npy": npy.getvalue(), "bin": ALPHA.tobytes(), "txt": text}
     for name, data in results.items():
         kinds[name] = FileKind("." + name, data, read_result)
     return kinds
+
+
+def read_result(path):
+    return read_alpha(path, ALPHA.shape, "alpha")
 
 
 def read_and_resolve_preset(path):
@@ -130,10 +134,6 @@ def read_scores(path):
     os.makedirs(os.path.dirname(record), exist_ok=True)
     shutil.copy(path, record)
     return read_evaluation(folder, DATASET, None, IDENTITY)
-
-
-def read_result(path):
-    return read_alpha(path, ALPHA.shape, "alpha")
 
 
 def mutate(data, random):

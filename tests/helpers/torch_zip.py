@@ -6,6 +6,7 @@ import pickle
 import sys
 import types
 import zipfile
+from unittest import mock
 
 import numpy as np
 
@@ -39,10 +40,7 @@ class _Pickler(pickle.Pickler):
 def write_torch(path, contents, compression=zipfile.ZIP_STORED):
     """Write a checkpoint as torch.save does since version 1.6.
 
-    Args:
-        path: the file.
-        contents: name -> array, nested dictionary, or any other value, which is pickled unchanged.
-        compression: of the zip.
+    The contents are a dictionary: name -> array, dictionary, or any other value.
     """
     arrays = []
 
@@ -54,17 +52,9 @@ def write_torch(path, contents, compression=zipfile.ZIP_STORED):
             return collections.OrderedDict((name, replace(item)) for name, item in value.items())
         return value
 
-    modules = _torch_modules()
-    previous = {name: sys.modules.get(name) for name in modules}
-    sys.modules.update(modules)
-    try:
-        pickled = io.BytesIO()
+    pickled = io.BytesIO()
+    with mock.patch.dict(sys.modules, _torch_modules()):
         _Pickler(pickled, protocol=2).dump(replace(contents))
-    finally:
-        for name, module in previous.items():
-            sys.modules.pop(name)
-            if module is not None:
-                sys.modules[name] = module
     with zipfile.ZipFile(str(path), "w", compression) as archive:
         archive.writestr("archive/data.pkl", pickled.getvalue())
         for index, array in enumerate(arrays):
