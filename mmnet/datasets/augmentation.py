@@ -110,13 +110,8 @@ def scale_or_window(image, mask, random, shape) -> Arrays:
 
 def warp(image, mask, matrix: np.ndarray, shape: Tuple[int, int]) -> Arrays:
     """Warp image and mask together by a matrix of draw_warp or draw_window."""
-    warped = cv2.warpAffine(
-        cv2.merge((image, mask)),
-        matrix,
-        shape[::-1],
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=BORDER,
-    )
+    merged, flags = cv2.merge((image, mask)), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpAffine(merged, matrix, shape[::-1], flags=flags, borderMode=BORDER)
     return cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB), cv2.extractChannel(warped, 3)
 
 
@@ -293,4 +288,4 @@ COLOUR_POLICIES = ("rich", "wide")  # policies that apply IMAGE_CHANGES
 def _map_levels(image, levels):
     """Replace each level 0..255 by ``levels`` [256] or [256,3], rounded and clipped."""
     table = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return cv2.LUT(image, table if table.ndim == 1 else table[None])
+    return cv2.LUT(image, table.reshape(256, 1, -1))

@@ -110,7 +110,7 @@ def generate_batches(
 
 
 def _shuffle_together(lengths, seed) -> Callable[[int], Location]:
-    """Return position -> location. All images are shuffled together, in each epoch anew."""
+    """Return position -> location. All images are shuffled together in every epoch."""
     locations = [(dataset, index) for dataset, end in enumerate(lengths) for index in range(end)]
 
     @lru_cache(maxsize=2)

@@ -101,8 +101,7 @@ def find_dataset(path: str, split: str) -> Dataset:
     masks = _find_files(os.path.join(split_path, "mask"), problems)
     if not images and not masks:
         raise MmnetError(f"{split_path}: is empty; put images into image/ and masks into mask/")
-    add_unmatched(images, masks, problems)
-    stems = sorted(images.keys() & masks.keys())
+    stems = match_stems(images, masks, problems)
     pairs = [Pair(stem, images[stem], masks[stem]) for stem in stems]
     return Dataset(path, split, pairs, problems)
 
@@ -117,13 +116,14 @@ def find_unlabelled_images(folder: str) -> Dataset:
     return Dataset(folder, "", pairs, problems)
 
 
-def add_unmatched(images: Dict[str, str], masks: Dict[str, str], problems: Problems) -> None:
-    """Add the stems that only one of two dictionaries (stem -> file) has to ``problems``."""
+def match_stems(images: Dict[str, str], masks: Dict[str, str], problems: Problems) -> List[str]:
+    """Return the stems that both dictionaries (stem -> file) contain. Add others to problems."""
     for problem, files, others in ((NO_MASK, images, masks), (NO_IMAGE, masks, images)):
         stems = sorted(files.keys() - others.keys())
         if stems:
             names = [os.path.basename(files[stem]) for stem in stems]
             problems.setdefault(problem, []).extend(names)
+    return sorted(images.keys() & masks.keys())
 
 
 def read_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:

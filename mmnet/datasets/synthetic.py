@@ -14,7 +14,6 @@ from mmnet.datasets.synthetic_layers import (
     add_noise,
     apply_light,
     blur_layer,
-    compose_layer,
     lay_over,
     multiply_mask,
     paint_mask,
@@ -100,7 +99,7 @@ def draw_portrait(random: Random, shape: ImageShape = (800, 600)) -> Portrait:
     The image is alpha * person + (1 - alpha) * background, with noise added.
     """
     person, background = _draw_layers(random, shape, frame_height=shape[0])
-    image = add_noise(random, compose_layer(person, background), random.uniform(0.5, 3))
+    image = add_noise(random, lay_over(background, person), random.uniform(0.5, 3))
     return image, person[..., 3] / np.float32(255)
 
 
@@ -120,7 +119,7 @@ def draw_scene(
     for _ in range(2 if random.rand() < SECOND_PERSON_PROBABILITY else 1):
         person = draw_person(random, shape, varied=True)
         person = blur_layer(person, random.uniform(0.3, 0.7) * max(shape) / REFERENCE_HEIGHT)
-        lay_over(people, _light_from_one_side(random, person))
+        people = lay_over(people, _light_from_one_side(random, person))
     contrast, colour_cast = random.uniform(0.7, 1.4), random.uniform(0.85, 1.15, 3)
 
     def photograph(image, levels):
@@ -133,7 +132,7 @@ def draw_scene(
     foreground = photograph(foreground, levels)
     background = photograph(background, levels * brightness)
     layer = np.dstack([multiply_mask(foreground, opacity), opacity])
-    image = add_noise(random, compose_layer(layer, background), random.uniform(0.5, 6))
+    image = add_noise(random, lay_over(background, layer), random.uniform(0.5, 6))
     return Scene(image, opacity / np.float32(255), foreground)
 
 
@@ -150,7 +149,7 @@ def draw_clip(random: Random, frames: int, shape: ImageShape = (800, 600)) -> It
         person, background = (
             _view_scene(layer, path[frame], shape) for layer, path in zip(layers, paths)
         )
-        image = compose_layer(person, background)
+        image = lay_over(background, person)
         image = cv2.convertScaleAbs(image, alpha=1 + FLICKER * random.normal())
         yield add_noise(random, image, noise), person[..., 3] / np.float32(255)
 

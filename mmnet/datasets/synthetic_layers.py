@@ -69,7 +69,7 @@ class Brush:
         left, top, width, height = cv2.boundingRect(cv2.extractChannel(layer, 3))
         if width:
             inside = slice(top, top + height), slice(left, left + width)
-            lay_over(self.canvas[inside], layer[inside])
+            self.canvas[inside] = lay_over(self.canvas[inside], layer[inside])
 
     @contextlib.contextmanager
     def _painting(self, colour, soft=0.0):
@@ -98,15 +98,10 @@ def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: fl
     canvas[inside] = cv2.add(below, tint(weights, colour))
 
 
-def lay_over(canvas: np.ndarray, layer: np.ndarray) -> None:
-    """Lay a layer over a canvas [H,W,4], in place."""
-    canvas[...] = cv2.add(layer, multiply_mask(canvas, cv2.bitwise_not(layer[..., 3])))
-
-
-def compose_layer(layer: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Return a layer in front of a background, uint8 [H,W,3]."""
-    behind = multiply_mask(background, cv2.bitwise_not(layer[..., 3]))
-    return cv2.add(cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB), behind)
+def lay_over(below: np.ndarray, layer: np.ndarray) -> np.ndarray:
+    """Return a layer in front of an image [H,W,3] or another layer [H,W,4], of its shape."""
+    colours = layer if below.shape[2] == 4 else cv2.cvtColor(layer, cv2.COLOR_RGBA2RGB)
+    return cv2.add(colours, multiply_mask(below, cv2.bitwise_not(layer[..., 3])))
 
 
 def multiply_mask(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

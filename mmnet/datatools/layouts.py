@@ -1,6 +1,6 @@
 """Layouts of public datasets: find their images and masks. No TensorFlow.
 
-A layout is one function and one row in LAYOUTS. The function opens no image.
+A layout is one row in LAYOUTS, and one function unless its folders are fixed. No image is opened.
 """
 
 import base64
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import NO_MASK, Problems, add_unmatched
+from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import read_bytes, read_json, read_text
 from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, load_mask, read_image
@@ -63,10 +63,9 @@ class Layout(NamedTuple):
 
     expected: str  # files of the layout, for error messages
     licence: str  # note for the manifest
-    # (source, LayoutOptions, problems) -> List[Item], empty for another layout. None: the layout
-    # consists of fixed ``folders``.
+    # (source, LayoutOptions, problems) -> List[Item], empty for another layout
     find: Optional[Callable] = None
-    folders: Sequence[Tuple[str, str, str]] = ()  # (split, images, masks)
+    folders: Sequence[Tuple[str, str, str]] = ()  # (split, images, masks), instead of ``find``
 
 
 def find_items(
@@ -115,10 +114,9 @@ def match_folders(
         if stem.lower().endswith(IMAGE_EXTENSIONS):
             stem = stem_of(stem)
         mask_files[stem] = os.path.join(masks, name)
-    add_unmatched(image_files, mask_files, problems)
     return [
         Item(split, stem, image_files[stem], mask_files[stem], mask_reader)
-        for stem in sorted(image_files.keys() & mask_files.keys())
+        for stem in match_stems(image_files, mask_files, problems)
     ]
 
 
@@ -137,8 +135,7 @@ def find_dapm(source, options, problems):
 
 def find_aisegment(source, options, problems):
     """Find clip_img/GROUP/clip_N/STEM.jpg. The masks are cutouts in parallel folders."""
-    items = []
-    root = os.path.join(source, "clip_img")
+    items, root = [], os.path.join(source, "clip_img")
     for folder, subfolders, names in os.walk(root):
         subfolders.sort()
         group, _, clip = os.path.relpath(folder, root).rpartition(os.sep)
@@ -204,7 +201,7 @@ def find_rgba(source, options, problems):
 
 
 def find_pairs(source, options, problems):
-    """Read a CSV file, or find two folders: those of the options, or folders with usual names."""
+    """Read a CSV file, or find two folders by the names in the options or by the usual names."""
     if os.path.isfile(source):
         return read_csv(source)
     folders = []

@@ -81,15 +81,12 @@ def test_convert_resumes(source, tmp_path, capfd):
     assert states.items() <= list_states(str(target / "train")).items()
 
 
-def test_convert_keeps_other_files(source, tmp_path, capfd):
+def test_convert_keeps_foreign_and_other_targets(source, tmp_path, capfd):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").write_text("mine")
     assert convert(source, tmp_path / "b") == 2
     assert_message(capfd.readouterr().err, tmp_path / "b", "thesis.txt")
     assert os.listdir(str(tmp_path / "b")) == ["thesis.txt"]
-
-
-def test_convert_refuses_another_plan(source, tmp_path, capfd):
     assert convert(source, tmp_path / "c") == 0
     states = list_states(str(tmp_path / "c" / "train"))
     assert convert(source, tmp_path / "c", "--copies") == 2

@@ -46,27 +46,20 @@ def test_measure_pair():
     assert measure_pair("a", image, np.ones_like(alpha)).problem == FLAT
 
 
-def test_compute_statistics_finds_suspicious_masks(root):
-    statistics = compute_statistics(find_dataset(root, "train"))
-    assert statistics.problems == {FLAT: ["2"], INVERTED: ["1"]} and len(statistics.pairs) == 4
-    assert not statistics.has_unusable_files
-
-
-def test_find_shared_photos_finds_photo_in_two_splits(root):
+def test_statistics_find_suspicious_masks_and_photo_in_two_splits(root):
     splits = [compute_statistics(find_dataset(root, split)) for split in ("train", "test")]
+    assert splits[0].problems == {FLAT: ["2"], INVERTED: ["1"]} and len(splits[0].pairs) == 4
+    assert not splits[0].has_unusable_files
     (photo,) = find_shared_photos(splits)
     assert (photo.first, photo.second) == ("set/train/0", "set/test/again0")
     assert not photo.within and not photo.mirrored and photo.correlation > 0.78
 
 
-def test_check_prints_statistics(root, capfd):
+def test_check_prints_statistics_as_text_and_json(root, capfd):
     assert main(["data", "check", root]) == 1  # a photo is in two splits
     text = capfd.readouterr().out
     assert_message(text, f"set/train: 1 {FLAT} (2)", f"set/train: 1 {INVERTED} (1)")
     assert_message(text, "set/test/again0 = set/train/0", "80x60", "40x30")
-
-
-def test_check_prints_json(root, capfd):
     assert main(["data", "check", root, "--json"]) == 1
     records = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
     assert [record.get("split") for record in records] == ["test", "train", None]
@@ -84,7 +77,7 @@ def test_check_writes_report(root, tmp_path):
     assert "https:" not in html
 
 
-def test_check_reports_unusable_files(tmp_path, capfd):
+def test_check_reports_unusable_files_and_missing_splits(tmp_path, capfd):
     root = str(tmp_path / "set")
     image, mask = write_pair(root, "train/image/0.jpg", "train/mask/0.png", 0)
     assert main(["data", "check", root]) == 0
@@ -94,8 +87,5 @@ def test_check_reports_unusable_files(tmp_path, capfd):
     capfd.readouterr()
     assert main(["data", "check", root]) == 1
     assert_message(capfd.readouterr().out, "1 unreadable files", "1 images without a mask (2.jpg)")
-
-
-def test_check_reports_folder_without_splits(tmp_path, capfd):
     assert main(["data", "check", str(tmp_path)]) == 2
     assert_message(capfd.readouterr().err, tmp_path, "mmnet data convert")
