@@ -8,9 +8,10 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.evaluation.comparison import ModelScore, measure_difference
+from mmnet.evaluation.comparison import measure_difference
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
+from mmnet.evaluation.statistics import PairedScore
 from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
@@ -51,7 +52,7 @@ class ParityRow(NamedTuple):
     """A model, or the checkpoint itself (first row, without precision). The keys of the JSON."""
 
     model: Optional[str]
-    scores: Dict[str, ModelScore]
+    scores: Dict[str, PairedScore]
     largest_difference: float  # alpha of the model minus the checkpoint's
     mean_difference: float
     precision: Optional[str] = None

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import MAIN_METRICS
-from mmnet.evaluation.statistics import Interval, PairedDifference, paired_difference
+from mmnet.evaluation.statistics import PairedScore, compare_scores
 
 
 class Comparison(NamedTuple):
@@ -15,21 +15,13 @@ class Comparison(NamedTuple):
     evaluation: Evaluation
     reference: Evaluation
     metric: str
-    difference: PairedDifference
-
-
-class ModelScore(NamedTuple):
-    """One metric of a model at the network's shape."""
-
-    mean: float
-    difference: float  # model minus checkpoint
-    interval: Interval  # 95 % confidence interval of the difference
+    score: PairedScore
 
 
 class ModelDifference(NamedTuple):
     """Difference of a model file from its checkpoint, over all pixels of all images."""
 
-    scores: Dict[str, ModelScore]  # keys: MAIN_METRICS
+    scores: Dict[str, PairedScore]  # keys: MAIN_METRICS; at the network's shape
     largest_difference: float  # of alpha, absolute
     mean_difference: float
 
@@ -44,8 +36,8 @@ def compare_evaluations(evaluations: Sequence[Evaluation]) -> List[Comparison]:
             continue
         for metric in MAIN_METRICS:
             key = metric, "target"
-            difference = paired_difference(evaluation.scores[key], reference.scores[key])
-            comparisons.append(Comparison(evaluation, reference, metric, difference))
+            score = compare_scores(evaluation.scores[key], reference.scores[key])
+            comparisons.append(Comparison(evaluation, reference, metric, score))
     return comparisons
 
 
@@ -53,9 +45,8 @@ def measure_difference(evaluation: Evaluation, reference: Evaluation) -> ModelDi
     """Compare a model file with its checkpoint. Both evaluations have alphas."""
     scores = {}
     for metric in MAIN_METRICS:
-        values = evaluation.scores[metric, "network"]
-        difference = paired_difference(values, reference.scores[metric, "network"])
-        scores[metric] = ModelScore(float(values.mean()), *difference)
+        key = metric, "network"
+        scores[metric] = compare_scores(evaluation.scores[key], reference.scores[key])
     differences = [np.abs(a - b) for a, b in zip(evaluation.alphas, reference.alphas)]
     largest = float(np.max([difference.max() for difference in differences]))
     mean = float(np.mean([difference.mean() for difference in differences]))

@@ -59,6 +59,18 @@ class Evaluation(NamedTuple):
     def stems(self) -> List[str]:
         return [pair.stem for pair in self.dataset.pairs]
 
+    @property
+    def source_name(self) -> str:
+        """Return the end of the source: ``run/MMNetModel-6``."""
+        if self.source is None:
+            return "untrained weights"
+        return "/".join(self.source.rstrip("/").split("/")[-2:])
+
+    @property
+    def dataset_name(self) -> str:
+        """Return ``faces/test`` for the split ``test`` of the dataset folder ``faces``."""
+        return f"{self.dataset.name}/{self.dataset.split}"
+
     def tag(self, key: ScoreKey) -> str:
         """Return the published name of a score: ``MAD/test``, or ``MAD/test/800_600``."""
         metric, place = key
@@ -124,11 +136,7 @@ def evaluate(
 def predict_pairs(
     predictor: Predictor, dataset: Dataset, *, batch_size: int = 8, matte: Optional[Matte] = None
 ) -> Iterator[Prediction]:
-    """Yield the prediction of each pair of a dataset; arguments as in ``evaluate``.
-
-    Raises:
-        MmnetError: the dataset contains unusable pairs.
-    """
+    """Yield the prediction of each pair of a dataset; arguments and errors as in ``evaluate``."""
     validator = DatasetValidator(dataset)
 
     def read(pair):

@@ -94,21 +94,16 @@ def read_evaluation(
 def merge_shards(
     output: str, dataset: Dataset, source: Optional[str], identity: Identity, *, count: int
 ) -> Evaluation:
-    """Return the evaluation of a dataset from the records of its ``count`` shards.
-
-    Raises:
-        MmnetError: a shard with images has no record.
-    """
+    """Return the evaluation of a dataset from the records of its shards. MmnetError: none there."""
     shards, missing = [], []
     for index in range(count):
         part = dataset.select_shard(Shard(index, count))
-        if len(part):
-            part_identity = identity._replace(pictures=part.fingerprint)
-            evaluation = read_evaluation(output, part, source, part_identity)
-            if evaluation is None:
-                missing.append(f"{index}/{count}")
-            else:
-                shards.append(evaluation)
+        part_identity = identity._replace(pictures=part.fingerprint)
+        evaluation = read_evaluation(output, part, source, part_identity)
+        if evaluation is not None:
+            shards.append(evaluation)
+        elif len(part):
+            missing.append(f"{index}/{count}")
     if missing:
         message = f"{output}: no scores of these weights, images and options for "
         raise MmnetError(message + ", ".join(missing), "shard")
@@ -136,8 +131,7 @@ def write_evaluation(
         checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
         shared_events: write events to eval/, not to the folder of the dataset.
     """
-    shape = identity.target_eval_shape
-    path = record_path(output, evaluation.dataset, shape, evaluation.source)
+    path = record_path(output, evaluation.dataset, identity.target_eval_shape, evaluation.source)
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     remove_abandoned(folder)
@@ -226,17 +220,14 @@ def _read_record(path, record_type):
 
 def _to_evaluation(record, dataset, source):
     """Return the Evaluation in a record, or None if it does not fit the dataset."""
-    identity = record.identity
-    shapes = {
-        "network": tuple(identity.network["shape"]),
-        "target": tuple(identity.target_eval_shape),
-    }
-    evaluation = Evaluation(dataset, source, record.scores.get("global_step"), shapes, {})
+    identity, step = record.identity, record.scores.get("global_step")
+    shapes = {"network": identity.network["shape"], "target": identity.target_eval_shape}
+    shapes = {place: tuple(shape) for place, shape in shapes.items()}
+    evaluation = Evaluation(dataset, source, step, shapes, scores={})
     keys = {evaluation.tag(key): key for key in itertools.product(METRICS, shapes)}
     lengths = {len(values) for values in record.image_scores.values()}
     is_complete = record.stems == evaluation.stems and lengths == {len(dataset)}
     if not is_complete or not keys.keys() >= record.image_scores.keys():
         return None
-    for tag, values in record.image_scores.items():
-        evaluation.scores[keys[tag]] = np.array(values)
-    return evaluation
+    scores = {keys[tag]: np.array(values) for tag, values in record.image_scores.items()}
+    return evaluation._replace(scores=scores)

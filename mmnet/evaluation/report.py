@@ -1,6 +1,6 @@
 """Evaluations as text tables and as JSON. No TensorFlow."""
 
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
@@ -42,27 +42,15 @@ def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
 
 def format_comparisons(comparisons: Sequence[Comparison]) -> str:
     """Return a table of comparisons with one reference."""
-    name = source_name(comparisons[0].reference.source)
+    name = comparisons[0].reference.source_name
     rows = [(f"compared with {name}", "difference", "95 % interval", "")]
-    for evaluation, _, metric, difference in comparisons:
-        mean, (low, high) = difference
-        score = METRICS[metric].label
-        name = f"{source_name(evaluation.source)}, {dataset_name(evaluation)}, {score}"
+    for evaluation, _, metric, score in comparisons:
+        label = METRICS[metric].label
+        name = f"{evaluation.source_name}, {evaluation.dataset_name}, {label}"
+        low, high = score.interval
         interval = f"{low:+.6f} .. {high:+.6f}"
-        rows.append((name, f"{mean:+.6f}", interval, difference.verdict))
+        rows.append((name, f"{score.difference:+.6f}", interval, score.verdict))
     return format_table(rows)
-
-
-def source_name(source: Optional[str]) -> str:
-    """Return ``run/MMNetModel-6`` for a path that ends so."""
-    if source is None:
-        return "untrained weights"
-    return "/".join(source.rstrip("/").split("/")[-2:])
-
-
-def dataset_name(evaluation: Evaluation) -> str:
-    """Return ``faces/test`` for the split ``test`` of the dataset folder ``faces``."""
-    return f"{evaluation.dataset.name}/{evaluation.dataset.split}"
 
 
 def published_clip_scores(scores: ClipScores, predictor: Predictor, split: str) -> Dict[str, Any]:

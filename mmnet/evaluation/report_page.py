@@ -1,7 +1,7 @@
 """Evaluations as one HTML page that works offline. No TensorFlow."""
 
 import os
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -10,7 +10,6 @@ from mmnet.datasets.pairs import read_pair
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
-from mmnet.evaluation.report import dataset_name, source_name
 from mmnet.evaluation.statistics import bootstrap_interval
 from mmnet.io.errors import format_shape
 from mmnet.io.foreground import estimate_foreground
@@ -31,7 +30,7 @@ def make_page(
     """Return the HTML of evaluations. The first one of each dataset is shown with images.
 
     Args:
-        matte: computes the alphas of the images with the first source.
+        matte: computes the alphas of the shown images.
         image_count: number of the worst and of the best images to show.
         about: sentence that states how the images were scored.
     """
@@ -40,15 +39,13 @@ def make_page(
         shown.setdefault(evaluation.dataset.path, evaluation)
     return render_page(
         PAGE_TEMPLATE,
-        title=f"Scores of {source_name(evaluations[0].source)}",
+        title=f"Scores of {evaluations[0].source_name}",
         about=about,
         evaluations=evaluations,
         comparisons=compare_evaluations(evaluations),
-        curves=make_curves(evaluations),
+        curves=_curves(evaluations),
         groups=[_image_group(evaluation, matte, image_count) for evaluation in shown.values()],
         metrics=METRICS,
-        dataset_name=dataset_name,
-        source_name=source_name,
         format_shape=format_shape,
         bootstrap_interval=bootstrap_interval,
     )
@@ -61,13 +58,13 @@ def select_extremes(values: np.ndarray, count: int) -> Tuple[List[int], List[int
     return worst, others[::-1][:count]
 
 
-def make_curves(evaluations: Sequence[Evaluation]) -> List[Dict[str, Any]]:
+def _curves(evaluations):
     """Return a chart per main metric over the steps of a run, if several steps were scored."""
-    runs: Dict[str, Dict[int, Evaluation]] = {}
+    runs = {}
     for evaluation in evaluations:
         if evaluation.global_step is not None:
-            run = runs.setdefault(dataset_name(evaluation), {})
-            run[evaluation.global_step] = evaluation
+            run = runs.setdefault(evaluation.dataset_name, {})
+            run[evaluation.global_step] = evaluation.scores
     runs = {name: run for name, run in runs.items() if len(run) > 1}
     return [_curve(metric, runs) for metric in MAIN_METRICS] if runs else []
 
@@ -75,7 +72,7 @@ def make_curves(evaluations: Sequence[Evaluation]) -> List[Dict[str, Any]]:
 def _curve(metric, runs):
     """Return the chart of a metric: positions in pixels, with their values."""
     means = {
-        name: {step: float(run[step].scores[metric, "target"].mean()) for step in sorted(run)}
+        name: {step: float(run[step][metric, "target"].mean()) for step in sorted(run)}
         for name, run in runs.items()
     }
     steps = sorted(set().union(*means.values()))
@@ -88,15 +85,14 @@ def _curve(metric, runs):
     def y(value):
         return _position(value, (0, highest), (210, 20))
 
-    lines = [
-        {"name": name, "dots": [(x(step), y(line[step]), step, line[step]) for step in line]}
-        for name, line in means.items()
-    ]
     return {
         "title": f"{METRICS[metric].label} over the steps",
         "grid": [(y(value), value) for value in np.linspace(0, highest, 5)],
         "marks": [(x(steps[index]), steps[index]) for index in marked],
-        "lines": lines,
+        "lines": {
+            name: [(x(step), y(value), step, value) for step, value in line.items()]
+            for name, line in means.items()
+        },
     }
 
 

@@ -10,11 +10,12 @@ BOOTSTRAP_SEED = 0
 Interval = Tuple[float, float]  # (low, high)
 
 
-class PairedDifference(NamedTuple):
-    """Mean difference between two networks on the same images, with its 95 % interval."""
+class PairedScore(NamedTuple):
+    """A mean score of a network, compared with a reference on the same images."""
 
     mean: float
-    interval: Interval
+    difference: float  # mean of network minus reference
+    interval: Interval  # 95 % confidence interval of the difference
 
     @property
     def verdict(self) -> str:
@@ -34,7 +35,8 @@ def bootstrap_interval(values: Union[np.ndarray, Sequence[float]]) -> Interval:
     return float(low), float(high)
 
 
-def paired_difference(values: np.ndarray, reference: np.ndarray) -> PairedDifference:
+def compare_scores(values: np.ndarray, reference: np.ndarray) -> PairedScore:
     """Compare the scores of two networks image by image."""
     differences = values - reference
-    return PairedDifference(float(differences.mean()), bootstrap_interval(differences))
+    interval = bootstrap_interval(differences)
+    return PairedScore(float(values.mean()), float(differences.mean()), interval)

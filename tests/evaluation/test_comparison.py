@@ -14,10 +14,10 @@ def test_compare_evaluations_with_the_first_of_the_dataset():
     other_dataset = make_evaluation([0.1] * 4, path="data/people")
     mad, gradient_error = compare_evaluations([reference, better, other_dataset])
     assert (mad.metric, mad.evaluation, mad.reference) == ("mad", better, reference)
-    assert mad.difference.mean == pytest.approx(-0.055)
-    assert mad.difference.verdict == "better"
-    assert gradient_error.difference.mean == pytest.approx(0)
-    assert gradient_error.difference.verdict == "not significant"
+    assert mad.score.difference == pytest.approx(-0.055)
+    assert mad.score.verdict == "better"
+    assert gradient_error.score.difference == pytest.approx(0)
+    assert gradient_error.score.verdict == "not significant"
 
 
 def test_compare_evaluations_skips_other_images():

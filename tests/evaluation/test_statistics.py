@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mmnet.evaluation.statistics import bootstrap_interval, paired_difference
+from mmnet.evaluation.statistics import bootstrap_interval, compare_scores
 
 
 def test_bootstrap_interval_is_near_the_normal_interval():
@@ -27,10 +27,11 @@ def test_bootstrap_interval_of_one_value():
         ([0.05, 0.24, 0.26, 0.43], "not significant"),
     ],
 )
-def test_paired_difference_has_verdict(values, verdict):
+def test_compare_scores_has_verdict(values, verdict):
     reference = np.array([0.1, 0.2, 0.3, 0.4])
-    difference = paired_difference(np.array(values), reference)
-    assert difference.mean == pytest.approx(np.mean(values) - 0.25)
-    low, high = difference.interval
-    assert low <= difference.mean <= high
-    assert difference.verdict == verdict
+    score = compare_scores(np.array(values), reference)
+    assert score.mean == np.mean(values)
+    assert score.difference == pytest.approx(np.mean(values) - 0.25)
+    low, high = score.interval
+    assert low <= score.difference <= high
+    assert score.verdict == verdict
