@@ -8,7 +8,7 @@ writes below ``Bin/test``:
     images/<stem>.bin   network input, NHWC [size,size,3], RGB. The folder holds nothing else,
                         because msame feeds every file that it finds.
     masks/<stem>.bin    float32 [size,size], 0..1
-    manifest.json       image and preprocessing of each stem; evaluate.py reads it
+    manifest.json       original file name of each stem, and preprocessing; for evaluate.py
 """
 
 import argparse
@@ -25,9 +25,9 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import Dataset, DatasetValidator, find_dataset  # noqa: E402
-from mmnet.io.errors import MmnetError  # noqa: E402
-from mmnet.io.files import (  # noqa: E402
+from mmnet.datasets.pairs import Dataset, DatasetValidator, find_dataset
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import (
     add_path_to_errors,
     check_writable,
     remove_abandoned,
@@ -35,11 +35,11 @@ from mmnet.io.files import (  # noqa: E402
     restore_folder,
     write_json,
 )
-from mmnet.io.images import to_unit_range  # noqa: E402
-from mmnet.io.parallel import parallel_map  # noqa: E402
-from mmnet.io.progress import progress  # noqa: E402
-from mmnet.io.resize import resize_bilinear  # noqa: E402
-from mmnet.networks.network import STRIDE  # noqa: E402
+from mmnet.io.images import to_unit_range
+from mmnet.io.parallel import parallel_map
+from mmnet.io.progress import progress
+from mmnet.io.resize import resize_bilinear
+from mmnet.networks.network import STRIDE
 
 MAX_STEM_LENGTH = 200  # <stem>_output_0.bin must fit into the 255 bytes of a file name
 
@@ -149,7 +149,7 @@ def to_input(image: np.ndarray, input_format: InputFormat) -> np.ndarray:
 
 
 def make_safe_stems(stems: Sequence[str]) -> List[str]:
-    """Return different names of A-Z a-z 0-9 _ - that no tool truncates or splits.
+    """Return a unique name for each stem that no tool truncates or splits: A-Z a-z 0-9 _ - only.
 
     A stem that is already safe keeps its name.
     """
@@ -221,8 +221,8 @@ def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--size", default=256, type=network_side, help="side of a square input (default: 256)")
     add("--shape", nargs=2, type=network_side, help="height and width, if the input is not square")
     dtypes, places = ("float32", "uint8"), ("inside", "outside")
-    add("--dtype", default="float32", choices=dtypes, help="uint8 is for a model with AIPP")
-    division = "division by 255: inside the graph (files hold 0..255) or outside (0..1)"
+    add("--dtype", default="float32", choices=dtypes, help="uint8: for AIPP (default: float32)")
+    division = "division by 255: inside the graph (default; files hold 0..255) or outside (0..1)"
     add("--preprocess", default="inside", choices=places, help=division)
     return parser.parse_args(argv)
 

@@ -16,20 +16,15 @@ from typing import List, NamedTuple, Optional, Sequence
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
-from mmnet.evaluation.evaluate import evaluate  # noqa: E402
-from mmnet.evaluation.report import format_evaluation, published_scores  # noqa: E402
-from mmnet.inference.replay import (  # noqa: E402
-    OUTPUT_CHANNELS,
-    find_results,
-    latest_change,
-    open_results,
-)
-from mmnet.io.errors import MmnetError, summarize_names  # noqa: E402
-from mmnet.io.files import sha256_of_file  # noqa: E402
-from mmnet.io.progress import progress  # noqa: E402
-from mmnet.io.records import read_record  # noqa: E402
-from offline_infer.datapre import Parser, run  # noqa: E402
+from mmnet.datasets.pairs import Dataset, Pair
+from mmnet.evaluation.evaluate import evaluate
+from mmnet.evaluation.report import format_evaluation, published_scores
+from mmnet.inference.replay import OUTPUT_CHANNELS, find_results, latest_change, open_results
+from mmnet.io.errors import MmnetError, summarize_names
+from mmnet.io.files import sha256_of_file
+from mmnet.io.progress import progress
+from mmnet.io.records import read_record
+from offline_infer.datapre import Parser, run
 
 DEFAULT_OUTPUTS = [
     os.path.join(folder, name)

@@ -29,9 +29,9 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
-from mmnet.io.errors import MmnetError  # noqa: E402
-from mmnet.io.files import read_bytes, read_json, write_bytes, write_text  # noqa: E402
-from mmnet.io.images import to_unit_range  # noqa: E402
+from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes, read_json, write_bytes, write_text
+from mmnet.io.images import to_unit_range
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

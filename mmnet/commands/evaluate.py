@@ -51,7 +51,7 @@ from mmnet.weights.source import Source, find_source, is_model_file
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
 
-# Evaluations, and the network of the first source or of the latest checkpoint.
+# All evaluations, and the network of the first source or of the latest checkpoint.
 Scores = Tuple[List[Evaluation], Optional[Predictor]]
 
 log = logging.getLogger(__name__)
@@ -104,10 +104,10 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         None, timespan, help="stop after this time without a new checkpoint", group="watching"
     )
     shard: Optional[Shard] = flag(
-        None, shard, help="part I/N of the images to score, 0/8 to 7/8, if unscored", group="shards"
+        None, shard, help="score only part I/N of the images, 0/8 to 7/8", group="shards"
     )
     merge_shards: Optional[int] = flag(
-        None, positive_int, help="merge the scores of N shards from --output", group="shards"
+        None, positive_int, help="merge the scores of N shards in --output", group="shards"
     )
 
     @property

@@ -49,7 +49,7 @@ class Options(DatasetOptions, CheckpointOptions, JsonOptions):
 
 
 class ParityRow(NamedTuple):
-    """A model, or the checkpoint itself (first row, without precision). The keys of the JSON."""
+    """A model, or the checkpoint (first row, no precision). The fields are the keys of the JSON."""
 
     model: Optional[str]
     scores: Dict[str, PairedScore]

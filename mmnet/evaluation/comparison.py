@@ -22,7 +22,7 @@ class ModelDifference(NamedTuple):
     """Difference of a model file from its checkpoint, over all pixels of all images."""
 
     scores: Dict[str, PairedScore]  # keys: MAIN_METRICS; at the network's shape
-    largest_difference: float  # of alpha, absolute
+    largest_difference: float  # absolute, between alphas
     mean_difference: float
 
 

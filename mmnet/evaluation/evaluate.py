@@ -44,7 +44,7 @@ class Prediction(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Scores of one trained network on one dataset. Records keep all fields without a default."""
+    """Scores of one trained network on one dataset. A record stores the fields without default."""
 
     dataset: Dataset
     source: Optional[str]  # checkpoint prefix or model; None: untrained weights
@@ -100,7 +100,7 @@ def evaluate(
     Args:
         target_shape: second shape at which alphas are scored; None: the network's shape only.
         all_metrics: compute all METRICS at the target shape, not only MAIN_METRICS.
-        matte: its alphas are scored instead of those of one network run per image.
+        matte: function that computes the alphas; None: one network run per image.
         keep_alphas: return the alphas of all pairs too.
 
     Raises:

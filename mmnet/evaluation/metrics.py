@@ -33,8 +33,8 @@ def mad(alpha: np.ndarray, truth: np.ndarray) -> float:
 def gauss_grad(alpha: np.ndarray, truth: np.ndarray) -> float:
     """Return MMNet's gradient error (arXiv 1904.03816).
 
-    The error is the mean L2 norm of the difference between the Gaussian gradients, without a border
-    of 4 pixels. The filters are linear, so the difference of the alphas is filtered once.
+    The error is the mean L2 norm of the difference between the Gaussian gradients. It ignores a
+    border of 4 pixels. The filters are linear, so the difference of the alphas is filtered once.
     """
     _check(alpha, truth)
     if min(alpha.shape) <= 2 * HALF_WIDTH:

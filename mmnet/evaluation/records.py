@@ -60,7 +60,7 @@ class Best(NamedTuple):
 
     score: float
     checkpoint: str
-    pictures: str  # as in Identity
+    pictures: str  # the hash in Identity
 
 
 def record_path(
