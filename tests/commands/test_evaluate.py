@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from helpers import SMALL_FLAGS, assert_message
+from helpers import SMALL_FLAGS, assert_message, call_before
 from mmnet.cli import main
 from mmnet.commands import evaluate as evaluate_module
 from mmnet.datasets.synthetic import synthesize
@@ -44,13 +44,12 @@ def two_portraits(tmp_path_factory):
 @pytest.fixture
 def scored_steps(monkeypatch):
     """Steps whose scores are computed, not read: a growing list."""
-    steps, evaluate = [], evaluate_module.evaluate
+    steps = []
 
-    def note_and_evaluate(predictor, *args, **kwargs):
+    def note_step(predictor, *_, **options):
         steps.append(predictor.step)
-        return evaluate(predictor, *args, **kwargs)
 
-    monkeypatch.setattr(evaluate_module, "evaluate", note_and_evaluate)
+    call_before(monkeypatch, evaluate_module, "evaluate", note_step)
     return steps
 
 
@@ -145,15 +144,13 @@ def test_best_keeps_checkpoint_that_is_deleted_while_scored(
     evaluate, write_checkpoints, monkeypatch
 ):
     run = write_checkpoints(1, 2)
-    original = evaluate_module.evaluate
 
-    def delete_and_evaluate(*args, **kwargs):
-        for prefix in list_checkpoints(run):  # a training with max_to_keep does this
+    def delete_checkpoints(*_, **options):  # as a training with max_to_keep does
+        for prefix in list_checkpoints(run):
             for path in files_of(prefix):
                 os.unlink(path)
-        return original(*args, **kwargs)
 
-    monkeypatch.setattr(evaluate_module, "evaluate", delete_and_evaluate)
+    call_before(monkeypatch, evaluate_module, "evaluate", delete_checkpoints)
     assert [scores["global_step"] for scores in evaluate(run, *LOOP)] == [1]
     assert best_steps(run)["MAD_test"] == [1]
 
@@ -224,13 +221,12 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
 def test_datasets_and_sources_are_compared(
     portraits, two_portraits, small_weights, write_checkpoints, tmp_path, capfd, monkeypatch
 ):
-    sources, open_predictor = [], evaluate_module.open_predictor
+    sources = []
 
-    def note_and_open(source, *args, **kwargs):
+    def note_source(source, *_, **options):
         sources.append(source.path)
-        return open_predictor(source, *args, **kwargs)
 
-    monkeypatch.setattr(evaluate_module, "open_predictor", note_and_open)
+    call_before(monkeypatch, evaluate_module, "open_predictor", note_source)
     page, other = tmp_path / "report.html", write_checkpoints(3)
     command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
     command += ["--checkpoint_path", small_weights.source, "--worst", "1"]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import assert_raises
+from helpers import assert_raises, call_before
 from helpers.matting import brightness_predictor
 from mmnet.datasets.pairs import Dataset, find_dataset, read_pair
 from mmnet.evaluation.evaluate import evaluate, matte_once
@@ -103,13 +103,8 @@ def test_evaluate_scores_alphas_of_matte(portrait_set):
 
 
 def test_evaluate_reads_each_file_once(portrait_set, monkeypatch):
-    opened, read_bytes = [], images_module.read_bytes
-
-    def count_and_read(path):
-        opened.append(path)
-        return read_bytes(path)
-
-    monkeypatch.setattr(images_module, "read_bytes", count_and_read)
+    opened = []
+    call_before(monkeypatch, images_module, "read_bytes", opened.append)
     evaluate(brightness_predictor(SHAPE), portrait_set, TARGET, batch_size=4)
     paths = [path for pair in portrait_set.pairs for path in pair.files]
     assert Counter(opened) == dict.fromkeys(paths, 1)

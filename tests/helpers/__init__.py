@@ -27,3 +27,14 @@ def assert_raises(error_type, *tokens):
     with pytest.raises(error_type) as caught:
         yield caught
     assert_message(str(caught.value), *tokens)
+
+
+def call_before(monkeypatch, module, name, function):
+    """Call ``function`` with the arguments of each call of ``module.name``, before that call."""
+    original = getattr(module, name)
+
+    def call_both(*args, **kwargs):
+        function(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, call_both)
