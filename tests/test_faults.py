@@ -77,9 +77,8 @@ def break_call(monkeypatch, number, act):
     def wrap(function, name):
         def call(*arguments, **options):
             if name in ("open", "fdopen"):
-                mode = options.get("mode", arguments[1] if len(arguments) > 1 else "r")
                 file = function(*arguments, **options)
-                if set(mode) & set("wxa+"):
+                if file.writable():
                     return FileOnFullDisk(file, lambda: count("write"))
                 return file
             count(name)

@@ -28,16 +28,13 @@ from helpers.results import make_identity  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
-from mmnet.evaluation.records import (  # noqa: E402
-    read_best,
-    read_evaluation,
-    record_path,
-)
-from mmnet.inference.card import parse_card  # noqa: E402
+from mmnet.evaluation.records import read_best, read_evaluation, record_path  # noqa: E402
+from mmnet.inference.card import Card, card_to_dict, parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
 from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import read_json  # noqa: E402
 from mmnet.io.images import load_mask, read_image  # noqa: E402
+from mmnet.networks.network import Network  # noqa: E402
 from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402
 
@@ -45,21 +42,15 @@ SPLICES = (b"", b"\0", b"\xff" * 4, b"[" * 3000, b"{}", b"null", b"nan", b"-1", 
 ALPHA = np.full((8, 6), 0.5, np.float32)
 DATASET = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
 IDENTITY = make_identity(network={"shape": [64, 64]}, source=None)
+CARD = Card(Network(shape=(64, 64)), precision="int8", sha256="ab", operations={"CONV_2D": 3})
 JSON_RECORDS = {
     "best": {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"},
+    "card": card_to_dict(CARD),
     "scores": {
         "identity": IDENTITY._asdict(),
         "scores": {"MAD/test": 0.25, "pictures": 1, "global_step": 3},
         "stems": ["a"],
         "image_scores": {"MAD/test": [0.25]},
-    },
-    "card": {
-        "network": {"name": "mmnet", "width_multiplier": 1.0, "shape": [64, 64], "channels": 3},
-        "preprocess": "inside",
-        "output_type": "alpha",
-        "precision": "int8",
-        "sha256": "ab",
-        "operations": {"CONV_2D": 3},
     },
     "lineage": {
         "global_step": 1,
