@@ -10,7 +10,7 @@ from helpers import ROOT
 
 SHELLS = [shell for shell in ("sh", "dash", "bash") if shutil.which(shell)]
 if "dash" in SHELLS and os.path.samefile(shutil.which("sh"), shutil.which("dash")):
-    SHELLS.remove("sh")  # the same program
+    SHELLS.remove("sh")  # sh is dash
 
 needs_setup = pytest.mark.skipif(
     not os.path.exists(os.path.join(ROOT, ".venv", "mmnet-setup")),

@@ -27,17 +27,12 @@ def test_list_checkpoints_sorts_by_step(folder):
     assert checkpoint_files.step_of("model.ckpt") is None
 
 
-def test_find_checkpoint_accepts_folder_prefix_and_files(folder):
+def test_find_checkpoint_accepts_folder_prefix_and_files(folder, monkeypatch):
     latest = os.path.join(folder, "MMNetModel-100")
     for path in (folder, latest, latest + ".index", latest + ".meta", latest + DATA):
         assert checkpoint_files.find_checkpoint(path) == latest
-
-
-def test_find_checkpoint_accepts_relative_prefix(folder, monkeypatch):
     monkeypatch.chdir(folder)
     assert checkpoint_files.find_checkpoint("MMNetModel-9") == "MMNetModel-9"
-    names = ["MMNetModel-9" + DATA, "MMNetModel-9.index"]
-    assert checkpoint_files.files_of("MMNetModel-9") == names
 
 
 def test_find_checkpoint_names_missing_file(folder, tmp_path):
@@ -53,9 +48,10 @@ def test_find_checkpoint_names_missing_file(folder, tmp_path):
             checkpoint_files.find_checkpoint(path)
 
 
-def test_files_of_lists_index_last_and_no_other_step(folder):
-    prefix = os.path.join(folder, "MMNetModel-10")
-    assert checkpoint_files.files_of(prefix) == [prefix + DATA, prefix + ".index"]
+def test_files_of_lists_index_last_and_no_other_step(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    for prefix in ("MMNetModel-9", os.path.join(folder, "MMNetModel-10")):
+        assert checkpoint_files.files_of(prefix) == [prefix + DATA, prefix + ".index"]
     with open(prefix + ".index", "rb") as file:
         assert checkpoint_files.index_sha256(prefix) == hashlib.sha256(file.read()).hexdigest()
 

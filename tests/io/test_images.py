@@ -22,12 +22,7 @@ def write(path, image):
 
 
 def palette_png(indices, colours):
-    """Return an 8-bit palette PNG, which OpenCV cannot write.
-
-    Args:
-        indices: uint8 [H,W].
-        colours: uint8 [n,3], RGB.
-    """
+    """Return uint8 [H,W] as a palette PNG with RGB colours, which OpenCV cannot write."""
 
     def chunk(kind, data):
         checksum = struct.pack(">I", zlib.crc32(kind + data))
@@ -60,11 +55,6 @@ def test_read_image_converts_to_rgb(tmp_path, stored, expected):
     np.testing.assert_array_equal(images.read_image(write(tmp_path / "a.png", stored)), expected)
 
 
-def test_decode_image_converts_palette():
-    data = palette_png(np.array([[0, 1], [1, 0]], np.uint8), [[10, 20, 30], [200, 100, 50]])
-    assert images.decode_image(data, "palette")[0].tolist() == [[10, 20, 30], [200, 100, 50]]
-
-
 @pytest.mark.parametrize(
     "mask",
     [
@@ -84,9 +74,14 @@ def test_load_mask_scales_to_alpha(tmp_path, mask):
 def test_load_mask_keeps_labels_0_and_1(tmp_path):
     labels = images.load_mask(write(tmp_path / "labels.png", PERSON.astype(np.uint8)))
     np.testing.assert_array_equal(labels, PERSON)
-    palette = palette_png(PERSON.astype(np.uint8), [[0, 0, 0], [255, 255, 255]])
-    (tmp_path / "palette.png").write_bytes(palette)
-    np.testing.assert_array_equal(images.load_mask(str(tmp_path / "palette.png")), PERSON)
+
+
+def test_palettes_are_converted(tmp_path):
+    path = tmp_path / "palette.png"
+    path.write_bytes(palette_png(PERSON.astype(np.uint8), [[0, 0, 0], [255, 255, 255]]))
+    np.testing.assert_array_equal(images.load_mask(str(path)), PERSON)
+    data = palette_png(np.array([[0, 1], [1, 0]], np.uint8), [[10, 20, 30], [200, 100, 50]])
+    assert images.decode_image(data, "palette")[0].tolist() == [[10, 20, 30], [200, 100, 50]]
 
 
 @pytest.mark.parametrize("extension", [".jpg", ".png"])
