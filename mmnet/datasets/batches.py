@@ -69,20 +69,18 @@ def generate_batches(
     Raises:
         MmnetError: an argument is invalid. The generator raises the errors of single images.
     """
-    expected_shape = sample_shape(shape, policy)
-    for dataset_samples in samples:
-        if dataset_samples.shape != expected_shape:
-            expected, actual = format_shape(expected_shape), format_shape(dataset_samples.shape)
-            raise MmnetError(f"the augmentation needs samples of {expected}, not {actual}")
+    needed_shape = sample_shape(shape, policy)
+    if any(dataset_samples.shape != needed_shape for dataset_samples in samples):
+        raise MmnetError(f"the augmentation needs samples of {format_shape(needed_shape)}")
     if batch_size < 1 or batch_size % group_size:
         message = f"{batch_size}: must be a multiple of the number of processes, {group_size}"
         raise MmnetError(message, "batch_size")
+    size, local = batch_size // group_size, threading.local()
     lengths = [len(dataset_samples) for dataset_samples in samples]
     if weights is None or len(lengths) == 1:
         locate = _shuffle_together(lengths, seed)
     else:
         locate = _mix_by_weight(lengths, _block_shares(weights, len(lengths)), seed)
-    size, local = batch_size // group_size, threading.local()
 
     def positions_of(number):
         first = number * batch_size + rank * size
@@ -97,8 +95,8 @@ def generate_batches(
 
     def generate():
         positions = itertools.chain.from_iterable(map(positions_of, itertools.count(start)))
-        ahead = BATCHES_AHEAD * size
-        results = parallel_map(make_image, positions, threads=workers, max_pending=ahead)
+        pending = BATCHES_AHEAD * size
+        results = parallel_map(make_image, positions, threads=workers, max_pending=pending)
         with contextlib.closing(results):
             for number in itertools.count(start):
                 images, masks = zip(*itertools.islice(results, size))

@@ -83,17 +83,15 @@ class Brush:
         paint_mask(self.canvas, mask, value, soft * self.head)
 
 
-def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: float = 0.0) -> None:
-    """Paint a colour over a canvas [H,W,C] where ``mask`` (uint8 [H,W], blurred first) is set."""
+def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: float) -> None:
+    """Paint a colour over a canvas [H,W,C] where a mask uint8 [H,W], which is blurred, is set."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return
-    margin = int(4 * sigma) + 2 if sigma else 0  # the reach of the blur
-    inside = (
-        slice(max(0, top - margin), top + height + margin),
-        slice(max(0, left - margin), left + width + margin),
-    )
-    weights = blur_layer(mask[inside], sigma) if sigma else mask[inside]
+    margin = int(4 * sigma) + 2  # the reach of the blur
+    rows = slice(max(0, top - margin), top + height + margin)
+    inside = rows, slice(max(0, left - margin), left + width + margin)
+    weights = blur_layer(mask[inside], sigma)
     below = multiply_mask(canvas[inside], cv2.bitwise_not(weights))
     canvas[inside] = cv2.add(below, tint(weights, colour))
 
