@@ -73,13 +73,12 @@ def generate_batches(
     if any(dataset_samples.shape != needed_shape for dataset_samples in samples):
         raise MmnetError(f"the augmentation needs samples of {format_shape(needed_shape)}")
     if batch_size < 1 or batch_size % group_size:
-        message = f"{batch_size}: must be a multiple of the number of processes, {group_size}"
+        message = f"{batch_size}: must be a multiple of the {group_size} processes"
         raise MmnetError(message, "batch_size")
     size, local = batch_size // group_size, threading.local()
     lengths = [len(dataset_samples) for dataset_samples in samples]
-    if weights is None or len(lengths) == 1:
-        locate = _shuffle_together(lengths, seed)
-    else:
+    locate = _shuffle_together(lengths, seed)
+    if weights is not None and len(lengths) > 1:
         locate = _mix_by_weight(lengths, _block_shares(weights, len(lengths)), seed)
 
     def positions_of(number):
@@ -95,14 +94,14 @@ def generate_batches(
 
     def generate():
         positions = itertools.chain.from_iterable(map(positions_of, itertools.count(start)))
-        pending = BATCHES_AHEAD * size
-        results = parallel_map(make_image, positions, threads=workers, max_pending=pending)
+        ahead = BATCHES_AHEAD * size
+        results = parallel_map(make_image, positions, threads=workers, max_pending=ahead)
         with contextlib.closing(results):
             for number in itertools.count(start):
                 images, masks = zip(*itertools.islice(results, size))
-                locations = [locate(position) for position in positions_of(number)]
+                indices = list(map(locate, positions_of(number)))
                 epoch = (number + 1) * batch_size / sum(lengths)
-                yield Batch(np.stack(images), np.stack(masks), locations, epoch)
+                yield Batch(np.stack(images), np.stack(masks), indices, epoch)
 
     return generate()
 
