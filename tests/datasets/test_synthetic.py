@@ -102,6 +102,5 @@ def test_command_refuses_options_that_exclude_each_other(tmp_path, capfd, flags,
 
 
 def test_command_accepts_old_name_of_output(tmp_path):
-    command = ["synthesize", "--dataset_path", str(tmp_path), "--shape", "32", "32"]
-    assert main(command + ["--pictures", "1"]) == 0
+    main(["synthesize", "--dataset_path", str(tmp_path), "--shape", "32", "32", "--pictures", "1"])
     assert len(find_dataset(str(tmp_path), "test")) == 1

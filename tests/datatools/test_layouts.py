@@ -33,23 +33,17 @@ def write_aisegment(root):
 
 
 def write_p3m10k(root):
-    folders = {
-        "train": "blurred_image",
-        "validation/P3M-500-P": "blurred_image",
-        "validation/P3M-500-NP": "original_image",
-    }
-    for number, (folder, images) in enumerate(folders.items()):
-        stem = f"p_{number}"
-        write_pair(root, f"{folder}/{images}/{stem}.jpg", f"{folder}/mask/{stem}.png", number)
-        write_file(root, f"{folder}/trimap/{stem}.png", b"")
+    images = ("train/blurred", "validation/P3M-500-P/blurred", "validation/P3M-500-NP/original")
+    for number, name in enumerate(images):
+        folder = os.path.dirname(name)
+        write_pair(root, f"{name}_image/p_{number}.jpg", f"{folder}/mask/p_{number}.png", number)
+        write_file(root, f"{folder}/trimap/p_{number}.png", b"")
     return {"train": 1, "P3M-500-P": 1, "P3M-500-NP": 1}
 
 
 def write_ppm100(root):
     for number in range(2):
-        image, mask = draw_pair(number)
-        write_file(root, f"image/{number}_o.jpg", encode_jpeg(image))
-        write_file(root, f"matte/{number}_o.jpg", encode_jpeg(mask))
+        write_pair(root, f"image/{number}_o.jpg", f"matte/{number}_o.jpg", number)
     return {"test": 2}
 
 
@@ -164,9 +158,9 @@ def test_layout_is_converted(converted, layout):
 
 
 def test_rgba_places_cutout_before_background(converted):
-    target, _ = converted["rgba"]
     image, mask = draw_pair(0)
-    composed = read_image(os.path.join(target, "train", "image", "0.jpg")).astype(int)
+    path = os.path.join(converted["rgba"][0], "train", "image", "0.jpg")
+    composed = read_image(path).astype(int)
     assert np.abs(composed - image)[mask == 255].mean() < 5
     assert np.abs(composed - image)[mask == 0].mean() > 20
 
@@ -187,12 +181,10 @@ def test_aisegment_reports_unusable_files(tmp_path, capfd, caplog):
     assert_message(capfd.readouterr().out, "3 in train", LAYOUTS["aisegment"].licence)
 
 
-def test_supervisely_polygons_have_holes(tmp_path):
-    write_supervisely(str(tmp_path / "a"))
-    assert convert("supervisely", tmp_path / "a", tmp_path / "b") == 0
-    stems = [pair.stem for pair in find_dataset(str(tmp_path / "b"), "train").pairs]
-    assert stems == ["ds1_photo", "photo"]  # two datasets have the same file name
-    mask = load_mask(str(tmp_path / "b" / "train" / "mask" / "ds1_photo.png"))
+def test_supervisely_polygons_have_holes(converted):
+    pairs = find_dataset(converted["supervisely"][0], "train").pairs
+    assert [pair.stem for pair in pairs] == ["ds1_photo", "photo"]  # two datasets, one file name
+    mask = load_mask(pairs[0].mask)
     assert mask[50, 30] == 1 and mask[35, 30] == 0 and mask[10, 30] == 0 and mask[2, 2] == 0
 
 

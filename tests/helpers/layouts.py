@@ -25,11 +25,12 @@ def write_file(root, name, data):
 
 
 def write_pair(root, image_name, mask_name, number, quality=95):
-    """Write a synthetic person as JPEG and PNG, and return image and mask."""
-    image, mask = draw_pair(number)
-    write_file(root, image_name, encode_jpeg(image, quality))
-    write_file(root, mask_name, encode_png(mask))
-    return image, mask
+    """Write a synthetic person as .jpg or .png files, and return image and mask."""
+    pair = draw_pair(number)
+    for name, array in zip((image_name, mask_name), pair):
+        is_jpeg = name.endswith(".jpg")
+        write_file(root, name, encode_jpeg(array, quality) if is_jpeg else encode_png(array))
+    return pair
 
 
 def write_dapm(root):
