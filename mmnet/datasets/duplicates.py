@@ -25,7 +25,7 @@ MIN_CORRELATION = 0.85  # thumbnails below it are not compared further
 MIN_DETAIL_CORRELATION = 0.78
 DETAIL_SIGMA = 4.0  # pixels; details are the thumbnail minus its Gaussian blur
 MAX_SHIFT = 6  # pixels of the thumbnail by which two crops of a photo may differ
-HASH_BLOCK_SIZE = 512  # hashes that are compared with all others at once
+HASH_BLOCK_SIZE = 128  # hashes that are compared with all others at once
 MAX_CHECKED = 1000  # images per split that are compared with the training images
 
 
@@ -129,8 +129,8 @@ def _find_candidates(thumbnails, others, within_one_list):
     other_hashes = np.array([_hash_thumbnail(other) for other in others])
     for start in range(0, len(hashes), HASH_BLOCK_SIZE):
         products = hashes[start : start + HASH_BLOCK_SIZE] @ other_hashes.T
-        distances = (hashes.shape[1] - products) / 2  # different signs
-        first, second = np.nonzero(distances <= MAX_HASH_DISTANCE)
+        # The product of two hashes is the number of equal signs minus that of different signs.
+        first, second = np.nonzero(products >= hashes.shape[1] - 2 * MAX_HASH_DISTANCE)
         first += start
         if within_one_list:
             ordered = first < second
