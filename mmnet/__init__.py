@@ -15,8 +15,8 @@ Folders. tests/test_architecture.py defines which folder may import which.
     datatools/    layouts of other datasets, convert, statistics, report page
     networks/     network (the value Network), registry, layers, quantization, inference_graph,
                   mmnet, deeplab, mobilenet_v2, modnet, tiny
-    training/     train (resolve, open data, build, restore, loop), graph, losses, schedule,
-                  restore, saver, lineage, logger
+    training/     config, setup (resolve), input (data), train (build, restore, loop), graph, losses,
+                  schedule, restore, saver, lineage, logger, batch_norm_check
     distributed/  group (all-reduce, broadcast), launch, heartbeat
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card
