@@ -19,7 +19,7 @@ from mmnet.evaluation.metrics import METRICS
 from mmnet.evaluation.report import published_scores
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.files import read_bytes, remove_abandoned, write_bytes, write_json
+from mmnet.io.files import remove_abandoned, write_json
 from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.tar_shards import Shard
@@ -190,12 +190,9 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
         name = os.path.basename(copy)
         os.makedirs(folder, exist_ok=True)
         remove_abandoned(folder)
-        run_file = os.path.join(os.path.dirname(copy), checkpoint_files.RUN_FILE)
-        for path in [run_file, *checkpoint_files.files_of(copy)]:
-            if os.path.exists(path):
-                write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
+        new_prefix = checkpoint_files.copy_checkpoint(copy, folder)
         write_json(score_path, score._asdict())
-        checkpoint_files.mark_latest(os.path.join(folder, name))
+        checkpoint_files.mark_latest(new_prefix)
     else:
         name = os.path.basename(best.checkpoint)
     for prefix in checkpoint_files.list_checkpoints(folder):

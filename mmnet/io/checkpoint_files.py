@@ -6,10 +6,9 @@ A checkpoint is named by the prefix of its files, ``<folder>/<name>-<step>``.
 import glob
 import os
 import re
-import shutil
 from typing import List, Optional
 
-from mmnet.io.files import sha256_of_file, write_text
+from mmnet.io.files import read_bytes, sha256_of_file, write_bytes, write_text
 
 RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
 
@@ -61,9 +60,10 @@ def index_sha256(prefix: str) -> str:
 
 def copy_checkpoint(prefix: str, folder: str) -> str:
     """Copy a checkpoint and its RUN_FILE, if it has one, into a folder. Return the new prefix."""
-    for path in files_of(prefix) + [os.path.join(os.path.dirname(prefix), RUN_FILE)]:
-        if os.path.exists(path):
-            shutil.copy(path, folder)
+    run_file = os.path.join(os.path.dirname(prefix), RUN_FILE)
+    paths = [run_file] if os.path.exists(run_file) else []
+    for path in paths + files_of(prefix):
+        write_bytes(os.path.join(folder, os.path.basename(path)), read_bytes(path))
     return os.path.join(folder, os.path.basename(prefix))
 
 

@@ -56,6 +56,20 @@ def test_files_of_lists_index_last_and_no_other_step(folder, monkeypatch):
         assert checkpoint_files.index_sha256(prefix) == hashlib.sha256(file.read()).hexdigest()
 
 
+def test_copy_checkpoint_includes_config_and_needs_index(folder, tmp_path):
+    target, prefix = tmp_path / "copies", os.path.join(folder, "MMNetModel-9")
+    target.mkdir()
+    assert checkpoint_files.copy_checkpoint(prefix, str(target)) == str(target / "MMNetModel-9")
+    names = ["MMNetModel-9" + DATA, "MMNetModel-9.index"]
+    assert sorted(os.listdir(str(target))) == names
+    (tmp_path / "config.yaml").write_text("size: 64\n")
+    checkpoint_files.copy_checkpoint(prefix, str(target))
+    assert sorted(os.listdir(str(target))) == names + ["config.yaml"]
+    os.unlink(prefix + ".index")
+    with assert_raises(FileNotFoundError, prefix):
+        checkpoint_files.copy_checkpoint(prefix, str(target))
+
+
 def test_delete_checkpoint_deletes_one_step_and_its_record(folder):
     prefix = os.path.join(folder, "MMNetModel-10")
     with open(prefix + ".json", "w") as file:
