@@ -58,7 +58,10 @@ class Options(JsonOptions):
         REQUIRED, help="SOURCE TARGET, or the datasets to check", nargs="+", positional=True
     )
     layout: Optional[str] = flag(
-        None, one_of(*LAYOUTS, removed=REMOVED_LAYOUTS), help="convert: of SOURCE", alias="from"
+        None,
+        one_of(*LAYOUTS, removed=REMOVED_LAYOUTS),
+        help="convert: layout of SOURCE",
+        alias="from",
     )
     images: Optional[str] = flag(None, help="convert pairs, eg1800, rgba: image folder in SOURCE")
     masks: Optional[str] = flag(None, help="convert pairs, eg1800: mask folder in SOURCE")

@@ -22,7 +22,7 @@ class Options(BaseOptions):
     dataset_split_name: str = flag("test", help="name of the split")
     pictures: int = flag(32, positive_int, help="number of portraits or clips")
     seed: int = flag(0, seed_number, help="random seed; the same seed draws the same portraits")
-    shape: Tuple[int, int] = flag((800, 600), positive_int, help="height, width (pixels)", nargs=2)
+    shape: Tuple[int, int] = flag((800, 600), positive_int, help="size in pixels", nargs=2)
     frames: int = flag(1, positive_int, help="frames per clip; 1 draws portraits")
     looks: str = flag(
         "plain",
