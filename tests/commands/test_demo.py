@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import PATIENCE, ROOT, assert_message, assert_raises
+from helpers import PAGE_TIMEOUT, ROOT, assert_message, assert_raises
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
 from mmnet.cli import main
 from mmnet.commands import demo
@@ -163,7 +163,7 @@ def address(tmp_path_factory):
 def tab(browser, address):
     """The page in a browser tab. It requests nothing from other hosts."""
     tab = browser.new_page(viewport={"width": 1000, "height": 900})
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(PAGE_TIMEOUT)
     urls = []
     tab.on("request", lambda request: urls.append(request.url))
     tab.goto(address)

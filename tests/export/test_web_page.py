@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import PATIENCE
+from helpers import PAGE_TIMEOUT
 from mmnet.cli import main
 
 
@@ -34,7 +34,7 @@ def address(browser, tmp_path_factory):
 def test_page_gives_the_alpha_of_predict(browser, address, portrait_set, tmp_path, threads):
     photo = portrait_set.pairs[0].image
     tab, requests = browser.new_page(), []
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(PAGE_TIMEOUT)
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(f"{address}/?threads={threads}")
     tab.wait_for_selector("text=Choose a photo")

@@ -10,7 +10,7 @@ from mmnet.networks.network import Network
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
 
-PATIENCE = 120000  # milliseconds that a browser page may take on a busy machine
+PAGE_TIMEOUT = 120000  # milliseconds that a browser page may take on a busy machine
 SMALL = Network("tiny", shape=(64, 64))
 SMALL_FLAGS = ["--network", "tiny", "--size", "64"]
 
