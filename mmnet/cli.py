@@ -54,11 +54,10 @@ log = logging.getLogger("mmnet")
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run a command line and return its exit code."""
-    prepare_streams()
+    prepare_output()
     argv = list(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:
         load_command("completion").complete_command_line()
-    configure_logger()
     debug = "--debug" in argv[: argv.index("--") if "--" in argv else len(argv)]
     command = None
     try:
@@ -136,13 +135,6 @@ def parse_options(command: str, argv: List[str]) -> Any:
         FileNotFoundError: a path does not exist.
         MmnetError: the arguments are invalid.
     """
-    flags = parse_flags(command, argv)
-    preset = flags.pop("config", None)
-    return resolve(command, flags, preset)
-
-
-def parse_flags(command: str, argv: List[str]) -> Dict[str, Any]:
-    """Parse arguments to name -> text or list of texts. Only flags that were given appear."""
     parser = make_parser(command)
     namespace, rest = parser.parse_known_args(use_underscores(argv))
     for word in rest:
@@ -153,9 +145,10 @@ def parse_flags(command: str, argv: List[str]) -> Dict[str, Any]:
             raise MmnetError(f"unknown flag {flag}{suggestion(flag, known)}")
     if rest:
         raise MmnetError(f"unexpected argument {rest[0]}")
-    flags = vars(namespace)
+    flags = vars(namespace)  # only flags that were given
     flags.pop("debug", None)
-    return flags
+    preset = flags.pop("config", None)
+    return resolve(command, flags, preset)
 
 
 def use_underscores(argv: List[str]) -> List[str]:
@@ -170,8 +163,11 @@ def use_underscores(argv: List[str]) -> List[str]:
     return words + argv[end:]
 
 
-def prepare_streams() -> None:
-    """Replace closed standard streams, and escape characters that a stream cannot encode."""
+def prepare_output() -> None:
+    """Replace closed standard streams, and send the logger ``mmnet``, and only it, to stderr.
+
+    Characters that a stream cannot encode are escaped.
+    """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
@@ -184,10 +180,6 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-
-
-def configure_logger() -> None:
-    """Send the messages of the logger ``mmnet``, and only these, to stderr."""
     handler = QuietHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
     log.handlers = [handler]
@@ -226,23 +218,28 @@ def make_top_parser() -> Parser:
 def make_parser(command: str) -> Parser:
     """Return the parser of one command. Flags that are not given leave no trace."""
     options_class = load_command(command).Options
-    fields = sorted(dataclasses.fields(options_class), key=lambda f: f.default is not REQUIRED)
-    required = [field for field in fields if field.default is REQUIRED]
     parser = Parser(
         prog=f"mmnet {command}",
-        usage=" ".join([f"mmnet {command}", *map(usage_text, required), "[flags]"]),
         description=(options_class.__doc__ or "").strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
         add_help=False,
     )
+    fields = dataclasses.fields(options_class)
+    required = [field for field in fields if field.default is REQUIRED]
     groups: Dict[str, Any] = {}
-    for field in fields:
+    usage = [parser.prog]
+    for field in required + [field for field in fields if field.default is not REQUIRED]:
         heading = "required" if field in required else field.metadata["group"]
         if heading not in groups:
             groups[heading] = parser.add_argument_group(heading)
-        add_flag(groups[heading], field)
+        action = add_flag(groups[heading], field)
+        if field in required:
+            values = action.metavar if isinstance(action.metavar, tuple) else (action.metavar,)
+            usage += [*action.option_strings, *values]
+            usage += ["..."] if action.nargs == "+" else []
+    parser.usage = " ".join(usage + ["[flags]"])
     general = parser.add_argument_group("general")
     general.add_argument("-h", "--help", action="help", help="show this help and exit")
     general.add_argument(
@@ -252,54 +249,34 @@ def make_parser(command: str) -> Parser:
     return parser
 
 
-def usage_text(field: dataclasses.Field) -> str:
-    """Return a required flag as the usage line shows it."""
-    value = metavar(field)
-    value = " ".join(value) if isinstance(value, tuple) else value
-    if field.metadata["nargs"] == "+":
-        value += " ..."
-    return value if field.metadata["positional"] else f"--{field.name} {value}"
-
-
-def add_flag(parser: Any, field: dataclasses.Field) -> None:
+def add_flag(parser: Any, field: dataclasses.Field) -> argparse.Action:
     """Add the flag of an options field, with its alias and its old name."""
     parse, nargs = field.metadata["parse"], field.metadata["nargs"]
-    arguments: Dict[str, Any] = {"default": argparse.SUPPRESS, "help": help_text(field)}
+    text, default = field.metadata["help"].replace("%", "%%"), field.default
+    if not (default is REQUIRED or default is None or default is False or default == ()):
+        if parse is flag_types.size_in_bytes:
+            default = format_size(default, binary=True)
+        values = default if isinstance(default, tuple) else (default,)
+        text += f" (default: {' '.join(map(str, values))})"
+    arguments: Dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "nargs": nargs}
     if parse is flag_types.switch:
         arguments.update(action="store_const", const="true")
+        del arguments["nargs"]
+    elif nargs == 2:
+        arguments["metavar"] = ("HEIGHT", "WIDTH")
+    elif hasattr(parse, "choices") and not field.metadata["positional"]:
+        arguments["metavar"] = "{" + ",".join(parse.choices) + "}"
     else:
-        arguments.update(nargs=nargs, metavar=metavar(field))
+        arguments["metavar"] = METAVARS.get(parse, field.name.rpartition("_")[2].upper())
     if field.metadata["positional"]:
         if nargs is None and field.default is not REQUIRED:
             arguments["nargs"] = "?"
-        parser.add_argument(field.name, **arguments)
-        return
-    parser.add_argument("--" + field.name, **arguments)
+        return parser.add_argument(field.name, **arguments)
+    action = parser.add_argument("--" + field.name, **arguments)
     if field.metadata["alias"]:
         arguments["help"] = f"same as --{field.name}"
         parser.add_argument("--" + field.metadata["alias"], **arguments)
     if field.metadata["old_name"]:
         arguments["help"] = argparse.SUPPRESS
         parser.add_argument("--" + field.metadata["old_name"], **arguments)
-
-
-def metavar(field: dataclasses.Field) -> Any:
-    """Return the placeholder for the value of a flag in --help."""
-    parse = field.metadata["parse"]
-    if field.metadata["nargs"] == 2:
-        return ("HEIGHT", "WIDTH")
-    if hasattr(parse, "choices") and not field.metadata["positional"]:
-        return "{" + ",".join(parse.choices) + "}"
-    return METAVARS.get(parse, field.name.rpartition("_")[2].upper())
-
-
-def help_text(field: dataclasses.Field) -> str:
-    """Return the text of a flag in --help, with its default."""
-    text, parse = field.metadata["help"].replace("%", "%%"), field.metadata["parse"]
-    default = field.default
-    if default is REQUIRED or default is None or default is False or default == ():
-        return text
-    if parse is flag_types.size_in_bytes:
-        default = format_size(default, binary=True)
-    values = default if isinstance(default, tuple) else (default,)
-    return f"{text} (default: {' '.join(map(str, values))})"
+    return action

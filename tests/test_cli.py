@@ -249,7 +249,7 @@ def test_exception_decides_exit_code(run, monkeypatch, error, code, tokens):
 
 
 def test_logger_prints_only_messages_of_mmnet(capfd):
-    cli.configure_logger()
+    cli.prepare_output()
     logging.getLogger("another").info("noise")
     logging.getLogger("mmnet.io").info("signal")
     assert capfd.readouterr().err == "mmnet: signal\n"

@@ -14,9 +14,9 @@ import numpy as np
 
 from mmnet import __version__
 from mmnet.export.comparison import comparison_images
-from mmnet.inference.complexity import ModelSize, model_size
 from mmnet.inference.open import Device, Source, WeightOptions, open_predictor
 from mmnet.inference.runtimes import runtime_versions
+from mmnet.inference.sizes import ModelSize, model_size
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
 

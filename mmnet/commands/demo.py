@@ -17,7 +17,7 @@ from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOp
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
-from mmnet.matting.background import BLUR, Background, BlurBackground, parse_colour
+from mmnet.matting.background import BLUR, Background, parse_colour
 from mmnet.matting.load import load_photo
 from mmnet.matting.page import TRANSPARENT, Page, process_frame, process_photo
 from mmnet.matting.photo import MattingOptions
@@ -149,7 +149,7 @@ def choose_background(
         if upload is None:
             raise MmnetError("no background; upload an image")
         return Background(load_photo(upload_path(page, upload)))
-    return BlurBackground() if choice == BLUR else TRANSPARENT
+    return Background(None) if choice == BLUR else TRANSPARENT
 
 
 def upload_path(page: Page, upload: Union[str, dict]) -> str:

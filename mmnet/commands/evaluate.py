@@ -39,7 +39,7 @@ from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import check_replaceable, is_writable, write_text
+from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_own_page
 from mmnet.io.tar_shards import Shard
 from mmnet.matting.photo import MattingOptions, matte_photo
@@ -304,10 +304,13 @@ def open_network(options: Options, source: Union[str, Source]) -> Predictor:
 
 def writable_folder(folder: Optional[str]) -> Optional[str]:
     """Return the folder, or None with a warning if it cannot be written."""
-    if folder and not is_writable(folder):
+    try:
+        if folder:
+            check_writable(folder)
+        return folder
+    except MmnetError:
         log.warning("%s: cannot be written; scores are only printed, use --output", folder)
         return None
-    return folder
 
 
 def print_evaluation(options: Options, evaluation: Evaluation) -> None:

@@ -19,10 +19,6 @@ INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
 WEIGHTS_BYTES, TRAINING_COPIES = 800000, 4
 
 
-def text(value: str) -> str:
-    return value
-
-
 def positive_int(value: str) -> int:
     if not is_number(value) or int(value) < 1:
         raise MmnetError("must be a whole number above 0")

@@ -11,8 +11,8 @@ from humanfriendly import format_number, format_size
 from mmnet.commands.flag_types import source
 from mmnet.commands.options import SOURCE, JsonOptions, flag
 from mmnet.inference.card import card_path, card_to_dict, read_card
-from mmnet.inference.complexity import SIZE, network_size, paper_sizes
 from mmnet.inference.open import network_of_checkpoint, open_predictor
+from mmnet.inference.sizes import SIZE, network_size, paper_sizes
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json
@@ -116,8 +116,8 @@ def model_card(source: Source) -> Dict[str, Any]:
             "output": f"{OUTPUT} {output_text}",
             "precision": model.precision,
         }
-        if model.card.complexity:
-            card.update(model.card.complexity._asdict())
+        if model.card.parameters is not None and model.card.multiply_adds is not None:
+            card.update(parameters=model.card.parameters, multiply_adds=model.card.multiply_adds)
         card.update(operations=model.card.operations, bytes=source_bytes(path), sha256=model.sha256)
     if os.path.isfile(card_path(path)):
         record = card_to_dict(read_card(path, model.sha256))

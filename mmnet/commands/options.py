@@ -17,7 +17,6 @@ from mmnet.commands.flag_types import (
     positive_int,
     source,
     switch,
-    text,
 )
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import make_network, network_fields
@@ -60,7 +59,7 @@ def flag(
         group: heading in ``--help``.
     """
     if parse is None:
-        parse = switch if isinstance(default, bool) else text
+        parse = switch if isinstance(default, bool) else str
     metadata = {
         "parse": parse,
         "help": help,
@@ -150,19 +149,17 @@ class NetworkOptions(BaseOptions):
         return network_fields({name: getattr(self, name) for name in NETWORK_FLAGS})
 
     def check(self) -> None:
-        super().check()
         if self.size is not None and self.shape is not None:
             raise MmnetError("--size and --shape exclude each other")
-        self.check_memory()
+        if self.network_fields() or getattr(self, "batch_size", 1) != 1:
+            self.check_memory()  # every machine can run the bundled networks
 
     def check_memory(self, training: bool = False) -> None:
         """Raise MmnetError if a batch needs more memory than the machine has."""
-        fields, batch_size = self.network_fields(), getattr(self, "batch_size", 1)
+        batch_size = getattr(self, "batch_size", 1)
         if isinstance(batch_size, tuple):
             batch_size = max(batch_size)
-        if not fields and batch_size == 1:
-            return  # every machine can run the bundled networks
-        network = make_network(fields)
+        network = make_network(self.network_fields())
         subject = f"{network} with a batch of {batch_size}"
         check_memory(subject, network_bytes(network, batch_size, training=training))
 
@@ -192,13 +189,6 @@ class SourceOptions(NetworkOptions):
     def weight_options(self) -> WeightOptions:
         """Return how the weights of a checkpoint are read."""
         return WeightOptions(self.use_ema, self.logit_scale)
-
-    def check(self) -> None:
-        super().check()
-        for name in ("use_ema", "logit_scale"):
-            is_set = getattr(self, name) != getattr(WeightOptions(), name)
-            if is_set and self.checkpoint_path and is_model_file(self.checkpoint_path):
-                raise MmnetError(f"--{name}: applies to checkpoints, not to {self.checkpoint_path}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,7 +35,9 @@ def resolve(command: str, flags: Dict[str, Any], preset: Optional[str] = None) -
     """
     options_class = load_command(command).Options
     fields = {field.name: field for field in dataclasses.fields(options_class)}
-    aliases = _aliases(options_class)
+    aliases: Dict[Optional[str], str] = {}  # other name of a flag -> name
+    for field in fields.values():
+        aliases[field.metadata["alias"]] = aliases[field.metadata["old_name"]] = field.name
     values = {}
     if preset is not None:
         path = find_preset(preset)
@@ -108,9 +110,9 @@ def read_preset(path: str) -> Dict[str, Any]:
     }
     known = set()
     for command in COMMANDS:
-        options_class = load_command(command).Options
-        known |= {field.name for field in dataclasses.fields(options_class)}
-        known |= _aliases(options_class).keys()
+        for field in dataclasses.fields(load_command(command).Options):
+            names = field.name, field.metadata["alias"], field.metadata["old_name"]
+            known.update(name for name in names if name)
     for name in values:
         if name not in known:
             check_not_removed(str(name), where=f"{path}: {name}")
@@ -153,13 +155,3 @@ def suggestion(name: str, known: Any) -> str:
     """Return ``; did you mean X?`` for the most similar known name, or an empty text."""
     similar = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {similar[0]}?" if similar else ""
-
-
-def _aliases(options_class):
-    """Return alias or old name -> name of the field."""
-    aliases = {}
-    for field in dataclasses.fields(options_class):
-        for other in (field.metadata["alias"], field.metadata["old_name"]):
-            if other:
-                aliases[other] = field.name
-    return aliases

@@ -19,7 +19,7 @@ from mmnet.networks.network import Network, make_network
 from mmnet.weights import registry
 from mmnet.weights.batch_norm import measure_batch_norm
 from mmnet.weights.convert import convert_weights
-from mmnet.weights.source import check_source
+from mmnet.weights.source import check_source, find_source
 from mmnet.weights.values import average_weights
 from mmnet.weights.write import write_weights
 
@@ -110,7 +110,7 @@ def run_list(options: Options) -> None:
 def run_get(options: Options) -> None:
     for name in options.names:
         registry.verify(name)
-        prefix = registry.checkpoint_prefix(name)
+        prefix = find_source(name).path
         print(json.dumps({"name": name, "path": prefix}) if options.json else prefix)
 
 

@@ -113,13 +113,11 @@ def build_model(
         calibration = {"method": "quantised training"}
     WRITERS[spec.format](path, graph_def, spec, images)
 
-    complexity = measure_complexity(graph_def)
     card = describe_model(weights, spec)._replace(
         calibration=calibration,
-        parameters=complexity.parameters,
-        multiply_adds=complexity.multiply_adds,
         bytes=source_bytes(path),
         sha256=model_sha256(path),
+        **measure_complexity(graph_def),
     )
     write_json(card_path(path), card_to_dict(card))
     return card
@@ -127,7 +125,7 @@ def build_model(
 
 def describe_model(weights: Weights, spec: ExportSpec) -> Card:
     """Return the card of a model before it is built."""
-    tensors = describe_tensors(weights.network, spec.preprocess, spec.output_type)
+    input_text, output_text = describe_tensors(weights.network, spec.preprocess, spec.output_type)
     number_format = "uint8" if spec.io == "uint8" else "float32"
     return Card(
         weights.network,
@@ -136,8 +134,8 @@ def describe_model(weights: Weights, spec: ExportSpec) -> Card:
         spec.precision,
         path=spec.path,
         format=spec.format,
-        input=f"{INPUT} {number_format} {tensors.input}",
-        output=f"{OUTPUT} {number_format} {tensors.output}",
+        input=f"{INPUT} {number_format} {input_text}",
+        output=f"{OUTPUT} {number_format} {output_text}",
         checkpoint=weights.source,
         index_sha256=weights.sha256,
         use_ema=weights.options.use_ema,

@@ -45,8 +45,9 @@ def write_tflite(path, graph_def, spec, images):
 
 
 def write_onnx(path, graph_def, spec, images):
-    complexity = measure_complexity(graph_def)
-    metadata = dict(complexity._asdict(), preprocess=spec.preprocess, output_type=spec.output_type)
+    metadata = dict(
+        measure_complexity(graph_def), preprocess=spec.preprocess, output_type=spec.output_type
+    )
     model = convert_to_onnx(native_dilations(graph_def), metadata)
     write_bytes(path, model.SerializeToString())
 

@@ -16,13 +16,6 @@ CHOICES = {  # field -> values
 }
 
 
-class Complexity(NamedTuple):
-    """Size and arithmetic of a network."""
-
-    parameters: int  # weights, biases and batch norm, including the moving statistics
-    multiply_adds: int  # convolutions only, for one image
-
-
 class Card(NamedTuple):
     """Description of a model file. ``mmnet export`` also fills the optional fields."""
 
@@ -40,21 +33,16 @@ class Card(NamedTuple):
     logit_scale: float = 1.0  # factor of the checkpoint's logits
     calibration: Optional[dict] = None  # source of the int8 ranges
     tensorflow: Optional[str] = None  # version that exported the model
-    parameters: Optional[int] = None
-    multiply_adds: Optional[int] = None  # for one image
-    operations: Optional[Dict[str, int]] = None  # type -> count; None: the runtime lists none
+    parameters: Optional[int] = None  # with the moving statistics of batch norm
+    multiply_adds: Optional[int] = None  # of the convolutions, for one image
+    operations: Optional[Dict[str, int]] = (
+        None  # type -> count, the most frequent first; None: unknown
+    )
     bytes: Optional[int] = None
     sha256: Optional[str] = None  # hash of the file, or of saved_model.pb
     pictures: Optional[int] = None  # number of images compared with the checkpoint
     largest_difference: Optional[float] = None  # from the checkpoint's alpha, over all pixels
     mean_difference: Optional[float] = None
-
-    @property
-    def complexity(self) -> Optional[Complexity]:
-        """Return the Complexity, or None if it is unknown."""
-        if self.parameters is None or self.multiply_adds is None:
-            return None
-        return Complexity(self.parameters, self.multiply_adds)
 
 
 def card_path(path: str) -> str:

@@ -16,7 +16,7 @@ from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.networks.network import Network, make_network
 from mmnet.tf.device import Device
-from mmnet.weights.registry import DEFAULT, model_paths
+from mmnet.weights.registry import DEFAULT, find_entry
 from mmnet.weights.run_file import network_of_run
 from mmnet.weights.source import MODEL_KINDS, Source, find_source
 from mmnet.weights.values import WeightOptions, Weights, read_weights, scale_classifier
@@ -52,7 +52,7 @@ def open_predictor(
         MmnetError: a damaged source, another network, an option that the source cannot apply, or a
             missing runtime.
     """
-    source = _resolve(source)
+    source = source if isinstance(source, Source) else find_source(source)
     has_options = weight_options != WeightOptions()
     if source.name and not network_fields and not has_options and device.kind is None:
         source = prefer_model_file(source)
@@ -75,10 +75,10 @@ def open_predictor(
 
 def prefer_model_file(source: Source) -> Source:
     """Return the fastest model file of weights by name that can run here, else ``source``."""
-    for path in model_paths(source.name or ""):
-        kind = MODEL_KINDS[os.path.splitext(path)[1]]
+    for model in find_entry(source.name or "").models:
+        kind = MODEL_KINDS[os.path.splitext(model)[1]]
         if has_runtime(kind):
-            return Source(kind, path, source.name)
+            return Source(kind, os.path.join(os.path.dirname(source.path), model), source.name)
     return source
 
 
@@ -93,7 +93,7 @@ def load_weights(
 
     For the arguments see ``open_predictor`` and ``read_weights``.
     """
-    source = _resolve(source)
+    source = source if isinstance(source, Source) else find_source(source)
     if source.kind == "untrained":
         if weight_options.use_ema:
             raise MmnetError("untrained weights have no moving averages", "use_ema")
@@ -108,7 +108,3 @@ def load_weights(
 def network_of_checkpoint(prefix: str, network_fields: Optional[Dict[str, Any]] = None) -> Network:
     """Return the network of a checkpoint: from the given fields, its run's record, or defaults."""
     return make_network(network_fields or {}, network_of_run(prefix))
-
-
-def _resolve(source: Union[str, Source]) -> Source:
-    return source if isinstance(source, Source) else find_source(source)

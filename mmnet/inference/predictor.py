@@ -74,7 +74,12 @@ class Predictor:
         batch_size = self.batch_size or len(images)
         starts = range(0, len(images), batch_size)
         outputs = [self.run(images[start : start + batch_size]) for start in starts]
-        return clip_rounding(output_to_alphas(np.concatenate(outputs), self.card.output_type))
+        alphas = output_to_alphas(np.concatenate(outputs), self.card.output_type)
+        # ONNX Runtime's sigmoid, for example, returns 1 + 1e-7. Larger errors and NaN stay visible.
+        low, high = alphas.min(initial=0), alphas.max(initial=1)
+        if low >= -ROUNDING_TOLERANCE and high <= 1 + ROUNDING_TOLERANCE:
+            return np.clip(alphas, 0, 1)
+        return alphas
 
     def close(self) -> None:
         """Free the session or interpreter. The predictor cannot be called afterwards."""
@@ -91,19 +96,6 @@ class Predictor:
 
 def _closed(images):
     raise RuntimeError("the predictor is closed")
-
-
-def clip_rounding(alphas: np.ndarray) -> np.ndarray:
-    """Clip alphas to 0..1 if they leave it by at most ROUNDING_TOLERANCE.
-
-    ONNX Runtime's sigmoid, for example, returns 1 + 1e-7. Larger errors and NaN stay visible.
-    """
-    if (
-        alphas.min(initial=0) >= -ROUNDING_TOLERANCE
-        and alphas.max(initial=1) <= 1 + ROUNDING_TOLERANCE
-    ):
-        return np.clip(alphas, 0, 1)
-    return alphas
 
 
 def output_to_alphas(output: np.ndarray, output_type: str) -> np.ndarray:

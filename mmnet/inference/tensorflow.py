@@ -1,10 +1,11 @@
 """Open frozen graphs (.pb) and SavedModels as Predictors."""
 
 import hashlib
+from collections import Counter
 from typing import Any
 
 from mmnet.inference.card import Card, check_own_card, model_sha256
-from mmnet.inference.complexity import count_operations, graph_complexity
+from mmnet.inference.complexity import graph_complexity
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
@@ -70,12 +71,11 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
             raise MmnetError(
                 f"{path}: TensorFlow {tf.__version__} cannot load it ({reason})"
             ) from None
-    operations = count_operations(node.op for node in graph_def.node)
-    complexity = graph_complexity(graph)._asdict()
+    operations = dict(Counter(node.op for node in graph_def.node).most_common())
     session = tf.Session(graph=graph, config=session_config(device))
     return Predictor(
         lambda batch: session.run(output, {images: batch}),
-        card._replace(sha256=sha256, operations=operations, **complexity),
+        card._replace(sha256=sha256, operations=operations, **graph_complexity(graph)),
         source=path,
         batch_size=batch_size,
         release=session.close,

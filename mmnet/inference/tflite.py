@@ -7,13 +7,13 @@ Therefore only files whose SHA-256 equals that in their card reach the interpret
 import hashlib
 import logging
 import threading
+from collections import Counter
 from functools import partial
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Optional
 
 import numpy as np
 
 from mmnet.inference.card import read_card
-from mmnet.inference.complexity import count_operations
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.runtimes import has_runtime
 from mmnet.io.errors import MmnetError
@@ -49,9 +49,14 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
     if batch_size > 1:
         interpreter.resize_tensor_input(input_details["index"], [batch_size] + shape[1:])
         interpreter.allocate_tensors()
+    operations = None
+    if hasattr(interpreter, "_get_ops_details"):
+        names = [details["op_name"] for details in interpreter._get_ops_details()]
+        names = [name for name in names if name != "DELEGATE"]  # added by XNNPACK
+        operations = dict(Counter(names).most_common())
     return Predictor(
         partial(run_interpreter, interpreter, threading.Lock()),
-        card._replace(network=network, operations=_list_operations(interpreter)),
+        card._replace(network=network, operations=operations),
         source=path,
         batch_size=batch_size,
     )
@@ -102,11 +107,3 @@ def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
     raise MmnetError(
         f"{threads}: TFLite of TensorFlow {tf.__version__} runs on one thread", "threads"
     )
-
-
-def _list_operations(interpreter: Any) -> Optional[Dict[str, int]]:
-    """Return type of operation -> count, or None if the interpreter does not list them."""
-    if not hasattr(interpreter, "_get_ops_details"):
-        return None
-    names = [details["op_name"] for details in interpreter._get_ops_details()]
-    return count_operations(name for name in names if name != "DELEGATE")  # added by XNNPACK

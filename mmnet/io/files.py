@@ -40,11 +40,11 @@ def read_text(path: str) -> str:
 
 def read_json(path: str) -> Dict[str, Any]:
     """Read the object in a JSON file. Raise MmnetError if the file contains anything else."""
-    text = read_text(path)
+    data = read_bytes(path)
     try:
-        value = json.loads(text)
+        value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise MmnetError(f"{path}: not JSON ({error})") from None
+        raise MmnetError(f"{path}: not JSON in UTF-8 ({error})") from None
     if not isinstance(value, dict):
         raise MmnetError(f"{path}: JSON without an object at the top level")
     return value
@@ -94,20 +94,17 @@ def atomic_write(path: str) -> Iterator[str]:
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
     os.close(descriptor)
     try:
-        with add_path_to_errors(path):
-            yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename = error.filename or path  # a full disk is reported without a path
         with contextlib.suppress(OSError):  # a failing disk may refuse this too
             os.unlink(temporary)
         raise
-
-
-def _umask():
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def remove_abandoned(folder: str) -> None:
@@ -186,22 +183,18 @@ def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
         yield
 
 
-def is_writable(folder: str) -> bool:
-    """Return whether files can be created in a folder or, if it is missing, in its parent.
-
-    A folder without any write permission counts as read-only for root too.
-    """
-    folder = os.path.abspath(folder)
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    any_write = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
-    writable = os.path.isdir(folder) and os.access(folder, os.W_OK)
-    return writable and bool(os.stat(folder).st_mode & any_write)
-
-
 def check_writable(folder: str, parameter: str = "output") -> None:
-    """Raise MmnetError, which names the parameter, unless files can be created in a folder."""
-    if not is_writable(folder):
+    """Raise MmnetError, which names the parameter, unless files can be created in a folder.
+
+    If the folder is missing, its parent is checked. A folder without any write permission counts
+    as read-only for root too.
+    """
+    existing = os.path.abspath(folder)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    any_write = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+    is_writable = os.path.isdir(existing) and os.access(existing, os.W_OK)
+    if not is_writable or not os.stat(existing).st_mode & any_write:
         raise MmnetError(f"{folder} is not writable", parameter)
 
 

@@ -59,8 +59,22 @@ def decode_image(data: bytes, source: str, upright: bool = False) -> np.ndarray:
 
 
 def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
-    """Decode a JPEG, PNG or WebP file as OpenCV's ``flags`` define. Errors as in decode_image."""
-    if not _has_end(data, source):
+    """Decode a JPEG, PNG or WebP file as OpenCV's ``flags`` define. Errors as in decode_image.
+
+    OpenCV fills the missing part of a truncated file with grey and reports nothing. Therefore the
+    end marker is checked first.
+    """
+    if data[:2] == b"\xff\xd8":
+        # No scan of a complete JPEG starts after the last end marker. An embedded preview has its
+        # own end marker, but earlier in the file.
+        has_end = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+    elif data[:4] == b"\x89PNG":
+        has_end = b"IEND" in data[-64:]
+    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        has_end = len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    else:
+        raise MmnetError(f"{source}: not a JPEG, PNG or WebP image")
+    if not has_end:
         raise MmnetError(f"{source}: truncated image file")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -140,19 +154,3 @@ def _decode_heif(data, source):
     except Exception as error:  # Pillow and libheif raise many classes for damaged files
         reason = " ".join(str(error).split())
         raise MmnetError(f"{source}: truncated or damaged image file ({reason})") from None
-
-
-def _has_end(data, source):
-    """Return whether the file contains its end marker. Raise MmnetError for other formats.
-
-    OpenCV fills the missing part of a truncated file with grey and reports nothing.
-    """
-    if data[:2] == b"\xff\xd8":
-        # No scan of a complete JPEG starts after the last end marker. An embedded preview has its
-        # own end marker, but earlier in the file.
-        return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-    if data[:4] == b"\x89PNG":
-        return b"IEND" in data[-64:]
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
-    raise MmnetError(f"{source}: not a JPEG, PNG or WebP image")

@@ -46,7 +46,14 @@ def _convert(value, hint, where):
     if hasattr(hint, "_fields"):
         return to_record(value, hint, where)
     if origin is list or origin is tuple:
-        return _convert_items(value, origin, arguments, where)
+        _check_type(value, list, where)
+        hints = arguments
+        if origin is list or arguments[-1] is Ellipsis:
+            hints = arguments[:1] * len(value)
+        if len(value) != len(hints):
+            raise MmnetError(f"{where}: {len(value)} items, expected {len(hints)}")
+        pairs = enumerate(zip(value, hints))
+        return origin([_convert(item, hint, f"{where}[{index}]") for index, (item, hint) in pairs])
     if origin is dict:
         _check_type(value, dict, where)
         return {key: _convert(value[key], arguments[1], f"{where}: {key}") for key in value}
@@ -54,17 +61,6 @@ def _convert(value, hint, where):
         return float(value)
     _check_type(value, hint, where)
     return value
-
-
-def _convert_items(value, origin, arguments, where):
-    """Convert a list to List[X], Tuple[X, ...] or Tuple[X, Y]."""
-    _check_type(value, list, where)
-    has_fixed_length = origin is tuple and arguments[-1] is not Ellipsis
-    hints = arguments if has_fixed_length else arguments[:1] * len(value)
-    if len(value) != len(hints):
-        raise MmnetError(f"{where}: {len(value)} items, expected {len(hints)}")
-    pairs = enumerate(zip(value, hints))
-    return origin(_convert(item, hint, f"{where}[{index}]") for index, (item, hint) in pairs)
 
 
 def _check_type(value, expected_type, where):

@@ -30,18 +30,20 @@ GLOBAL_WEIGHT = 1e-3  # weight of the mean colour, for pixels far from the backg
 
 
 class Background:
-    """A colour (red, green, blue), or an image [h,w,3] that covers the photo undistorted."""
+    """What is behind the person.
 
-    def __init__(self, image: Union[np.ndarray, Sequence[int]]):
-        self.image = np.asarray(image, np.uint8)
+    Attributes:
+        image: an image [h,w,3] that covers the photo undistorted, a colour (red, green, blue), or
+            None: the blurred photo itself.
+    """
+
+    def __init__(self, image: Union[np.ndarray, Sequence[int], None]):
+        self.image = None if image is None else np.asarray(image, np.uint8)
 
     def at(self, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-        """Return what is behind the person: uint8 [H,W,3].
-
-        Args:
-            image: uint8 [H,W,3], the photo or frame.
-            alpha: float32 [H,W], 0..1.
-        """
+        """Return the background, uint8 [H,W,3], of a photo or frame and its alpha [H,W]."""
+        if self.image is None:
+            return blur_background(image, alpha)
         if self.image.ndim == 1:
             return np.full_like(image, self.image)
         return resize_to_cover(self.image, image.shape[:2])
@@ -49,25 +51,6 @@ class Background:
     def still(self, seconds: Fraction) -> "Background":
         """Return the background at a time, counted from the first frame of the clip."""
         return self
-
-
-class BlurBackground(Background):
-    """The photo itself, blurred with the weight 1 - alpha, so that the person forms no halo."""
-
-    def __init__(self):
-        super().__init__(())  # no image
-
-    def at(self, image, alpha):
-        weight = 1 - shrink(alpha, COLOUR_SIZE)
-        colours = shrink(shrink(image, COLOUR_SIZE) * weight[..., None], BLUR_SIZE)
-        weight = shrink(weight, BLUR_SIZE)
-        sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
-        weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
-        colours = cv2.GaussianBlur(colours, (0, 0), sigma)
-        mean_colour = colours.sum((0, 1)) / (weight.sum() + 1e-5)
-        blurred = (colours + GLOBAL_WEIGHT * mean_colour) / (weight + GLOBAL_WEIGHT)
-        blurred = np.rint(blurred.clip(0, 255)).astype(np.uint8)
-        return cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 class ClipBackground(Background):
@@ -104,10 +87,24 @@ class ClipBackground(Background):
                 start = seconds + 1 / clip.frame_rate
 
 
+def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Blur a photo with the weight 1 - alpha, so that the person forms no halo."""
+    weight = 1 - shrink(alpha, COLOUR_SIZE)
+    colours = shrink(shrink(image, COLOUR_SIZE) * weight[..., None], BLUR_SIZE)
+    weight = shrink(weight, BLUR_SIZE)
+    sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
+    weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]
+    colours = cv2.GaussianBlur(colours, (0, 0), sigma)
+    mean_colour = colours.sum((0, 1)) / (weight.sum() + 1e-5)
+    blurred = (colours + GLOBAL_WEIGHT * mean_colour) / (weight + GLOBAL_WEIGHT)
+    blurred = np.rint(blurred.clip(0, 255)).astype(np.uint8)
+    return cv2.resize(blurred, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
 def load_background(value: str) -> Background:
     """Return a background: blur, the path of an image or a clip, or a colour (parse_colour)."""
     if value == BLUR:
-        return BlurBackground()
+        return Background(None)
     if os.path.exists(value):
         return ClipBackground(value) if is_clip(value) else Background(load_photo(value))
     try:

@@ -6,7 +6,8 @@ A frame passes read_frames -> matte_frames (network and filter) -> render_frame 
 import contextlib
 import os
 import time
-from typing import Dict, Generator, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Dict, Generator, Optional, Tuple
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from mmnet.io.clips import Clip, Frame, open_clip, read_frames
 from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
-from mmnet.matting.background import Background
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.files import Result
 from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
@@ -24,14 +24,6 @@ from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import FILTERS, PreviousFrame
 
 DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the network
-
-
-class MattedFrame(NamedTuple):
-    """A frame after the network and the temporal filter."""
-
-    frame: Frame
-    matted: PreviousFrame  # frame and alpha at the working size
-    background: Optional[Background]
 
 
 def matte_clip(
@@ -56,7 +48,7 @@ def matte_clip(
         matted = prefetch(matte_frames(decoded, clip, predictor, options), 2)
         stack.callback(matted.close)
         rendered = parallel_map(
-            lambda frame: render_frame(frame, options), matted, threads=threads, max_pending=threads
+            lambda render: render(), matted, threads=threads, max_pending=threads
         )
         stack.callback(rendered.close)
         for person_fraction, frames in progress(rendered, clip.frame_count, "predicting", "frames"):
@@ -76,15 +68,20 @@ def matte_clip(
 def matte_frames(
     frames: Generator, clip: Clip, predictor: Predictor, options: OutputOptions
 ) -> Generator:
-    """Yield a MattedFrame per Frame, in order, because each alpha depends on the previous one."""
-    matted = first_pts = background = None
+    """Yield a function per Frame that renders its outputs: see render_frame.
+
+    The network and the temporal filter run in the order of the frames, because each alpha depends
+    on the previous one.
+    """
+    matted = first_pts = None
     with contextlib.closing(frames):
         for frame in frames:
             matted = matte_next_frame(frame.image, predictor, options, matted)
             first_pts = frame.pts if first_pts is None else first_pts
-            if options.background is not None:
-                background = options.background.still((frame.pts - first_pts) * clip.time_base)
-            yield MattedFrame(frame, matted, background)
+            background = options.background
+            if background is not None:
+                background = background.still((frame.pts - first_pts) * clip.time_base)
+            yield partial(render_frame, frame, matted, options._replace(background=background))
 
 
 def matte_next_frame(
@@ -113,10 +110,10 @@ def matte_next_frame(
 
 
 def render_frame(
-    matted_frame: MattedFrame, options: OutputOptions
+    frame: Frame, matted: PreviousFrame, options: OutputOptions
 ) -> Tuple[float, Dict[str, Frame]]:
     """Return the person's fraction of a frame, and its outputs at its own size: kind -> Frame."""
-    frame, (small, alpha, _), background = matted_frame
-    alpha = enlarge_alpha(alpha, small, frame.image, refine=options.matting.refine_edges)
-    images = render_outputs(frame.image, alpha, options._replace(background=background))
+    refine = options.matting.refine_edges
+    alpha = enlarge_alpha(matted.alpha, matted.image, frame.image, refine=refine)
+    images = render_outputs(frame.image, alpha, options)
     return float(alpha.mean()), {kind: frame._replace(image=images[kind]) for kind in images}

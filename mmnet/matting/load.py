@@ -8,7 +8,8 @@ import numpy as np
 from overload import overload
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import decode_image, read_image
+from mmnet.io.files import read_bytes
+from mmnet.io.images import decode_image
 
 EXIF_ORIENTATION = 0x112
 
@@ -29,12 +30,12 @@ def load_photo(photo: str) -> np.ndarray:
         FileNotFoundError: the file does not exist.
         MmnetError: an unreadable file, or an unsupported type.
     """
-    return read_image(photo, upright=True)
+    return decode_image(read_bytes(photo), photo, upright=True)
 
 
 @load_photo.add
 def _load_path(photo: os.PathLike) -> np.ndarray:
-    return read_image(os.fspath(photo), upright=True)
+    return load_photo(os.fspath(photo))
 
 
 @load_photo.add

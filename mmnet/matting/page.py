@@ -33,7 +33,7 @@ class Checkerboard(Background):
         return np.dstack([levels] * 3)
 
 
-TRANSPARENT = Checkerboard(())
+TRANSPARENT = Checkerboard(None)
 
 
 class Page(NamedTuple):

@@ -1,6 +1,6 @@
 """Build GraphDefs for inference, with the weights as constants."""
 
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import INFERENCE
@@ -79,15 +79,8 @@ def _add_output(logits, output_type, *, int8, has_ranges):
         tf.maximum(tf.minimum(alphas, 1), -1, name=OUTPUT)
 
 
-class TensorDescriptions(NamedTuple):
-    """Shape and meaning of a model's input and output, for people."""
-
-    input: str
-    output: str
-
-
-def describe_tensors(network: Network, preprocess: str, output_type: str) -> TensorDescriptions:
-    """Describe the input and output, for example ``[1,256,256,3]: RGB in 0..255``."""
+def describe_tensors(network: Network, preprocess: str, output_type: str) -> Tuple[str, str]:
+    """Describe input and output for people, for example ``[1,256,256,3]: RGB in 0..255``."""
     height, width = network.shape
     channels = "RGB" if network.channels == 3 else "RGB and the alpha of the previous frame"
     limits = "0..255" if preprocess == "inside" else "0..1"
@@ -97,7 +90,4 @@ def describe_tensors(network: Network, preprocess: str, output_type: str) -> Ten
         "logits": "2]: logits of background and foreground",
     }
     sides = f"[1,{height},{width},"
-    return TensorDescriptions(
-        input=f"{sides}{network.channels}]: {channels} in {limits}",
-        output=sides + outputs[output_type],
-    )
+    return f"{sides}{network.channels}]: {channels} in {limits}", sides + outputs[output_type]

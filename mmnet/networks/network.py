@@ -43,7 +43,8 @@ def make_network(
     if "shape" in fields:
         fields["shape"] = tuple(fields["shape"])
     network = Network(**fields)
-    if len(network.shape) != 2 or any(side < STRIDE or side % STRIDE for side in network.shape):
+    invalid_sides = [side for side in network.shape if side < STRIDE or side % STRIDE]
+    if len(network.shape) != 2 or invalid_sides:
         raise MmnetError(
             f"height and width must be multiples of {STRIDE}, not {format_shape(network.shape)}",
             "shape",

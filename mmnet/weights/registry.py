@@ -3,7 +3,7 @@
 import difflib
 import os
 from functools import lru_cache
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json, sha256_of_file
@@ -101,14 +101,3 @@ def verify(name: str) -> None:
         path = os.path.join(folder, file.name)
         if sha256_of_file(path) != file.sha256:
             raise MmnetError(f"{path}: its SHA-256 is not {file.sha256}; delete the file")
-
-
-def checkpoint_prefix(name: str) -> str:
-    """Return the checkpoint prefix of an entry. Missing files are downloaded."""
-    return os.path.join(fetch(name), find_entry(name).checkpoint)
-
-
-def model_paths(name: str) -> List[str]:
-    """Return the paths of an entry's model files, the fastest first."""
-    folder = weights_folder(name)
-    return [os.path.join(folder, model) for model in find_entry(name).models]

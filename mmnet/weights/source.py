@@ -34,16 +34,17 @@ def find_source(text: str) -> Source:
         MmnetError: not a regular file, or a damaged download.
         OSError: the weights cannot be downloaded.
     """
-    if _is_name(text):
-        if text == registry.UNTRAINED:
-            return Source("untrained")
-        return Source("checkpoint", registry.checkpoint_prefix(text), text)
-    return _find_path(text)
+    if os.path.lexists(text) or not registry.is_name(text):
+        return _find_path(text)
+    if text == registry.UNTRAINED:
+        return Source("untrained")
+    folder = registry.fetch(text)
+    return Source("checkpoint", os.path.join(folder, registry.find_entry(text).checkpoint), text)
 
 
 def check_source(text: str) -> None:
     """Raise FileNotFoundError or MmnetError if ``find_source`` would. It never downloads."""
-    if not _is_name(text):
+    if os.path.lexists(text) or not registry.is_name(text):
         _find_path(text)
 
 
@@ -69,10 +70,6 @@ def source_files(path: Optional[str]) -> List[str]:
 def source_bytes(path: Optional[str]) -> int:
     """Return the total size of all files of a source, given its ``path``."""
     return sum(map(os.path.getsize, source_files(path)))
-
-
-def _is_name(text):
-    return registry.is_name(text) and not os.path.lexists(text)
 
 
 def _find_path(path):

@@ -11,7 +11,7 @@ from mmnet import cli
 from mmnet.benchmark import models as models_module
 from mmnet.benchmark.models import TURN_SECONDS, Load, benchmark, measure
 from mmnet.commands.benchmark import format_row
-from mmnet.inference.complexity import ModelSize, model_size
+from mmnet.inference.sizes import ModelSize, model_size
 from mmnet.io.errors import MmnetError
 from mmnet.weights.source import Source, find_source, source_bytes
 from mmnet.weights.values import WeightOptions

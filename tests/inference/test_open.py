@@ -18,7 +18,7 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 from mmnet.tf.device import Device
-from mmnet.weights.registry import DEFAULT, model_paths
+from mmnet.weights.registry import DEFAULT, find_entry
 from mmnet.weights.source import Source, find_source
 from mmnet.weights.values import WeightOptions
 
@@ -119,7 +119,8 @@ def test_model_file_rejects_options_of_checkpoints(exported_models, options):
 
 def test_weights_by_name_prefer_their_model_file(monkeypatch):
     source = find_source(DEFAULT)
-    paths = model_paths(DEFAULT)
+    folder = os.path.dirname(source.path)
+    paths = [os.path.join(folder, model) for model in find_entry(DEFAULT).models]
     runtimes = {"tflite", "onnx"}
     monkeypatch.setattr(open_module, "has_runtime", runtimes.__contains__)
     assert prefer_model_file(source).path == paths[0]

@@ -5,7 +5,7 @@ import pytest
 
 from helpers import assert_raises
 from mmnet.inference.card import Card
-from mmnet.inference.predictor import Predictor, clip_rounding, output_to_alphas
+from mmnet.inference.predictor import Predictor, output_to_alphas
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 
@@ -58,13 +58,15 @@ def test_predictor_closes_at_the_end_of_the_block():
         predictor(np.zeros((1, 256, 256, 3)))
 
 
-def test_clip_rounding_clips_rounding_errors_only():
-    alphas = np.array([-1e-6, 0.5, 1 + 1.2e-7], np.float32)
-    np.testing.assert_array_equal(clip_rounding(alphas), np.float32([0, 0.5, 1]))
-    for wrong in (1.01, -0.01, np.nan):
-        alphas = np.array([0.5, wrong], np.float32)
-        np.testing.assert_array_equal(clip_rounding(alphas), alphas)
-    assert clip_rounding(np.zeros((0, 4, 4), np.float32)).shape == (0, 4, 4)
+@pytest.mark.parametrize(
+    "value, expected",
+    [(-1e-6, 0), (0.5, 0.5), (1 + 1.2e-7, 1), (1.01, 1.01), (-0.01, -0.01), (np.nan, np.nan)],
+)
+def test_predictor_clips_rounding_errors_only(value, expected):
+    alphas = np.full((1, 32, 64, 1), value, np.float32)
+    predictor = Predictor(lambda images: alphas, Card(Network(shape=(32, 64))))
+    result = predictor(np.zeros((1, 32, 64, 3)))
+    np.testing.assert_array_equal(result, np.full((1, 32, 64), expected, np.float32))
 
 
 def test_output_to_alphas_is_a_softmax_of_logits():

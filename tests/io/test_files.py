@@ -97,24 +97,17 @@ def test_lock_folder_excludes_other_users(tmp_path):
         pass
 
 
-def test_is_writable(tmp_path):
-    assert files.is_writable(str(tmp_path))
-    assert files.is_writable(str(tmp_path / "missing" / "folder"))
+def test_check_writable_names_parameter_and_folder(tmp_path):
+    for folder in (tmp_path, tmp_path / "missing" / "folder"):
+        files.check_writable(str(folder))
     (tmp_path / "file").write_text("")
-    assert not files.is_writable(str(tmp_path / "file"))
     read_only = tmp_path / "read-only"
     read_only.mkdir()
     read_only.chmod(0o555)  # root could write to it
-    assert not files.is_writable(str(read_only))
-    assert not files.is_writable(str(read_only / "below"))
-
-
-def test_check_writable_names_parameter(tmp_path):
-    files.check_writable(str(tmp_path / "missing"))
-    (tmp_path / "file").write_text("")
-    with assert_raises(MmnetError, "train_dir", tmp_path / "file") as caught:
-        files.check_writable(str(tmp_path / "file"), "train_dir")
-    assert caught.value.parameter == "train_dir"
+    for path in (tmp_path / "file", read_only, read_only / "below"):
+        with assert_raises(MmnetError, "train_dir", path) as caught:
+            files.check_writable(str(path), "train_dir")
+        assert caught.value.parameter == "train_dir"
 
 
 def test_check_replaceable_protects_other_files(tmp_path):

@@ -8,7 +8,7 @@ from helpers import assert_raises
 from helpers.matting import NETWORK_ONLY, colour_image
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import estimate_foreground
-from mmnet.matting.background import Background, BlurBackground, load_background, parse_colour
+from mmnet.matting.background import Background, load_background, parse_colour
 from mmnet.matting.compose import KINDS, OutputOptions, render_outputs
 
 HALF_ALPHA = np.array([[0, 0.5, 1]], np.float32)
@@ -58,11 +58,11 @@ def test_blur_background_contains_no_colours_of_the_person():
     image[60:140, 100:200] = 255
     alpha = np.zeros((200, 300), np.float32)
     alpha[60:140, 100:200] = 1
-    result = compose(image, alpha, BlurBackground())
+    result = compose(image, alpha, Background(None))
     assert (result[60:140, 100:200] == 255).all()
     background = result[alpha == 0]
     assert background.min() > 40 and background.max() < 60
-    assert compose(image[:1, :1], alpha[:1, :1], BlurBackground()).shape == (1, 1, 3)
+    assert compose(image[:1, :1], alpha[:1, :1], Background(None)).shape == (1, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_load_background_reads_images_but_parse_colour_does_not(tmp_path):
     path = str(tmp_path / "beach.png")
     cv2.imwrite(path, np.zeros((2, 3, 3), np.uint8))
     assert load_background(path).image.shape == (2, 3, 3)
-    assert isinstance(load_background("blur"), BlurBackground)
+    assert load_background("blur").image is None
     with assert_raises(MmnetError, path):
         parse_colour(path)
 

@@ -76,6 +76,8 @@ def test_logits_are_resized_once_after_the_classifier(mmnet_weights, output_type
 
 
 def test_describe_tensors():
-    tensors = describe_tensors(Network(shape=(64, 96), channels=4), "outside", "alpha")
-    assert tensors.input.startswith("[1,64,96,4]:") and "0..1" in tensors.input
-    assert tensors.output.startswith("[1,64,96,1]:") and "alpha" in tensors.output
+    input_text, output_text = describe_tensors(
+        Network(shape=(64, 96), channels=4), "outside", "alpha"
+    )
+    assert input_text.startswith("[1,64,96,4]:") and "0..1" in input_text
+    assert output_text.startswith("[1,64,96,1]:") and "alpha" in output_text

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from helpers import ROOT, assert_message
-from mmnet.cli import parse_flags, parse_options
+from mmnet.cli import parse_options
 from mmnet.commands import COMMANDS
 
 CLUSTER = os.path.join(ROOT, "scripts", "cluster")
@@ -73,9 +73,9 @@ def test_slurm_predict_processes_one_shard_per_task(slurm, tmp_path):
     command = script("slurm_predict.sh", "my photos", "out", "--tar", "1000")
     assert subprocess.call(command, env=environ) == 0
     name, *words = (tmp_path / "out").read_text().splitlines()
-    flags = parse_flags(name, words)
-    assert name == "predict" and "my photos" in flags.values() or ["my photos"] in flags.values()
-    assert (flags["shard"], flags["resume"], flags["tar"]) == ("3/8", "true", "1000")
+    options = parse_options(name, words)
+    assert name == "predict" and options.photos == ("my photos",)
+    assert (str(options.shard), options.resume, options.tar) == ("3of8", True, 1000)
 
 
 def test_kubernetes_template_launches_all_pods():

@@ -49,7 +49,7 @@ def test_bundled_models_are_exported_from_the_bundled_checkpoint(name, network):
         card = read_card(os.path.join(folder, model))
         assert card.network == network
         assert os.path.basename(card.checkpoint) == entry.checkpoint
-        assert card.index_sha256 == index_sha256(registry.checkpoint_prefix(name))
+        assert card.index_sha256 == index_sha256(os.path.join(folder, entry.checkpoint))
 
 
 @pytest.mark.parametrize("name", registry.read_registry())
