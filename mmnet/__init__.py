@@ -15,13 +15,13 @@ Folders. tests/test_architecture.py defines which folder may import which.
     datatools/    layouts of other datasets, convert, statistics, report page
     networks/     network (the value Network), registry, layers, quantization, inference_graph,
                   mmnet, deeplab, mobilenet_v2, modnet, tiny
-    training/     config, setup (resolve), input (data), train (build, restore, loop), graph, losses,
-                  schedule, restore, saver, lineage, logger, batch_norm_check
+    training/     config, setup (resolve), input (data), train (build, restore, loop), graph,
+                  losses, schedule, restore, saver, lineage, logger, batch_norm_check
     distributed/  group (all-reduce, broadcast), launch, heartbeat
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
-                  card
+                  card, complexity (of graphs), sizes (of networks and models)
     weights/      registry (names, licences), values, write, download, convert
-    matting/      load, photo, refine, compose, clip, temporal
+    matting/      load, photo, refine, background, compose, clip, temporal, files, process, page
     evaluation/   metrics, evaluate, statistics, comparison, calibration, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models
@@ -29,8 +29,8 @@ Folders. tests/test_architecture.py defines which folder may import which.
     cli.py        argument parser, dispatch, exit codes
     api.py        load, matte, cutout, cutout_image
 
-One photo from file to result: load_photo -> matte_photo (run_network twice, refine_edges) ->
-estimate_foreground -> encode_png -> write_bytes.
+One photo from file to result: load_photo -> matte_photo (run_network twice, enlarge_alpha) ->
+render_outputs (estimate_foreground) -> Output.write.
 
 No module imports TensorFlow when it is imported. A .tflite or .onnx file runs without it.
 
