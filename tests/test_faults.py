@@ -35,7 +35,7 @@ sys.path.append(ROOT)
 from offline_infer import datapre  # noqa: E402
 
 WRITE_CALLS = {  # module -> names of its functions
-    os: ["replace", "rename", "chmod", "fsync", "mkdir", "unlink", "fdopen"],
+    os: ["replace", "rename", "chmod", "fsync", "mkdir", "unlink", "open"],
     tempfile: ["mkstemp", "mkdtemp"],
     files: ["_exchange"],
     shutil: ["copy"],
@@ -74,21 +74,21 @@ def break_call(monkeypatch, number, act):
         if len(names) == number:
             act()
 
-    def wrap(function, name):
-        def call(*arguments, **options):
-            if name in ("open", "fdopen"):
-                file = function(*arguments, **options)
-                if file.writable():
-                    return FileOnFullDisk(file, lambda: count("write"))
-                return file
-            count(name)
-            return function(*arguments, **options)
+    def wrap(module, name):
+        function = getattr(module, name)
 
-        return call
+        def call(*arguments, **options):
+            if module is not builtins:
+                count(name)
+                return function(*arguments, **options)
+            file = function(*arguments, **options)
+            return FileOnFullDisk(file, lambda: count("write")) if file.writable() else file
+
+        monkeypatch.setattr(module, name, call)
 
     for module, functions in WRITE_CALLS.items():
         for name in functions:
-            monkeypatch.setattr(module, name, wrap(getattr(module, name), name))
+            wrap(module, name)
     return names
 
 

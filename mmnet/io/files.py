@@ -9,8 +9,8 @@ import json
 import os
 import shutil
 import stat
-import tempfile
 import time
+import uuid
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 from mmnet.io.errors import MmnetError
@@ -91,13 +91,10 @@ def atomic_write(path: str) -> Iterator[str]:
     if os.path.lexists(path) and not os.path.isfile(path):
         raise MmnetError(f"{path}: not a regular file, so it is not replaced")
     path = os.path.realpath(path)  # replace the target of a link, not the link
-    descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".writing-")
-    os.close(descriptor)
+    temporary = os.path.join(os.path.dirname(path), f".writing-{uuid.uuid4().hex}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))  # less the process's umask
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException as error:
         if isinstance(error, OSError):
