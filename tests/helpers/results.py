@@ -1,5 +1,6 @@
 """Made-up evaluations, and result files of msame and ais_bench."""
 
+import csv
 import os
 import shutil
 
@@ -10,6 +11,20 @@ from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.records import Identity
 
 SHAPE = (64, 64)
+GOLDEN_COLUMNS = {  # published name -> column of golden/metrics.csv
+    "MAD/test": "mad_256",
+    "GAUSS_GRAD/test": "gauss_grad_256",
+    "MAD/test/800_600": "mad_800_600",
+    "GAUSS_GRAD/test/800_600": "gauss_grad_800_600",
+}
+
+
+def read_golden_scores(test_data, step):
+    """Return published name -> scores of a published checkpoint, in the order of the stems."""
+    with open(os.path.join(test_data, "golden", "metrics.csv")) as file:
+        rows = [row for row in csv.DictReader(file) if int(row["checkpoint"]) == step]
+    rows.sort(key=lambda row: row["stem"])
+    return {tag: [float(row[name]) for row in rows] for tag, name in GOLDEN_COLUMNS.items()}
 
 
 def make_identity(**fields):

@@ -3,7 +3,6 @@
 The scripts write into the project that holds them, so they run in a copy of it.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -14,23 +13,17 @@ import numpy as np
 import pytest
 
 from helpers import ROOT, SMALL, SMALL_FLAGS, assert_message
+from helpers.results import GOLDEN_COLUMNS, read_golden_scores
 from helpers.shell import needs_setup, run
 from mmnet.datasets.pairs import find_dataset
 from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportSpec, export
-from mmnet.networks.inference_graph import inference_graph
 from mmnet.networks.network import Network
 from mmnet.weights.values import read_weights
 
 sys.path.append(ROOT)
 from offline_infer import datapre, evaluate, verify_pbmodel  # noqa: E402
 
-COLUMNS = {
-    "MAD/test": "mad_256",
-    "GAUSS_GRAD/test": "gauss_grad_256",
-    "MAD/test/800_600": "mad_800_600",
-    "GAUSS_GRAD/test/800_600": "gauss_grad_800_600",
-}
 # Computes the text that scripts/setup.sh compares with its stamp.
 MADE_OF = "requirements=requirements.txt; "
 MADE_OF += 'eval "$(grep ^made_of= scripts/setup.sh)"; printf %s "$made_of"'
@@ -99,7 +92,7 @@ def test_scripts_score_as_mmnet_evaluate(
     flags = ["--json", "--output", os.path.join(project, "scores"), *SMALL_FLAGS]
     online = json.loads(run_script("validate.sh", portraits, checkpoint, *flags))
     assert offline["pictures"] == online["pictures"] == 6
-    for tag in COLUMNS:
+    for tag in GOLDEN_COLUMNS:
         assert offline[tag] == pytest.approx(online[tag], abs=tolerance)
 
 
@@ -124,8 +117,6 @@ def test_published_checkpoints_have_golden_scores(
     input_format = datapre.InputFormat(dtype=dtype)
     prepared = datapre.write_inputs(dataset, str(tmp_path / "Bin"), input_format)
     images, manifest = (os.path.join(prepared, name) for name in ("images", "manifest.json"))
-    with open(os.path.join(test_data, "golden", "metrics.csv")) as file:
-        golden = list(csv.DictReader(file))
     for step, model in published_models.items():
         output = str(tmp_path / f"output {step}")
         flags = ["--model", model, "--input", images, "--output", output]
@@ -133,11 +124,9 @@ def test_published_checkpoints_have_golden_scores(
         capsys.readouterr()
         assert evaluate.main(["--output_dir", output, "--manifest", manifest, "--json"]) == 0
         scores = json.loads(capsys.readouterr().out)
-        rows = [row for row in golden if int(row["checkpoint"]) == step]
-        assert scores["pictures"] == len(rows) == 20
-        for tag, column in COLUMNS.items():
-            expected = np.mean([float(row[column]) for row in rows])
-            assert scores[tag] == pytest.approx(expected, abs=tolerance)
+        assert scores["pictures"] == 20
+        for tag, expected in read_golden_scores(test_data, step).items():
+            assert scores[tag] == pytest.approx(np.mean(expected), abs=tolerance)
 
 
 @pytest.fixture
@@ -155,7 +144,7 @@ def add_tool(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("preprocess", ["inside", "outside"])
-def test_run_pb2om_calls_atc(project, add_tool, small_weights, preprocess):
+def test_run_pb2om_calls_atc(project, add_tool, graph_of, preprocess):
     pb = os.path.join(project, "offline_infer", "mmnet.pb")
     script = os.path.join(project, "scripts", "run_pb2om.sh")
 
@@ -166,9 +155,8 @@ def test_run_pb2om_calls_atc(project, add_tool, small_weights, preprocess):
             return result.stdout.splitlines()[1:], file.read()
 
     assert_message(run("sh", script).stderr, pb)
-    graph_def = inference_graph(SMALL, small_weights.values, preprocess=preprocess)
     with open(pb, "wb") as file:
-        file.write(graph_def.SerializeToString())
+        file.write(graph_of(preprocess).SerializeToString())
     if not shutil.which("atc"):
         result = run("sh", script)
         assert result.returncode == 2 and result.stdout.startswith("atc --model=")
