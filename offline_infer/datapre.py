@@ -64,10 +64,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     dataset = find_dataset(flags.dataset_path, flags.dataset_split_name)
     folder = write_inputs(dataset, flags.output, input_format)
     length = np.dtype(input_format.dtype).itemsize * height * width * 3
+    value_range = "0..1" if input_format.is_divided else "0..255"
     print(
         f"{len(dataset)} pictures in {os.path.join(folder, 'images')}: {length} bytes each, "
-        f"{input_format.dtype} [{height},{width},3], "
-        f"RGB {'0..1' if input_format.is_divided else '0..255'}"
+        f"{input_format.dtype} [{height},{width},3], RGB {value_range}"
     )
     return 0
 
@@ -182,11 +182,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def run(main: Callable[[], int]) -> int:
-    """Run the ``main`` of a script in this folder.
-
-    Returns:
-        The exit code: that of ``main``, 2 after one line about bad input, or 130 after Ctrl-C.
-    """
+    """Run a script's ``main``. Return its exit code, 2 for bad input, or 130 after Ctrl-C."""
     name = os.path.basename(sys.argv[0])
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{name}: %(message)s")
     try:

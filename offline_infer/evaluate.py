@@ -74,16 +74,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def read_manifest(path: str) -> Manifest:
-    """Read the manifest of datapre.py. Its shape is set.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: not a manifest.
-    """
+    """Read the manifest of datapre.py, and set its shape. MmnetError: it is not a manifest."""
     if not os.path.lexists(path):
-        raise FileNotFoundError(
-            f"no manifest {path}: run offline_infer/datapre.py, or give --manifest"
-        )
+        raise FileNotFoundError(f"{path}: no manifest; run datapre.py, or give --manifest")
     manifest = read_record(path, Manifest)
     shape = manifest.shape or [manifest.size or 0] * 2
     if len(shape) != 2 or min(shape) < 1:
@@ -98,11 +91,7 @@ def read_manifest(path: str) -> Manifest:
 
 
 def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
-    """Return the original images in the order of the manifest, with their own names.
-
-    Raises:
-        FileNotFoundError: images are missing.
-    """
+    """Return the original images in the order of the manifest, with their own names."""
     folder, pairs = os.path.join(dataset_path, manifest.split), []
     for entry in manifest.pictures:
         image = os.path.join(folder, "image", entry.image)
@@ -110,10 +99,8 @@ def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
         pairs.append(Pair(os.path.splitext(entry.image)[0], image, mask))
     missing = [path for pair in pairs for path in pair.files if not os.path.isfile(path)]
     if missing:
-        raise FileNotFoundError(
-            f"{summarize_names('original images not found', missing)}: give the folder of the "
-            "dataset with --dataset_path"
-        )
+        problem = summarize_names("original images not found", missing)
+        raise FileNotFoundError(f"{problem}: give the folder of the dataset with --dataset_path")
     return Dataset(dataset_path, manifest.split, pairs)
 
 

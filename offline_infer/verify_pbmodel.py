@@ -130,10 +130,7 @@ def check_preprocess(folder: str, model: Any, model_path: str) -> None:
 
 
 def make_result_folder(output: str) -> str:
-    """Make a new folder ``<output>/<timestamp>``.
-
-    As in later versions of msame, only the microseconds of the timestamp have leading zeros.
-    """
+    """Make ``<output>/<timestamp>``. Like msame, only its microseconds have leading zeros."""
     if not os.path.isdir(output):
         os.mkdir(output)
     now = datetime.datetime.now()
@@ -151,10 +148,9 @@ def run_samples(
     *,
     skip_unreadable: bool,
 ) -> List[float]:
-    """Run samples (None: zeros) and write their results.
+    """Run samples (None: zeros) and write their results. Return the milliseconds of each sample.
 
-    Returns:
-        The milliseconds of each sample; [] if one cannot be read and ``skip_unreadable`` is false.
+    An unreadable sample is skipped, or else ends the run: the result is [].
     """
     times = []
     for path in paths:

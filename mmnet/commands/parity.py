@@ -86,12 +86,7 @@ def run(options: Options) -> int:
 
 
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
-    """Open a model file, or a folder with results of msame or ais_bench.
-
-    Raises:
-        FileNotFoundError: no model and no results.
-        MmnetError: the model has another shape than the checkpoint.
-    """
+    """Open a model file, or a folder with results of msame or ais_bench."""
     if is_model_file(path):
         model = open_predictor(path, device=EXACT)
     elif os.path.isdir(path):
