@@ -24,25 +24,29 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Source = Union[Predictor, str, None]
 
 
-def accept_old_keywords(**new_names: str) -> Callable[[Function], Function]:
-    """Accept keywords of 0.2 (old=new) with a DeprecationWarning. Delete this in 0.4."""
-
-    def decorate(function: Function) -> Function:
-        @functools.wraps(function)
-        def call(*arguments, **keywords):
-            for old, new in new_names.items():
-                if old in keywords:
-                    name, details = f"{function.__name__}({old}=)", f"Use {new}= instead."
-                    warnings.warn(DeprecatedWarning(name, "0.3", "0.4", details), stacklevel=2)
-                    keywords[new] = keywords.pop(old)
-            return function(*arguments, **keywords)
-
-        return cast(Function, call)
-
-    return decorate
+OLD_KEYWORDS = {  # keyword in 0.2 -> in 0.3
+    "temperature": "logit_scale",
+    "second_look": "second_pass",
+    "refinement": "refine_edges",
+    "foreground_colours": "estimate_foreground",
+}
 
 
-@accept_old_keywords(temperature="logit_scale")
+def accept_old_keywords(function: Function) -> Function:
+    """Accept the keywords of 0.2 with a DeprecationWarning. Delete this in 0.4."""
+
+    @functools.wraps(function)
+    def call(*arguments, **keywords):
+        for old in OLD_KEYWORDS.keys() & keywords.keys():
+            name, details = f"{function.__name__}({old}=)", f"Use {OLD_KEYWORDS[old]}= instead."
+            warnings.warn(DeprecatedWarning(name, "0.3", "0.4", details), stacklevel=2)
+            keywords[OLD_KEYWORDS[old]] = keywords.pop(old)
+        return function(*arguments, **keywords)
+
+    return cast(Function, call)
+
+
+@accept_old_keywords
 def load(
     source: str = DEFAULT,
     *,
@@ -74,7 +78,7 @@ def load(
     return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale), device=target)
 
 
-@accept_old_keywords(second_look="second_pass", refinement="refine_edges")
+@accept_old_keywords
 def matte(
     photo: Any, predictor: Source = None, *, second_pass: bool = True, refine_edges: bool = True
 ) -> np.ndarray:
@@ -96,9 +100,7 @@ def matte(
     return matte_photo(load_photo(photo), _find_predictor(predictor), options)
 
 
-@accept_old_keywords(
-    second_look="second_pass", refinement="refine_edges", foreground_colours="estimate_foreground"
-)
+@accept_old_keywords
 def cutout(
     photo: Any,
     predictor: Source = None,
@@ -137,6 +139,4 @@ def _find_predictor(predictor: Source) -> Predictor:
     return _open_once(source) if is_name(source) else load(source)
 
 
-@functools.lru_cache(maxsize=None)
-def _open_once(name: str) -> Predictor:
-    return load(name)
+_open_once = functools.lru_cache(maxsize=None)(load)

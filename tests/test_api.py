@@ -81,19 +81,13 @@ def test_matte_and_cutout_agree_for_every_source(open_source, small_predictor, p
     np.testing.assert_array_equal(rgba[..., :3], read_image(photo))
 
 
-@pytest.mark.parametrize("name", ["none/MMNetModel-1", "none.onnx", "none.pb"])
-def test_load_reports_missing_sources(tmp_path, name):
-    with assert_raises(FileNotFoundError, name):
-        mmnet.load(str(tmp_path / name))
-
-
-def test_load_reports_damaged_sources(tmp_path):
+def test_load_reports_unusable_sources(tmp_path, run_folder):
+    for name in ("none/MMNetModel-1", "none.onnx", "none.pb"):
+        with assert_raises(FileNotFoundError, name):
+            mmnet.load(str(tmp_path / name))
     (tmp_path / "text.pb").write_text("no graph")
     with assert_raises(MmnetError, "text.pb"):
         mmnet.load(str(tmp_path / "text.pb"))
-
-
-def test_load_needs_moving_averages_for_use_ema(run_folder):
     with assert_raises(MmnetError, "moving averages"):
         mmnet.load(run_folder, use_ema=True)
 
@@ -136,7 +130,7 @@ def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
     assert sources == ["mmnet-fast", "mmnet-persons", run_folder]
 
 
-def test_cutout_image_returns_a_pil_image(photo):
+def test_cutout_image_returns_a_pil_image(photo, monkeypatch):
     image_module = pytest.importorskip("PIL.Image")
     predictor = brightness_predictor()
     image = mmnet.cutout_image(photo, predictor, refine_edges=False)
@@ -145,12 +139,9 @@ def test_cutout_image_returns_a_pil_image(photo):
     np.testing.assert_array_equal(np.array(image), expected)
     with image_module.open(photo) as opened:
         assert mmnet.cutout_image(opened, predictor).size == opened.size
-
-
-def test_cutout_image_needs_pillow(photo, monkeypatch):
     monkeypatch.setitem(sys.modules, "PIL", None)
     with assert_raises(MmnetError, "pip install pillow"):
-        mmnet.cutout_image(photo, brightness_predictor())
+        mmnet.cutout_image(photo, predictor)
 
 
 @pytest.mark.parametrize(

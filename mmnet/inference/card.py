@@ -34,7 +34,7 @@ class Card(NamedTuple):
     calibration: Optional[dict] = None  # source of the int8 ranges
     tensorflow: Optional[str] = None  # version that exported the model
     parameters: Optional[int] = None  # with the moving statistics of batch norm
-    multiply_adds: Optional[int] = None  # of the convolutions, for one image
+    multiply_adds: Optional[int] = None  # convolutions only, for one image
     operations: Optional[Dict[str, int]] = (
         None  # type -> count, the most frequent first; None: unknown
     )

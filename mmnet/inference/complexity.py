@@ -7,7 +7,7 @@ import numpy as np
 from mmnet.tf.compat import tf
 
 
-def measure_complexity(graph_def: Any) -> Dict[str, int]:
+def measure_complexity(graph_def: Any) -> Dict[str, Any]:
     """Count ``parameters`` and ``multiply_adds`` of a frozen GraphDef: see graph_complexity."""
     graph = tf.Graph()
     with graph.as_default():
@@ -15,7 +15,7 @@ def measure_complexity(graph_def: Any) -> Dict[str, int]:
     return graph_complexity(graph)
 
 
-def graph_complexity(graph: Any) -> Dict[str, int]:
+def graph_complexity(graph: Any) -> Dict[str, Any]:
     """Count ``parameters`` and ``multiply_adds``, for one image, of a graph of constant weights.
 
     A convolution with weights [h,w,in,out] has h x w x in multiply-adds per output value; a

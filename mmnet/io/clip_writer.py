@@ -94,7 +94,7 @@ class _ClipWriter:
         self._container = self._audio = self._next_audio = None
 
     def write(self, frame):
-        """Encode a frame."""
+        """Encode one frame."""
         if self._container is None:
             self._open(frame.image)
         stream, image = self._stream, frame.image
@@ -110,7 +110,7 @@ class _ClipWriter:
         self._mux(stream.encode(video_frame))
 
     def finish(self):
-        """Write what the encoders hold, and the rest of the audio."""
+        """Flush the encoders and write the rest of the audio."""
         if self._container is None:
             raise MmnetError("no frame was written")
         self._mux(self._stream.encode())

@@ -112,7 +112,7 @@ def matte_next_frame(
 def render_frame(
     frame: Frame, matted: PreviousFrame, options: OutputOptions
 ) -> Tuple[float, Dict[str, Frame]]:
-    """Return the person's fraction of a frame, and its outputs at its own size: kind -> Frame."""
+    """Return (mean alpha, outputs: kind -> Frame) at the frame's own size."""
     refine = options.matting.refine_edges
     alpha = enlarge_alpha(matted.alpha, matted.image, frame.image, refine=refine)
     images = render_outputs(frame.image, alpha, options)

@@ -41,7 +41,7 @@ class MattingOptions(NamedTuple):
 def matte_photo(
     image: np.ndarray, predictor: Predictor, options: MattingOptions = MattingOptions()
 ) -> np.ndarray:
-    """Compute the alpha, float32 [H,W], 0..1, of a photo, uint8 [H,W,3], at its own size."""
+    """Compute the alpha, float32 [H,W], 0..1, at the size of the photo ``image``, uint8 [H,W,3]."""
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
     return enlarge_alpha(alpha, small, image, refine=options.refine_edges)

@@ -107,10 +107,10 @@ def test_output_names_files(output, path, kind, expected):
 
 
 def test_output_is_one_file_unless_a_folder_exists(tmp_path):
-    path = str(tmp_path / "o.png")
-    assert Output(path).is_one_file and Output(path).folder == str(tmp_path)
+    path, output = str(tmp_path / "o.png"), Output(str(tmp_path / "o.png"))
+    assert (output.is_one_file, output.folder) == (True, str(tmp_path))
     os.mkdir(path)
-    assert not Output(path).is_one_file and Output(path).folder == path
+    assert (Output(path).is_one_file, Output(path).folder) == (False, path)
 
 
 def test_output_is_complete_if_all_outputs_are_newer(tmp_path, output):
