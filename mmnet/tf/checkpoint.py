@@ -135,10 +135,12 @@ def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
     iterator ends after ``timeout`` seconds without a new checkpoint; None waits for ever.
     """
     yielded: Set[str] = set()
-    incomplete: Set[str] = set()
+    reported: Set[str] = set()
     last_found = time.monotonic()
     while True:
-        prefix = _next_complete(folder, yielded, incomplete)
+        prefixes = list_checkpoints(folder) if os.path.isdir(folder) else []
+        new_prefixes = (prefix for prefix in prefixes if prefix not in yielded)
+        prefix = next((prefix for prefix in new_prefixes if _is_complete(prefix, reported)), None)
         if prefix is not None:
             yielded.add(prefix)
             yield prefix
@@ -149,17 +151,13 @@ def watch(folder: str, timeout: Optional[float] = None) -> Iterator[str]:
             time.sleep(POLL_SECONDS if timeout is None else min(POLL_SECONDS, timeout))
 
 
-def _next_complete(folder, yielded, incomplete):
-    """Return the first complete checkpoint that is not in ``yielded``, or None. Log the others."""
-    prefixes = list_checkpoints(folder) if os.path.isdir(folder) else []
-    for prefix in prefixes:
-        if prefix in yielded:
-            continue
-        try:
-            read(prefix)
-            return prefix
-        except (FileNotFoundError, MmnetError) as error:
-            if os.path.exists(prefix + ".index") and prefix not in incomplete:
-                log.warning("waiting for checkpoint %s", error)
-                incomplete.add(prefix)
-    return None
+def _is_complete(prefix, reported):
+    """Return whether a checkpoint can be read. Log an incomplete one once."""
+    try:
+        read(prefix)
+        return True
+    except (FileNotFoundError, MmnetError) as error:
+        if os.path.exists(prefix + ".index") and prefix not in reported:
+            log.warning("waiting for checkpoint %s", error)
+            reported.add(prefix)
+        return False
