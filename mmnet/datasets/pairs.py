@@ -169,7 +169,8 @@ class DatasetValidator:
     @property
     def problems(self) -> Problems:
         """Return the problems found so far."""
-        return {problem: sorted(names) for problem, names in self._problems.items()}
+        # The order in which threads find problems is random.
+        return {problem: sorted(names) for problem, names in sorted(self._problems.items())}
 
     def read(self, pair: Pair) -> Optional[Tuple[np.ndarray, np.ndarray]]:
         """Return the result of read_pair, or None if the pair cannot be used."""

@@ -84,7 +84,7 @@ class Brush:
 
 
 def paint_mask(canvas: np.ndarray, mask: np.ndarray, colour: Sequence, sigma: float) -> None:
-    """Paint a colour over a canvas [H,W,C] where a mask uint8 [H,W], which is blurred, is set."""
+    """Paint a colour over a canvas [H,W,C], through a mask uint8 [H,W] that is blurred first."""
     left, top, width, height = cv2.boundingRect(mask)
     if not width:
         return
