@@ -15,8 +15,6 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from mmnet.training.config import DataConfig
-
 from mmnet.datasets.augmentation import augment, sample_shape
 from mmnet.datasets.batches import generate_batches
 from mmnet.datasets.cache import open_samples
@@ -27,6 +25,7 @@ from mmnet.networks.network import Network
 from mmnet.networks.registry import find_definition
 from mmnet.tf.compat import tf
 from mmnet.tf.device import session_config, training_session_config
+from mmnet.training.config import DataConfig
 from mmnet.training.graph import Recipe, build_training_graph
 
 WARM_UP_STEPS = 2
