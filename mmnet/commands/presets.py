@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import logging
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from mmnet.commands import COMMANDS, load_command
 from mmnet.commands.options import REQUIRED
@@ -42,9 +42,9 @@ def resolve(command: str, flags: Dict[str, Any], preset: Optional[str] = None) -
     if preset is not None:
         path = find_preset(preset)
         for name, value in read_preset(path).items():
-            field = fields.get(aliases.get(name, name))
-            if field:
-                values[field.name] = convert(field, value, f"{path}: {name}")
+            own_name = aliases.get(name, name)
+            if own_name in fields:  # other options belong to other commands
+                values[own_name] = convert(fields[own_name], value, f"{path}: {name}")
     if flags.keys() & set(EXCLUSIVE):  # a flag also overrides the other way to give its value
         for name in EXCLUSIVE:
             values.pop(name, None)
@@ -108,7 +108,7 @@ def read_preset(path: str) -> Dict[str, Any]:
         for name, value in read_yaml(path).items()
         if value is not None and not is_old_default(name, value)
     }
-    known = set()
+    known: Set[str] = set()
     for command in COMMANDS:
         for field in dataclasses.fields(load_command(command).Options):
             names = field.name, field.metadata["alias"], field.metadata["old_name"]
