@@ -75,28 +75,31 @@ def benchmark(
 
 
 class Worker:
-    """A model in its own process."""
+    """A model in its own process.
+
+    Attributes:
+        name: name or path of the model.
+        size: parameters, multiply-adds and bytes of the model.
+        peak_memory: bytes that the model and its runtime added to the process; None: not Linux.
+    """
 
     def __init__(self, source: Source, *arguments: Any):
-        """Start the process, which calls ``serve`` with a pipe and these arguments."""
+        """Start the process, which calls ``serve`` with a pipe, the source and these arguments."""
         context = multiprocessing.get_context("spawn")
         self._pipe, child_pipe = context.Pipe()
-        arguments = (child_pipe, source) + arguments
-        self._process = context.Process(target=serve, args=arguments, daemon=True)
+        process_arguments = (child_pipe, source) + arguments
+        self._process = context.Process(target=serve, args=process_arguments, daemon=True)
         self._process.start()
         child_pipe.close()
         self.name = source.name or source.path or source.kind
+        self.peak_memory: Optional[int] = None
         self.size: ModelSize = self._receive()
 
     def run(self, runs: int) -> List[float]:
         """Run the model, and return the seconds of each run."""
         self._pipe.send(runs)
-        return self._receive()
-
-    def peak_memory(self) -> Optional[int]:
-        """Return the bytes that the model and its runtime added to the process."""
-        self._pipe.send(0)
-        return self._receive()
+        seconds, self.peak_memory = self._receive()
+        return seconds
 
     def close(self) -> None:
         self._pipe.close()
@@ -108,9 +111,8 @@ class Worker:
             answer = self._pipe.recv()
         except EOFError:
             self._process.join()
-            raise MmnetError(
-                f"{self.name}: its process ended with exit code {self._process.exitcode}"
-            ) from None
+            exit_code = self._process.exitcode
+            raise MmnetError(f"{self.name}: its process ended with exit code {exit_code}") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -123,9 +125,9 @@ def serve(
     network_fields: Dict[str, Any],
     weight_options: WeightOptions,
 ) -> None:
-    """Open a model in a worker process, then run it as often as the pipe requests.
+    """Open a model in a worker process, send its ModelSize, and run it as the pipe requests.
 
-    The answer to 0 is the peak memory.
+    Each request is a number of runs. The answer is (seconds of each run, peak memory).
     """
     start_memory = _reset_peak_memory()
     try:
@@ -133,20 +135,18 @@ def serve(
         image = comparison_images(None, predictor.network)[:1]
         images = np.repeat(image, load.batch_size, axis=0)
         _check_batch(predictor, images)
-        size = model_size(predictor)
+        pipe.send(model_size(predictor))
     except (OSError, MmnetError) as error:
         pipe.send(error)
         return
-    pipe.send(size)
     while True:
         try:
             runs = pipe.recv()
         except EOFError:
             return
-        if runs:
-            pipe.send([_time_run(predictor, images) for _ in range(runs)])
-        else:
-            pipe.send(None if start_memory is None else _memory("VmHWM") - start_memory)
+        seconds = [_time_run(predictor, images) for _ in range(runs)]
+        peak_memory = None if start_memory is None else _memory("VmHWM") - start_memory
+        pipe.send((seconds, peak_memory))
 
 
 def measure(workers: Sequence[Worker], load: Load) -> Iterator[Row]:
@@ -179,23 +179,22 @@ def make_row(
     ``reference`` contains the median seconds of the first model, per turn.
     """
     seconds = np.concatenate(turn_results)
+    median, p90 = np.percentile(seconds, [50, 90])
     ratios = np.array([np.median(turn) for turn in turn_results]) / reference
-    median = float(np.median(seconds))
+    ratio_low, ratio, ratio_high = np.percentile(ratios, [10, 50, 90])
     return Row(
         worker.name,
         load.threads,
         load.batch_size,
-        median_ms=1e3 * median,
-        p90_ms=1e3 * float(np.percentile(seconds, 90)),
-        images_per_second=load.batch_size / median,
-        ratio=float(np.median(ratios)),
-        ratio_low=float(np.percentile(ratios, 10)),
-        ratio_high=float(np.percentile(ratios, 90)),
-        peak_memory_bytes=worker.peak_memory(),
-        parameters=worker.size.parameters,
-        multiply_adds=worker.size.multiply_adds,
-        bytes=worker.size.bytes,
+        median_ms=1e3 * float(median),
+        p90_ms=1e3 * float(p90),
+        images_per_second=load.batch_size / float(median),
+        ratio=float(ratio),
+        ratio_low=float(ratio_low),
+        ratio_high=float(ratio_high),
+        peak_memory_bytes=worker.peak_memory,
         runs=len(seconds),
+        **worker.size._asdict(),
     )
 
 
@@ -226,10 +225,8 @@ def _check_batch(predictor, images):
     try:
         predictor(images)
     except Exception as error:  # each runtime raises classes of its own
-        reason = str(error)[:300]
-        raise MmnetError(
-            f"{predictor.source}: cannot run {len(images)} images ({reason})"
-        ) from None
+        message = f"{predictor.source}: cannot run {len(images)} images ({str(error)[:300]})"
+        raise MmnetError(message) from None
 
 
 def _time_run(predictor, images):

@@ -1,8 +1,9 @@
 """`mmnet benchmark`: measure latency and memory of models."""
 
 import dataclasses
+import itertools
 import json
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from humanfriendly import format_number, format_size
 
@@ -16,19 +17,8 @@ from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import find_source
 from mmnet.weights.values import WeightOptions
 
-HEADER = [
-    "model",
-    "threads",
-    "batch",
-    "median",
-    "90 %",
-    "images/s",
-    "time / first (10 .. 90 %)",
-    "memory",
-    "parameters",
-    "multiply-adds",
-    "size",
-]
+HEADER = ["model", "threads", "batch", "median", "90 %", "images/s", "time / first (10 .. 90 %)"]
+HEADER += ["memory", "parameters", "multiply-adds", "size"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,33 +46,30 @@ def run(options: Options) -> int:
     if any(found.kind == "tflite" for found in sources):
         for threads in options.threads:  # fail before the first measurement
             find_interpreter(threads)
-    loads = [
-        Load(threads, batch_size, options.seconds)
-        for threads in options.threads
-        for batch_size in options.batch_size
-    ]
-    names, rows = short_names(models), []
-    for load in loads:
-        fields, weight_options = options.network_fields(), WeightOptions(options.use_ema)
-        for model, name, row in zip(
-            models, names, benchmark(sources, load, fields, weight_options)
-        ):
+    names, table = short_names(models), [HEADER]
+    fields, weight_options = options.network_fields(), WeightOptions(options.use_ema)
+    for threads, batch_size in itertools.product(options.threads, options.batch_size):
+        load = Load(threads, batch_size, options.seconds)
+        rows = benchmark(sources, load, fields, weight_options)
+        for model, name, row in zip(models, names, rows):
             if options.json:
                 record = dict(row._asdict(), model=model, machine=summarize_machine())
                 print(json.dumps(record), flush=True)
-            rows.append(format_row(name, row))
+            table.append(format_row(name, row))
     if not options.json:
         print(summarize_machine())
-        print(format_table([HEADER] + rows))
+        print(format_table(table))
     return 0
 
 
 def format_row(name: str, row: Row) -> List[str]:
     """Return the cells of a table row."""
-
-    def optional(value: Optional[int], text: str) -> str:
-        return "" if value is None else text
-
+    memory = parameters = multiply_adds = ""
+    if row.peak_memory_bytes is not None:
+        memory = format_size(row.peak_memory_bytes, binary=True)
+    if row.parameters is not None and row.multiply_adds is not None:
+        parameters = format_number(row.parameters)
+        multiply_adds = f"{row.multiply_adds / 1e6:.1f} M"
     return [
         name,
         str(row.threads),
@@ -91,8 +78,8 @@ def format_row(name: str, row: Row) -> List[str]:
         f"{row.p90_ms:.2f} ms",
         f"{row.images_per_second:.1f}",
         f"{row.ratio:.3f} ({row.ratio_low:.3f} .. {row.ratio_high:.3f})",
-        optional(row.peak_memory_bytes, format_size(row.peak_memory_bytes or 0, binary=True)),
-        optional(row.parameters, format_number(row.parameters or 0)),
-        optional(row.multiply_adds, f"{(row.multiply_adds or 0) / 1e6:.1f} M"),
+        memory,
+        parameters,
+        multiply_adds,
         format_size(row.bytes, binary=True),
     ]

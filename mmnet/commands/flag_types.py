@@ -12,7 +12,7 @@ from humanfriendly import InvalidSize, InvalidTimespan, format_size, parse_size,
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE, Network
-from mmnet.weights.source import check_source
+from mmnet.weights.source import find_source
 
 # Rough memory of MMNet 1.0, to refuse absurd sizes before they are allocated.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
@@ -144,7 +144,7 @@ def image_folder(value: str) -> str:
 
 def source(value: str) -> str:
     """Check that a checkpoint, a folder of checkpoints, a model file or a known name exists."""
-    check_source(value)
+    find_source(value, download=False)
     return value
 
 

@@ -4,9 +4,9 @@ import dataclasses
 import glob
 import json
 import os
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
-from humanfriendly import format_number, format_size
+from humanfriendly import format_number
 
 from mmnet.commands.flag_types import source
 from mmnet.commands.options import SOURCE, JsonOptions, flag
@@ -21,7 +21,7 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors
 from mmnet.tf import checkpoint
 from mmnet.training.graph import COPY
 from mmnet.training.lineage import read_lineage
-from mmnet.weights.registry import DEFAULT, read_registry
+from mmnet.weights.registry import DEFAULT, find_entry
 from mmnet.weights.source import Source, find_source, source_bytes
 from mmnet.weights.values import (
     MOVING,
@@ -31,7 +31,8 @@ from mmnet.weights.values import (
     is_network_variable,
 )
 
-ENTRY_FIELDS = ("description", "data", "licence", "weak", "page")  # shown for weights by name
+ENTRY_FIELDS = ("description", "data", "licence", "weak", "page")  # for weights by name
+PAPER_TITLE = "sizes in the paper (arXiv 1904.03816, table 3), checkpoints with the slots of Adam:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +50,8 @@ def run(options: Options) -> int:
     found = find_source(options.path)
     if found.kind == "untrained":
         raise MmnetError("untrained weights have no card")
-    if found.kind == "checkpoint":
-        card, lines = checkpoint_card(found), format_checkpoint
-    else:
-        card, lines = model_card(found), format_model
-    print(json.dumps(card) if options.json else "\n".join(lines(card)))
+    card = checkpoint_card(found) if found.kind == "checkpoint" else model_card(found)
+    print(json.dumps(card) if options.json else format_card(card))
     return 0
 
 
@@ -86,9 +84,9 @@ def checkpoint_card(source: Source) -> Dict[str, Any]:
         "paper_parity": [size._asdict() for size in sizes],
     }
     if source.name:
-        entry = read_registry()[source.name]
-        fields = {name: getattr(entry, name) for name in ENTRY_FIELDS if getattr(entry, name)}
-        card["weights"] = dict(fields, name=source.name, scores=entry.scores)
+        entry = find_entry(source.name)._asdict()
+        fields = {name: entry[name] for name in ENTRY_FIELDS if entry[name]}
+        card["weights"] = dict(fields, name=source.name, scores=entry["scores"])
     return card
 
 
@@ -108,12 +106,11 @@ def model_card(source: Source) -> Dict[str, Any]:
     """Return the card of a model file for JSON. The JSON file beside the model has priority."""
     path = source.path
     with open_predictor(source) as model:
-        card_fields = model.card.preprocess, model.card.output_type
-        input_text, output_text = describe_tensors(model.network, *card_fields)
+        texts = describe_tensors(model.network, model.card.preprocess, model.card.output_type)
         card: Dict[str, Any] = {
             "model": path,
-            "input": f"{INPUT} {input_text}",
-            "output": f"{OUTPUT} {output_text}",
+            "input": f"{INPUT} {texts[0]}",
+            "output": f"{OUTPUT} {texts[1]}",
             "precision": model.precision,
         }
         if model.card.parameters is not None and model.card.multiply_adds is not None:
@@ -125,74 +122,57 @@ def model_card(source: Source) -> Dict[str, Any]:
     return card
 
 
-def format_model(card: Dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of a model's card."""
-    yield card["model"]
-    for name in ("input", "output", "precision"):
-        yield format_line(name, card[name])
-    if card.get("parameters") is not None:
-        yield format_line("parameters", format_number(card["parameters"]))
-        yield format_line("multiply-adds", f"{card['multiply_adds'] / 1e6:.1f} M per image")
-    if card["operations"]:
-        names = ", ".join(f"{count} {name}" for name, count in card["operations"].items())
-        yield format_line("operations", f"{sum(card['operations'].values())}: {names}")
-    size = format_size(card["bytes"], binary=True)
-    yield format_line("size", f"{format_number(card['bytes'])} bytes ({size})")
-    yield format_line("SHA-256", card["sha256"])
-    if card.get("checkpoint"):
-        origin = f"{card['checkpoint']} by TensorFlow {card['tensorflow']}"
-        yield format_line("exported from", origin)
-        largest, mean = card["largest_difference"], card["mean_difference"]
-        difference = f"largest {largest:.2g}, mean {mean:.2g} over {card['pictures']} images"
-        yield format_line("alpha differs", difference)
-    if card.get("calibration"):
-        items = (f"{name} {value}" for name, value in card["calibration"].items())
-        yield format_line("calibration", ", ".join(items))
+def format_card(card: Dict[str, Any]) -> str:
+    """Return a card as text: its path, one row per known field, and the table of the paper."""
+    (_, path), *fields = card.items()
+    rows: List[Tuple[str, str]] = []
+    for name, value in fields:
+        if name == "lineage":
+            rows += lineage_rows(value)
+        elif name in ("weights", "scores"):
+            rows += [(key, format_value(item)) for key, item in value.items() if item]
+        elif name != "paper_parity" and value is not None:
+            rows.append((name, format_value(value)))
+    lines = [path] + [f"  {name:20} {text}" for name, text in rows]
+    if card.get("paper_parity"):
+        lines += [PAPER_TITLE, format_paper_sizes(card["paper_parity"])]
+    return "\n".join(lines)
 
 
-def format_checkpoint(card: Dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of a checkpoint's card."""
-    yield card["checkpoint"]
-    yield from format_weights_entry(card.get("weights", {}))
-    yield format_line("global step", card["global_step"])
-    network = f"{card['network']} with unknown width multiplier"
-    if card["width_multiplier"] is not None:
-        multiply_adds = f"{card['multiply_adds'] / 1e6:.1f} M multiply-adds at {SIZE}x{SIZE}"
-        network = f"{card['network']} {card['width_multiplier']:g}, {multiply_adds}"
-    yield format_line("network", network)
-    trainable, total = map(format_number, (card["trainable_parameters"], card["parameters"]))
-    yield format_line("parameters", f"{trainable} trainable, {total} with the moving statistics")
-    counts = [f"{count} {name}" for name, count in card["variables"].items() if count]
-    first = ", ".join(card["first_variables"])
-    yield format_line("variables", f"{', '.join(counts)}; first: {first}")
-    data = format_number(card["data_bytes"])
-    yield format_line("files", f"{data} bytes of data, SHA-256 of the index {card['index_sha256']}")
-    yield from format_lineage(card["lineage"])
-    for name, scores in card["scores"].items():
-        means = [f"{key} {value:.6f}" for key, value in scores.items() if isinstance(value, float)]
-        yield format_line("scores", f"{name}: {', '.join(means)}")
-    if not card["scores"]:
-        yield format_line("scores", "none; mmnet evaluate writes them")
-    if card["paper_parity"]:
-        yield "sizes in the paper (arXiv 1904.03816, table 3), checkpoints with the slots of Adam:"
-        yield format_paper_sizes(card)
+def format_value(value: Any) -> str:
+    """Return a value of a card as text, for example ``190,652`` or ``Conv2D 57, Softmax 1``."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {format_value(item)}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(format_value, value))
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return format_number(value) if is_count else str(value)
 
 
-def format_weights_entry(entry: Dict[str, Any]) -> Iterator[str]:
-    """Yield the lines about weights by name."""
-    for name in ("name",) + ENTRY_FIELDS:
-        if entry.get(name):
-            yield format_line(name, entry[name])
-    for dataset, scores in entry.get("scores", {}).items():
-        values = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
-        yield format_line("scores", f"{dataset}: {values}")
+def lineage_rows(record: Optional[Dict[str, Any]]) -> List[Tuple[str, str]]:
+    """Return the rows about a run, its parent, and so on."""
+    if record is None:
+        return [("lineage", "no record")]
+    datasets = "; ".join(
+        f"{dataset['path']}/{dataset['split']} ({dataset['pictures']} images)"
+        for dataset in record["data_sets"]
+    )
+    steps = f"step {record['global_step']}, {record['step_from_restore']} from restore"
+    rows = [("lineage", f"{steps}, on {datasets}")]
+    parent = record["parent"]
+    if parent is None:
+        return rows + [("", "from scratch")]
+    rows.append(("", f"from {parent['path']}, step {parent['global_step']}"))
+    return rows + (lineage_rows(parent["lineage"]) if parent["lineage"] else [])
 
 
-def format_paper_sizes(card: Dict[str, Any]) -> str:
+def format_paper_sizes(sizes: List[Dict[str, Any]]) -> str:
     """Return the table of the network's sizes at the width multipliers of its paper."""
-    header = ["width", "paper", "parameters", "trainable", f"multiply-adds at {SIZE}"]
-    rows = [header + ["checkpoint bytes"]]
-    for size in card["paper_parity"]:
+    multiply_adds = f"multiply-adds at {SIZE}"
+    rows = [["width", "paper", "parameters", "trainable", multiply_adds, "checkpoint bytes"]]
+    for size in sizes:
         rows.append(
             [
                 f"{size['width_multiplier']:g}",
@@ -204,26 +184,3 @@ def format_paper_sizes(card: Dict[str, Any]) -> str:
             ]
         )
     return format_table(rows)
-
-
-def format_lineage(record: Optional[Dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of a run, its parent, and so on."""
-    if record is None:
-        yield format_line("lineage", "no record")
-    while record is not None:
-        datasets = "; ".join(
-            f"{dataset['path']}/{dataset['split']} ({dataset['pictures']} images)"
-            for dataset in record["data_sets"]
-        )
-        steps = f"step {record['global_step']}, {record['step_from_restore']} from restore"
-        yield format_line("lineage", f"{steps}, on {datasets}")
-        parent = record["parent"]
-        if parent is None:
-            yield format_line("", "from scratch")
-            return
-        yield format_line("", f"from {parent['path']}, step {parent['global_step']}")
-        record = parent["lineage"]
-
-
-def format_line(name: str, value: Any) -> str:
-    return f"  {name:14} {value}"

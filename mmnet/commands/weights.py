@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from typing import Any, Dict, Optional, Tuple
 
@@ -19,7 +20,7 @@ from mmnet.networks.network import Network, make_network
 from mmnet.weights import registry
 from mmnet.weights.batch_norm import measure_batch_norm
 from mmnet.weights.convert import convert_weights
-from mmnet.weights.source import check_source, find_source
+from mmnet.weights.source import find_source
 from mmnet.weights.values import average_weights
 from mmnet.weights.write import write_weights
 
@@ -30,6 +31,8 @@ USAGE = {
     "average": "average CHECKPOINT CHECKPOINT ... --output PREFIX",
     "convert": "convert FILE --network NAME --output PREFIX",
 }
+# action -> lowest and highest number of names
+NAMES = {"list": (0, 0), "get": (1, math.inf), "average": (2, math.inf), "convert": (1, 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,20 +77,16 @@ class Options(JsonOptions):
             raise MmnetError("--network: is required by convert, and only by it")
         if self.dataset_path and self.action != "average":
             raise MmnetError("--dataset_path: applies only to average")
-        least, most = {"list": (0, 0), "get": (1, None), "average": (2, None), "convert": (1, 1)}[
-            self.action
-        ]
+        least, most = NAMES[self.action]
         if self.dataset_path:
             least = 1
-        if len(self.names) < least or (most is not None and len(self.names) > most):
+        if not least <= len(self.names) <= most:
             raise MmnetError(f"usage: mmnet weights {USAGE[self.action]}")
         for name in self.names:
             if self.action == "get":
                 registry.find_entry(name)
-            elif self.action == "average":
-                if name == registry.UNTRAINED:
-                    raise MmnetError(f"{name}: average needs checkpoints")
-                check_source(name)
+            elif self.action == "average" and find_source(name, download=False).kind == "untrained":
+                raise MmnetError(f"{name}: average needs checkpoints")
 
 
 def run(options: Options) -> int:
@@ -130,20 +129,15 @@ def run_convert(options: Options) -> None:
     network = make_network({name: value for name, value in fields.items() if value is not None})
     converted = convert_weights(options.names[0], network)
     write_weights(options.output, converted.weights)
-    record = {
-        "path": options.output,
-        "variables": len(converted.weights.values),
-        "missing": converted.missing,
-    }
+    count = len(converted.weights.values)
+    record = {"path": options.output, "variables": count, "missing": converted.missing}
     print(json.dumps(record) if options.json else format_conversion(record))
 
 
 def read_training_images(paths: Tuple[str, ...], network: Network) -> np.ndarray:
     """Return float32 [N,H,W,C], 0..255, images of the datasets in alternation."""
-    arrays = [
-        read_images(pick_evenly(find_dataset(path, "train").pairs, IMAGES), network)
-        for path in paths
-    ]
+    datasets = [find_dataset(path, "train") for path in paths]
+    arrays = [read_images(pick_evenly(dataset.pairs, IMAGES), network) for dataset in datasets]
     shortest = min(map(len, arrays))
     images = np.stack([array[:shortest] for array in arrays], axis=1)
     return images.reshape(-1, *images.shape[2:])
@@ -152,27 +146,22 @@ def read_training_images(paths: Tuple[str, ...], network: Network) -> np.ndarray
 def format_conversion(record: Dict[str, Any]) -> str:
     """Return a summary of a conversion as text."""
     path, missing = record["path"], record["missing"]
-    lines = [path, f"  {record['variables']} variables"]
+    text = f"{path}\n  {record['variables']} variables"
     if missing:
-        lines.append(
-            f"  {len(missing)} variables of the network are missing (first: {missing[0]}); mmnet "
-            f"train --checkpoint_path {path} --ignore_missing_vars initializes them"
-        )
-    return "\n".join(lines)
+        text += f"\n  {len(missing)} variables of the network are missing (first: {missing[0]}); "
+        text += f"mmnet train --checkpoint_path {path} --ignore_missing_vars initializes them"
+    return text
 
 
 def format_entry(name: str, entry: registry.Entry) -> str:
     """Return an entry of the registry as text."""
     size = format_size(sum(file.bytes for file in entry.files), binary=True)
     state = "installed" if registry.is_downloaded(name) else "downloaded on first use"
-    rows = [
-        ("data", entry.data),
-        ("weak on", entry.weak),
-        ("licence", entry.licence),
-        ("page", entry.page),
-    ]
+    rows = [("data", entry.data), ("weak on", entry.weak), ("licence", entry.licence)]
+    if entry.page:
+        rows.append(("page", entry.page))
     for dataset, scores in entry.scores.items():
         values = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
         rows.append(("scores", f"{dataset}: {values}"))
     lines = [f"{name} ({size}, {state})", f"  {entry.description}"]
-    return "\n".join(lines + [f"  {label:10} {text}" for label, text in rows if text])
+    return "\n".join(lines + [f"  {label:10} {text}" for label, text in rows])

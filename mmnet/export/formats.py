@@ -7,9 +7,10 @@ import numpy as np
 
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.complexity import measure_complexity
-from mmnet.inference.onnx import import_extra
+from mmnet.inference.onnx import EXTRA
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
+from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.compat import quiet_converters, tf
 
@@ -106,8 +107,8 @@ def _set_int8(converter, images):
 
 def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
     """Convert a graph with native dilations to an ONNX model that contains the metadata."""
-    import_extra("onnx", "--format onnx")
-    import_extra("tf2onnx", "--format onnx")
+    for name in ("onnx", "tf2onnx"):
+        import_optional(name, "writing an .onnx", EXTRA)
     with quiet_converters():
         from tf2onnx import convert
 

@@ -1,7 +1,6 @@
 """Open .onnx files as Predictors. Their metadata, or else their card, describes the model."""
 
 import hashlib
-import importlib
 from collections import Counter
 from typing import Any, Dict, Optional
 
@@ -11,18 +10,19 @@ from mmnet.inference.card import Card, check_own_card, parse_card, read_card
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
+from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.device import Device
+
+EXTRA = "'mmnet[export]'"
 
 
 def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
     """Open an ONNX model of ``mmnet export``. Of the device, only ``threads`` is used.
 
-    Raises:
-        MmnetError: no ONNX model, no ``input_x`` or ``output``, or onnxruntime is not installed. A
-            batch size above 1 also needs the package onnx.
+    A batch size above 1 needs the package onnx in addition to onnxruntime.
     """
-    onnxruntime = import_extra("onnxruntime", "running an .onnx")
+    onnxruntime = import_optional("onnxruntime", "running an .onnx", EXTRA)
     data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     check_own_card(path, sha256)
@@ -53,8 +53,8 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
 
 
 def set_batch_size(data: bytes, batch_size: int) -> bytes:
-    """Return an ONNX model for one image as a model for ``batch_size`` images."""
-    onnx = import_extra("onnx", "a batch of several images in an .onnx")
+    """Convert an ONNX model for one image to a model for ``batch_size`` images."""
+    onnx = import_optional("onnx", "a batch of several images in an .onnx", EXTRA)
     model = onnx.load_model_from_string(data)
     for value in list(model.graph.input) + list(model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch_size
@@ -62,25 +62,14 @@ def set_batch_size(data: bytes, batch_size: int) -> bytes:
     shapes = {node.input[-1] for node in model.graph.node if node.op_type in ("Reshape", "Resize")}
     for tensor in model.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        is_shape = tensor.name in shapes and tensor.data_type == onnx.TensorProto.INT64
-        if is_shape and len(values) == 4:
+        if tensor.name in shapes and values.dtype == np.int64 and len(values) == 4:
             values = np.array([batch_size, *values[1:]], np.int64)
             tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
     return model.SerializeToString()
 
 
-def import_extra(name: str, purpose: str) -> Any:
-    """Import a package of the extra ``export``. MmnetError: PURPOSE needs the package."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise MmnetError(
-            f"{purpose} needs the package {name} ({error}): pip install 'mmnet[export]', or pip "
-            "install '.[export]' in a checkout"
-        ) from None
-
-
 def _find_card(path: str, sha256: str, metadata: Dict[str, str]) -> Card:
+    """Return the Card in the metadata of a model, else the card beside its file."""
     if not {"preprocess", "output_type"} <= metadata.keys():
         return read_card(path, sha256)
     record: Dict[str, Any] = {name: metadata[name] for name in ("preprocess", "output_type")}

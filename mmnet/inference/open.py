@@ -1,7 +1,7 @@
 """Open a trained network from any source.
 
-Only this module decides which network a source contains: the flags have priority, then the record
-in the source (config.yaml beside a checkpoint, a card, the graph), then the defaults.
+Only this module decides which network a source contains: the user's fields have priority, then the
+record in the source (config.yaml beside a checkpoint, a card, the graph), then the defaults.
 """
 
 import os
@@ -49,8 +49,8 @@ def open_predictor(
 
     Raises:
         FileNotFoundError: nothing there.
-        MmnetError: a damaged source, another network, an option that the source cannot apply, or a
-            missing runtime.
+        MmnetError: a damaged source, another network, an option that applies to checkpoints only,
+            or a missing runtime.
     """
     source = source if isinstance(source, Source) else find_source(source)
     has_options = weight_options != WeightOptions()
@@ -75,7 +75,8 @@ def open_predictor(
 
 def prefer_model_file(source: Source) -> Source:
     """Return the fastest model file of weights by name that can run here, else ``source``."""
-    for model in find_entry(source.name or "").models:
+    assert source.name is not None
+    for model in find_entry(source.name).models:
         kind = MODEL_KINDS[os.path.splitext(model)[1]]
         if has_runtime(kind):
             return Source(kind, os.path.join(os.path.dirname(source.path), model), source.name)

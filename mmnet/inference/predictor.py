@@ -10,7 +10,6 @@ from mmnet.io.images import pad_channels, to_unit_range
 
 ROUNDING_TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 
-
 P = TypeVar("P", bound="Predictor")
 
 
@@ -18,11 +17,9 @@ class Predictor:
     """A trained network. Call it with images to get alphas. ``with`` closes it at the end.
 
     Attributes:
-        card: description of the model, with its operations and complexity.
-        network, precision: fields of the card; ``network.shape`` is (height, width).
+        card: description of the model; ``network``, ``precision`` and ``sha256`` are fields of it.
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
-        sha256: hash of the checkpoint's index or of the model file; None: untrained.
         batch_size: images per run of the model; None: any number.
     """
 
@@ -48,14 +45,11 @@ class Predictor:
     def __call__(
         self, images: np.ndarray, previous_alphas: Optional[np.ndarray] = None
     ) -> np.ndarray:
-        """Run the network.
+        """Return the alphas of images: float32 [N,H,W], 0..1.
 
         Args:
             images: [N,H,W,3], RGB, 0..255, or [N,H,W,C] for a network with C input channels.
             previous_alphas: [N,H,W], 0..1, of the previous frames; input of four-channel networks.
-
-        Returns:
-            float32 [N,H,W], 0..1.
         """
         images = np.asarray(images, np.float32)
         channels = self.network.channels

@@ -51,7 +51,7 @@ def find_results(folders: Sequence[str]) -> str:
             candidates.append(folder)
         elif os.path.isdir(folder):
             paths = [os.path.join(folder, name) for name in sorted(os.listdir(folder))]
-            candidates += [path for path in paths if _has_results(path)]
+            candidates += filter(_has_results, paths)
     if not candidates:
         raise FileNotFoundError(
             f"{' or '.join(folders)}: no results (STEM{', STEM'.join(NAMINGS)}); run msame or "
@@ -61,6 +61,10 @@ def find_results(folders: Sequence[str]) -> str:
     others = f", the newest of {len(candidates)}" if len(candidates) > 1 else ""
     log.info("results: %s%s", newest, others)
     return newest
+
+
+def _has_results(folder):
+    return os.path.isdir(folder) and any(map(RESULT_FILE.match, os.listdir(folder)))
 
 
 def latest_change(folder: str) -> float:
@@ -77,7 +81,6 @@ def open_results(
     It can be used for one pass over the images, in the order of ``stems``.
 
     Args:
-        folder: folder with the result files.
         stems: file names of the images, without extension.
         shape: (H, W) of the model's input.
         output_type: a key of OUTPUT_CHANNELS.
@@ -98,20 +101,17 @@ def check_results(
     folder: str, stems: Sequence[str], shape: Tuple[int, int], output_type: str
 ) -> List[str]:
     """Check the result file of each stem, and return their paths. As ``open_results``."""
-    files = {
-        name
-        for name in os.listdir(folder)
-        if name.endswith((".bin", ".npy", ".txt")) and not name.startswith(".")
-    }
+    listing = [name for name in os.listdir(folder) if not name.startswith(".")]
+    files = {name for name in listing if name.endswith((".bin", ".npy", ".txt"))}
     # All files have one naming. The file a_output_0.bin alone is ambiguous: it is the result of
     # msame for the stem a, or the result of ais_bench for a_output.
     naming = min(NAMINGS, key=lambda naming: len({stem + naming for stem in stems} ^ files))
     names = [stem + naming for stem in stems]
+    existing = [name for name in names if name in files]
     problems = {
         "missing": [name for name in names if name not in files],
         "extra": sorted(files - set(names)),
     }
-    existing = [name for name in names if name in files]
     for name in progress(existing, len(existing), "checking the outputs"):
         try:
             read_alpha(os.path.join(folder, name), shape, output_type)
@@ -130,7 +130,7 @@ def read_alpha(path: str, shape: Tuple[int, int], output_type: str) -> np.ndarra
         OutputError: a wrong number of values, or values outside the range of ``output_type``.
     """
     full_shape = list(shape) + ([2] if OUTPUT_CHANNELS[output_type] == 2 else [])
-    values = read_values(path, full_shape).astype(np.float32).reshape(full_shape)
+    values = _read_values(path, full_shape).astype(np.float32).reshape(full_shape)
     count = np.count_nonzero(~np.isfinite(values))
     if count:
         raise OutputError("not finite", f"{count} of {values.size} values")
@@ -147,23 +147,17 @@ def read_alpha(path: str, shape: Tuple[int, int], output_type: str) -> np.ndarra
     return values.clip(0, 1)
 
 
-def read_values(path: str, shape: Sequence[int]) -> np.ndarray:
+def _read_values(path: str, shape: Sequence[int]) -> np.ndarray:
     """Read the values of a .bin, .txt or .npy file. OutputError: they do not have this shape."""
     count = int(np.prod(shape))
     try:
         data = read_bytes(path)
-    except (OSError, MmnetError) as error:
-        raise OutputError("unreadable", str(error)) from None
-    if path.endswith(".bin"):
-        if len(data) not in (4 * count, 2 * count):
-            expected = f"{4 * count} (float32) or {2 * count} (float16)"
-            raise OutputError("with a wrong size", f"{len(data)} bytes, expected {expected}")
-        return np.frombuffer(data, "<f4" if len(data) == 4 * count else "<f2")
-    try:
         if path.endswith(".npy"):
             values = np.load(io.BytesIO(data), allow_pickle=False)
-        else:
+        elif path.endswith(".txt"):
             values = np.array(data.split(), np.float32)
+        else:
+            values = np.frombuffer(data, "<f4" if len(data) == 4 * count else "<f2")
     except Exception as error:  # numpy parses the header of .npy as Python, which raises anything
         raise OutputError("unreadable", " ".join(str(error).split())) from None
     sides = [side for side in values.shape if side > 1]
@@ -174,7 +168,3 @@ def read_values(path: str, shape: Sequence[int]) -> np.ndarray:
             f"float32 or float16 {list(shape)}",
         )
     return values
-
-
-def _has_results(folder):
-    return os.path.isdir(folder) and any(RESULT_FILE.match(name) for name in os.listdir(folder))

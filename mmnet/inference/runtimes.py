@@ -16,7 +16,7 @@ def has_runtime(kind: str) -> bool:
 
 def runtime_versions() -> List[str]:
     """Return the installed runtimes, for example ``["TensorFlow 2.21.0"]``."""
-    # Both modules import slowly, and most commands do not need them.
+    # Both modules import slowly, and only benchmark needs them.
     if sys.version_info < (3, 8):
         packages = importlib.import_module("pkg_resources").working_set
         versions = {package.key: package.version for package in packages}

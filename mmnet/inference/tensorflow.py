@@ -20,27 +20,18 @@ OUTPUT_OPERATIONS = {"Softmax": "probabilities", "ConcatV2": "probabilities", "S
 
 
 def open_frozen(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
-    """Open a frozen graph of ``mmnet freeze`` or ``mmnet export``. It needs no card.
-
-    Raises:
-        MmnetError: no GraphDef, or one without ``input_x`` or ``output``.
-    """
+    """Open a frozen graph of ``mmnet freeze`` or ``mmnet export``. It needs no card."""
     data = read_bytes(path)
     graph_def = tf.GraphDef()
     try:
         graph_def.ParseFromString(data)
     except Exception as error:  # protobuf raises other classes on other versions
         raise MmnetError(f"{path}: not a frozen graph ({type(error).__name__}: {error})") from None
-    sha256 = hashlib.sha256(data).hexdigest()
-    return _open_graph(path, graph_def, sha256, device, batch_size)
+    return _open_graph(path, graph_def, hashlib.sha256(data).hexdigest(), device, batch_size)
 
 
 def open_savedmodel(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
-    """Open a SavedModel of ``mmnet export``: a folder with saved_model.pb.
-
-    Raises:
-        MmnetError: TensorFlow cannot load it, or it has no ``input_x`` or ``output``.
-    """
+    """Open a SavedModel of ``mmnet export``: a folder with saved_model.pb."""
     sha256 = model_sha256(path)
     check_own_card(path, sha256)
     tags = [tf.saved_model.tag_constants.SERVING]
@@ -55,22 +46,19 @@ def open_savedmodel(path: str, device: Device = Device(), batch_size: int = 1) -
 
 def _open_graph(path, graph_def, sha256, device, batch_size):
     """Return a Predictor of a GraphDef whose weights are constants."""
-    card = _card_of_graph(path, graph_def)
+    card = _describe_graph(path, graph_def)
     for node in graph_def.node:
         node.attr.pop("_output_shapes", None)  # they are recorded for one image
     graph = tf.Graph()
     with graph.as_default():
         shape = (batch_size,) + card.network.shape + (card.network.channels,)
         images = tf.placeholder(tf.float32, shape)  # replaces input_x, which takes one image
+        outputs = [f"{OUTPUT}:0"]
         try:
-            (output,) = tf.import_graph_def(
-                graph_def, {f"{INPUT}:0": images}, [f"{OUTPUT}:0"], name=""
-            )
+            (output,) = tf.import_graph_def(graph_def, {f"{INPUT}:0": images}, outputs, name="")
         except ValueError as error:
-            reason = str(error).splitlines()[0]
-            raise MmnetError(
-                f"{path}: TensorFlow {tf.__version__} cannot load it ({reason})"
-            ) from None
+            reason = f"TensorFlow {tf.__version__} cannot load it ({str(error).splitlines()[0]})"
+            raise MmnetError(f"{path}: {reason}") from None
     operations = dict(Counter(node.op for node in graph_def.node).most_common())
     session = tf.Session(graph=graph, config=session_config(device))
     return Predictor(
@@ -82,8 +70,8 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
     )
 
 
-def _card_of_graph(path: str, graph_def: Any) -> Card:
-    """Return input shape, preprocess and output type from a graph."""
+def _describe_graph(path: str, graph_def: Any) -> Card:
+    """Return a Card with the input shape, preprocess and output type of a graph."""
     nodes = {node.name: node for node in graph_def.node}
     if INPUT not in nodes or OUTPUT not in nodes:
         raise MmnetError(f"{path}: has no node {INPUT} or no node {OUTPUT}")

@@ -25,11 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
-    """Open a TFLite model of ``mmnet export``. Of the device, only ``threads`` is used.
-
-    Raises:
-        MmnetError: no TFLite model, no card, the card of another file, or no interpreter.
-    """
+    """Open a TFLite model of ``mmnet export``. Of the device, only ``threads`` is used."""
     data = read_bytes(path)
     card = read_card(path, hashlib.sha256(data).hexdigest())
     interpreter_class = find_interpreter(device.threads)
@@ -87,8 +83,7 @@ def run_interpreter(interpreter: Any, lock: Any, images: np.ndarray) -> np.ndarr
 def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
     """Return the constructor of an interpreter, from ai_edge_litert or else from TensorFlow.
 
-    Raises:
-        MmnetError: no interpreter is installed, or it cannot use this number of threads.
+    MmnetError: no interpreter is installed, or it cannot use this number of threads.
     """
     if has_runtime("tflite"):
         from ai_edge_litert.interpreter import Interpreter

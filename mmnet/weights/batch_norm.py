@@ -19,22 +19,16 @@ def measure_batch_norm(weights: Weights, images: np.ndarray, batch_size: int = 3
     Better Generalization", UAI 2018, section 3.2).
 
     Args:
-        weights: a trained network.
         images: float32 [N,H,W,C], 0..255, in an order in which every batch is representative. An
             incomplete last batch is ignored.
-        batch_size: images per batch.
-
-    Raises:
-        MmnetError: the weights do not fit their network.
     """
     batch_size = min(batch_size, len(images))
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         batch = tf.placeholder(tf.float32, input_shape(weights.network, batch_size))
         build(weights.network, batch, INFERENCE._replace(batch_norm=batch_norm_training))
         check_fit(checkpoint.restore(session, weights.values, tf.global_variables()), weights)
-        statistics = {
-            variable.op.name: value for variable, value in tf.get_collection(BATCH_STATISTICS)
-        }
+        pairs = tf.get_collection(BATCH_STATISTICS)
+        statistics = {variable.op.name: value for variable, value in pairs}
         starts = range(0, len(images) - batch_size + 1, batch_size)
         results = [
             session.run(statistics, {batch: images[start : start + batch_size]})

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
+from mmnet.io.optional import import_optional
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network
 from mmnet.networks.registry import NETWORKS, build, find_definition, input_shape
@@ -35,29 +36,28 @@ IMAGENET_EPSILON = 1e-3  # batch norm in MobileNetV2 for ImageNet
 class Layer(NamedTuple):
     """A convolution of MobileNetV2, followed by batch norm."""
 
-    block: int  # in PyTorch: number in ``features``
-    number: int  # in PyTorch: number in the block; the batch norm has the next number
-    scope: str  # in TensorFlow
-    kernel: str  # in TensorFlow: name of the weights
-
-    def torch_name(self, offset: int) -> str:
-        """Return the PyTorch name of the convolution (offset 0) or of the batch norm (1)."""
-        conv = "" if self.block in (0, 18) else "conv."
-        return f"backbone.model.features.{self.block}.{conv}{self.number + offset}"
+    convolution: str  # name in PyTorch
+    norm: str  # name of the batch norm in PyTorch
+    scope: str  # name of both in TensorFlow
 
 
 def _mobilenet_layers() -> List[Layer]:
-    layers = [Layer(0, 0, "Conv", "weights")]
-    for block in range(1, 18):
-        scope = "expanded_conv" if block == 1 else f"expanded_conv_{block - 1}"
-        parts = ["depthwise", "project"] if block == 1 else ["expand", "depthwise", "project"]
-        for number, part in enumerate(parts):
-            kernel = "depthwise_weights" if part == "depthwise" else "weights"
-            layers.append(Layer(block, 3 * number, f"{scope}/{part}", kernel))
-    return layers + [Layer(18, 0, "Conv_1", "weights")]
+    blocks = [["Conv"], ["expanded_conv/depthwise", "expanded_conv/project"]]
+    for number in range(1, 17):
+        parts = ("expand", "depthwise", "project")
+        blocks.append([f"expanded_conv_{number}/{part}" for part in parts])
+    blocks.append(["Conv_1"])
+    layers = []
+    for block, scopes in enumerate(blocks):
+        prefix = f"backbone.model.features.{block}." + ("conv." if len(scopes) > 1 else "")
+        for number, scope in enumerate(scopes):
+            layers.append(Layer(f"{prefix}{3 * number}", f"{prefix}{3 * number + 1}", scope))
+    return layers
 
 
-MOBILENET = _mobilenet_layers()
+def _kernel_name(scope):
+    """Return the name of a convolution's weights in TensorFlow."""
+    return f"{scope}/{'depthwise_weights' if scope.endswith('/depthwise') else 'weights'}"
 
 
 def _modnet_names() -> Dict[str, str]:
@@ -68,12 +68,13 @@ def _modnet_names() -> Dict[str, str]:
     }
     for layer in MOBILENET:
         scope = f"MODNet/MobilenetV2/{layer.scope}"
-        names[f"{layer.torch_name(0)}.weight"] = f"{scope}/{layer.kernel}"
+        names[f"{layer.convolution}.weight"] = _kernel_name(scope)
         for torch_name, name in BATCH_NORM.items():
-            names[f"{layer.torch_name(1)}.{torch_name}"] = f"{scope}/BatchNorm/{name}"
+            names[f"{layer.norm}.{torch_name}"] = f"{scope}/BatchNorm/{name}"
     return names
 
 
+MOBILENET = _mobilenet_layers()
 MODNET_NAMES = _modnet_names()
 BRANCH_NAMES = {"layers.0.weight": "weights", "layers.0.bias": "biases"}
 BRANCH_NAMES.update({f"layers.1.bnorm.{key}": f"BatchNorm/{BATCH_NORM[key]}" for key in BATCH_NORM})
@@ -107,11 +108,11 @@ def convert_weights(path: str, network: Network) -> Conversion:
     if not known:
         raise MmnetError(f"{path}: contains no weights of {network.name}")
     for name, value in known.items():
-        if list(value.shape) != shapes[name]:
+        shape, width = list(value.shape), network.width_multiplier
+        if shape != shapes[name]:
             raise MmnetError(
-                f"{path}: is not {network.name} with width_multiplier "
-                f"{network.width_multiplier:g}: {name} has the shape {list(value.shape)}, expected "
-                f"{shapes[name]}"
+                f"{path}: is not {network.name} with width_multiplier {width:g}: {name} has the "
+                f"shape {shape}, expected {shapes[name]}"
             )
     check_finite(path, known)
     return Conversion(Weights(network, known, path), sorted(shapes.keys() - known.keys()))
@@ -146,8 +147,12 @@ def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
 
 def convert_modnet(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Convert the tensors of MODNet from PyTorch to TensorFlow. Unknown tensors are ignored."""
-    names = {torch_name: modnet_name(torch_name) for torch_name in tensors}
-    return {name: transpose_kernel(name, tensors[key]) for key, name in names.items() if name}
+    values = {}
+    for torch_name, tensor in tensors.items():
+        name = modnet_name(torch_name)
+        if name is not None:
+            values[name] = transpose_kernel(name, tensor)
+    return values
 
 
 def modnet_name(torch_name: str) -> Optional[str]:
@@ -181,9 +186,9 @@ def transpose_kernel(name: str, tensor: np.ndarray) -> np.ndarray:
 def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[str, np.ndarray]:
     """Convert MobileNetV2 with slim's names to the encoder of a network.
 
-    The larger epsilon of batch norm is added to the variance. MobileNetV2 takes images in -1..1. If
-    the network takes 0..1, the first convolution absorbs the difference, except at the border of
-    the image, which is padded with 0.
+    MobileNetV2 has a larger epsilon of batch norm, which is added to the variance. It takes images
+    in -1..1. If the network takes 0..1, the first convolution absorbs the difference, except at the
+    border of the image, which is padded with 0.
     """
     scope = find_definition(network).encoder
     pattern = r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$"
@@ -209,19 +214,14 @@ def rename_keras(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
             layer = re.sub(pattern, replacement, layer)
         if ending in BATCH_NORM.values():
             renamed[f"MobilenetV2/{layer}/BatchNorm/{ending}"] = value
-        elif layer.endswith("/depthwise"):
-            renamed[f"MobilenetV2/{layer}/depthwise_weights"] = value
-        elif ending == "kernel":
-            renamed[f"MobilenetV2/{layer}/weights"] = value
+        elif ending in ("kernel", "depthwise_kernel"):
+            renamed[_kernel_name(f"MobilenetV2/{layer}")] = value
     return renamed
 
 
 def read_h5(path: str) -> Dict[str, np.ndarray]:
     """Read the weights in an .h5 file of Keras: ``layer/kernel`` -> array."""
-    try:
-        import h5py  # installed with TensorFlow
-    except ImportError:
-        raise MmnetError(f"{path}: reading an .h5 needs h5py: pip install h5py") from None
+    h5py = import_optional("h5py", f"{path}: reading an .h5", "h5py")
     values = {}
 
     def add(name, item):
@@ -244,10 +244,7 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
     Exporters fold batch norm into the convolutions of MobileNetV2 and rename these. They are
     recognized by their order, and the remaining bias becomes their batch norm.
     """
-    try:
-        import onnx
-    except ImportError:
-        raise MmnetError(f"{path}: reading an .onnx needs onnx: pip install onnx") from None
+    onnx = import_optional("onnx", f"{path}: reading an .onnx", "onnx")
     data = read_bytes(path)
     try:
         graph = onnx.load_model_from_string(data).graph
@@ -256,17 +253,17 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
         raise MmnetError(f"{path}: not an ONNX model ({error})") from None
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     folded = [node.input[1:] for node in convolutions if modnet_name(node.input[1]) is None]
-    if folded and len(folded) != len(MOBILENET):
+    if len(folded) not in (0, len(MOBILENET)):
         raise MmnetError(
             f"{path}: not an ONNX model of MODNet: {len(folded)} convolutions have unknown names, "
             f"but MobileNetV2 has {len(MOBILENET)}"
         )
     for layer, (kernel, *bias) in zip(MOBILENET, folded):
         channels = len(values[kernel])
-        values[f"{layer.torch_name(0)}.weight"] = values[kernel]
-        norm = layer.torch_name(1)  # it adds the bias and changes nothing else
-        values[f"{norm}.weight"] = np.full(channels, np.sqrt(1 + BATCH_NORM_EPSILON))
-        values[f"{norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
-        values[f"{norm}.running_mean"] = np.zeros(channels)
-        values[f"{norm}.running_var"] = np.ones(channels)
+        values[f"{layer.convolution}.weight"] = values[kernel]
+        # The batch norm adds the bias and changes nothing else.
+        values[f"{layer.norm}.weight"] = np.full(channels, np.sqrt(1 + BATCH_NORM_EPSILON))
+        values[f"{layer.norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
+        values[f"{layer.norm}.running_mean"] = np.zeros(channels)
+        values[f"{layer.norm}.running_var"] = np.ones(channels)
     return values

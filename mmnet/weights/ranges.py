@@ -1,6 +1,6 @@
 """Measure the 8-bit ranges of activations on images."""
 
-from typing import Callable, Dict, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
 
@@ -24,7 +24,6 @@ def measure_ranges(
     """Measure the range of every activation that is rounded to 8 bits.
 
     Args:
-        weights: a trained network.
         images: float32 [N,H,W,C], 0..255.
         method: "minmax": from the lowest to the highest value; "entropy": see entropy_range.
 
@@ -43,12 +42,23 @@ def measure_ranges(
         build(weights.network, x, INFERENCE._replace(output=record, single_logit=True))
         checkpoint.restore(session, weights.values, tf.global_variables())
 
-        def run(fetches, image):
-            return session.run(fetches, {x: image[None]})
+        def run(fetches, description):
+            """Yield the values of ``fetches`` for each image."""
+            for image in progress(images, len(images), description):
+                yield session.run(fetches, {x: image[None]})
 
-        ranges = _measure_extremes(run, outputs, images)
+        ranges = dict.fromkeys(
+            outputs, (0.0, 0.0)
+        )  # 0 is a level, because convolutions pad with it
+        extremes = {name: (tf.reduce_min(y), tf.reduce_max(y)) for name, y in outputs.items()}
+        for results in run(extremes, "measuring ranges"):
+            for name, (low, high) in results.items():
+                ranges[name] = min(ranges[name][0], float(low)), max(ranges[name][1], float(high))
         if method == "entropy":
-            histograms = _measure_histograms(run, outputs, images, ranges)
+            histograms = {name: np.zeros(RANGE_BINS, np.int64) for name in outputs}
+            for results in run(outputs, "counting values"):
+                for name, value in results.items():
+                    histograms[name] += np.histogram(value, RANGE_BINS, ranges[name])[0]
             for name in progress(outputs, len(outputs), "choosing ranges", "outputs"):
                 ranges[name] = entropy_range(histograms[name], *ranges[name])
     values = {}
@@ -56,27 +66,6 @@ def measure_ranges(
         values[range_name(name, LOWEST)] = np.float32(low)
         values[range_name(name, HIGHEST)] = np.float32(high)
     return values
-
-
-def _measure_extremes(run: Callable, outputs, images) -> Dict[str, Tuple[float, float]]:
-    """Return the lowest and highest value of each output, including 0.
-
-    0 must be a level, because convolutions pad with it.
-    """
-    extremes = {name: (tf.reduce_min(y), tf.reduce_max(y)) for name, y in outputs.items()}
-    ranges = dict.fromkeys(outputs, (0.0, 0.0))
-    for image in progress(images, len(images), "measuring ranges"):
-        for name, (low, high) in run(extremes, image).items():
-            ranges[name] = min(ranges[name][0], float(low)), max(ranges[name][1], float(high))
-    return ranges
-
-
-def _measure_histograms(run: Callable, outputs, images, ranges):
-    histograms = {name: np.zeros(RANGE_BINS, np.int64) for name in outputs}
-    for image in progress(images, len(images), "counting values"):
-        for name, value in run(outputs, image).items():
-            histograms[name] += np.histogram(value, RANGE_BINS, ranges[name])[0]
-    return histograms
 
 
 def entropy_range(histogram: np.ndarray, low: float, high: float) -> Tuple[float, float]:

@@ -32,12 +32,6 @@ def network_in(path: str) -> Dict[str, Any]:
     return network_fields({k: v for k, v in record._asdict().items() if v is not None})
 
 
-def network_yaml(network: Network) -> str:
-    """Return the content of a RUN_FILE that records only the network."""
-    options = network_options(network)
-    return to_yaml({name: value for name, value in options.items() if value is not None})
-
-
 def network_options(network: Network) -> Dict[str, Any]:
     """Return a Network as the options ``network``, ``size`` or ``shape``, and so on."""
     square = network.shape[0] == network.shape[1]

@@ -29,10 +29,8 @@ STORAGE_TYPES = {  # class in the module torch -> numpy type
 }
 MAX_PICKLE_BYTES = 10_000_000  # the pickle contains names, not values
 # Exceptions of zipfile and pickle for damaged or encrypted files.
-DAMAGED = (
-    *(zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError),
-    *(LookupError, RuntimeError, TypeError, ValueError),
-)
+DAMAGED = (zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError)
+DAMAGED += (LookupError, RuntimeError, TypeError, ValueError)
 
 
 def is_zip(path: str) -> bool:
@@ -71,9 +69,7 @@ class _TensorUnpickler(pickle.Unpickler):
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return lambda storage, offset, shape, strides, *_: make_tensor(
-                storage, offset, shape, strides
-            )
+            return make_tensor
         if (module, name) == ("torch._utils", "_rebuild_parameter"):
             return lambda data, *_: data
         if module == "torch" and name in STORAGE_TYPES:
@@ -88,7 +84,7 @@ class _TensorUnpickler(pickle.Unpickler):
 
 
 def make_tensor(
-    storage: np.ndarray, offset: int, shape: Sequence[int], strides: Sequence[int]
+    storage: np.ndarray, offset: int, shape: Sequence[int], strides: Sequence[int], *_: Any
 ) -> np.ndarray:
     """Return a tensor in a one-dimensional storage. MmnetError: it does not lie inside."""
     numbers = [offset, *shape, *strides]

@@ -39,15 +39,10 @@ def read_weights(
 ) -> Weights:
     """Read the weights of a checkpoint. Only a restore checks that they fit the network.
 
-    Args:
-        prefix: prefix of the checkpoint.
-        network: the network in the checkpoint.
-        options: how to read the weights.
-        finite: reject values that are not finite.
-
     Raises:
         FileNotFoundError: no such checkpoint.
-        MmnetError: a damaged checkpoint, no moving averages, or values that are not finite.
+        MmnetError: a damaged checkpoint, no moving averages, or (if ``finite``) values that are not
+            finite.
     """
     values = checkpoint.read(prefix)
     if finite:
@@ -65,13 +60,7 @@ def read_weights(
 
 
 def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
-    """Multiply the logits by ``logit_scale``. Inference does not become slower.
-
-    The factor is stored in the weights and biases of the classifier. (evaluation/calibration.py)
-
-    Raises:
-        MmnetError: the weights do not contain the classifier of their network.
-    """
+    """Multiply the logits by ``logit_scale``, which is stored in the classifier's variables."""
     if logit_scale == 1:
         return weights
     scope = find_definition(weights.network).classifier
@@ -92,21 +81,19 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
         MmnetError: the variables of two networks differ.
     """
     first = checkpoints[0]
-    names = [name for name in first.values if is_network_variable(name)]
-    for other in checkpoints[1:]:
-        for name in names:
-            shape = np.shape(first.values[name])
-            other_shape = np.shape(other.values.get(name, ()))
-            if shape != other_shape:
-                raise MmnetError(
-                    f"{other.source}: is another network than {first.source}: {name} has the shape "
-                    f"{list(other_shape)}, not {list(shape)}"
-                )
     all_values = [weights.values for weights in checkpoints]
     if use_ema:
         all_values = [dict(values, **moving_averages(values)) for values in all_values]
     means = {}
-    for name in names:
+    for name in filter(is_network_variable, first.values):
+        shape = list(np.shape(first.values[name]))
+        for other in checkpoints:
+            other_shape = list(np.shape(other.values.get(name, ())))
+            if other_shape != shape:
+                raise MmnetError(
+                    f"{other.source}: is another network than {first.source}: {name} has the shape "
+                    f"{other_shape}, not {shape}"
+                )
         mean = np.mean([values[name] for values in all_values], axis=0, dtype=np.float64)
         means[name] = mean.astype(first.values[name].dtype)
     steps = [weights.step for weights in checkpoints if weights.step is not None]
@@ -176,10 +163,7 @@ def count_parameters(values: Dict[str, np.ndarray], endings: Tuple[str, ...] = T
 
 
 def count_variables(values: Dict[str, np.ndarray], copy_suffix: str) -> Dict[str, int]:
-    """Count the variables of a checkpoint by purpose.
-
-    ``copy_suffix`` ends the names of the frozen copies that a training keeps of its first weights.
-    """
+    """Count the variables of a checkpoint by purpose. Frozen copies end with ``copy_suffix``."""
     counts = {
         "network": sum(map(is_network_variable, values)),
         "moving averages of weights": len(moving_averages(values)),

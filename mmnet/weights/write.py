@@ -8,7 +8,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_text
 from mmnet.networks.network import make_network
 from mmnet.tf import checkpoint
-from mmnet.weights.run_file import RUN_FILE, network_in, network_yaml
+from mmnet.weights.run_file import RUN_FILE, network_in, network_options, to_yaml
 from mmnet.weights.values import Weights, is_network_variable
 
 
@@ -30,5 +30,6 @@ def write_weights(prefix: str, weights: Weights) -> None:
         values["global_step"] = np.array(weights.step, np.int64)
     os.makedirs(folder, exist_ok=True)
     if not has_run_file:
-        write_text(run_file, network_yaml(weights.network))
+        options = network_options(weights.network).items()
+        write_text(run_file, to_yaml({name: value for name, value in options if value is not None}))
     checkpoint.write(prefix, values)

@@ -69,7 +69,7 @@ def test_benchmark_reports_errors_of_a_process(sources):
 class FakeWorker:
     """A model that takes a known time per run, and twice as long from its ninth call on."""
 
-    size = ModelSize(None, None, 10)
+    size, peak_memory = ModelSize(None, None, 10), 1 << 20
 
     def __init__(self, name, factor):
         self.name, self.factor, self.calls = name, factor, 0
@@ -78,9 +78,6 @@ class FakeWorker:
         self.calls += 1
         slowdown = 2 if self.calls > 8 else 1
         return [1e-3 * slowdown * self.factor] * runs
-
-    def peak_memory(self):
-        return 1 << 20
 
 
 def test_measure_compares_models_on_a_machine_that_slows_down(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import assert_message
 from mmnet import cli
-from mmnet.commands.info import checkpoint_card, find_scores, format_checkpoint
+from mmnet.commands.info import checkpoint_card, find_scores, format_card
 from mmnet.inference.card import card_path
 from mmnet.io.checkpoint_files import files_of
 from mmnet.tf.compat import tf
@@ -56,7 +56,7 @@ def test_card_of_a_published_checkpoint(test_data):
         "frozen copy": 0,
     }
     assert [size["checkpoint_bytes"] for size in card["paper_parity"]][2] == 2322908
-    assert_message("\n".join(format_checkpoint(card)), "mmnet 1", "325.5 M", "2,322,908")
+    assert_message(format_card(card), "mmnet", "325.5 M", "190,652", "2,322,908")
 
 
 def test_info_shows_lineage_and_scores(folder, portraits, capfd):
@@ -73,7 +73,7 @@ def test_info_shows_lineage_and_scores(folder, portraits, capfd):
     assert name.endswith("-test-800x600") and saved_scores["MAD/test"] == scores["MAD/test"]
     assert cli.main(["info", prefix]) == 0
     tokens = ["step 5, 2 from restore", "/data/b/train (7 images)", "/runs/a/MMNetModel-3, step 3"]
-    tokens += ["/data/a/train (9 images)", "scratch", f"MAD/test {scores['MAD/test']:.6f}"]
+    tokens += ["/data/a/train (9 images)", "scratch", f"MAD/test {scores['MAD/test']:.6g}"]
     assert_message(capfd.readouterr().out, *tokens)
     with open(prefix + ".index", "ab") as file:  # the scores belong to another checkpoint now
         file.write(b"x")
@@ -112,7 +112,7 @@ def test_info_describes_frozen_graphs(exported_models, tmp_path, capfd, has_card
 
 def test_info_prints_the_card_of_a_model(exported_models, small_weights, capfd):
     assert cli.main(["info", exported_models.path("mmnet.tflite")]) == 0
-    tokens = [small_weights.source, "float32", "multiply-adds", "over 4 images"]
+    tokens = [small_weights.source, "float32", "multiply_adds", "pictures"]
     assert_message(capfd.readouterr().out, *tokens)
 
 

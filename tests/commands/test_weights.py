@@ -92,7 +92,7 @@ def test_average_measures_batch_norm_of_one_checkpoint(
 def test_convert_reports_missing_variables(tmp_path, capfd):
     layer = MOBILENET[0]
     path, prefix = str(tmp_path / "modnet.ckpt"), str(tmp_path / "new" / "MMNetModel-0")
-    write_torch(path, {f"{layer.torch_name(0)}.weight": np.ones((8, 3, 3, 3), "f")})
+    write_torch(path, {f"{layer.convolution}.weight": np.ones((8, 3, 3, 3), "f")})
     command = ["weights", "convert", path, "--network", "modnet", "--width_multiplier", "0.25"]
     assert main(command + ["--output", prefix]) == 0
     assert_message(
@@ -107,7 +107,7 @@ def test_convert_reports_missing_variables(tmp_path, capfd):
 
 def test_convert_rejects_the_folder_of_another_network(tmp_path, capfd):
     path, layer = str(tmp_path / "modnet.ckpt"), MOBILENET[0]
-    write_torch(path, {f"{layer.torch_name(0)}.weight": np.ones((32, 3, 3, 3), "f")})
+    write_torch(path, {f"{layer.convolution}.weight": np.ones((32, 3, 3, 3), "f")})
     (tmp_path / "config.yaml").write_text("network: mmnet\n")
     prefix = str(tmp_path / "MMNetModel-0")
     assert main(["weights", "convert", path, "--network", "modnet", "--output", prefix]) == 2

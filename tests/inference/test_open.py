@@ -24,6 +24,12 @@ from mmnet.weights.values import WeightOptions
 
 FIELDS = {"name": "tiny", "shape": (64, 64)}
 OUTSIDE = ["outside.pb", "outside", "outside.tflite"]
+NETWORKS = {  # model file -> the network that it records
+    "frozen.pb": Network(width_multiplier=None, shape=SMALL.shape),
+    "savedmodel": Network(width_multiplier=None, shape=SMALL.shape),
+    "mmnet.tflite": SMALL,
+    "mmnet.onnx": Network(shape=SMALL.shape),
+}
 
 
 @pytest.fixture
@@ -45,6 +51,29 @@ def test_every_format_equals_its_checkpoint(exported_models, small_images, small
         assert (model.card.output_type, model.precision) == ("probabilities", "float32")
         expected = small_predictor(small_images)
         np.testing.assert_allclose(model(small_images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_model_file_describes_itself(exported_models, name):
+    card = exported_models(name)[0]
+    model = open_predictor(card.path)
+    assert model.network == NETWORKS[name] and model.card.output_type == card.output_type
+    assert (model.card.preprocess, model.precision) == ("inside", "float32")
+    assert (model.source, model.step, model.sha256) == (card.path, None, card.sha256)
+    assert model.card.parameters == card.parameters
+    assert model.card.multiply_adds == card.multiply_adds
+    assert model.card.operations == card.operations
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "logits.onnx"])
+def test_batches_and_threads_do_not_change_alphas(exported_models, small_images, name):
+    path = exported_models.path(name)
+    single = open_predictor(path, device=Device(exact=True))
+    batched = open_predictor(path, device=Device(exact=True, threads=1), batch_size=2)
+    assert (single.batch_size, batched.batch_size) == (1, 2)
+    assert single.card.parameters == batched.card.parameters
+    assert single.card.multiply_adds == batched.card.multiply_adds
+    np.testing.assert_allclose(batched(small_images), single(small_images), atol=1e-6)
 
 
 @pytest.mark.parametrize("as_source", [False, True], ids=["text", "source"])

@@ -29,18 +29,18 @@ MODNET = Network("modnet", 0.25)
 def torch_names():
     """Yield the names of all tensors in the published MODNet."""
     for layer in MOBILENET:
-        yield f"{layer.torch_name(0)}.weight"
+        yield f"{layer.convolution}.weight"
         for ending in BATCH_NORM:
-            yield f"{layer.torch_name(1)}.{ending}"
+            yield f"{layer.norm}.{ending}"
     for index in (0, 2):
         yield f"lr_branch.se_block.fc.{index}.weight"
-    layers = ["lr_branch.conv_lr16x", "lr_branch.conv_lr8x", "lr_branch.conv_lr"]
-    layers += [f"hr_branch.{name}" for name in ("tohr_enc2x", "conv_enc2x", "tohr_enc4x")]
-    layers += ["hr_branch.conv_enc4x"] + [f"hr_branch.conv_hr4x.{i}" for i in range(3)]
-    layers += [f"hr_branch.conv_hr2x.{i}" for i in range(4)]
-    layers += ["hr_branch.conv_hr.0", "hr_branch.conv_hr.1"]
-    layers += [f"f_branch.{name}" for name in ("conv_lr4x", "conv_f2x", "conv_f.0", "conv_f.1")]
-    for layer in layers:
+    lr_layers = ["conv_lr16x", "conv_lr8x", "conv_lr"]
+    hr_layers = ["tohr_enc2x", "conv_enc2x", "tohr_enc4x", "conv_enc4x", "conv_hr.0", "conv_hr.1"]
+    hr_layers += [f"conv_hr4x.{i}" for i in range(3)] + [f"conv_hr2x.{i}" for i in range(4)]
+    f_layers = ["conv_lr4x", "conv_f2x", "conv_f.0", "conv_f.1"]
+    layers = [f"lr_branch.{name}" for name in lr_layers]
+    layers += [f"hr_branch.{name}" for name in hr_layers]
+    for layer in layers + [f"f_branch.{name}" for name in f_layers]:
         yield f"{layer}.layers.0.weight"
         yield f"{layer}.layers.0.bias"
         for ending in BATCH_NORM:
@@ -55,10 +55,8 @@ def random_values(network):
     random = np.random.RandomState(0)
     with tf.Graph().as_default():
         build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
-        return {
-            variable.op.name: random.uniform(0.1, 1, variable.shape.as_list()).astype("f")
-            for variable in tf.global_variables()
-        }
+        shapes = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+    return {name: random.uniform(0.1, 1, shape).astype("f") for name, shape in shapes.items()}
 
 
 def to_torch_layout(name, value):
@@ -120,10 +118,10 @@ def test_onnx_of_modnet_is_converted(modnet, tmp_path, is_folded):
     values, tensors = modnet
     tensors, nodes = dict(tensors), []
     for number, layer in enumerate(MOBILENET):
-        names = [f"{layer.torch_name(0)}.weight"]
+        names = [f"{layer.convolution}.weight"]
         if is_folded:
             gamma, beta, mean, variance = (
-                tensors.pop(f"{layer.torch_name(1)}.{ending}") for ending in BATCH_NORM
+                tensors.pop(f"{layer.norm}.{ending}") for ending in BATCH_NORM
             )
             scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
             kernel = tensors.pop(names[0]) * scale[:, None, None, None]

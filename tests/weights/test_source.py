@@ -7,14 +7,7 @@ import pytest
 from helpers import assert_raises
 from mmnet.io.errors import MmnetError
 from mmnet.weights import registry
-from mmnet.weights.source import (
-    Source,
-    check_source,
-    find_source,
-    is_model_file,
-    source_bytes,
-    source_files,
-)
+from mmnet.weights.source import Source, find_source, is_model_file, source_bytes
 
 FILES = ("run/MMNetModel-3.index", "run/MMNetModel-3.data-00000-of-00001", "run/MMNetModel-2.index")
 
@@ -43,9 +36,9 @@ def folder(tmp_path, monkeypatch):
 )
 def test_find_source_recognizes_every_kind(folder, text, source, count):
     assert find_source(text) == source
-    check_source(text)
+    assert find_source(text, download=False) == source
     assert is_model_file(text) == (source.kind not in ("checkpoint", "untrained"))
-    assert len(source_files(source.path)) == source_bytes(source.path) == count
+    assert source_bytes(source.path) == count  # one byte per file
 
 
 def test_find_source_opens_bundled_weights_by_name():
@@ -59,8 +52,8 @@ def test_existing_path_has_priority_over_a_name(folder):
     assert find_source("mmnet-887000").path == "mmnet-887000/MMNetModel-3"
 
 
-@pytest.mark.parametrize("check", [find_source, check_source])
-def test_missing_sources_are_errors(folder, check):
+@pytest.mark.parametrize("download", [True, False])
+def test_missing_sources_are_errors(folder, download):
     (folder / "pipe.pb").mkdir()
     os.mkfifo(str(folder / "pipe.onnx"))
     for text, error, tokens in (
@@ -71,12 +64,12 @@ def test_missing_sources_are_errors(folder, check):
         ("pipe.onnx", MmnetError, ["pipe.onnx"]),
     ):
         with assert_raises(error, *tokens):
-            check(text)
+            find_source(text, download=download)
 
 
-def test_check_source_never_downloads(folder, monkeypatch):
+def test_find_source_downloads_only_on_request(folder, monkeypatch):
     monkeypatch.setenv("MMNET_HOME", str(folder / "home"))
     monkeypatch.setattr(registry, "download", None)
-    check_source("mmnet-1898000")
+    assert find_source("mmnet-1898000", download=False).name == "mmnet-1898000"
     with pytest.raises(TypeError):
         find_source("mmnet-1898000")
