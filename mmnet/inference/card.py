@@ -35,9 +35,7 @@ class Card(NamedTuple):
     tensorflow: Optional[str] = None  # version that exported the model
     parameters: Optional[int] = None  # with the moving statistics of batch norm
     multiply_adds: Optional[int] = None  # convolutions only, for one image
-    operations: Optional[Dict[str, int]] = (
-        None  # type -> count, the most frequent first; None: unknown
-    )
+    operations: Optional[Dict[str, int]] = None  # type -> count, the most frequent first
     bytes: Optional[int] = None
     sha256: Optional[str] = None  # hash of the file, or of saved_model.pb
     pictures: Optional[int] = None  # number of images compared with the checkpoint
