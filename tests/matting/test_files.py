@@ -11,9 +11,8 @@ from mmnet.matting.files import InputFile, Output, find_photos
 
 def create_files(folder, *names):
     for name in names:
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
 
 
 def stems(paths, output):

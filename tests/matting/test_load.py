@@ -70,6 +70,7 @@ def test_load_photo_accepts(photo, expected):
     for image in (load_photo(photo), load_photo(photo=photo)):
         assert image.dtype == np.uint8
         np.testing.assert_array_equal(image, expected)
+    assert photo is not RGB or load_photo(photo) is RGB  # RGB arrays are not copied
 
 
 def test_load_photo_accepts_paths_and_files(tmp_path):
@@ -80,10 +81,6 @@ def test_load_photo_accepts_paths_and_files(tmp_path):
     images += [load_photo(str(path)), load_photo(photo=pathlib.Path(str(path)))]
     for image in images:
         np.testing.assert_array_equal(image, RGB)
-
-
-def test_load_photo_returns_rgb_arrays_unchanged():
-    assert load_photo(RGB) is RGB
 
 
 def test_load_photo_rotates_by_exif_orientation(rotated_jpeg):
