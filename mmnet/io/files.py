@@ -26,8 +26,7 @@ def read_bytes(path: str) -> bytes:
     """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise MmnetError(f"{path}: not a regular file")
-    # If a pipe replaces the file meanwhile, opening it must not wait for a writer.
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+    with open(path, "rb") as file:
         return file.read()
 
 
