@@ -9,7 +9,7 @@ import collections
 import io
 import pickle
 import zipfile
-from typing import Any, Dict, Iterator, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple, Type
 
 import numpy as np
 
@@ -29,8 +29,8 @@ STORAGE_TYPES = {  # class in the module torch -> numpy type
 }
 MAX_PICKLE_BYTES = 10_000_000  # the pickle contains names, not values
 # Exceptions of zipfile and pickle for damaged or encrypted files.
-DAMAGED = (zipfile.BadZipFile, pickle.UnpicklingError, ArithmeticError, AttributeError, EOFError)
-DAMAGED += (LookupError, RuntimeError, TypeError, ValueError)
+DAMAGED: Tuple[Type[Exception], ...] = (zipfile.BadZipFile, pickle.UnpicklingError, EOFError)
+DAMAGED += (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
 
 def is_zip(path: str) -> bool:
