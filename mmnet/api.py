@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-Source = Union[Predictor, str, None]
+NetworkSource = Union[Predictor, str, None]
 
 
 OLD_KEYWORDS = {  # keyword in 0.2 -> in 0.3
@@ -80,7 +80,11 @@ def load(
 
 @accept_old_keywords
 def matte(
-    photo: Any, predictor: Source = None, *, second_pass: bool = True, refine_edges: bool = True
+    photo: Any,
+    predictor: NetworkSource = None,
+    *,
+    second_pass: bool = True,
+    refine_edges: bool = True,
 ) -> np.ndarray:
     """Compute the alpha of a photo at its own size: float32 [H,W], 0..1.
 
@@ -103,7 +107,7 @@ def matte(
 @accept_old_keywords
 def cutout(
     photo: Any,
-    predictor: Source = None,
+    predictor: NetworkSource = None,
     *,
     second_pass: bool = True,
     refine_edges: bool = True,
@@ -119,7 +123,7 @@ def cutout(
     return render_outputs(image, alpha, OutputOptions(("cutout",), matting=options))["cutout"]
 
 
-def cutout_image(photo: Any, predictor: Source = None, **options: bool) -> "Image":
+def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -> "Image":
     """Cut the person out of a photo: PIL image (RGBA); arguments as ``cutout``.
 
     Raises:
@@ -132,7 +136,7 @@ def cutout_image(photo: Any, predictor: Source = None, **options: bool) -> "Imag
     return Image.fromarray(cutout(photo, predictor, **options))
 
 
-def _find_predictor(predictor: Source) -> Predictor:
+def _find_predictor(predictor: NetworkSource) -> Predictor:
     if isinstance(predictor, Predictor):
         return predictor
     source = predictor or DEFAULT

@@ -41,7 +41,7 @@ def run(options: Options) -> int:
     )
     pairs = dataset.pairs[: options.batch_size]
     report = check_batch_norm(weights, pairs, Device(options.device))
-    print(json.dumps(to_json(report)) if options.json else format_report(report))
+    print(json.dumps(to_json(report)) if options.json else format_batch_norm_report(report))
     return 1 if report.problems else 0
 
 
@@ -59,7 +59,7 @@ def to_json(report: BatchNormReport) -> Dict[str, Any]:
     return values
 
 
-def format_report(report: BatchNormReport) -> str:
+def format_batch_norm_report(report: BatchNormReport) -> str:
     """Return a report as text. The last lines name the problems."""
     scores = [
         ("statistics of batch norm", "MAD (0..1)"),

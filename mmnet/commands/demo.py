@@ -24,7 +24,7 @@ from mmnet.matting.photo import MattingOptions
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
 
-CHOICES = ("transparent", "colour", BLUR, "picture")  # backgrounds
+BACKGROUND_CHOICES = ("transparent", "colour", BLUR, "picture")  # backgrounds
 MAX_FILE_AGE = 3600  # seconds that uploads and results stay in the temporary folder
 CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}  # pixels
 FRAME_INTERVAL = 0.05  # seconds, the minimum between two camera frames
@@ -142,7 +142,7 @@ def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Pred
 def choose_background(
     page: Page, choice: str, colour: str, upload: Union[None, str, dict]
 ) -> Background:
-    """Return the background that the user chose: one of CHOICES, a colour, an uploaded image."""
+    """Return the background that the user chose: one of BACKGROUND_CHOICES, a colour, an uploaded image."""
     if choice == "colour":
         return parse_colour(colour)  # #rrggbb or rgba(r, g, b, a): it depends on the browser
     if choice == "picture":
@@ -170,7 +170,9 @@ def build_page(gradio: Any, page: Page, names: List[str]) -> Any:
     with gradio.Blocks(title="mmnet", analytics_enabled=False, delete_cache=cache) as blocks:
         gradio.Markdown("# Cut people out\nAll images stay on this machine.")
         with gradio.Row():
-            choice = gradio.Radio(list(CHOICES), value=CHOICES[0], label="Background")
+            choice = gradio.Radio(
+                list(BACKGROUND_CHOICES), value=BACKGROUND_CHOICES[0], label="Background"
+            )
             colour = gradio.ColorPicker("#00b140", label="Colour", visible=False)
             upload = gradio.Image(
                 type="filepath", image_mode=None, label="Picture", visible=False, height=160

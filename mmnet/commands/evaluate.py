@@ -138,7 +138,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
 
 
 def run(options: Options) -> int:
-    datasets = find_datasets(options)
+    datasets = select_datasets(options)
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
     if options.as_clips:
@@ -161,7 +161,7 @@ def run(options: Options) -> int:
     return 0
 
 
-def find_datasets(options: Options) -> List[Dataset]:
+def select_datasets(options: Options) -> List[Dataset]:
     """Return the datasets, or their shards with images."""
     datasets = [find_dataset(path, options.dataset_split_name) for path in options.dataset_path]
     if options.shard is None:

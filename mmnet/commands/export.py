@@ -156,11 +156,11 @@ def export_and_print(
         sys.stderr.write(f"mmnet: error: {error}\n")
         return 1
     for card in cards:
-        print(json.dumps(card_to_dict(card)) if as_json else format_card(card))
+        print(json.dumps(card_to_dict(card)) if as_json else format_export_card(card))
     return 0
 
 
-def format_card(card: Card) -> str:
+def format_export_card(card: Card) -> str:
     if card.operations:
         counts = ", ".join(f"{count} {name}" for name, count in card.operations.items())
         operations = f"{sum(card.operations.values())}: {counts}"

@@ -31,7 +31,7 @@ REMOVED_FLAGS.update(
         "xla": "set the environment variable TF_XLA_FLAGS=--tf_xla_auto_jit=1",
     }
 )
-LOSS_TERMS = (
+REMOVED_LOSS_TERMS = (
     "laplacian",
     "focal",
     "boundary",
@@ -42,7 +42,7 @@ LOSS_TERMS = (
     "matte",
     "teacher",
 )
-REMOVED_FLAGS.update({f"lambda_{x}_loss": f"use --loss_weights {x}=X" for x in LOSS_TERMS})
+REMOVED_FLAGS.update({f"lambda_{x}_loss": f"use --loss_weights {x}=X" for x in REMOVED_LOSS_TERMS})
 
 # config.yaml of a training of 0.2 contains every flag. These defaults are ignored.
 OLD_DEFAULTS = {

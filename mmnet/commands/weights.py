@@ -92,7 +92,7 @@ class Options(JsonOptions):
 def run(options: Options) -> int:
     if options.output:
         check_writable(os.path.dirname(os.path.abspath(options.output)))
-    actions = {"list": run_list, "get": run_get, "average": run_average, "convert": run_convert}
+    actions = {"list": run_list, "get": run_get, "average": run_average, "convert": convert_file}
     actions[options.action](options)
     return 0
 
@@ -123,7 +123,7 @@ def run_average(options: Options) -> None:
     print(json.dumps({"path": options.output}) if options.json else options.output)
 
 
-def run_convert(options: Options) -> None:
+def convert_file(options: Options) -> None:
     assert options.output is not None
     fields = {"name": options.network, "width_multiplier": options.width_multiplier}
     network = make_network({name: value for name, value in fields.items() if value is not None})

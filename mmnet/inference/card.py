@@ -9,7 +9,7 @@ from mmnet.io.records import to_record
 from mmnet.networks.network import Network, make_network, network_fields
 from mmnet.weights.source import SAVED_MODEL
 
-CHOICES = {  # field -> values
+FIELD_VALUES = {  # field -> values
     "preprocess": ("inside", "outside"),
     "output_type": ("probabilities", "alpha", "logits"),
     "precision": ("float32", "float16", "dynamic", "int8"),
@@ -82,7 +82,7 @@ def parse_card(record: Dict[str, Any], source: str) -> Card:
 
     ``source`` names the card in the MmnetError for a missing or invalid field.
     """
-    for name, choices in CHOICES.items():
+    for name, choices in FIELD_VALUES.items():
         if record.get(name) not in choices:
             raise MmnetError(
                 f"{source}: not a card of mmnet export: {name}: expected {', '.join(choices)}, "

@@ -209,7 +209,7 @@ def unknown_region(truths: "tf.Tensor") -> "tf.Tensor":
     return tf.cast(_local_range(truths, side) > 0, tf.float32)
 
 
-def blur(x: "tf.Tensor") -> "tf.Tensor":
+def gaussian_blur(x: "tf.Tensor") -> "tf.Tensor":
     """Blur [N,H,W,1] with a 3x3 Gaussian, sigma 0.8 pixels, mirrored at the border."""
     tail = math.exp(-0.5 / 0.8**2)
     line = tf.constant([tail, 1.0, tail]) / (1 + 2 * tail)
@@ -220,7 +220,7 @@ def blur(x: "tf.Tensor") -> "tf.Tensor":
 
 def _coarse(alphas, head):
     """Return alphas at the size of a head, blurred."""
-    return blur(downsample(alphas, alphas.shape[1].value // head.shape[1].value))
+    return gaussian_blur(downsample(alphas, alphas.shape[1].value // head.shape[1].value))
 
 
 def _local_range(x, side):

@@ -28,7 +28,7 @@ class Setup(NamedTuple):
     last_step: Optional[int]  # counted from the restore; None: no limit
 
 
-def resolve(config: TrainingConfig) -> Setup:
+def resolve_training(config: TrainingConfig) -> Setup:
     """Resolve the network, the device and the datasets. It opens no image and builds no graph."""
     device = join_members(config.device)
     batch_size = config.data.batch_size

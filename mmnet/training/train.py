@@ -35,7 +35,7 @@ from mmnet.training.losses import ADAPTATION
 from mmnet.training.restore import broadcast_state, initialize_ranges, restore
 from mmnet.training.saver import CheckpointWriter
 from mmnet.training.schedule import batch_norm_decay_at, learning_rate_at
-from mmnet.training.setup import Setup, find_own_checkpoints, resolve
+from mmnet.training.setup import Setup, find_own_checkpoints, resolve_training
 from mmnet.weights.run_file import to_yaml
 
 log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run
     Returns:
         The training, or None if it is already complete.
     """
-    setup = resolve(config)
+    setup = resolve_training(config)
     if not open_train_dir(setup, stack):
         return None
     config, network, device = setup.config, setup.network, setup.device

@@ -29,7 +29,7 @@ BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
-BATCH_NORM_EPSILON = 1e-5  # batch norm in deeplab and modnet
+ENCODER_EPSILON = 1e-5  # batch norm in deeplab and modnet
 IMAGENET_EPSILON = 1e-3  # batch norm in MobileNetV2 for ImageNet
 
 
@@ -195,7 +195,7 @@ def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[s
     encoder = {f"{scope}/{name}": values[name] for name in values if re.match(pattern, name)}
     for name in encoder:
         if name.endswith("/moving_variance"):
-            encoder[name] = encoder[name] + (IMAGENET_EPSILON - BATCH_NORM_EPSILON)
+            encoder[name] = encoder[name] + (IMAGENET_EPSILON - ENCODER_EPSILON)
     kernel_name = f"{scope}/MobilenetV2/Conv/weights"
     if scope == "DeepLab" and kernel_name in encoder:
         kernel = encoder[kernel_name]
@@ -262,7 +262,7 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
         channels = len(values[kernel])
         values[f"{layer.convolution}.weight"] = values[kernel]
         # The batch norm adds the bias and changes nothing else.
-        values[f"{layer.norm}.weight"] = np.full(channels, np.sqrt(1 + BATCH_NORM_EPSILON))
+        values[f"{layer.norm}.weight"] = np.full(channels, np.sqrt(1 + ENCODER_EPSILON))
         values[f"{layer.norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
         values[f"{layer.norm}.running_mean"] = np.zeros(channels)
         values[f"{layer.norm}.running_var"] = np.ones(channels)

@@ -8,7 +8,7 @@ import pytest
 
 from helpers import assert_message
 from mmnet.cli import main
-from mmnet.commands.check_batch_norm import format_report, to_json
+from mmnet.commands.check_batch_norm import format_batch_norm_report, to_json
 from mmnet.datasets.pairs import find_dataset, read_pair
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.layers import BATCH_STATISTICS
@@ -143,8 +143,8 @@ def test_to_json_has_only_finite_numbers(check):
 
 def test_format_report_ends_with_the_result(check):
     report = check(set_variances(1e6))
-    assert report.problems[-1] in format_report(report).splitlines()[-1]
-    assert_message(format_report(check()), "MMNetModel-100", "fit")
+    assert report.problems[-1] in format_batch_norm_report(report).splitlines()[-1]
+    assert_message(format_batch_norm_report(check()), "MMNetModel-100", "fit")
 
 
 @pytest.mark.parametrize("scale, exit_code", [(1, 0), (1e6, 1)])
