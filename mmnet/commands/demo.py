@@ -142,7 +142,7 @@ def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Pred
 def choose_background(
     page: Page, choice: str, colour: str, upload: Union[None, str, dict]
 ) -> Background:
-    """Return the background that the user chose: one of BACKGROUND_CHOICES, a colour, an uploaded image."""
+    """Return the background that the user chose. ``choice`` is one of BACKGROUND_CHOICES."""
     if choice == "colour":
         return parse_colour(colour)  # #rrggbb or rgba(r, g, b, a): it depends on the browser
     if choice == "picture":

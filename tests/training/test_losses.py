@@ -18,7 +18,7 @@ from mmnet.tf.compat import tf
 from mmnet.training.losses import (
     ADAPTATION,
     TERMS,
-    blur,
+    gaussian_blur,
     loss_terms,
     select_loss_weights,
     teacher_loss,
@@ -168,7 +168,7 @@ def test_adaptation_losses():
         logits = tf.log(alphas / (1 - alphas) + 1e-9)
         outputs = Outputs(logits, heads, {}, alphas)
         terms = {name: TERMS[name](alphas, None, outputs) for name in ADAPTATION}
-        coarse = blur(downsample(alphas, 16))
+        coarse = gaussian_blur(downsample(alphas, 16))
         gradients = tf.gradients(terms["soc_semantic"], [heads["semantic"], alphas])
         fetched, coarse, gradients = session.run([terms, coarse, gradients])
     expected = 2 * 100 * np.mean((coarse - 0.5) ** 2)
@@ -182,9 +182,9 @@ def test_coarse_truth_of_modnet_is_blurred():
     truths = np.zeros((1, 96, 96))
     truths[:, 32:48, 32:48] = 1  # one pixel of the coarse truth
     with tf.Graph().as_default(), tf.Session() as session:
-        coarse = session.run(blur(downsample(tf.constant(truths[..., None], tf.float32), 16)))[
-            0, ..., 0
-        ]
+        coarse = session.run(
+            gaussian_blur(downsample(tf.constant(truths[..., None], tf.float32), 16))
+        )[0, ..., 0]
     line = np.exp(-0.5 * np.array([1, 0, 1]) / 0.8**2)
     expected = np.zeros((6, 6))
     expected[1:4, 1:4] = np.outer(line, line) / line.sum() ** 2
