@@ -9,7 +9,7 @@
 Folders. tests/test_architecture.py defines which folder may import which.
 
     io/           files (atomic writes), images, clips, resize, foreground colours, records (JSON),
-                  progress, tar shards, errors. No TensorFlow.
+                  parallel, progress, tar shards, tables, errors. No TensorFlow.
     tf/           compat (the only module that imports TensorFlow), device, checkpoint
     datasets/     pairs, cache, augmentation, batches, duplicates, synthetic
     datatools/    layouts of other datasets, convert, statistics, report page
@@ -21,7 +21,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card, complexity (of graphs), sizes (of networks and models)
     weights/      registry (names, licences), values, write, download, convert
-    matting/      load, photo, refine, background, compose, clip, temporal, files, process, page
+    matting/      load, photo, refine, background, compose, clip, temporal, files, process
     evaluation/   metrics, evaluate, statistics, comparison, calibration, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models

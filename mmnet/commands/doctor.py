@@ -14,10 +14,10 @@ from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
 
 from mmnet import __version__
-from mmnet.commands.flag_types import machine_memory
 from mmnet.commands.options import JsonOptions
 from mmnet.inference.open import open_predictor
 from mmnet.io.errors import MmnetError
+from mmnet.io.memory import machine_memory
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT
 

@@ -8,7 +8,6 @@ import tempfile
 from typing import List, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
-    check_memory,
     dataset_folder,
     one_of,
     positive_int,
@@ -40,6 +39,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, check_writable, write_text
+from mmnet.io.memory import check_memory
 from mmnet.io.pages import is_own_page
 from mmnet.io.tar_shards import Shard
 from mmnet.matting.photo import MattingOptions, matte_photo

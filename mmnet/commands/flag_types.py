@@ -7,16 +7,12 @@ They never download.
 import os
 from typing import Callable, Dict, Optional, Tuple
 
-from humanfriendly import InvalidSize, InvalidTimespan, format_size, parse_size, parse_timespan
+from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
-from mmnet.networks.network import STRIDE, Network
+from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
-
-# Rough memory of MMNet 1.0, to refuse absurd sizes before they are allocated.
-INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
-WEIGHTS_BYTES, TRAINING_COPIES = 800000, 4
 
 
 def positive_int(value: str) -> int:
@@ -160,30 +156,3 @@ def finite_float(value: str) -> Optional[float]:
     except ValueError:
         return None
     return number if 0 <= number < float("inf") else None
-
-
-def machine_memory() -> Optional[int]:
-    """Return the memory of this machine in bytes, or None if the system does not report it."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return None
-
-
-def check_memory(subject: str, needed_bytes: float) -> None:
-    """Raise MmnetError if ``subject`` needs more memory than this machine has."""
-    available = machine_memory()
-    if available is not None and needed_bytes > available:
-        needed = format_size(int(needed_bytes), binary=True)
-        raise MmnetError(
-            f"{subject}: needs about {needed} of memory, but this machine has "
-            f"{format_size(available, binary=True)}"
-        )
-
-
-def network_bytes(network: Network, batch_size: int, *, training: bool = False) -> float:
-    """Estimate the memory of a network and one batch in bytes."""
-    width = network.width_multiplier or 1.0
-    pixels = batch_size * network.shape[0] * network.shape[1]
-    weights = WEIGHTS_BYTES * width**2 * (TRAINING_COPIES if training else 1)
-    return pixels * width * (TRAINING_BYTES if training else INFERENCE_BYTES) + weights

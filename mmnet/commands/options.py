@@ -8,9 +8,7 @@ import dataclasses
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 from mmnet.commands.flag_types import (
-    check_memory,
     dataset_folder,
-    network_bytes,
     network_side,
     one_of,
     positive_float,
@@ -19,7 +17,8 @@ from mmnet.commands.flag_types import (
     switch,
 )
 from mmnet.io.errors import MmnetError
-from mmnet.networks.network import make_network, network_fields
+from mmnet.io.memory import check_memory
+from mmnet.networks.network import make_network, network_bytes, network_fields
 from mmnet.networks.registry import NETWORKS
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import is_model_file

@@ -4,12 +4,13 @@ import dataclasses
 import os
 from typing import Optional, Tuple
 
-from mmnet.commands.flag_types import check_memory, image_folder, one_of, positive_int, seed_number
+from mmnet.commands.flag_types import image_folder, one_of, positive_int, seed_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.datasets.backgrounds import read_backgrounds
 from mmnet.datasets.synthetic import LOOKS, synthesize
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_writable
+from mmnet.io.memory import check_memory
 
 DRAWING_BYTES = 400  # rough memory per pixel and drawing thread
 

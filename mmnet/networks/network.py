@@ -7,6 +7,11 @@ from mmnet.io.errors import MmnetError, format_shape
 STRIDE = 32  # height and width of every network input are multiples of it
 
 
+# Rough memory of MMNet 1.0, which detects absurd sizes.
+INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
+WEIGHTS_BYTES, TRAINING_COPIES = 800000, 4
+
+
 class Network(NamedTuple):
     """A network without its weights."""
 
@@ -73,3 +78,11 @@ def network_fields(record: Mapping[str, Any]) -> Dict[str, Any]:
     for name in ("width_multiplier", "shape", "channels"):
         fields.setdefault(name, record.get(name))
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def network_bytes(network: Network, batch_size: int, *, training: bool = False) -> float:
+    """Estimate the memory of a network and one batch in bytes."""
+    width = network.width_multiplier or 1.0
+    pixels = batch_size * network.shape[0] * network.shape[1]
+    weights = WEIGHTS_BYTES * width**2 * (TRAINING_COPIES if training else 1)
+    return pixels * width * (TRAINING_BYTES if training else INFERENCE_BYTES) + weights

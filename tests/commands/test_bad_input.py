@@ -12,11 +12,11 @@ import pytest
 
 from helpers import SMALL_FLAGS, assert_message, assert_raises
 from mmnet.cli import main
-from mmnet.commands.flag_types import machine_memory
 from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files, files
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
+from mmnet.io.memory import machine_memory
 from mmnet.tf import checkpoint
 
 TIMEOUT = 120  # seconds

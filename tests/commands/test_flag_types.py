@@ -26,7 +26,6 @@ a_or_b = flag_types.one_of("a", "b")
         (flag_types.timespan, "0s", 0.0),
         (flag_types.switch, "True", True),
         (a_or_b, "b", "b"),
-        (flag_types.text, "1", "1"),
     ],
 )
 def test_flag_type_converts(parse, text, value):

@@ -15,7 +15,7 @@ from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.weights.convert import (
     BATCH_NORM,
-    BATCH_NORM_EPSILON,
+    ENCODER_EPSILON,
     IMAGENET_EPSILON,
     MOBILENET,
     convert_weights,
@@ -123,7 +123,7 @@ def test_onnx_of_modnet_is_converted(modnet, tmp_path, is_folded):
             gamma, beta, mean, variance = (
                 tensors.pop(f"{layer.norm}.{ending}") for ending in BATCH_NORM
             )
-            scale = gamma / np.sqrt(variance + BATCH_NORM_EPSILON)
+            scale = gamma / np.sqrt(variance + ENCODER_EPSILON)
             kernel = tensors.pop(names[0]) * scale[:, None, None, None]
             names = [f"onnx::Conv_{number}", f"onnx::Bias_{number}"]
             tensors.update(zip(names, (kernel, beta - mean * scale)))
@@ -144,7 +144,7 @@ def test_onnx_of_modnet_is_converted(modnet, tmp_path, is_folded):
             values[f"{scope}/BatchNorm/{name}"].astype(np.float64) for name in BATCH_NORM.values()
         )
         x = values[f"{scope}/weights"][0, 0].sum(axis=0)
-        return gamma * (x - mean) / np.sqrt(variance + BATCH_NORM_EPSILON) + beta
+        return gamma * (x - mean) / np.sqrt(variance + ENCODER_EPSILON) + beta
 
     np.testing.assert_allclose(output_for_ones(converted), output_for_ones(values), rtol=1e-5)
 
@@ -200,7 +200,7 @@ def test_imagenet_weights_become_the_encoder(tmp_path, kind, network, scope):
         original = values[name[len(scope) :]]
         if name.endswith("moving_variance"):
             np.testing.assert_allclose(
-                value + BATCH_NORM_EPSILON, original + IMAGENET_EPSILON, rtol=1e-5
+                value + ENCODER_EPSILON, original + IMAGENET_EPSILON, rtol=1e-5
             )
         elif network.name == "modnet" or "/MobilenetV2/Conv/" not in name:
             np.testing.assert_array_equal(value, original)
