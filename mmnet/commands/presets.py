@@ -54,10 +54,12 @@ def resolve(command: str, flags: Dict[str, Any], preset: Optional[str] = None) -
             raise MmnetError(f"--{name} and --{flag}: are the same flag; give one of them")
         if flag == fields[name].metadata["old_name"]:
             log.warning("--%s is deprecated; use --%s", flag, name)
-        values[name] = convert(fields[name], value, f"--{flag}")
+        prefix = "" if fields[name].metadata["positional"] else "--"
+        values[name] = convert(fields[name], value, prefix + flag)
     for name, field in fields.items():
         if field.default is REQUIRED and name not in values:
-            raise MmnetError(f"--{name}: is required ({field.metadata['help']})")
+            prefix = "" if field.metadata["positional"] else "--"
+            raise MmnetError(f"{prefix}{name}: is required ({field.metadata['help']})")
     options = options_class(**values)
     options.check()
     return options

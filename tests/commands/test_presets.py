@@ -142,6 +142,8 @@ def test_invalid_preset_is_reported(tmp_path, dataset_flags, text, tokens):
 
 def test_missing_flag_and_missing_paths_are_reported(tmp_path, dataset_flags):
     missing = str(tmp_path / "none")
+    with assert_raises(MmnetError, "photos: is required"):
+        resolve("predict", {"output": "o"})
     with assert_raises(MmnetError, "--dataset_path"):
         resolve("evaluate", {})
     with assert_raises(FileNotFoundError, missing):
@@ -161,7 +163,7 @@ def test_empty_value_is_refused(tmp_path, command, field):
         try:
             resolve(command, {field.name: value})
         except MmnetError as error:
-            assert_message(str(error), f"--{field.name}")
+            assert_message(str(error), field.name, "empty")
         else:
             raise AssertionError(f"--{field.name} accepts an empty value")
         preset = write(tmp_path, f"{field.name}: {value!r}")
