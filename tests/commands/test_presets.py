@@ -163,7 +163,7 @@ def test_empty_value_is_refused(tmp_path, command, field):
         try:
             resolve(command, {field.name: value})
         except MmnetError as error:
-            assert_message(str(error), field.name, "empty")
+            assert_message(str(error), field.name)
         else:
             raise AssertionError(f"--{field.name} accepts an empty value")
         preset = write(tmp_path, f"{field.name}: {value!r}")
