@@ -20,16 +20,6 @@ def test_size_and_shape_exclude_each_other(paths):
         resolve("check-batch-norm", dict(paths[0], size="64", shape=["64", "96"]))
 
 
-@pytest.mark.parametrize("flag, value", [("use_ema", "true"), ("logit_scale", "2")])
-def test_weight_options_need_a_checkpoint(paths, flag, value):
-    flags, model = paths
-    with assert_raises(MmnetError, f"--{flag}", model):
-        resolve(
-            "evaluate",
-            dict(dataset_path=[flags["dataset_path"]], checkpoint_path=model, **{flag: value}),
-        )
-
-
 def test_checkpoint_command_rejects_model_file(paths):
     flags, model = paths
     with assert_raises(MmnetError, "--checkpoint_path", model):
