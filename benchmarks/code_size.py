@@ -20,7 +20,7 @@ import time
 PACKAGE = "mmnet"
 LARGEST = 5  # files and functions to list
 LONG_FUNCTION = 40  # lines without the docstring
-IGNORED_NAMES = {"log", "run", "Options", "__all__"}  # the same in every module on purpose
+IGNORED_NAMES = {"log", "run", "Options", "__all__"}  # many modules define these on purpose
 
 TRACE = """
 import json, os, sys, threading

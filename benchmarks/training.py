@@ -29,7 +29,7 @@ from mmnet.training.config import DataConfig
 from mmnet.training.graph import Recipe, build_training_graph
 
 WARM_UP_STEPS = 2
-BATCHES_PER_TURN = 5  # of the input; the baseline makes one batch per turn
+BATCHES_PER_TURN = 5  # the baseline makes one batch per turn
 POLICY = DataConfig(()).policy
 LEARNING_RATE, BATCH_NORM_DECAY = 1e-4, 0.999
 

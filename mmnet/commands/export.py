@@ -24,7 +24,7 @@ from mmnet.export.representative import (
     check_training_split,
     read_representative_images,
 )
-from mmnet.inference.card import Card, card_to_dict
+from mmnet.inference.card import FIELD_VALUES, Card, card_to_dict
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable, read_bytes, write_bytes
@@ -53,7 +53,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
     )
     precision: str = flag(
         "float32",
-        one_of("float32", "float16", "dynamic", "int8"),
+        one_of(*FIELD_VALUES["precision"]),
         help="precision of tflite: float16 (weights), dynamic (8-bit weights) or int8 (weights and "
         "activations); the other formats are float32",
     )
@@ -75,7 +75,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
     )
     output_type: str = flag(
         "alpha",
-        one_of("probabilities", "alpha", "logits"),
+        one_of(*FIELD_VALUES["output_type"]),
         help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
     )
 

@@ -16,6 +16,7 @@ from mmnet.commands.options import (
 )
 from mmnet.export.export import ExportSpec, check_target
 from mmnet.export.formats import CAN_REPLACE
+from mmnet.inference.card import FIELD_VALUES
 from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
@@ -39,7 +40,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
     fold_batch_norm: bool = flag(False, help="fold batch norm into the weights of convolutions")
     output_type: str = flag(
         "probabilities",
-        one_of("probabilities", "alpha", "logits"),
+        one_of(*FIELD_VALUES["output_type"]),
         help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
     )
 

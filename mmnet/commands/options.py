@@ -16,6 +16,7 @@ from mmnet.commands.flag_types import (
     source,
     switch,
 )
+from mmnet.inference.card import FIELD_VALUES
 from mmnet.io.errors import MmnetError
 from mmnet.io.memory import check_memory
 from mmnet.networks.network import make_network, network_bytes, network_fields
@@ -230,7 +231,7 @@ class PreprocessOptions(BaseOptions):
 
     preprocess: str = flag(
         "inside",
-        one_of("inside", "outside"),
+        one_of(*FIELD_VALUES["preprocess"]),
         help="division by 255: inside the model (input 0..255) or outside (input 0..1)",
     )
 

@@ -13,6 +13,7 @@ from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.evaluation.statistics import PairedScore
 from mmnet.export.comparison import EXACT, bound_violation
+from mmnet.inference.card import FIELD_VALUES
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
@@ -42,7 +43,7 @@ class Options(DatasetOptions, CheckpointOptions, JsonOptions):
     )
     output_type: str = flag(
         "probabilities",
-        one_of("probabilities", "alpha", "logits"),
+        one_of(*FIELD_VALUES["output_type"]),
         help="content of the result files of msame or ais_bench",
     )
     batch_size: int = flag(8, positive_int, help="images per network run")
