@@ -8,7 +8,7 @@
 
 Folders. tests/test_architecture.py defines which folder may import which.
 
-    io/           files (atomic writes), images, clips, resize, foreground colours, records (JSON),
+    io/           files (atomic writes), images, masks, clips, resize, foreground colours, records,
                   parallel, progress, tar shards, tables, errors. No TensorFlow.
     tf/           compat (the only module that imports TensorFlow), device, checkpoint
     datasets/     pairs, cache, augmentation, batches, duplicates, synthetic

@@ -9,7 +9,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from mmnet.io.errors import MmnetError, format_names, format_shape, summarize_names
-from mmnet.io.images import list_images, load_mask, read_image
+from mmnet.io.images import list_images, read_image
+from mmnet.io.masks import load_mask
 from mmnet.io.tar_shards import Shard
 
 NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"

@@ -16,7 +16,8 @@ import numpy as np
 from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import read_bytes, read_json, read_text
-from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, load_mask, read_image
+from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, read_image
+from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_to_cover
 
 TRAIN, TEST = "train", "test"

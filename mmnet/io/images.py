@@ -1,4 +1,4 @@
-"""Decode and encode images and masks. No TensorFlow.
+"""Decode and encode images. No TensorFlow.
 
 OpenCV decodes a JPEG as TensorFlow does with ``dct_method="INTEGER_ACCURATE"``. TensorFlow's
 default decoder differs slightly, which changes the scores: docs/benchmarks.md, "JPEG decoders".
@@ -83,27 +83,6 @@ def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
     if pixels is None:
         raise MmnetError(f"{source}: damaged image file")
     return pixels
-
-
-def load_mask(path: str) -> np.ndarray:
-    """Read a mask file as alpha.
-
-    8-bit masks are divided by 255 and 16-bit masks by 65535. An 8-bit mask without a value above 1
-    contains the labels 0 and 1, which are kept. If the file has an alpha channel that varies, this
-    channel is the mask. Otherwise colours are converted to grey.
-
-    Returns:
-        float32 [H,W], 0..1.
-    """
-    mask = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
-    if mask.ndim == 3 and mask.shape[2] == 4:
-        transparency = mask[..., 3]
-        mask = mask[..., :3] if transparency.min() == transparency.max() else transparency
-    if mask.ndim == 3:
-        mask = cv2.cvtColor(mask, cv2.COLOR_BGR2GRAY)
-    if mask.dtype == np.uint16:
-        return mask / np.float32(65535)
-    return mask.astype(np.float32) if mask.max() <= 1 else mask / np.float32(255)
 
 
 def encode_png(image: np.ndarray) -> bytes:

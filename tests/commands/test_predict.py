@@ -15,7 +15,8 @@ from helpers.matting import brightness_predictor
 from mmnet.cli import main
 from mmnet.commands import predict
 from mmnet.commands.predict import Options, print_results
-from mmnet.io.images import load_mask, read_image, save_png
+from mmnet.io.images import read_image, save_png
+from mmnet.io.masks import load_mask
 from mmnet.matting.background import Background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import InputFile, Output

@@ -21,7 +21,8 @@ from mmnet.datasets.cache import BYTES_PER_PIXEL, CACHES, open_samples
 from mmnet.datasets.pairs import DIFFERENT_SIZES, NO_IMAGE, NO_MASK, UNREADABLE, find_dataset
 from mmnet.io import images as images_module
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import load_mask, read_image
+from mmnet.io.images import read_image
+from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_bilinear
 
 SHAPE = (40, 40)

@@ -11,7 +11,8 @@ from helpers.layouts import draw_pair, write_file, write_pair
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
 from mmnet.datatools import convert as module
-from mmnet.io.images import encode_png, load_mask
+from mmnet.io.images import encode_png
+from mmnet.io.masks import load_mask
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import encode_jpeg, encode_png, load_mask, read_image
+from mmnet.io.images import encode_jpeg, encode_png, read_image
+from mmnet.io.masks import load_mask
 
 
 def write_aisegment(root):

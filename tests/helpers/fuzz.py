@@ -33,7 +33,8 @@ from mmnet.inference.card import Card, card_to_dict, parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
 from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import read_json  # noqa: E402
-from mmnet.io.images import load_mask, read_image  # noqa: E402
+from mmnet.io.images import read_image  # noqa: E402
+from mmnet.io.masks import load_mask  # noqa: E402
 from mmnet.networks.network import Network  # noqa: E402
 from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402

@@ -11,6 +11,7 @@ import pytest
 from helpers import assert_raises
 from mmnet.io import images
 from mmnet.io.errors import MmnetError
+from mmnet.io.masks import load_mask
 
 GREY = np.arange(30, dtype=np.uint8).reshape(6, 5) * 8
 PERSON = GREY > 100
@@ -55,31 +56,10 @@ def test_read_image_converts_to_rgb(tmp_path, stored, expected):
     np.testing.assert_array_equal(images.read_image(write(tmp_path / "a.png", stored)), expected)
 
 
-@pytest.mark.parametrize(
-    "mask",
-    [
-        pytest.param(GREY, id="grey"),
-        pytest.param(np.dstack([GREY] * 3), id="colour"),
-        pytest.param(np.dstack([np.full_like(GREY, 90)] * 3 + [GREY]), id="alpha channel"),
-        pytest.param(np.dstack([GREY] * 3 + [np.full_like(GREY, 255)]), id="opaque"),
-        pytest.param(GREY.astype(np.uint16) * 257, id="16 bits"),
-    ],
-)
-def test_load_mask_scales_to_alpha(tmp_path, mask):
-    alpha = images.load_mask(write(tmp_path / "mask.png", mask))
-    assert alpha.dtype == np.float32
-    np.testing.assert_allclose(alpha, GREY / np.float32(255), atol=1e-6)
-
-
-def test_load_mask_keeps_labels_0_and_1(tmp_path):
-    labels = images.load_mask(write(tmp_path / "labels.png", PERSON.astype(np.uint8)))
-    np.testing.assert_array_equal(labels, PERSON)
-
-
 def test_palettes_are_converted(tmp_path):
     path = tmp_path / "palette.png"
     path.write_bytes(palette_png(PERSON.astype(np.uint8), [[0, 0, 0], [255, 255, 255]]))
-    np.testing.assert_array_equal(images.load_mask(str(path)), PERSON)
+    np.testing.assert_array_equal(load_mask(str(path)), PERSON)
     data = palette_png(np.array([[0, 1], [1, 0]], np.uint8), [[10, 20, 30], [200, 100, 50]])
     assert images.decode_image(data, "palette")[0].tolist() == [[10, 20, 30], [200, 100, 50]]
 
@@ -126,7 +106,7 @@ def test_read_image_decodes_heic_and_avif(tmp_path, extension, is_rotated):
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("read", [images.read_image, images.load_mask])
+@pytest.mark.parametrize("read", [images.read_image, load_mask])
 def test_read_rejects_other_files(tmp_path, read):
     (tmp_path / "text.jpg").write_text("no image")
     os.mkfifo(str(tmp_path / "pipe.png"))

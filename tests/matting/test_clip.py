@@ -7,7 +7,7 @@ import pytest
 
 from helpers.clips import read_clip, read_first_alpha, write_clip
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
-from mmnet.io.images import load_mask
+from mmnet.io.masks import load_mask
 from mmnet.matting.background import ClipBackground
 from mmnet.matting.clip import matte_clip, matte_next_frame
 from mmnet.matting.compose import OutputOptions

@@ -8,7 +8,7 @@ import pytest
 from helpers.matting import brightness_predictor
 from mmnet.datasets.pairs import find_dataset
 from mmnet.inference.open import open_predictor
-from mmnet.io.images import load_mask
+from mmnet.io.masks import load_mask
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import (
     MattingOptions,

@@ -11,7 +11,7 @@ import pytest
 from helpers import ROOT, assert_message
 from helpers.shell import run
 from mmnet.cli import main
-from mmnet.io.images import load_mask
+from mmnet.io.masks import load_mask
 
 
 @pytest.fixture(scope="module")
