@@ -2,7 +2,7 @@
 
 import contextlib
 from fractions import Fraction
-from typing import Any, Generator, Iterator, List, NamedTuple, Optional
+from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -18,8 +18,10 @@ HD_HEIGHT = 720  # pixels; a clip without a colour space is BT.709 from this hei
 
 
 class Frame(NamedTuple):
-    image: np.ndarray  # uint8 [H,W,3] (RGB, upright) or [H,W,4] (RGBA)
-    pts: int  # time stamp in units of the clip's time_base
+    image: np.ndarray  # uint8 [H,W,3]: RGB (BT.709), upright; or an output of another shape
+    pts: int  # time stamp in units of the clip's time_base; increases, 0: start of the container
+    duration: int = 0  # in units of the clip's time_base; 0: unknown
+    opacity: Optional[np.ndarray] = None  # alpha of the source, uint8 [H,W]; None: opaque
 
 
 class Clip(NamedTuple):
@@ -30,6 +32,9 @@ class Clip(NamedTuple):
     stream: Any
     time_base: Fraction  # seconds
     frame_rate: Fraction  # average frames per second
+    pixel_aspect: Fraction  # width of a pixel of upright frames / its height
+    audio: Tuple[Any, ...]  # audio streams, the default one first
+    start_time: Fraction  # seconds; read_packets subtracts it from the time stamps of all streams
     duration: Optional[Fraction]  # seconds, if the file contains it
     warnings: List[str]  # unreadable parts; complete after the last frame was read
 
@@ -64,9 +69,35 @@ def open_clip(path: str) -> Iterator[Clip]:
             raise MmnetError(f"{path}: contains no video")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        duration = container.duration and Fraction(container.duration, av.time_base)
-        frame_rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        yield Clip(path, container, stream, stream.time_base, frame_rate, duration, warnings=[])
+        aspect = stream.sample_aspect_ratio
+        audio = sorted(container.streams.audio, key=lambda track: -_is_default(track))
+        yield Clip(
+            path,
+            container,
+            stream,
+            time_base=stream.time_base,
+            frame_rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+            pixel_aspect=Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(1),
+            audio=tuple(audio),
+            start_time=Fraction(container.start_time or 0, av.time_base),
+            duration=container.duration and Fraction(container.duration, av.time_base),
+            warnings=[],
+        )
+
+
+def read_packets(clip: Clip, *streams: Any) -> Generator:
+    """Yield the packets of some streams of a clip, and a last packet per stream that flushes it.
+
+    The time stamps begin with 0 at the start of the container. If they jump back in the file, an
+    offset continues them. Two readers of one file get equal time stamps.
+    """
+    start_times = {stream.index: int(clip.start_time / stream.time_base) for stream in streams}
+    for packet in clip.container.demux(streams):
+        if packet.pts is not None:
+            packet.pts -= start_times[packet.stream_index]
+        if packet.dts is not None:
+            packet.dts -= start_times[packet.stream_index]
+        yield packet
 
 
 def read_frames(clip: Clip) -> Generator[Frame, None, None]:
@@ -95,7 +126,7 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
             shape = shape or image.shape[:2]
             if image.shape[:2] != shape:
                 image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
-            yield Frame(image, pts)
+            yield Frame(image, pts, frame.duration)
     if pts is None:
         raise MmnetError(f"{clip.path}: no readable frame")
     clip.warnings.extend(_find_warnings(clip, broken, end=pts + step))
@@ -103,7 +134,7 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
 
 def _decode_frames(clip):
     """Yield the frames of PyAV, and None for each packet that cannot be decoded."""
-    packets = clip.container.demux(clip.stream)
+    packets = read_packets(clip, clip.stream)
     while True:
         try:
             packet = next(packets, None)
@@ -130,7 +161,7 @@ def _find_warnings(clip, broken, end):
     """Return the warnings about broken frames and about an end (time stamp) that is too early."""
 
     def to_seconds(pts):
-        return (pts - (clip.stream.start_time or 0)) * clip.time_base
+        return pts * clip.time_base
 
     warnings = []
     if broken:
@@ -141,6 +172,10 @@ def _find_warnings(clip, broken, end):
         length = f"{float(to_seconds(end)):.1f} of {float(clip.duration):.1f} s"
         warnings.append(f"{clip.path}: truncated, contains {length}")
     return warnings
+
+
+def _is_default(stream):
+    return bool(stream.disposition & import_av().stream.Disposition.default)
 
 
 def import_av() -> Any:
