@@ -1,9 +1,12 @@
 """Package metadata. ``pip install .`` installs the command ``mmnet``."""
 
+import glob
 import os
 import re
+import shutil
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -24,6 +27,20 @@ def description():
     return "".join(line for line in lines if not line.startswith("!["))
 
 
+class BuildWithPresets(build_py):
+    """Copy the presets of configs/ into the wheel as mmnet/configs. A clone reads configs/."""
+
+    editable_mode = False  # set by newer versions of setuptools
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            folder = os.path.join(self.build_lib, "mmnet", "configs")
+            os.makedirs(folder, exist_ok=True)
+            for path in glob.glob(os.path.join(HERE, "configs", "*.yaml")):
+                shutil.copy(path, folder)
+
+
 setup(
     name="mmnet",
     version=re.search(r'__version__ = "(.+)"', read("mmnet", "__init__.py")).group(1),
@@ -42,12 +59,13 @@ setup(
         "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
-    # The presets are in configs/ of the repository and are installed as mmnet/configs.
-    packages=find_packages(include=["mmnet", "mmnet.*"]) + ["mmnet.configs"],
-    package_dir={"mmnet.configs": "configs"},
+    packages=find_packages(include=["mmnet", "mmnet.*"]),
+    # With this line an editable installation adds the clone to sys.path. Otherwise it adds an
+    # import hook, and a folder named mmnet in the current folder hides the package.
+    package_dir={"": "."},
+    cmdclass={"build_py": BuildWithPresets},
     package_data={
         "mmnet": ["py.typed"],
-        "mmnet.configs": ["*.yaml"],
         "mmnet.datatools": ["report.html"],
         "mmnet.export": ["web/*"],
         "mmnet.evaluation": ["report.html"],

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +65,26 @@ def test_write_text_replaces_whole_files(tmp_path, monkeypatch):
         files.write_text(str(path), "third")
     assert path.read_bytes() == "sécond".encode()
     assert os.listdir(str(tmp_path)) == ["scores.csv"]
+
+
+def test_write_bytes_keeps_the_umask_in_threads(tmp_path, monkeypatch):
+    original = os.umask
+
+    def slow_umask(mask):
+        previous = original(mask)
+        time.sleep(0.01)  # another thread creates a file now
+        return previous
+
+    original_mask = original(0o027)
+    monkeypatch.setattr(os, "umask", slow_umask)
+    try:
+        paths = [str(tmp_path / str(number)) for number in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(files.write_bytes, paths, [b"data"] * len(paths)))
+    finally:
+        umask = original(original_mask)
+    assert umask == 0o027
+    assert {os.stat(path).st_mode & 0o777 for path in paths} == {0o640}
 
 
 def test_add_path_to_errors_names_file_on_full_disk():
