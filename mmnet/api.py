@@ -117,10 +117,11 @@ def cutout(
 
     estimate_foreground: replace background colours in semi-transparent pixels.
     """
-    image = load_photo(photo)
+    loaded = load_photo(photo)
     options = MattingOptions(second_pass, refine_edges, estimate_foreground)
-    alpha = matte_photo(image, _find_predictor(predictor), options)
-    return render_outputs(image, alpha, OutputOptions(("cutout",), matting=options))["cutout"]
+    alpha = matte_photo(loaded, _find_predictor(predictor), options)
+    output_options = OutputOptions(("cutout",), matting=options)
+    return render_outputs(loaded.image, alpha, output_options, loaded.opacity)["cutout"]
 
 
 def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -> "Image":

@@ -198,7 +198,7 @@ def browser(portrait_set, tmp_path_factory):
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("Chromium is missing: apt-get install chromium")
-    portrait = load_photo(portrait_set.pairs[0].image)
+    portrait = load_photo(portrait_set.pairs[0].image).image
     clip = tmp_path_factory.mktemp("camera") / "portrait.y4m"
     planes = cv2.cvtColor(cv2.resize(portrait, (160, 120)), cv2.COLOR_RGB2YUV_I420).tobytes()
     clip.write_bytes(b"YUV4MPEG2 W160 H120 F10:1 Ip A1:1 C420jpeg\n")

@@ -104,7 +104,7 @@ def test_matte_and_cutout_accept_every_form_of_photo(photo):
     with open(photo, "rb") as file:
         data = file.read()
     alpha, rgba = mmnet.matte(photo, predictor), mmnet.cutout(photo, predictor)
-    for form in (data, rgb, np.dstack([rgb, rgb[..., :1]])):
+    for form in (data, rgb, np.dstack([rgb, np.full_like(rgb[..., 0], 255)])):
         np.testing.assert_array_equal(mmnet.matte(form, predictor), alpha)
         np.testing.assert_array_equal(mmnet.cutout(photo=form, predictor=predictor), rgba)
     with assert_raises(MmnetError, "photo", "int"):

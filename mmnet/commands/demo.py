@@ -148,7 +148,7 @@ def choose_background(
     if choice == "picture":
         if upload is None:
             raise MmnetError("no background; upload an image")
-        return Background(load_photo(upload_path(page, upload)))
+        return Background(load_photo(upload_path(page, upload)).image)
     return Background(None) if choice == BLUR else TRANSPARENT
 
 

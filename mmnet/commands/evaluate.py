@@ -39,6 +39,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, check_writable, write_text
+from mmnet.io.images import Photo
 from mmnet.io.memory import check_memory
 from mmnet.io.pages import is_own_page
 from mmnet.io.tar_shards import Shard
@@ -290,7 +291,7 @@ def make_matte(options: Options, predictor: Predictor) -> Matte:
     if not options.as_photos:
         return lambda image: matte_once(image, predictor)
     steps = MattingOptions(not options.no_second_pass, not options.no_refinement)
-    return lambda image: matte_photo(image, predictor, steps)
+    return lambda image: matte_photo(Photo(image), predictor, steps)
 
 
 def open_network(options: Options, source: Union[str, Source]) -> Predictor:

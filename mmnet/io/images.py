@@ -6,7 +6,7 @@ default decoder differs slightly, which changes the scores: docs/benchmarks.md, 
 
 import io
 import os
-from typing import List, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 # OpenCV reads this while it is imported. A damaged file is reported by our error alone.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
@@ -22,6 +22,38 @@ HEIF_EXTENSIONS = (".heic", ".heif", ".avif")  # readable if pillow-heif is inst
 EDITOR_EXTENSIONS = (".svg", ".psd", ".dng", ".cr2", ".nef")  # graphics and raw photos
 # Images that users may expect to be read. They are reported instead of silently ignored.
 UNSUPPORTED_EXTENSIONS = EDITOR_EXTENSIONS + (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2")
+
+
+MID_GREY = 128  # the level that the network sees behind transparent pixels
+
+
+class Metadata(NamedTuple):
+    """Facts about a photo that its results keep."""
+
+    exif: bytes = b""  # date, artist and copyright, as a TIFF structure
+    dpi: Optional[Tuple[float, float]] = None
+
+
+class Photo(NamedTuple):
+    """A photo that is ready for matting.
+
+    Attributes:
+        image: uint8 [H,W,3], RGB in sRGB, upright.
+        opacity: uint8 [H,W], the alpha channel of the input; None: opaque.
+        metadata: facts that the results keep.
+    """
+
+    image: np.ndarray
+    opacity: Optional[np.ndarray] = None
+    metadata: Metadata = Metadata()
+
+
+def compose_over_grey(image: np.ndarray, opacity: Optional[np.ndarray]) -> np.ndarray:
+    """Return what the network sees of a photo or frame: the image over MID_GREY."""
+    if opacity is None:
+        return image
+    weight = opacity.astype(np.float32) / 255
+    return cv2.blendLinear(image, np.full_like(image, MID_GREY), weight, 1 - weight)
 
 
 def list_images(folder: str, extensions: Tuple[str, ...] = IMAGE_EXTENSIONS) -> List[str]:

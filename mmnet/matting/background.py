@@ -106,7 +106,7 @@ def load_background(value: str) -> Background:
     if value == BLUR:
         return Background(None)
     if os.path.exists(value):
-        return ClipBackground(value) if is_clip(value) else Background(load_photo(value))
+        return ClipBackground(value) if is_clip(value) else Background(load_photo(value).image)
     try:
         return parse_colour(value)
     except MmnetError as error:

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from mmnet.io.foreground import estimate_foreground
+from mmnet.io.images import compose_over_grey
 from mmnet.matting.background import Background
 from mmnet.matting.photo import MattingOptions
 
@@ -23,9 +24,19 @@ class OutputOptions(NamedTuple):
 
 
 def render_outputs(
-    image: np.ndarray, alpha: np.ndarray, options: OutputOptions
+    image: np.ndarray,
+    alpha: np.ndarray,
+    options: OutputOptions,
+    opacity: Optional[np.ndarray] = None,
 ) -> Dict[str, np.ndarray]:
     """Render the outputs of a photo or frame, uint8 [H,W,3], and its alpha, float32 [H,W], 0..1.
+
+    Args:
+        image: the photo or frame.
+        alpha: the result of ``matte_photo``.
+        options: which outputs, and how.
+        opacity: uint8 [H,W], the alpha channel of the input, which ``alpha`` already contains;
+            None: opaque. Semi-transparent pixels of the input keep their colours.
 
     Returns:
         kind -> uint8 image: [H,W] for alpha, RGBA [H,W,4] for cutout, RGB [H,W,3] for composition,
@@ -34,6 +45,9 @@ def render_outputs(
     colours = image
     if options.matting.estimate_foreground and options.kinds != ("alpha",):
         colours = estimate_foreground(image, alpha)
+        if opacity is not None:
+            cv2.copyTo(image, (opacity < 255).view(np.uint8), colours)
+    image = compose_over_grey(image, opacity)
     mask = np.rint(alpha * 255).astype(np.uint8)
     outputs = {"alpha": mask}
     if "cutout" in options.kinds:

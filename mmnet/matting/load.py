@@ -9,17 +9,17 @@ from overload import overload
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.io.images import decode_image
+from mmnet.io.images import Photo, decode_image
 
 EXIF_ORIENTATION = 0x112
 
 
 @overload
-def load_photo(photo: str) -> np.ndarray:
-    """Load a photo as RGB uint8 [H,W,3].
+def load_photo(photo: str) -> Photo:
+    """Load a photo.
 
     Files and PIL images are rotated by their EXIF orientation. Grey, palette and 16-bit images
-    become 8-bit RGB. An alpha channel is dropped.
+    become 8-bit RGB.
 
     Args:
         photo: a path (str or os.PathLike), the bytes of an image file, a binary file object, a PIL
@@ -30,47 +30,47 @@ def load_photo(photo: str) -> np.ndarray:
         FileNotFoundError: the file does not exist.
         MmnetError: an unreadable file, or an unsupported type.
     """
-    return decode_image(read_bytes(photo), photo, upright=True)
+    return Photo(decode_image(read_bytes(photo), photo, upright=True))
 
 
 @load_photo.add
-def _load_path(photo: os.PathLike) -> np.ndarray:
+def _load_path(photo: os.PathLike) -> Photo:
     return load_photo(os.fspath(photo))
 
 
 @load_photo.add
-def _load_bytes(photo: bytes) -> np.ndarray:
-    return decode_image(photo, "photo (bytes)", upright=True)
+def _load_bytes(photo: bytes) -> Photo:
+    return Photo(decode_image(photo, "photo (bytes)", upright=True))
 
 
 @load_photo.add
-def _load_array(photo: np.ndarray) -> np.ndarray:
+def _load_array(photo: np.ndarray) -> Photo:
     if photo.dtype == np.uint8:
         if photo.ndim == 2:
-            return cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB)
+            return Photo(cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB))
         if photo.ndim == 3 and photo.shape[2] == 3:
-            return photo
+            return Photo(photo)
         if photo.ndim == 3 and photo.shape[2] == 4:
-            return np.ascontiguousarray(photo[..., :3])
+            return Photo(np.ascontiguousarray(photo[..., :3]), photo[..., 3].copy())
     shape = list(photo.shape)
     message = f"array {photo.dtype} {shape}: must be uint8 [H,W,3], [H,W,4] or [H,W]"
     raise MmnetError(message, "photo")
 
 
 @load_photo.add
-def _load_object(photo: object) -> np.ndarray:
+def _load_object(photo: object) -> Photo:
     if hasattr(photo, "convert"):
         return _load_pil(photo)
     data = photo.read() if hasattr(photo, "read") else None
     if isinstance(data, bytes):
-        return decode_image(data, "photo (file object)", upright=True)
+        return Photo(decode_image(data, "photo (file object)", upright=True))
     message = "must be a path, bytes, a binary file object, a PIL image or a uint8 array"
     raise MmnetError(f"{type(photo).__name__}: {message}", "photo")
 
 
-def _load_pil(image: Any) -> np.ndarray:
+def _load_pil(image: Any) -> Photo:
     if hasattr(image, "getexif") and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
         from PIL import ImageOps
 
         image = ImageOps.exif_transpose(image)
-    return np.array(image.convert("RGB"))
+    return Photo(np.array(image.convert("RGB")))

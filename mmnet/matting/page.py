@@ -66,10 +66,10 @@ def process_photo(page: Page, path: str, name: str, background: Background) -> P
     """Cut the person out of an uploaded photo with the weights ``name``."""
     predictor = page.open(name)
     start = time.monotonic()
-    image = load_photo(path)
-    alpha = matte_photo(image, predictor, page.matting)
+    photo = load_photo(path)
+    alpha = matte_photo(photo, predictor, page.matting)
     options = OutputOptions(("cutout", "composition"), background, page.matting)
-    outputs = render_outputs(image, alpha, options)
+    outputs = render_outputs(photo.image, alpha, options, photo.opacity)
     kind = "cutout" if background is TRANSPARENT else "composition"
     stem = os.path.splitext(os.path.basename(path))[0]
     result_path = os.path.join(tempfile.mkdtemp(dir=page.folder), f"{stem}_{kind}.png")
@@ -77,7 +77,7 @@ def process_photo(page: Page, path: str, name: str, background: Background) -> P
     height, width = alpha.shape
     milliseconds = 1000 * (time.monotonic() - start)
     text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
-    previews = shrink(image, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
+    previews = shrink(photo.image, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
     return PhotoResult(previews, result_path, text)
 
 

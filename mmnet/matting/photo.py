@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
+from mmnet.io.images import Photo, compose_over_grey
 from mmnet.io.resize import resize_bilinear, shrink
 from mmnet.matting.refine import enlarge_alpha
 
@@ -39,12 +40,17 @@ class MattingOptions(NamedTuple):
 
 
 def matte_photo(
-    image: np.ndarray, predictor: Predictor, options: MattingOptions = MattingOptions()
+    photo: Photo, predictor: Predictor, options: MattingOptions = MattingOptions()
 ) -> np.ndarray:
-    """Compute the alpha, float32 [H,W], 0..1, at the size of the photo ``image``, uint8 [H,W,3]."""
+    """Compute the alpha of a photo, float32 [H,W], 0..1, at its own size.
+
+    The network sees the photo over mid-grey. The alpha is multiplied by the photo's opacity.
+    """
+    image = compose_over_grey(photo.image, photo.opacity)
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
-    return enlarge_alpha(alpha, small, image, refine=options.refine_edges)
+    alpha = enlarge_alpha(alpha, small, image, refine=options.refine_edges)
+    return alpha if photo.opacity is None else alpha * (photo.opacity / np.float32(255))
 
 
 def matte_at_working_size(

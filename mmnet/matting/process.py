@@ -52,9 +52,10 @@ def process_file(
         if has_frames:
             outputs = {kind: output.path_of(file, kind) for kind in options.kinds}
             return matte_clip(file.path, predictor, outputs, options)
-        image = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
-        alpha = matte_photo(image, predictor, options.matting)
-        outputs = output.write(file, render_outputs(image, alpha, options))
+        photo = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
+        alpha = matte_photo(photo, predictor, options.matting)
+        images = render_outputs(photo.image, alpha, options, photo.opacity)
+        outputs = output.write(file, images)
         return Result(file.path, outputs, float(alpha.mean()))
     except (MmnetError, OSError) as error:
         if isinstance(error, OSError) and error.errno in LASTING_ERRORS:

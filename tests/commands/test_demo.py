@@ -46,7 +46,7 @@ def decode_html(html):
 
 
 def test_process_photo_saves_a_cutout(page, photo):
-    image = load_photo(photo)
+    image = load_photo(photo).image
     result = process_photo(page, photo, "any", TRANSPARENT)
     stem = os.path.splitext(os.path.basename(photo))[0]
     assert os.path.basename(result.path) == f"{stem}_cutout.png"
@@ -69,7 +69,7 @@ def test_transparent_background_is_a_checkerboard():
 
 def test_process_frame_composes_the_person(page, photo):
     page = page._replace(open=lambda name: brightness_predictor())
-    frame = np.zeros_like(load_photo(photo))
+    frame = np.zeros_like(load_photo(photo).image)
     result = process_frame(page, frame, "any", Background(GREEN))
     assert_message(result.text, "150 x 200", "ms")
     image = decode_html(result.html)
@@ -85,7 +85,7 @@ def test_process_frame_uses_the_previous_frame_of_the_same_weights(page, photo, 
 
     original = page_module.matte_next_frame
     monkeypatch.setattr(page_module, "matte_next_frame", matte_next_frame)
-    frame = load_photo(photo)
+    frame = load_photo(photo).image
     first = process_frame(page, frame, "any", TRANSPARENT)
     second = process_frame(page, frame, "any", TRANSPARENT, first)
     process_frame(page, frame, "others", TRANSPARENT, second)
@@ -100,7 +100,7 @@ def test_choose_background_reads_the_fields_of_the_page(page, photo):
     path = shutil.copy(photo, page.folder)
     for upload in (path, {"path": path}):
         background = choose_background(page, "picture", "", upload)
-        assert np.array_equal(background.image, load_photo(photo))
+        assert np.array_equal(background.image, load_photo(photo).image)
 
 
 def test_page_never_reads_other_files_of_the_machine(page, photo):

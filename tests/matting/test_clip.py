@@ -7,6 +7,7 @@ import pytest
 
 from helpers.clips import read_clip, read_first_alpha, write_clip
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
+from mmnet.io.images import Photo
 from mmnet.io.masks import load_mask
 from mmnet.matting.background import ClipBackground
 from mmnet.matting.clip import matte_clip, matte_next_frame
@@ -26,7 +27,7 @@ def test_matte_clip_writes_all_frames_in_order(clip, tmp_path):
     predictor = brightness_predictor()
     result = matte_clip(clip, predictor, outputs, OPTIONS)
     assert (result.frames, list(result.warnings)) == (12, []) and result.seconds > 0
-    alphas = [matte_photo(image, predictor, NETWORK_ONLY) for image in read_clip(clip)[1]]
+    alphas = [matte_photo(Photo(image), predictor, NETWORK_ONLY) for image in read_clip(clip)[1]]
     assert result.person_fraction == pytest.approx(np.mean(alphas), abs=1e-5)
     for number, alpha in enumerate(alphas, start=1):
         written = load_mask(outputs["alpha"] % number)

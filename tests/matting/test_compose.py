@@ -38,6 +38,15 @@ def test_render_outputs_estimates_foreground_colours():
     np.testing.assert_array_equal(cutout[..., :3], estimate_foreground(image, HALF_ALPHA))
 
 
+def test_render_outputs_keeps_colours_of_semi_transparent_pixels():
+    image = np.random.RandomState(0).randint(0, 256, (1, 3, 3)).astype(np.uint8)
+    opacity = np.array([[0, 128, 255]], np.uint8)
+    options = OutputOptions(("cutout", "side-by-side"), Background((0, 0, 0)))
+    outputs = render_outputs(image, HALF_ALPHA, options, opacity)
+    np.testing.assert_array_equal(outputs["cutout"][0, :2, :3], image[0, :2])
+    assert outputs["side-by-side"][0, 0].tolist() == [128] * 3  # not the hidden colour
+
+
 def test_render_outputs_returns_the_requested_kinds():
     options = OutputOptions(("side-by-side", "alpha"))
     outputs = render_outputs(colour_image(4, 3, 9), np.zeros((4, 3), np.float32), options)

@@ -67,39 +67,39 @@ class PilPhoto:
     ],
 )
 def test_load_photo_accepts(photo, expected):
-    for image in (load_photo(photo), load_photo(photo=photo)):
+    for image in (load_photo(photo).image, load_photo(photo=photo).image):
         assert image.dtype == np.uint8
         np.testing.assert_array_equal(image, expected)
-    assert photo is not RGB or load_photo(photo) is RGB  # RGB arrays are not copied
+    assert photo is not RGB or load_photo(photo).image is RGB  # RGB arrays are not copied
 
 
 def test_load_photo_accepts_paths_and_files(tmp_path):
     path = tmp_path / "a.PNG"
     path.write_bytes(PNG)
     with open(str(path), "rb") as file:
-        images = [load_photo(file), load_photo(photo=io.BytesIO(PNG))]
-    images += [load_photo(str(path)), load_photo(photo=pathlib.Path(str(path)))]
-    for image in images:
-        np.testing.assert_array_equal(image, RGB)
+        photos = [load_photo(file), load_photo(photo=io.BytesIO(PNG))]
+    photos += [load_photo(str(path)), load_photo(photo=pathlib.Path(str(path)))]
+    for loaded in photos:
+        np.testing.assert_array_equal(loaded.image, RGB)
 
 
 def test_load_photo_rotates_by_exif_orientation(rotated_jpeg):
     for photo in (rotated_jpeg, str(rotated_jpeg), rotated_jpeg.read_bytes()):
-        assert_upright(load_photo(photo))
+        assert_upright(load_photo(photo).image)
     pil = pytest.importorskip("PIL.Image")
     with pil.open(str(rotated_jpeg)) as image:
-        assert_upright(load_photo(image))
+        assert_upright(load_photo(image).image)
 
 
 def test_load_photo_accepts_pil_modes(tmp_path):
     pil = pytest.importorskip("PIL.Image")
-    np.testing.assert_array_equal(load_photo(pil.fromarray(RGBA)), RGB)
-    np.testing.assert_array_equal(load_photo(pil.fromarray(GREY)), np.dstack([GREY] * 3))
+    np.testing.assert_array_equal(load_photo(pil.fromarray(RGBA)).image, RGB)
+    np.testing.assert_array_equal(load_photo(pil.fromarray(GREY)).image, np.dstack([GREY] * 3))
     palette = pil.fromarray(np.array([[0, 255]], np.uint8)).convert("P")
-    assert load_photo(palette).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+    assert load_photo(palette).image.tolist() == [[[0, 0, 0], [255, 255, 255]]]
     pil.fromarray(RGB).save(str(tmp_path / "a.png"))
     with pil.open(str(tmp_path / "a.png")) as image:  # not decoded yet
-        loaded = load_photo(image)
+        loaded = load_photo(image).image
     np.testing.assert_array_equal(loaded, RGB)
     loaded[0] = 0  # the array is writable
 

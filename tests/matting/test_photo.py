@@ -8,6 +8,7 @@ import pytest
 from helpers.matting import brightness_predictor
 from mmnet.datasets.pairs import find_dataset
 from mmnet.inference.open import open_predictor
+from mmnet.io.images import Photo
 from mmnet.io.masks import load_mask
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import (
@@ -34,7 +35,7 @@ def test_matte_photo_keeps_positions(shape, network_shape):
     y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
     ramp = 0.5 * y / max(1, shape[0] - 1) + 0.5 * x / max(1, shape[1] - 1)
     image = np.dstack([np.rint(255 * ramp)] * 3).astype(np.uint8)
-    alpha = matte_photo(image, brightness_predictor(network_shape), ONE_PASS)
+    alpha = matte_photo(Photo(image), brightness_predictor(network_shape), ONE_PASS)
     assert alpha.shape == shape and alpha.dtype == np.float32
     # The tolerance detects a shift by 5 % of the photo.
     np.testing.assert_allclose(alpha, image[..., 0] / 255, atol=0.05)
@@ -67,9 +68,9 @@ def test_second_pass_improves_small_people():
     image[120:220, 400:440] = 255
     inputs = []
     predictor = brightness_predictor((64, 64), inputs)
-    alpha = matte_photo(image, predictor)
+    alpha = matte_photo(Photo(image), predictor)
     assert len(inputs) == 2 and inputs[1].mean() > 2 * inputs[0].mean()
-    one_pass_alpha = matte_photo(image, predictor, MattingOptions(second_pass=False))
+    one_pass_alpha = matte_photo(Photo(image), predictor, MattingOptions(second_pass=False))
     assert len(inputs) == 3
     truth = image[..., 0] / 255
     assert np.abs(alpha - truth).mean() < 0.7 * np.abs(one_pass_alpha - truth).mean()
@@ -126,3 +127,13 @@ def test_blend_second_pass_fades_inside_the_photo_only():
     assert result[:21].max() == 0 and result[:, :51].max() == 0 and result[:, 109:].max() == 0
     steps = [np.abs(np.diff(result, axis=axis)).max() for axis in (0, 1)]
     assert 0 < max(steps) < 0.25
+
+
+def test_matte_photo_multiplies_by_opacity():
+    image = np.full((40, 60, 3), 250, np.uint8)
+    opacity = np.full((40, 60), 255, np.uint8)
+    opacity[:, :20], opacity[:, 20:40] = 0, 51
+    alpha = matte_photo(Photo(image, opacity), brightness_predictor((64, 64)), ONE_PASS)
+    assert alpha[:, :20].max() == 0
+    np.testing.assert_allclose(alpha[:, 28:32], 152 / 255 / 5, atol=0.01)  # 250 over 128
+    assert alpha[:, 50:].min() > 0.9
