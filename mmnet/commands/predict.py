@@ -211,9 +211,9 @@ def print_results(results: Iterator[Result], options: Options) -> int:
         if result.error is not None:
             failed += 1
             log.warning("skipped: %s", result.error)
-        for warning in result.warnings:
-            partial += 1
-            log.warning("%s", warning)
+        partial += len(result.warnings)
+        for message in (*result.warnings, *result.notes):
+            log.warning("%s", message)
         if options.output == STANDARD_STREAM:
             sys.stdout.buffer.flush()
         elif options.json:
@@ -240,5 +240,6 @@ def result_record(result: Result) -> Dict[str, Any]:
         record["frames"] = result.frames
         record["frames_per_second"] = result.frames / result.seconds if result.seconds else None
         record["problems"] = list(result.warnings)
+        record["notes"] = list(result.notes)
     record["error"] = result.error
     return record

@@ -37,6 +37,7 @@ class Clip(NamedTuple):
     start_time: Fraction  # seconds; read_packets subtracts it from the time stamps of all streams
     duration: Optional[Fraction]  # seconds, if the file contains it
     warnings: List[str]  # unreadable parts; complete after the last frame was read
+    notes: List[str]  # contents that a written clip cannot store; complete after it was closed
 
     @property
     def frame_count(self) -> Optional[int]:
@@ -82,6 +83,7 @@ def open_clip(path: str) -> Iterator[Clip]:
             start_time=Fraction(container.start_time or 0, av.time_base),
             duration=container.duration and Fraction(container.duration, av.time_base),
             warnings=[],
+            notes=[],
         )
 
 

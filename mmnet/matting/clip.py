@@ -62,6 +62,7 @@ def matte_clip(
         frames=len(person_fractions),
         seconds=time.monotonic() - start,
         warnings=clip.warnings,
+        notes=clip.notes,
     )
 
 

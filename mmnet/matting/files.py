@@ -38,6 +38,7 @@ class Result(NamedTuple):
     seconds: Optional[float] = None  # processing time of a clip
     error: Optional[str] = None  # why nothing was written
     warnings: Sequence[str] = ()  # unreadable parts of a clip
+    notes: Sequence[str] = ()  # contents of a clip that the outputs cannot store
 
 
 class Output:

@@ -151,7 +151,7 @@ def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, c
     assert list(good) == ["photo", *kinds, "person_share", "error"]
     assert list(bad) == list(good) and bad["photo"] == str(broken) and bad["alpha"] is None
     assert_message(bad["error"], broken)
-    clip_keys = ["frames", "frames_per_second", "problems", "error"]
+    clip_keys = ["frames", "frames_per_second", "problems", "notes", "error"]
     assert list(last) == ["clip", *kinds, "person_share", *clip_keys]
     assert (last["clip"], last["frames"], last["problems"]) == (clip, 12, [])
     assert last["frames_per_second"] > 0
