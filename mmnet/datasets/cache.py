@@ -23,7 +23,7 @@ from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
 
 CACHES = ("none", "memory", "disk")
-FORMAT = 2  # part of the cache key; increase it if the bytes of a sample change
+FORMAT = 3  # part of the cache key; increase it if the bytes of a sample change
 BYTES_PER_PIXEL = 4  # RGB and mask
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

@@ -10,12 +10,11 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError, format_names, format_shape, summarize_names
 from mmnet.io.images import list_images, read_image
-from mmnet.io.masks import load_mask
+from mmnet.io.masks import Mask, read_mask
 from mmnet.io.tar_shards import Shard
 
 NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"
 UNREADABLE = "unreadable files"
-FLAT = "masks of one value only"
 DIFFERENT_SIZES = "pairs of different sizes (height x width, as stored)"
 
 Problems = Dict[str, List[str]]  # problem -> names of the files
@@ -133,16 +132,22 @@ def read_pair(pair: Pair) -> Tuple[np.ndarray, np.ndarray]:
     Raises:
         PairError: a file cannot be read, or image and mask have different sizes.
     """
+    image, mask = _read_files(pair)
+    return image, mask.alpha
+
+
+def _read_files(pair):
+    """Return (image, Mask) of a pair. Errors as in read_pair."""
     try:
         image = read_image(pair.image)
         if pair.mask is None:
-            return image, np.zeros(image.shape[:2], np.float32)
-        alpha = load_mask(pair.mask)
+            return image, Mask(np.zeros(image.shape[:2], np.float32), None)
+        mask = read_mask(pair.mask)
     except (MmnetError, OSError) as error:
         raise PairError(UNREADABLE, str(error)) from None
-    if image.shape[:2] != alpha.shape:
-        raise PairError(DIFFERENT_SIZES, describe_sizes(pair.image, image, alpha))
-    return image, alpha
+    if image.shape[:2] != mask.alpha.shape:
+        raise PairError(DIFFERENT_SIZES, describe_sizes(pair.image, image, mask.alpha))
+    return image, mask
 
 
 def describe_sizes(path: str, image: np.ndarray, alpha: np.ndarray) -> str:
@@ -160,7 +165,7 @@ class DatasetValidator:
     def __init__(self, dataset: Dataset):
         self._path = os.path.join(dataset.path, dataset.split)
         self._problems = {problem: list(names) for problem, names in dataset.problems.items()}
-        self._constant_masks: List[str] = []
+        self._suspicious: Dict[str, List[Pair]] = {}
 
     @property
     def failed(self) -> bool:
@@ -173,22 +178,27 @@ class DatasetValidator:
         # The order in which threads find problems is random.
         return {problem: sorted(names) for problem, names in sorted(self._problems.items())}
 
+    @property
+    def suspicious(self) -> Dict[str, List[Pair]]:
+        """Return the pairs with suspicious masks by the problem of the mask."""
+        return {problem: sorted(pairs) for problem, pairs in sorted(self._suspicious.items())}
+
     def read(self, pair: Pair) -> Optional[Tuple[np.ndarray, np.ndarray]]:
         """Return the result of read_pair, or None if the pair cannot be used."""
         try:
-            image, alpha = read_pair(pair)
+            image, mask = _read_files(pair)
         except PairError as error:
             self._problems.setdefault(error.problem, []).append(str(error))
             return None
-        if pair.mask is not None and alpha.min() == alpha.max():
-            self._constant_masks.append(os.path.basename(pair.mask))
-        return image, alpha
+        if mask.problem is not None:
+            self._suspicious.setdefault(mask.problem, []).append(pair)
+        return image, mask.alpha
 
     def finish(self) -> None:
-        """Warn of constant masks, and raise MmnetError with all problems."""
-        if self._constant_masks:
-            names = sorted(self._constant_masks)
-            log.warning("%s: %s", self._path, summarize_names(FLAT, names))
+        """Warn of suspicious masks, and raise MmnetError with all problems."""
+        for problem, pairs in self.suspicious.items():
+            names = [os.path.basename(str(pair.mask)) for pair in pairs]
+            log.warning("%s: %s", self._path, summarize_names(problem, names))
         if self._problems:
             parts = [summarize_names(*problem) for problem in self.problems.items()]
             raise MmnetError(f"{self._path}: {'; '.join(parts)}")

@@ -1,21 +1,22 @@
 """Statistics of datasets: sizes, person and soft pixels, suspicious masks. No TensorFlow."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Sequence
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.duplicates import find_matches, grey_thumbnail
-from mmnet.datasets.pairs import FLAT, Dataset, DatasetValidator, Problems
+from mmnet.datasets.pairs import Dataset, DatasetValidator, Problems
+from mmnet.io.masks import FLAT, GUESSED, MAX_BACKGROUND, MIN_PERSON, PARTIAL
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 
-SOFT_RANGE = (0.02, 0.98)  # alphas that are neither person nor background
 CORNER_SIZE = 0.1  # sides of the upper corners, as a fraction of the image
 MIDDLE_MARGIN = 0.25  # on each side of the middle, as a fraction of the image
 MIN_INVERTED_CORNERS, MAX_INVERTED_MIDDLE = 0.9, 0.3  # mean alphas of an inverted mask
 INVERTED = "masks that look inverted"
-SUSPICIOUS = (FLAT, INVERTED)  # may be correct; every other problem makes a file unusable
+# These masks may be correct. Every other problem makes a file unusable.
+SUSPICIOUS = (FLAT, PARTIAL, GUESSED, INVERTED)
 PERSON_PERCENTILES = [10, 50, 90]
 
 
@@ -27,7 +28,7 @@ class PairStatistics(NamedTuple):
     width: int
     person: float  # mean alpha
     soft: float  # fraction of the pixels that are neither person nor background
-    problem: Optional[str]  # FLAT, or INVERTED: the upper corners are person, the middle is not
+    is_inverted: bool  # whether the upper corners are person, and the middle is not
     thumbnail: np.ndarray  # for the comparison with other photos
 
 
@@ -69,10 +70,11 @@ def compute_statistics(dataset: Dataset) -> DatasetStatistics:
     results = progress(parallel_map(measure, dataset.pairs), len(dataset), title)
     pairs = [pair for pair in results if pair is not None]
     problems = validator.problems
-    for problem in SUSPICIOUS:
-        stems = [pair.stem for pair in pairs if pair.problem == problem]
-        if stems:
-            problems[problem] = stems
+    for problem, suspicious in validator.suspicious.items():
+        problems[problem] = [pair.stem for pair in suspicious]
+    inverted = [pair.stem for pair in pairs if pair.is_inverted]
+    if inverted:
+        problems[INVERTED] = inverted
     return DatasetStatistics(dataset, pairs, problems)
 
 
@@ -83,18 +85,13 @@ def measure_pair(stem: str, image: np.ndarray, alpha: np.ndarray) -> PairStatist
     corners = (alpha[:rows, :columns].mean() + alpha[:rows, -columns:].mean()) / 2
     rows, columns = int(MIDDLE_MARGIN * height), int(MIDDLE_MARGIN * width)
     middle = alpha[rows : height - rows, columns : width - columns].mean()
-    problem = None
-    if alpha.min() == alpha.max():
-        problem = FLAT
-    elif corners > MIN_INVERTED_CORNERS and middle < MAX_INVERTED_MIDDLE:
-        problem = INVERTED
     return PairStatistics(
         stem=stem,
         height=height,
         width=width,
         person=float(alpha.mean()),
-        soft=cv2.countNonZero(cv2.inRange(alpha, *SOFT_RANGE)) / alpha.size,
-        problem=problem,
+        soft=cv2.countNonZero(cv2.inRange(alpha, MAX_BACKGROUND, MIN_PERSON)) / alpha.size,
+        is_inverted=bool(corners > MIN_INVERTED_CORNERS and middle < MAX_INVERTED_MIDDLE),
         thumbnail=grey_thumbnail(image),
     )
 

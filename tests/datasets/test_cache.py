@@ -20,6 +20,7 @@ from helpers import ROOT, assert_message, assert_raises
 from mmnet.datasets.cache import BYTES_PER_PIXEL, CACHES, open_samples
 from mmnet.datasets.pairs import DIFFERENT_SIZES, NO_IMAGE, NO_MASK, UNREADABLE, find_dataset
 from mmnet.io import images as images_module
+from mmnet.io import masks as masks_module
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import read_image
 from mmnet.io.masks import load_mask
@@ -45,7 +46,8 @@ def read_paths(monkeypatch):
         paths.append(path)
         return read_bytes(path)
 
-    monkeypatch.setattr(images_module, "read_bytes", record_and_read)
+    for module in (images_module, masks_module):
+        monkeypatch.setattr(module, "read_bytes", record_and_read)
     return paths
 
 
@@ -141,14 +143,14 @@ def test_disk_cache_key_depends_on_files_and_shape(own_dataset, tmp_path):
 BUILD_AND_DIE = """
 import itertools, os, signal, sys
 from mmnet.datasets import cache, pairs
-count, read_pair = itertools.count(1), pairs.read_pair
+count, read_image = itertools.count(1), pairs.read_image
 
-def die_at_the_fourth_pair(pair):
+def die_at_the_fourth_image(path):
     if next(count) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    return read_pair(pair)
+    return read_image(path)
 
-pairs.read_pair = die_at_the_fourth_pair
+pairs.read_image = die_at_the_fourth_image
 dataset = pairs.find_dataset(sys.argv[1], "test")
 cache.open_samples(dataset, (40, 40), "disk", folder=sys.argv[2])
 """

@@ -22,6 +22,7 @@ from mmnet.datasets.pairs import (
     read_pair,
 )
 from mmnet.io.errors import MmnetError
+from mmnet.io.masks import FLAT, GUESSED, PARTIAL
 from mmnet.io.tar_shards import Shard
 
 
@@ -121,6 +122,16 @@ def test_validator_reports_all_problems_together(folder):
     ) as caught:
         validate(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_validator_warns_of_suspicious_masks(folder, caplog):
+    for name, values in (("a.png", (0, 100, 120)), ("b.c.PNG", (0, 2)), ("d.jpg", (0,))):
+        mask = np.resize(np.uint8(values), (20, 10))
+        cv2.imwrite(str(folder / "test" / "mask" / name), mask)
+    validate(folder)
+    messages = "\n".join(caplog.messages)
+    for problem, name in ((PARTIAL, "a.png"), (GUESSED, "b.c.PNG"), (FLAT, "d.jpg")):
+        assert_message(messages, f"1 {problem} ({name})")
 
 
 def test_read_pair_names_the_kind_of_problem(folder):

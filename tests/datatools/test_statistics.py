@@ -8,7 +8,7 @@ import pytest
 from helpers import assert_message
 from helpers.layouts import draw_pair, write_file, write_pair
 from mmnet.cli import main
-from mmnet.datasets.pairs import FLAT, find_dataset
+from mmnet.datasets.pairs import find_dataset
 from mmnet.datatools.statistics import (
     INVERTED,
     compute_statistics,
@@ -17,6 +17,7 @@ from mmnet.datatools.statistics import (
 )
 from mmnet.io.files import read_text
 from mmnet.io.images import encode_jpeg, encode_png
+from mmnet.io.masks import FLAT, GUESSED, PARTIAL
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,8 @@ def test_measure_pair():
     pair = measure_pair("a", image, alpha)
     assert pair[:3] == ("a", 80, 60) and pair.person == pytest.approx(alpha.mean())
     assert pair.soft == pytest.approx(np.mean((alpha >= 0.02) & (alpha <= 0.98)))
-    assert pair.problem is None
-    assert measure_pair("a", image, 1 - alpha).problem == INVERTED
-    assert measure_pair("a", image, np.ones_like(alpha)).problem == FLAT
+    assert not pair.is_inverted and measure_pair("a", image, 1 - alpha).is_inverted
+    assert not measure_pair("a", image, np.ones_like(alpha)).is_inverted
 
 
 def test_statistics_find_suspicious_masks_and_photo_in_two_splits(root):
@@ -65,6 +65,21 @@ def test_check_prints_statistics_as_text_and_json(root, capfd):
     assert [record.get("split") for record in records] == ["test", "train", None]
     assert records[0]["height"] == [40, 40, 40] and records[1]["pairs"] == 4
     assert records[2]["within"] is False and records[2]["correlation"] > 0.78
+
+
+@pytest.mark.parametrize(
+    "change, problem",
+    [
+        pytest.param(lambda mask: mask // 2, PARTIAL, id="dark"),
+        pytest.param(lambda mask: mask // 255 * 2, GUESSED, id="0 and 2"),
+    ],
+)
+def test_check_names_suspicious_masks(tmp_path, capfd, change, problem):
+    root = str(tmp_path / "set")
+    _, mask = write_pair(root, "train/image/0.jpg", "train/mask/0.png", 0)
+    write_file(root, "train/mask/0.png", encode_png(change(mask)))
+    assert main(["data", "check", root]) == 0
+    assert_message(capfd.readouterr().out, f"set/train: 1 {problem} (0)")
 
 
 def test_check_writes_report(root, tmp_path):
