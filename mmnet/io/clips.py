@@ -1,6 +1,7 @@
 """Read clips with PyAV (the extra ``video``). No TensorFlow."""
 
 import contextlib
+import io
 from fractions import Fraction
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -8,8 +9,20 @@ import cv2
 import numpy as np
 
 from mmnet.io.errors import MmnetError
+from mmnet.io.files import read_bytes
 
-CLIP_EXTENSIONS = (".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".mpg", ".mpeg", ".3gp")
+# Containers and raw streams with video that FFmpeg recognizes by their contents.
+CLIP_EXTENSIONS = (
+    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".mj2", ".f4v", ".ismv"),
+    *(".webm", ".mkv", ".mk3d", ".avi", ".divx", ".xvid", ".wmv", ".asf", ".wtv", ".dvr-ms"),
+    *(".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".m2p", ".vob", ".evo", ".mod", ".tod"),
+    *(".ts", ".mts", ".m2ts", ".m2t", ".tp", ".trp", ".mxf", ".gxf", ".dv", ".dif", ".flv"),
+    *(".kux", ".ogv", ".ogm", ".ogx", ".rm", ".rmvb", ".ivr", ".nut", ".nuv", ".nsv", ".y4m"),
+    *(".ivf", ".obu", ".h261", ".h263", ".264", ".h264", ".h26l", ".avc", ".265", ".h265"),
+    *(".hevc", ".266", ".h266", ".vvc", ".vc1", ".drc", ".mjpg", ".mjpeg", ".roq", ".bik"),
+    *(".smk", ".fli", ".flc", ".viv", ".swf", ".amv", ".pva", ".ty", ".usm", ".xmv", ".thp"),
+    *(".dav", ".mlv", ".cine"),
+)
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
 
 # FFmpeg's numbers of the colour spaces.
@@ -46,8 +59,17 @@ class Clip(NamedTuple):
 
 
 def is_clip(path: str) -> bool:
-    """Return whether a file name has the extension of a clip."""
-    return path.lower().endswith(CLIP_EXTENSIONS)
+    """Return whether a file is a clip: by its extension, or an animated GIF that PyAV can read."""
+    if not path.lower().endswith(".gif"):
+        return path.lower().endswith(CLIP_EXTENSIONS)
+    try:
+        import av  # noqa: F401
+        from PIL import Image
+
+        with Image.open(io.BytesIO(read_bytes(path))) as image:
+            return image.is_animated
+    except Exception:  # no PyAV, or a damaged file, for which Pillow raises many classes
+        return False
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Read regular files only, replace files and folders atomically, and check output paths."""
 
+import codecs
 import contextlib
 import ctypes
 import errno
@@ -36,6 +37,23 @@ def read_text(path: str) -> str:
         return read_bytes(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise MmnetError(f"{path}: not UTF-8 text ({error})") from None
+
+
+def read_lines(path: str) -> List[str]:
+    """Read the lines of a list of file names. They end with \\n or \\r\\n.
+
+    Other separators, such as U+2028, are part of a name, and so are bytes that are no text
+    (os.fsdecode). A byte order mark is removed. It also marks a file in UTF-16.
+    """
+    data = read_bytes(path)
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = data.decode("utf-16")
+        else:
+            text = os.fsdecode(data[3:] if data.startswith(codecs.BOM_UTF8) else data)
+    except UnicodeDecodeError as error:
+        raise MmnetError(f"{path}: not a list in UTF-8 or UTF-16 ({error})") from None
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def read_json(path: str) -> Dict[str, Any]:

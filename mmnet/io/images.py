@@ -17,12 +17,13 @@ import numpy as np
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, write_bytes
 
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
-HEIF_EXTENSIONS = (".heic", ".heif", ".avif")  # readable if pillow-heif is installed
-EDITOR_EXTENSIONS = (".svg", ".psd", ".dng", ".cr2", ".nef")  # graphics and raw photos
-# Images that users may expect to be read. They are reported instead of silently ignored.
-UNSUPPORTED_EXTENSIONS = EDITOR_EXTENSIONS + (".gif", ".tif", ".tiff", ".bmp", ".jxl", ".jp2")
-
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp"),
+    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi", ".psd"),
+)
+# Readable if pillow-heif is installed.
+HEIF_EXTENSIONS = (".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs")
 
 MID_GREY = 128  # the level that the network sees behind transparent pixels
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pathlib
 import sys
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
@@ -9,14 +10,15 @@ import numpy as np
 
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import read_text, write_bytes
-from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, UNSUPPORTED_EXTENSIONS, encode_png
+from mmnet.io.files import read_lines, write_bytes
+from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
 
 LIST_EXTENSION = ".txt"  # marks a file that lists photos
 STANDARD_STREAM = "-"  # standard input among the photos, standard output as the output
 MEDIA_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS + CLIP_EXTENSIONS
+MAX_NAMES = 20  # file names in one message
 
 log = logging.getLogger(__name__)
 
@@ -96,11 +98,12 @@ class Output:
 def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
     """Find the photos and clips that paths name: files, folders, lists (.txt), standard input.
 
-    Folders are searched with their subfolders. Hidden files and the output folder are skipped.
+    Folders are searched with their subfolders, also with linked ones. Hidden files and the output
+    folder are skipped. A warning names every other file that is no photo and no clip.
 
     Raises:
         FileNotFoundError: a path does not exist.
-        MmnetError: a folder or list without photos, or two photos with the same outputs.
+        MmnetError: a folder or list without photos, or photos with the same outputs.
     """
     files: List[InputFile] = []
     for path in paths:
@@ -108,7 +111,7 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
             files.append(InputFile(path, "photo"))
         elif os.path.isdir(path):
             files.extend(_search_folder(path, output))
-        elif path.endswith(LIST_EXTENSION):
+        elif path.lower().endswith(LIST_EXTENSION):
             files.extend(_read_list(path))
         elif os.path.exists(path):
             files.append(InputFile(path, os.path.splitext(os.path.basename(path))[0]))
@@ -118,28 +121,53 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
 
 
 def _search_folder(folder, output):
-    output_folder = os.path.abspath(output.path)
-    if os.path.abspath(folder) == output_folder:
+    if os.path.exists(output.path) and os.path.samefile(folder, output.path):
         raise MmnetError(f"{folder}: contains the photos; give another folder", "output")
-    files = []
-    for parent, subfolders, names in os.walk(folder):
-        subfolders[:] = sorted(
-            name
-            for name in subfolders
-            if name[0] != "." and os.path.abspath(os.path.join(parent, name)) != output_folder
-        )
-        names = sorted(name for name in names if name[0] != ".")
-        unsupported = [name for name in names if name.lower().endswith(UNSUPPORTED_EXTENSIONS)]
-        if unsupported:
-            count, example = len(unsupported), unsupported[0]
-            log.warning("%s: skipped %d unsupported images, such as %s", parent, count, example)
+    files, ignored = [], []
+    for parent, names in _walk(folder, output.path):
         for name in names:
+            path = os.path.join(parent, name)
+            relative_path = os.path.relpath(path, folder)
             if name.lower().endswith(MEDIA_EXTENSIONS):
-                path = os.path.join(parent, name)
-                files.append(InputFile(path, os.path.splitext(os.path.relpath(path, folder))[0]))
+                files.append(InputFile(path, os.path.splitext(relative_path)[0]))
+            elif os.path.isfile(path):
+                ignored.append(relative_path)
     if not files:
-        raise MmnetError(f"{folder}: no photos and no clips ({', '.join(MEDIA_EXTENSIONS)})")
+        found = f"; found {_format_names(ignored)}" if ignored else ""
+        raise MmnetError(f"{folder}: no photos and no clips{found}")
+    if ignored:
+        names = _format_names(ignored)
+        log.warning("%s: %d files are no photos or clips: %s", folder, len(ignored), names)
     return files
+
+
+def _walk(folder, output_folder):
+    """Yield (path, names of the files) of a folder and its subfolders, without hidden ones.
+
+    Linked folders are searched last. Every folder is visited once, because links may form a loop.
+    The folders above ``folder`` and the output folder are never visited.
+    """
+    parents = pathlib.Path(os.path.realpath(folder)).parents
+    visited = {os.path.realpath(output_folder), *map(str, parents)}
+    pending = [folder]
+    for start in pending:
+        for parent, subfolders, names in os.walk(start, onerror=_log_skipped):
+            real_path = os.path.realpath(parent)
+            is_new = real_path not in visited
+            visited.add(real_path)
+            subfolders[:] = sorted(name for name in subfolders if is_new and name[0] != ".")
+            paths = [os.path.join(parent, name) for name in subfolders]
+            pending += filter(os.path.islink, paths)
+            if is_new:
+                yield parent, sorted(name for name in names if name[0] != ".")
+
+
+def _log_skipped(error):
+    log.warning("skipped: %s", error)
+
+
+def _format_names(names):
+    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
 
 
 def _read_list(path):
@@ -148,7 +176,7 @@ def _read_list(path):
     Stems contain the folders below the deepest folder that contains all files.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    lines = [line.strip() for line in read_text(path).splitlines()]
+    lines = [line.strip(" \t") for line in read_lines(path)]
     paths = [os.path.normpath(os.path.join(folder, line)) for line in lines if line]
     if not paths or "\0" in "".join(paths):
         raise MmnetError(f"{path}: must list photos, one path per line")
@@ -159,17 +187,23 @@ def _read_list(path):
 
 def _check_outputs(files, output):
     """Return each file once. Raise MmnetError if an output would replace a photo or an output."""
-    unique = {}
+    unique: Dict[str, Dict[str, InputFile]] = {}  # path of an output -> path -> file
     for file in files:
-        other = unique.setdefault(output.path if output.is_one_file else file.stem, file)
-        if os.path.abspath(other.path) != os.path.abspath(file.path):
-            raise MmnetError(
-                f"{other.path} and {file.path}: would have the same outputs; give two folders"
-            )
+        # Two files have the same outputs of every kind, or of no kind.
+        path = os.path.abspath(output.path_of(file, KINDS[0]))
+        unique.setdefault(path, {}).setdefault(os.path.abspath(file.path), file)
+    conflicts = [
+        " and ".join(file.path for file in group.values())
+        for group in unique.values()
+        if len(group) > 1
+    ]
+    if conflicts:
+        names = _format_names(conflicts)
+        raise MmnetError(f"{names}: would have the same outputs; give separate folders")
     inputs = {os.path.abspath(file.path) for file in files}
-    for file in files:
-        for kind in KINDS:
-            path = os.path.abspath(output.path_of(file, kind))
-            if path in inputs:
-                raise MmnetError(f"{path}: a photo and an output; give another folder", "output")
-    return list(unique.values())
+    outputs = (os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS)
+    replaced = sorted(inputs.intersection(outputs))
+    if replaced:
+        names = _format_names(replaced)
+        raise MmnetError(f"{names}: photos and outputs; give another folder", "output")
+    return [file for group in unique.values() for file in group.values()]

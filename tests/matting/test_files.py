@@ -56,19 +56,107 @@ def test_find_photos_rejects_lists_without_photos(tmp_path, output, text):
         stems([tmp_path / "photos.txt"], output)
 
 
-def test_find_photos_warns_of_unsupported_images(tmp_path, output, caplog):
-    create_files(tmp_path, "a.jpg", "b.gif", "c.tif")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_find_photos_reads_lists_with_a_byte_order_mark(tmp_path, output, encoding):
+    names = ["a.jpg", "x\u2028y.jpg", "x\x85y.jpg", "z\r.jpg"]
+    create_files(tmp_path, *names)
+    text = "\r\n".join(names) + "\n"
+    if encoding == "utf-16-be":
+        text = "\ufeff" + text
+    (tmp_path / "photos.TXT").write_bytes(text.encode(encoding))
+    paths = [file.path for file in find_photos([str(tmp_path / "photos.TXT")], output)]
+    assert paths == [str(tmp_path / name) for name in names]
+    assert stems([tmp_path / "photos.TXT"], output) == [name[: -len(".jpg")] for name in names]
+
+
+def test_find_photos_reads_lists_of_names_that_are_not_utf8(tmp_path, output):
+    name = os.path.join(os.fsencode(str(tmp_path)), b"caf\xe9.jpg")
+    open(name, "w").close()
+    (tmp_path / "photos.txt").write_bytes(b"caf\xe9.jpg\n")
+    (file,) = find_photos([str(tmp_path / "photos.txt")], output)
+    assert os.fsencode(file.path) == name and os.path.exists(file.path)
+
+
+def test_find_photos_reads_every_extension(tmp_path, output, caplog):
+    names = (
+        "a.jfif b.JPE c.tif d.tiff e.bmp f.gif g.heic h.avif i.mts j.m2ts k.ts l.WMV m.flv n.ogv"
+    )
+    create_files(tmp_path, *names.split())
+    assert stems([tmp_path], output) == list("abcdefghijklmn")
+    assert caplog.text == ""
+
+
+def test_find_photos_names_files_that_it_ignores(tmp_path, output, caplog):
+    names = [f"raw/{number:02d}.cr2" for number in range(30)]
+    create_files(tmp_path, "a.jpg", "b.dng", "notes.txt", ".hidden", "out/b.dng", *names)
+    os.mkfifo(str(tmp_path / "pipe"))
     assert stems([tmp_path], output) == ["a"]
-    assert_message(caplog.text, str(tmp_path), 2, "b.gif")
+    assert_message(caplog.text, tmp_path, 32, "b.dng", "notes.txt", names[17], "...")
+    for name in (names[18], "hidden", "pipe", "out/b.dng"):
+        assert name not in caplog.text
+    with assert_raises(MmnetError, tmp_path / "raw", "00.cr2", "19.cr2, ..."):
+        stems([tmp_path / "raw"], output)
+
+
+def test_find_photos_follows_linked_folders_once(tmp_path, output):
+    create_files(tmp_path, "disk/a.jpg", "disk/x/b.jpg", "disk/x/y/c.jpg", "other/d.jpg", "e.jpg")
+    create_files(tmp_path, "out/f.jpg")
+    links = {
+        "disk/0": "disk/x",  # is also a subfolder
+        "disk/above": ".",
+        "disk/x/loop": "disk",
+        "disk/x/other": "other",
+        "disk/x/other again": "other",
+        "other/self": "other",
+        "other/result": "out",
+    }
+    for link, target in links.items():
+        os.symlink(str(tmp_path / target), str(tmp_path / link))
+    os.symlink("missing", str(tmp_path / "disk/broken"))
+    os.symlink(str(tmp_path / "e.jpg"), str(tmp_path / "disk/e.jpg"))
+    assert stems([tmp_path / "disk"], output) == ["a", "e", "x/b", "x/y/c", "x/other/d"]
+    os.symlink(str(tmp_path / "disk"), str(tmp_path / "link"))
+    assert stems([tmp_path / "link"], output) == ["a", "e", "x/b", "x/y/c", "x/other/d"]
+
+
+def test_find_photos_reports_folders_without_permission(tmp_path, output, caplog, monkeypatch):
+    create_files(tmp_path, "a.jpg", "x/b.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("x"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert stems([tmp_path], output) == ["a"]
+    assert_message(caplog.text, "Permission denied", tmp_path / "x")
 
 
 def test_find_photos_rejects_equal_outputs(tmp_path, output):
     create_files(tmp_path, "p/a.jpg", "p/a.png")
     with assert_raises(MmnetError, "a.jpg", "a.png"):
         stems([tmp_path / "p"], output)
+    create_files(tmp_path, "p/c.mp4", "p/c.mov", "p/x/d.heic", "p/x/d.jpg", "p/x/d.webp")
+    with assert_raises(MmnetError, "a.jpg", "a.png", "c.mp4", "c.mov", "d.heic", "d.jpg", "d.webp"):
+        stems([tmp_path / "p"], output)
+    create_files(
+        tmp_path, *(f"many/{number:02d}.{end}" for number in range(30) for end in ("jpg", "png"))
+    )
+    with assert_raises(MmnetError, "00.jpg", "19.png, ...") as caught:
+        stems([tmp_path / "many"], output)
+    assert "20.jpg" not in str(caught.value)
     create_files(tmp_path, "q/b.jpg")
     with assert_raises(MmnetError, "a.jpg", "b.jpg"):
         stems([tmp_path / "p/a.jpg", tmp_path / "q/b.jpg"], Output(str(tmp_path / "one.png")))
+
+
+@pytest.mark.parametrize("photo", ["IMG_1.JPG", "IMG_1.heic", "IMG_1.png"])
+def test_find_photos_accepts_live_photos(tmp_path, output, photo):
+    create_files(tmp_path, photo, "IMG_1.MOV")
+    assert stems([tmp_path], output) == ["IMG_1", "IMG_1"]
+    with assert_raises(MmnetError, photo, "IMG_1.MOV"):
+        stems([tmp_path], Output(str(tmp_path / "one.png")))
 
 
 def test_find_photos_rejects_photos_in_the_output(tmp_path):
