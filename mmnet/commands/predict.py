@@ -24,6 +24,7 @@ from mmnet.io.clip_writer import check_encoding
 from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
+from mmnet.io.images import check_image_format
 from mmnet.io.tar_shards import Shard, TarShardWriter
 from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
@@ -43,7 +44,8 @@ log = logging.getLogger(__name__)
 class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     """Cut people out of photos and clips: alpha, RGBA cutout or composition, at full size.
 
-    The command searches folders with their subfolders and applies the EXIF orientation of photos.
+    The command searches folders with their subfolders, also linked ones, names the other files in
+    them, and applies the EXIF orientation of photos.
     Clips keep their time stamps and their audio. The exit code is 1 if some photos or parts of a
     clip are unreadable, and 2 if all photos and clips are unreadable.
     """
@@ -51,8 +53,8 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     photos: Tuple[str, ...] = flag(
         REQUIRED,
         help="photos, clips, folders of them, or .txt files that list them (one path per line); - "
-        "reads one photo from standard input. Formats: jpg, png, webp; heic, avif (pillow-heif); "
-        "mp4, mov, webm, mkv, avi (PyAV)",
+        "reads one photo from standard input. Formats: jpg, png, webp, tif, bmp, gif and others; "
+        "heic, avif (pillow-heif); clips that FFmpeg reads (PyAV)",
         nargs="+",
         positional=True,
     )
@@ -65,8 +67,9 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     )
     output: str = flag(
         REQUIRED,
-        help="folder for the outputs; or one file: .png for photos; .webm or .mov (with alpha), "
-        ".mp4 or frames/%05d.png for clips; - writes one image to standard output",
+        help="folder for the outputs; or one file: .png, .webp or (without alpha channel) .jpg for "
+        "photos; .webm or .mov (with alpha channel), .mp4 or frames/%05d.png for clips; - writes one "
+        "image to standard output",
     )
     background: Optional[str] = flag(
         None, help="background: #rrggbb, a colour name, an image, a clip, or blur"
@@ -161,10 +164,12 @@ def check_output(
         )
     if clips and to_stdout:
         raise MmnetError("--output -: needs photos; clips are written to files")
+    if to_stdout and sys.stdout.isatty():
+        raise MmnetError("--output -: is a terminal; redirect it to a file or a program")
     if clips:
         check_encoding(output.path, has_alpha=kinds == ("cutout",))
-    elif not to_stdout and not output.path.lower().endswith(".png"):
-        raise MmnetError(f"--output {output.path}: photos are written as .png")
+    elif not to_stdout:
+        check_image_format(output.path, has_alpha=kinds == ("cutout",))
 
 
 def process(

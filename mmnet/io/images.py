@@ -14,7 +14,7 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 import cv2
 import numpy as np
 
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import read_bytes, write_bytes
 
 IMAGE_EXTENSIONS = (
@@ -24,6 +24,9 @@ IMAGE_EXTENSIONS = (
 )
 # Readable if pillow-heif is installed.
 HEIF_EXTENSIONS = (".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs")
+OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
+MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
+WEBP_LOSSLESS = 101  # OpenCV's quality for it
 
 MID_GREY = 128  # the level that the network sees behind transparent pixels
 
@@ -131,6 +134,41 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
+
+
+def encode_image(image: np.ndarray, path: str) -> bytes:
+    """Encode uint8 [H,W], RGB or RGBA in the format of a file name: see OUTPUT_EXTENSIONS.
+
+    JPEG and WebP have the quality 95. The alpha of a WebP image, also as a grey image, is exact.
+
+    Raises:
+        MmnetError: the format cannot store the image.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
+    if extension == ".png":
+        return encode_png(image)
+    max_side = MAX_SIDES[extension]
+    if max(image.shape[:2]) > max_side:
+        size = format_shape(image.shape[:2])
+        raise MmnetError(f"{path}: {size}: {extension} stores {max_side} pixels per side; use .png")
+    if extension != ".webp":
+        return encode_jpeg(image)
+    if image.ndim == 3:
+        conversion = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        image = cv2.cvtColor(image, conversion)
+    quality = WEBP_LOSSLESS if image.ndim == 2 else 95
+    return cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+
+
+def check_image_format(path: str, has_alpha: bool) -> None:
+    """Raise MmnetError if no image, or none with an alpha channel, can be written to this path."""
+    if not path.lower().endswith(OUTPUT_EXTENSIONS):
+        message = f"{path}: images are written as {', '.join(OUTPUT_EXTENSIONS)}"
+        raise MmnetError(message, "output")
+    if has_alpha and not path.lower().endswith((".png", ".webp")):
+        remedy = "use .png or .webp, or set a background"
+        raise MmnetError(f"{path}: JPEG has no alpha channel; {remedy}", "output")
 
 
 def save_png(path: str, image: np.ndarray) -> None:

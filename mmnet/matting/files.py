@@ -11,7 +11,7 @@ import numpy as np
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_lines, write_bytes
-from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_png
+from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_image
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
 
@@ -56,7 +56,7 @@ class Output:
     def __init__(self, path: str, tar: Optional[TarShardWriter] = None):
         extension = os.path.splitext(path)[1].lower()
         self.path, self.tar = path, tar
-        self.is_one_file = extension in CLIP_EXTENSIONS + (".png",) and not os.path.isdir(path)
+        self.is_one_file = extension in MEDIA_EXTENSIONS and not os.path.isdir(path)
         self.folder = os.path.dirname(os.path.abspath(path)) if self.is_one_file else path
 
     def path_of(self, file: InputFile, kind: str) -> str:
@@ -69,19 +69,19 @@ class Output:
         return os.path.join(self.path, f"{file.stem}_{kind}{extension}")
 
     def write(self, file: InputFile, images: Dict[str, np.ndarray]) -> Dict[str, str]:
-        """Write the outputs of a photo (kind -> image) as PNG. Return kind -> path."""
-        pngs = {kind: encode_png(image) for kind, image in images.items()}
+        """Write the outputs of a photo (kind -> image). Return kind -> path."""
+        paths = {kind: self.path_of(file, kind) for kind in images}
+        data = {kind: encode_image(images[kind], paths[kind]) for kind in images}
         if self.path == STANDARD_STREAM:
-            sys.stdout.buffer.write(b"".join(pngs.values()))
-            return dict.fromkeys(pngs, self.path)
+            sys.stdout.buffer.write(b"".join(data.values()))
+            return dict.fromkeys(data, self.path)
         if self.tar is not None:
-            names = {kind: f"{file.stem}_{kind}.png" for kind in pngs}
-            members = self.tar.add(file.stem, {names[kind]: pngs[kind] for kind in pngs})
-            return {kind: members[names[kind]] for kind in pngs}
-        paths = {kind: self.path_of(file, kind) for kind in pngs}
+            names = {kind: f"{file.stem}_{kind}.png" for kind in data}
+            members = self.tar.add(file.stem, {names[kind]: data[kind] for kind in data})
+            return {kind: members[names[kind]] for kind in data}
         for kind, path in paths.items():
             os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-            write_bytes(path, pngs[kind])
+            write_bytes(path, data[kind])
         return paths
 
     def is_complete(self, file: InputFile, kinds: Sequence[str]) -> bool:

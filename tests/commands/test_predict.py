@@ -114,6 +114,36 @@ def test_predict_reads_stdin_and_writes_stdout(photo, flags):
         assert image.shape == read_image(photo).shape[:2] + (channels,)
 
 
+@pytest.mark.parametrize(
+    "name, kind, channels",
+    [
+        ("o.jpg", "composition", 3),
+        ("o.JPEG", "side-by-side", 3),
+        ("o.jpg", "alpha", 1),
+        ("o.webp", "composition", 3),
+        ("o.webp", "cutout", 4),
+    ],
+)
+def test_predict_writes_one_file(photo, flags, tmp_path, name, kind, channels):
+    path = str(tmp_path / "new" / name)
+    command = ["predict", photo, "--output", path, "--write", kind, "--background", "red"]
+    assert main(command + flags) == 0
+    height, width = read_image(photo).shape[:2]
+    image = cv2.imread(path, cv2.IMREAD_UNCHANGED)
+    assert image.shape[:2] == (height, width * (3 if kind == "side-by-side" else 1))
+    assert image.size == image.shape[0] * image.shape[1] * channels
+    assert os.listdir(str(tmp_path / "new")) == [name]
+
+
+def test_predict_writes_no_image_to_a_terminal(photo, flags, capfd):
+    _, terminal = os.openpty()
+    command = [sys.executable, "-m", "mmnet", "predict", photo, "--output", "-"] + flags
+    result = subprocess.run(command, cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE)
+    os.close(terminal)
+    assert result.returncode == 2
+    assert_message(result.stderr.decode(), "--output -", "terminal")
+
+
 def test_predict_resumes(portrait_set, flags, tmp_path, caplog):
     folder = os.path.dirname(portrait_set.pairs[0].image)
     command = ["predict", folder, "--output", str(tmp_path), "--write", "alpha", "--resume"] + flags
@@ -222,10 +252,15 @@ BAD_PHOTO_COMMANDS = [
     ("{}/a.png --output x --background purplish", ["--background", "purplish"]),
     ("{}/a.png --output x.png --tar 2", ["--tar", "--output"]),
     ("{}/a.png --output {}/locked/o.png", ["--output", "locked"]),
+    ("{}/a.png --output {}/o.jpg", ["o.jpg", ".png", ".webp", "background"]),
+    ("{}/a.png --output {}/o.TIF --write alpha", ["o.TIF", ".png", ".jpg", ".webp"]),
+    ("{}/a.png --output {}/o.gif", ["o.gif", ".png", ".jpg", ".webp"]),
 ]
 BAD_CLIP_COMMANDS = [
     ("{}/clip.mp4 --output {}/o.mp4", [".webm", ".mov"]),
     ("{}/clip.mp4 --output {}/o.avi", [".webm", "frames/%05d.png"]),
+    ("{}/clip.mp4 --output {}/o.m2ts", [".webm", "frames/%05d.png"]),
+    ("{}/clip.mp4 --output {}/o.jpg", ["o.jpg", ".webm", "frames/%05d.png"]),
     ("{}/clip.mp4 {}/text.mp4 --output {}/o.webm", ["clip.mp4", "text.mp4"]),
     ("{}/clip.mp4 --write alpha cutout --output {}/o.mov", ["--output", "o.mov"]),
     ("{}/clip.mp4 --output -", ["--output"]),

@@ -130,3 +130,40 @@ def test_save_png_replaces_whole_files(tmp_path):
     assert os.listdir(str(tmp_path)) == ["a cutout.png"]
     with pytest.raises(OSError):
         images.save_png(str(tmp_path / "missing" / "a.png"), image)
+
+
+SMOOTH = np.dstack(np.mgrid[60:124, 90:138].astype(np.uint8)).repeat(2, axis=2)  # [H,W,4]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.jpeg", "a.webp"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_encode_image_keeps_pixels(name, channels):
+    image = SMOOTH[..., 0] if channels == 1 else SMOOTH[..., :channels]
+    if channels == 4 and "j" in name.lower():
+        with assert_raises(MmnetError, name, ".png", ".webp"):
+            images.encode_image(image, name)
+        return
+    data = np.frombuffer(images.encode_image(image, name), np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if channels == 1 and name == "a.webp":  # this format has no grey images
+        decoded = decoded[..., 0]
+    if channels > 1:
+        decoded = decoded[..., [2, 1, 0, 3][:channels]]
+    assert decoded.shape == image.shape
+    assert np.abs(decoded.astype(int) - image).max() <= 8
+    if channels == 4 or name == "a.png":
+        assert np.array_equal(decoded[..., -1], image[..., -1])  # alpha is exact
+
+
+@pytest.mark.parametrize(
+    "name, shape, tokens",
+    [
+        ("a.webp", (2, 16384, 3), [".webp", "16384", "16383", ".png"]),
+        ("a.jpg", (65501, 2), [".jpg", "65501", ".png"]),
+        ("a.tif", (2, 2, 3), [".tif", ".png", ".jpg", ".webp"]),
+        ("a", (2, 2, 3), [".png", ".jpg", ".webp"]),
+    ],
+)
+def test_encode_image_names_other_formats(name, shape, tokens):
+    with assert_raises(MmnetError, name, *tokens):
+        images.encode_image(np.zeros(shape, np.uint8), name)

@@ -193,11 +193,17 @@ def test_output_names_files(output, path, kind, expected):
     assert Output(output).path_of(InputFile(path, "x/a"), kind) == expected
 
 
-def test_output_is_one_file_unless_a_folder_exists(tmp_path):
-    path, output = str(tmp_path / "o.png"), Output(str(tmp_path / "o.png"))
+@pytest.mark.parametrize("name", ["o.png", "o.JPG", "o.webp", "o.tif", "o.heic", "o.avi", "o.ts"])
+def test_output_is_one_file_unless_a_folder_exists(tmp_path, name):
+    path, output = str(tmp_path / name), Output(str(tmp_path / name))
     assert (output.is_one_file, output.folder) == (True, str(tmp_path))
     os.mkdir(path)
     assert (Output(path).is_one_file, Output(path).folder) == (False, path)
+
+
+@pytest.mark.parametrize("name", ["o", "o.v2", "2026.05", "o.txt"])
+def test_output_is_a_folder_without_an_extension_of_images(name):
+    assert not Output(name).is_one_file
 
 
 def test_output_is_complete_if_all_outputs_are_newer(tmp_path, output):
