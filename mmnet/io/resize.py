@@ -8,6 +8,9 @@ from typing import Tuple
 import cv2
 import numpy as np
 
+# A narrower image is cropped before it is resized, because it would need gigabytes.
+MAX_COVER_AREA = 16  # area of the resized image / area that remains after the crop
+
 
 def resize_bilinear(array: np.ndarray, shape: Tuple[int, int], align_corners: bool) -> np.ndarray:
     """Resize exactly as ``tf.image.resize_bilinear`` of TensorFlow 1. cv2.resize has neither grid.
@@ -51,6 +54,11 @@ def resize_to_cover(image: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
     rows = max(height, round(image.shape[0] * scale))
     columns = max(width, round(image.shape[1] * scale))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    if rows * columns > MAX_COVER_AREA * height * width:
+        cropped_height, cropped_width = (max(1, round(side / scale)) for side in shape)
+        top, left = (image.shape[0] - cropped_height) // 2, (image.shape[1] - cropped_width) // 2
+        image = image[top : top + cropped_height, left : left + cropped_width]
+        return cv2.resize(image, (width, height), interpolation=interpolation)
     image = cv2.resize(image, (columns, rows), interpolation=interpolation)
     top, left = (rows - height) // 2, (columns - width) // 2
     return image[top : top + height, left : left + width]

@@ -15,6 +15,7 @@ EXPONENTIAL_WEIGHT = 0.3
 MOTION_WEIGHT = 0.85
 
 FLOW_SIZE = 256  # pixels of the longer side at which optical flow is computed
+MIN_FLOW_SIDE = 32  # pixels; OpenCV's optical flow crashes for images with fewer rows
 COLOUR_TOLERANCE = 10.0  # levels (0..255): scale of the colour change between two frames
 COLOUR_WINDOW = (5, 5)  # pixels over which the colour change is averaged
 
@@ -67,12 +68,16 @@ FILTERS = {"none": None, "exponential": smooth_exponential, "motion": smooth_alo
 
 def _previous_positions(image, previous_image):
     """Return float32 [h,w,2]: for each pixel of the image its (x, y) in the previous image."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    previous_grey = cv2.cvtColor(previous_image, cv2.COLOR_RGB2GRAY)
+    height, width = image.shape[:2]
+    pad = 0, max(0, MIN_FLOW_SIDE - height), 0, max(0, MIN_FLOW_SIDE - width)
+    grey, previous_grey = (
+        cv2.copyMakeBorder(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY), *pad, cv2.BORDER_REPLICATE)
+        for array in (image, previous_image)
+    )
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    height, width = grey.shape
+    flow = flow.calc(grey, previous_grey, None)[:height, :width]
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return flow.calc(grey, previous_grey, None) + np.dstack([x, y])
+    return flow + np.dstack([x, y])
 
 
 def _sample(array, positions):

@@ -1,5 +1,7 @@
 """Tests of mmnet.io.resize."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -37,3 +39,15 @@ def test_resize_to_cover_crops_at_centre(shape):
     result = resize_to_cover(image, shape)
     assert result.shape == shape + (3,)
     assert result[shape[0] // 2, shape[1] // 2, 0] > 100
+
+
+@pytest.mark.parametrize("shape", [(1, 500), (500, 1), (10, 1000)])
+def test_resize_to_cover_needs_little_memory_for_narrow_images(shape):
+    image = np.zeros((*shape, 3), np.uint8)
+    image[(shape[0] - 1) // 2 :, (shape[1] - 1) // 2 :] = 200
+    tracemalloc.start()
+    result = resize_to_cover(image, (300, 300))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert result.shape == (300, 300, 3) and peak < 10 << 20
+    assert result[-1, -1, 0] == 200

@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 
+from helpers.matting import brightness_predictor
+from mmnet.matting.background import load_background
+from mmnet.matting.clip import matte_next_frame
+from mmnet.matting.compose import KINDS, OutputOptions, render_outputs
+from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import (
     MOTION_WEIGHT,
     PreviousFrame,
@@ -56,3 +61,28 @@ def test_smooth_along_motion_accepts_float_images():
     result = smooth_along_motion(truth, float_image, PreviousFrame(float_image, truth))
     expected = smooth_along_motion(truth, image, PreviousFrame(image, truth))
     np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+NARROW_SHAPES = [(1, 1), (2, 2), (1, 3000), (3000, 1), (64, 512), (40, 640), (30, 780), (20, 64)]
+
+
+@pytest.mark.parametrize("shape", NARROW_SHAPES, ids="{0[0]}x{0[1]}".format)
+def test_smooth_along_motion_accepts_narrow_frames(shape):
+    image = np.random.RandomState(0).randint(0, 256, (*shape, 3)).astype(np.uint8)
+    alpha, previous_alpha = np.zeros(shape, np.float32), np.ones(shape, np.float32)
+    result = smooth_along_motion(alpha, image, PreviousFrame(image, previous_alpha))
+    np.testing.assert_allclose(result, np.full(shape, MOTION_WEIGHT), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", NARROW_SHAPES, ids="{0[0]}x{0[1]}".format)
+def test_frames_of_any_shape_have_outputs(shape):
+    options = OutputOptions(KINDS, load_background("blur"))
+    predictor, matted = brightness_predictor(), None
+    random = np.random.RandomState(0)
+    for _ in range(2):
+        image = random.randint(0, 256, (*shape, 3)).astype(np.uint8)
+        matted = matte_next_frame(image, predictor, options, matted)
+    alpha = enlarge_alpha(matted.alpha, matted.image, image)
+    outputs = render_outputs(image, alpha, options)
+    assert {kind: outputs[kind].shape[0] for kind in outputs} == dict.fromkeys(KINDS, shape[0])
+    assert outputs["cutout"].shape == (*shape, 4)
