@@ -44,10 +44,10 @@ log = logging.getLogger(__name__)
 class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     """Cut people out of photos and clips: alpha, RGBA cutout or composition, at full size.
 
-    The command searches folders with their subfolders, also linked ones, names the other files in
-    them, and applies the EXIF orientation of photos.
-    Clips keep their time stamps and their audio. The exit code is 1 if some photos or parts of a
-    clip are unreadable, and 2 if all photos and clips are unreadable.
+    The command searches folders with their subfolders, also linked ones, and names the other files
+    in them. It applies the EXIF orientation of photos. Clips keep their time stamps and their
+    audio. The exit code is 1 if some photos or parts of a clip are unreadable, and 2 if all photos
+    and clips are unreadable.
     """
 
     photos: Tuple[str, ...] = flag(
@@ -68,8 +68,8 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     output: str = flag(
         REQUIRED,
         help="folder for the outputs; or one file: .png, .webp or (without alpha channel) .jpg for "
-        "photos; .webm or .mov (with alpha channel), .mp4 or frames/%05d.png for clips; - writes one "
-        "image to standard output",
+        "photos; .webm or .mov (with alpha channel), .mp4 or frames/%05d.png for clips; - writes "
+        "one image to standard output",
     )
     background: Optional[str] = flag(
         None, help="background: #rrggbb, a colour name, an image, a clip, or blur"
