@@ -145,9 +145,9 @@ def encode_image(image: np.ndarray, path: str) -> bytes:
         MmnetError: the format cannot store the image.
     """
     extension = os.path.splitext(path)[1].lower()
-    check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
     if extension == ".png":
         return encode_png(image)
+    check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
     max_side = MAX_SIDES[extension]
     if max(image.shape[:2]) > max_side:
         size = format_shape(image.shape[:2])

@@ -201,8 +201,8 @@ def _check_outputs(files, output):
         names = _format_names(conflicts)
         raise MmnetError(f"{names}: would have the same outputs; give separate folders")
     inputs = {os.path.abspath(file.path) for file in files}
-    outputs = (os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS)
-    replaced = sorted(inputs.intersection(outputs))
+    outputs = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
+    replaced = sorted(inputs & outputs)
     if replaced:
         names = _format_names(replaced)
         raise MmnetError(f"{names}: photos and outputs; give another folder", "output")
