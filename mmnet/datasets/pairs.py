@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import unicodedata
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -117,7 +118,15 @@ def find_unlabelled_images(folder: str) -> Dataset:
 
 
 def match_stems(images: Dict[str, str], masks: Dict[str, str], problems: Problems) -> List[str]:
-    """Return the stems that both dictionaries (stem -> file) contain. Add others to problems."""
+    """Return the stems that both dictionaries (stem -> file) contain. Add others to problems.
+
+    A mask whose stem differs only in the Unicode normal form gets the stem of its image.
+    """
+    stems = {unicodedata.normalize("NFC", stem): stem for stem in images.keys() - masks.keys()}
+    for mask_stem in masks.keys() - images.keys():
+        stem = stems.pop(unicodedata.normalize("NFC", mask_stem), None)
+        if stem is not None:
+            masks[stem] = masks.pop(mask_stem)
     for problem, files, others in ((NO_MASK, images, masks), (NO_IMAGE, masks, images)):
         stems = sorted(files.keys() - others.keys())
         if stems:

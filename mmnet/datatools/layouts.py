@@ -7,6 +7,7 @@ import base64
 import csv
 import os
 import random
+import unicodedata
 import zlib
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
 from mmnet.io.errors import MmnetError, format_names
-from mmnet.io.files import read_bytes, read_json, read_text
+from mmnet.io.files import read_bytes, read_json, read_lines, resolve_name
 from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, read_image
 from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_to_cover
@@ -146,7 +147,7 @@ def find_aisegment(source, options, problems):
                 problems.setdefault("files that are no images", []).append(name)
             if name.startswith(".") or not name.lower().endswith(IMAGE_EXTENSIONS):
                 continue
-            mask = os.path.join(matting, stem_of(name) + ".png")
+            mask = resolve_name(matting, stem_of(name) + ".png")
             if os.path.isfile(mask):
                 image = os.path.join(folder, name)
                 items.append(Item(None, stem_of(name), image, mask, read_alpha_channel))
@@ -162,9 +163,10 @@ def find_eg1800(source, options, problems):
     for name in sorted(os.listdir(source)) if items else ():
         split = next((split for split in (TRAIN, TEST) if split in name), None)
         if split and name.endswith(".txt"):
-            for line in read_text(os.path.join(source, name)).split():
-                splits[stem_of(line)] = split
-    return [item._replace(split=splits.get(item.stem)) for item in items]
+            for line in read_lines(os.path.join(source, name)):
+                splits[unicodedata.normalize("NFC", stem_of(line.strip()))] = split
+    stems = [unicodedata.normalize("NFC", item.stem) for item in items]
+    return [item._replace(split=splits.get(stem)) for item, stem in zip(items, stems)]
 
 
 def find_supervisely(source, options, problems):
@@ -220,13 +222,19 @@ def read_csv(path: str) -> List[Item]:
     Raises:
         MmnetError: a column is missing, or files do not exist (one message lists all of them).
     """
-    rows = list(csv.DictReader(read_text(path).splitlines()))
+    lines = read_lines(path)
+    # Excel writes semicolons in some languages, and tabs in UTF-16.
+    delimiter = next((mark for mark in ";\t" if mark in lines[0] and "," not in lines[0]), ",")
+    try:
+        rows = list(csv.DictReader(lines, delimiter=delimiter))
+    except csv.Error as error:
+        raise MmnetError(f"{path}: is no CSV ({error})") from None
     if not rows or not {"image", "mask"} <= set(rows[0]):
         raise MmnetError(f"{path}: is no CSV with the columns image,mask or image,mask,split")
     folder = os.path.dirname(os.path.abspath(path))
     items, missing = [], []
     for row in rows:
-        image, mask = (os.path.join(folder, row[name] or "") for name in ("image", "mask"))
+        image, mask = (resolve_name(folder, row[name] or "") for name in ("image", "mask"))
         missing += [file for file in (image, mask) if not os.path.isfile(file)]
         items.append(Item(row.get("split") or None, stem_of(image), image, mask))
     if missing:

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import time
+import unicodedata
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
@@ -54,6 +55,16 @@ def read_lines(path: str) -> List[str]:
     except UnicodeDecodeError as error:
         raise MmnetError(f"{path}: not a list in UTF-8 or UTF-16 ({error})") from None
     return text.replace("\r\n", "\n").split("\n")
+
+
+def resolve_name(folder: str, name: str) -> str:
+    """Return the path of a file in a folder.
+
+    If there is no such file, the name may be in another Unicode normal form. macOS stores NFD.
+    """
+    names = [name] + [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    paths = [os.path.join(folder, name) for name in names]
+    return next(filter(os.path.lexists, paths), paths[0])
 
 
 def read_json(path: str) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import read_lines, write_bytes
+from mmnet.io.files import read_lines, resolve_name, write_bytes
 from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_image
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
@@ -177,9 +177,9 @@ def _read_list(path):
     """
     folder = os.path.dirname(os.path.abspath(path))
     lines = [line.strip(" \t") for line in read_lines(path)]
-    paths = [os.path.normpath(os.path.join(folder, line)) for line in lines if line]
-    if not paths or "\0" in "".join(paths):
+    if not any(lines) or "\0" in "".join(lines):
         raise MmnetError(f"{path}: must list photos, one path per line")
+    paths = [os.path.normpath(resolve_name(folder, line)) for line in lines if line]
     common_folder = os.path.commonpath([os.path.dirname(path) for path in paths])
     stems = [os.path.splitext(os.path.relpath(path, common_folder))[0] for path in paths]
     return [InputFile(path, stem) for path, stem in zip(paths, stems)]

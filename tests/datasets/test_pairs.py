@@ -60,6 +60,17 @@ def test_find_dataset_matches_pairs_by_stem(folder):
     assert alpha.shape == (20, 10) and alpha.dtype == np.float32 and alpha.max() == 1
 
 
+def test_find_dataset_matches_stems_in_two_normal_forms(folder):
+    composed, decomposed = "\xe9", "e\u0301"
+    image, mask = folder / "test" / "image", folder / "test" / "mask"
+    stems = [(composed, decomposed), (f"x{decomposed}", f"x{composed}"), (f"y{composed}",) * 2]
+    for image_stem, mask_stem in stems:
+        shutil.copy(str(image / "a.jpg"), str(image / (image_stem + ".jpg")))
+        shutil.copy(str(mask / "a.png"), str(mask / (mask_stem + ".png")))
+    stems = [pair.stem for pair in validate(folder).pairs]
+    assert stems == ["a", "b.c", "d", f"x{decomposed}", f"y{composed}", composed]
+
+
 def test_find_dataset_opens_no_file(folder):
     for kind in ("image", "mask"):
         for name in os.listdir(str(folder / "test" / kind)):

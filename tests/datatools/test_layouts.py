@@ -206,6 +206,48 @@ def test_eg1800_reads_lists_of_splits(tmp_path):
     assert [item.split for item in items] == [None, "test", None]
 
 
+@pytest.mark.parametrize(
+    "encode",
+    [
+        pytest.param(lambda text: b"\xef\xbb\xbf" + text.encode(), id="byte order mark"),
+        pytest.param(lambda text: text.replace(",", ";").encode("utf-8-sig"), id="semicolons"),
+        pytest.param(lambda text: text.replace(",", "\t").encode("utf-16"), id="utf-16"),
+        pytest.param(lambda text: text.replace("\r\n", "\n").encode(), id="unix"),
+    ],
+)
+@pytest.mark.parametrize("stem", ["anna", "a\u2028b\x85c"], ids=ascii)
+def test_pairs_reads_csv_of_other_programs(tmp_path, encode, stem):
+    write_pair(str(tmp_path), f"{stem}.jpg", f"{stem}.png", 0)
+    write_file(tmp_path, "list.csv", encode(f"image,mask\r\n{stem}.jpg,{stem}.png\r\n"))
+    ((item,), _) = find_items("pairs", str(tmp_path / "list.csv"))
+    assert (item.stem, item.read_mask((80, 60)).shape) == (stem, (80, 60))
+
+
+def test_pairs_reads_csv_with_names_that_are_no_text(tmp_path):
+    name = os.fsdecode(b"\xff")
+    write_pair(str(tmp_path), f"{name}.jpg", f"{name}.png", 0)
+    write_file(tmp_path, "list.csv", b"image,mask\n\xff.jpg,\xff.png\n")
+    assert find_items("pairs", str(tmp_path / "list.csv"))[0][0].stem == name
+
+
+@pytest.mark.parametrize("layout", ["dapm", "aisegment", "eg1800", "csv"])
+def test_layouts_match_names_in_two_normal_forms(tmp_path, layout):
+    composed, decomposed = "\xe9t\xe9", "e\u0301te\u0301"
+    image, mask, text = {
+        "dapm": ("train/image/{}.jpg", "train/mask/{}.png", ""),
+        "aisegment": ("clip_img/a/clip_0/{}.jpg", "matting/a/matting_0/{}.png", ""),
+        "eg1800": ("Images/{}.jpg", "Labels/{}.png", "{}.jpg\n"),
+        "csv": ("{}.jpg", "{}.png", "image,mask\n{}.jpg,{}.png\n"),
+    }[layout]
+    write_pair(str(tmp_path), image.format(decomposed), mask.format(composed), 0)
+    write_file(tmp_path, "train.txt", text.format(composed, decomposed))
+    layout, source = ("pairs", "train.txt") if layout == "csv" else (layout, ".")
+    (item,), problems = find_items(layout, str(tmp_path / source))
+    assert item.stem == decomposed and problems == {}
+    assert os.path.isfile(item.image) and os.path.isfile(item.mask)
+    assert item.split == {"dapm": "train", "eg1800": "train"}.get(layout)
+
+
 def test_pairs_reads_csv_with_splits(tmp_path):
     write_pairs(str(tmp_path / "a"))
     target = tmp_path / "b"
@@ -222,6 +264,7 @@ def test_pairs_reads_csv_with_splits(tmp_path):
             id="missing files",
         ),
         pytest.param("photo,alpha\na,b\n", ["image,mask"], id="other columns"),
+        pytest.param("image,mask\ra.jpg,b.png\r", ["CSV"], id="carriage returns"),
     ],
 )
 def test_pairs_reports_invalid_csv(tmp_path, text, tokens):
