@@ -10,6 +10,9 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
+from mmnet.io.frame_colour import BT709, convert_frame, is_transposed  # noqa: F401
+from mmnet.io.timeline import FrameTimes, Timeline
+from mmnet.io.truncation import is_truncated
 
 # Containers and raw streams with video that FFmpeg recognizes by their contents.
 CLIP_EXTENSIONS = (
@@ -25,9 +28,9 @@ CLIP_EXTENSIONS = (
 )
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
 
-# FFmpeg's numbers of the colour spaces.
-BT601, BT709 = 5, 1
-HD_HEIGHT = 720  # pixels; a clip without a colour space is BT.709 from this height on
+TS_DISCONT = 0x200  # FFmpeg's flag of formats whose time stamps may restart
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders ignore alpha
+MAX_PIXEL_ASPECT = 16  # a larger value is wrong
 
 
 class Frame(NamedTuple):
@@ -42,7 +45,8 @@ class Clip(NamedTuple):
 
     path: str
     container: Any
-    stream: Any
+    stream: Any  # the video
+    decoder: Any  # of the video
     time_base: Fraction  # seconds
     frame_rate: Fraction  # average frames per second
     pixel_aspect: Fraction  # width of a pixel of upright frames / its height
@@ -88,40 +92,40 @@ def open_clip(path: str) -> Iterator[Clip]:
             raise
         raise MmnetError(f"{path}: not a readable clip ({error.strerror})") from None
     with contextlib.closing(container):
-        if not container.streams.video:
+        stream = _find_video(container)
+        if stream is None:
             raise MmnetError(f"{path}: contains no video")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        aspect = stream.sample_aspect_ratio
-        audio = sorted(container.streams.audio, key=lambda track: -_is_default(track))
+        if stream.codec_context is None:
+            raise MmnetError(f"{path}: no decoder for its video")
+        start_time = Fraction(max(0, container.start_time or 0), av.time_base)
         yield Clip(
             path,
             container,
             stream,
-            time_base=stream.time_base,
+            _find_decoder(stream),
+            time_base=Fraction(stream.time_base.numerator, stream.time_base.denominator),
             frame_rate=stream.average_rate or stream.guessed_rate or Fraction(25),
-            pixel_aspect=Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(1),
-            audio=tuple(audio),
-            start_time=Fraction(container.start_time or 0, av.time_base),
-            duration=container.duration and Fraction(container.duration, av.time_base),
+            pixel_aspect=_find_pixel_aspect(path, stream),
+            audio=tuple(sorted(container.streams.audio, key=lambda track: -_is_default(track))),
+            start_time=start_time,
+            duration=_find_duration(container, stream, start_time),
             warnings=[],
             notes=[],
         )
 
 
 def read_packets(clip: Clip, *streams: Any) -> Generator:
-    """Yield the packets of some streams of a clip, and a last packet per stream that flushes it.
+    """Yield the packets of some streams (default: all), and a last one per stream that flushes it.
 
-    The time stamps begin with 0 at the start of the container. If they jump back in the file, an
+    The time stamps begin with 0 at the start of the container. If they restart in the file, an
     offset continues them. Two readers of one file get equal time stamps.
     """
-    start_times = {stream.index: int(clip.start_time / stream.time_base) for stream in streams}
-    for packet in clip.container.demux(streams):
-        if packet.pts is not None:
-            packet.pts -= start_times[packet.stream_index]
-        if packet.dts is not None:
-            packet.dts -= start_times[packet.stream_index]
-        yield packet
+    timeline = Timeline(clip.start_time, has_restarts=_has_restarts(clip.container))
+    indices = [stream.index for stream in streams or clip.container.streams]
+    for packet in clip.container.demux():
+        timeline.correct(packet)
+        if packet.stream.index in indices:
+            yield packet
 
 
 def read_frames(clip: Clip) -> Generator[Frame, None, None]:
@@ -132,70 +136,172 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
     Raises:
         MmnetError: the clip has no readable frame.
     """
-    shape = None
-    pts: Optional[int] = None
-    broken: List[Optional[int]] = []  # time stamps
-    step = max(1, int(round(1 / (clip.frame_rate * clip.time_base))))
-    for frame in _decode_frames(clip):
-        next_pts = None if pts is None else pts + step
-        if frame is None:
-            broken.append(next_pts)
-            continue
-        frame_pts = frame.pts if frame.pts is not None else next_pts or 0
-        if frame.is_corrupt:
-            broken.append(frame_pts)
-        elif pts is None or frame_pts > pts:  # a container accepts no repeated time stamps
-            pts = frame_pts
-            image = _to_upright_image(frame)
-            shape = shape or image.shape[:2]
-            if image.shape[:2] != shape:
-                image = cv2.resize(image, shape[::-1], interpolation=cv2.INTER_AREA)
-            yield Frame(image, pts, frame.duration)
-    if pts is None:
+    reader = _FrameReader(clip)
+    frame, end = None, 0
+    for decoded_frame, pts in reader.frames():
+        image, opacity = convert_frame(decoded_frame)
+        if frame is not None:
+            yield frame._replace(duration=pts - frame.pts)
+            image, opacity = _resize(image, opacity, frame.image.shape[:2])
+        frame = Frame(image, pts, opacity=opacity)
+        end = max(end, pts + (decoded_frame.duration or reader.step))
+    if frame is None:
         raise MmnetError(f"{clip.path}: no readable frame")
-    clip.warnings.extend(_find_warnings(clip, broken, end=pts + step))
+    yield frame._replace(duration=reader.finish(frame.pts, end) - frame.pts)
 
 
-def _decode_frames(clip):
-    """Yield the frames of PyAV, and None for each packet that cannot be decoded."""
-    packets = read_packets(clip, clip.stream)
-    while True:
+class _FrameReader:
+    """Decodes the video of a clip, and finds its unreadable parts.
+
+    Attributes:
+        step: average duration of a frame, in units of the clip's time_base.
+    """
+
+    def __init__(self, clip):
+        self._clip = clip
+        self.step = max(1, int(round(1 / (clip.frame_rate * clip.time_base))))
+        self._times = FrameTimes(
+            clip.decoder, self.step, has_pts=clip.container.format.name != "avi"
+        )
+        self._broken = []  # time stamps of frames, None: unknown
+        self._ends = {}  # stream -> (end in seconds, whether its last packet is incomplete)
+
+    def frames(self):
+        """Yield (PyAV frame, time stamp)."""
+        for packet in self._packets():
+            try:
+                frames = self._clip.decoder.decode(packet)
+            except import_av().FFmpegError:
+                self._broken.append(self._times.remove(packet))
+                continue
+            for frame in frames:
+                pts = self._times.assign(frame.pts)
+                if frame.is_corrupt:
+                    self._broken.append(pts)
+                else:
+                    yield frame, pts
+
+    def _packets(self):
+        """Yield the packets of the video, and None at the end."""
+        video = self._clip.stream.index
         try:
-            packet = next(packets, None)
-            frames = () if packet is None else packet.decode()
-        except import_av().FFmpegError:
-            yield None
-            continue
-        if packet is None:
-            return
-        yield from frames
+            for packet in read_packets(self._clip):
+                if not packet.size:
+                    continue
+                if packet.pts is not None:
+                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    self._ends[packet.stream.index] = end, packet.is_corrupt
+                if packet.stream.index == video:
+                    self._times.add(packet)
+                    yield packet
+        except import_av().FFmpegError:  # the rest of the file is unreadable
+            self._broken.append(self._times.last)
+        yield None
+
+    def finish(self, pts, end):
+        """Add the warnings to the clip. Return the end of the last frame, which begins at pts."""
+        clip = self._clip
+        seconds = end * clip.time_base
+        if self._broken:
+            first = self._broken[0]
+            first = "" if first is None else f", the first at {float(first * clip.time_base):.1f} s"
+            clip.warnings.append(f"{clip.path}: {len(self._broken)} broken frames skipped{first}")
+        if self._is_truncated(seconds):
+            length = f"{float(seconds):.1f}"
+            if clip.duration and clip.duration > seconds:
+                length += f" of {float(clip.duration):.1f}"
+            clip.warnings.append(f"{clip.path}: truncated, contains {length} s")
+        elif not self._broken and _has_matroska_duration(clip):
+            duration = int(clip.duration / clip.time_base)
+            end = duration if duration > pts else end
+        return end
+
+    def _is_truncated(self, end):
+        """Return whether the file ends too early, at the latest at ``end`` seconds of the video."""
+        clip = self._clip
+        if is_truncated(clip.path) or any(incomplete for _, incomplete in self._ends.values()):
+            return True
+        container = clip.container
+        if not clip.duration or _has_restarts(container) or _is_matroska(container):
+            return False
+        if clip.stream.duration is None:  # the duration is that of the longest stream
+            end = max(end for end, _ in self._ends.values())
+        return end < clip.duration - max(END_TOLERANCE, 2 / clip.frame_rate)
 
 
-def _to_upright_image(frame):
-    """Return uint8 [H,W,3], RGB, rotated as the frame's display matrix says."""
-    colour_space = frame.colorspace
-    if colour_space not in (BT601, BT709):  # unknown
-        colour_space = BT709 if frame.height >= HD_HEIGHT else BT601
-    image = frame.to_ndarray(format="rgb24", src_colorspace=colour_space)
-    quarter_turns = int(round(frame.rotation / 90.0)) % 4
-    return np.ascontiguousarray(np.rot90(image, quarter_turns))
+def _has_restarts(container):
+    return bool(container.format.flags & TS_DISCONT)
 
 
-def _find_warnings(clip, broken, end):
-    """Return the warnings about broken frames and about an end (time stamp) that is too early."""
+def _is_matroska(container):
+    return "matroska" in container.format.name
 
-    def to_seconds(pts):
-        return pts * clip.time_base
 
-    warnings = []
-    if broken:
-        first = "" if broken[0] is None else f", the first at {float(to_seconds(broken[0])):.1f} s"
-        warnings.append(f"{clip.path}: {len(broken)} broken frames skipped{first}")
-    tolerance = max(END_TOLERANCE, 2 / clip.frame_rate)
-    if clip.duration and to_seconds(end) < clip.duration - tolerance:
-        length = f"{float(to_seconds(end)):.1f} of {float(clip.duration):.1f} s"
-        warnings.append(f"{clip.path}: truncated, contains {length}")
-    return warnings
+def _has_matroska_duration(clip):
+    """Return whether ``duration`` contains the last frame, whose packet has no duration."""
+    is_video = "DURATION" in clip.stream.metadata or len(clip.container.streams) == 1
+    return _is_matroska(clip.container) and clip.duration is not None and is_video
+
+
+def _resize(image, opacity, shape):
+    """Resize an image and its opacity to (height, width)."""
+    if image.shape[:2] == shape:
+        return image, opacity
+    resized = [
+        None if array is None else cv2.resize(array, shape[::-1], interpolation=cv2.INTER_AREA)
+        for array in (image, opacity)
+    ]
+    return resized[0], resized[1]
+
+
+def _find_video(container):
+    """Return the best video stream that is no cover image, or None."""
+    Disposition = import_av().stream.Disposition
+    images = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [stream for stream in container.streams.video if not stream.disposition & images]
+
+    def rank(stream):
+        context = stream.codec_context
+        if context is None:
+            return (False,)
+        return True, stream.frames != 1, _is_default(stream), context.width * context.height
+
+    return max(streams, key=rank, default=None)
+
+
+def _find_decoder(stream):
+    decoder = stream.codec_context
+    if decoder.name in ALPHA_DECODERS and stream.metadata.get("alpha_mode") == "1":
+        return import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
+    decoder.thread_type = "AUTO"
+    return decoder
+
+
+def _find_pixel_aspect(path, stream):
+    """Return the width of a pixel of upright frames / its height."""
+    aspect = stream.sample_aspect_ratio
+    if not aspect or aspect == 1:
+        return Fraction(1)
+    aspect = Fraction(aspect.numerator, aspect.denominator)
+    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+        return Fraction(1)
+    with import_av().open(path) as container, contextlib.suppress(import_av().FFmpegError):
+        for frame in container.decode(container.streams[stream.index]):
+            return 1 / aspect if is_transposed(frame) else aspect
+    return aspect
+
+
+def _find_duration(container, stream, start_time):
+    """Return the end of the video, else of the longest stream, in seconds after the start."""
+    if stream.duration:
+        return (stream.duration + (stream.start_time or 0)) * stream.time_base - start_time
+    duration = container.duration and Fraction(container.duration, import_av().time_base)
+    if not _is_matroska(container):
+        return duration
+    with contextlib.suppress(KeyError, ValueError):
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        duration = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    return duration and max(0, duration - start_time)  # it includes the start
 
 
 def _is_default(stream):
