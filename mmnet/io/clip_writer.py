@@ -1,7 +1,7 @@
 """Write clips with PyAV (the extra ``video``). No TensorFlow.
 
-Frames keep the time stamps of the source clip, also at a variable frame rate. Audio is copied, or
-encoded again if the new file format does not support its codec.
+Frames keep the time stamps of the source clip, also at a variable frame rate, their duration and
+their pixel aspect ratio. clip_tracks.py copies audio and metadata.
 """
 
 import contextlib
@@ -11,12 +11,13 @@ from typing import Callable, Iterator
 
 import cv2
 
+from mmnet.io.clip_tracks import TrackWriter, container_options, copy_metadata, find_losses
 from mmnet.io.clips import BT709, Clip, Frame, import_av
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.images import encode_png
+from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 
-AUDIO_RATE = 48000  # samples per second of encoded audio
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 
 H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
@@ -30,12 +31,7 @@ ENCODINGS = {  # (file extension, channels) -> codec, pixel format, options
     (".webm", 3): ("libvpx-vp9", "yuv420p", VP9_OPTIONS),
     (".webm", 4): ("libvpx-vp9", "yuva420p", VP9_ALPHA_OPTIONS),
 }
-MP4_AUDIO = ("aac", "mp3", "alac", "ac3", "eac3")
-AUDIO_CODECS = {  # file extension -> codecs that are copied; other audio becomes the first one
-    ".mp4": MP4_AUDIO,
-    ".mov": MP4_AUDIO,
-    ".webm": ("libopus", "opus", "vorbis"),
-}
+CLIP_FORMATS = (".mov", ".mp4", ".webm")
 
 
 def check_encoding(path: str, has_alpha: bool) -> None:
@@ -46,9 +42,10 @@ def check_encoding(path: str, has_alpha: bool) -> None:
             if path % 1 != path % 2:
                 return
         raise MmnetError(f"{path}: use a pattern for the frames, such as frames/%05d.png")
-    if extension not in AUDIO_CODECS:
-        names = ", ".join(sorted(AUDIO_CODECS))
-        raise MmnetError(f"{path}: clips are written as {names} or frames/%05d.png")
+    if extension not in CLIP_FORMATS:
+        raise MmnetError(
+            f"{path}: clips are written as {', '.join(CLIP_FORMATS)} or frames/%05d.png"
+        )
     if has_alpha and (extension, 4) not in ENCODINGS:
         remedy = "use .webm or .mov, or set a background"
         raise MmnetError(f"{path}: {extension} has no alpha channel; {remedy}")
@@ -56,12 +53,14 @@ def check_encoding(path: str, has_alpha: bool) -> None:
 
 @contextlib.contextmanager
 def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
-    """Write a clip with the time stamps and the audio of the clip ``source``.
+    """Write a clip with the time stamps, the audio and the metadata of the clip ``source``.
 
-    The file appears at the end of the block. A pattern of PNG files is written frame by frame.
+    The file appears at the end of the block. A pattern of PNG files is written frame by frame, with
+    square pixels. ``source.warnings`` reports unreadable audio, ``source.notes`` what is lost.
 
     Yields:
-        A function that writes the next Frame. All frames have one shape.
+        A function that writes the next Frame: uint8 [H,W], [H,W,3] or [H,W,4]. All frames have one
+        shape.
 
     Raises:
         OSError: for example, no space on the disk.
@@ -71,7 +70,10 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
     extension = os.path.splitext(path)[1].lower()
     if extension == ".png":
         numbers = itertools.count(1)
-        yield lambda frame: write_bytes(path % next(numbers), encode_png(frame.image))
+        yield lambda frame: write_bytes(
+            path % next(numbers), encode_png(_square_pixels(frame.image, source.pixel_aspect))
+        )
+        _add_note(source, path, find_losses(source))
         return
     with atomic_write(path) as temporary:
         try:
@@ -79,10 +81,30 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
                 writer = _ClipWriter(temporary, extension, source, stack)
                 yield writer.write
                 writer.finish()
+            if extension == ".webm" and source.pixel_aspect != 1:
+                set_pixel_aspect(temporary, writer.size, source.pixel_aspect)
+            _add_note(source, path, find_losses(source, temporary))
         except import_av().FFmpegError as error:
             if isinstance(error, OSError):  # PyAV's own error cannot be given a path
                 raise OSError(error.errno, error.strerror, path) from None
             raise MmnetError(f"{path}: cannot be encoded ({error.strerror})") from None
+
+
+def _square_pixels(image, pixel_aspect):
+    """Enlarge an image so that its pixels are square."""
+    height, width = image.shape[:2]
+    if pixel_aspect > 1:
+        width = int(round(width * pixel_aspect))
+    else:
+        height = int(round(height / pixel_aspect))
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _add_note(source, path, losses):
+    if losses:
+        source.notes.append(f"{path}: does not contain: {', '.join(losses)}")
 
 
 class _ClipWriter:
@@ -92,12 +114,17 @@ class _ClipWriter:
         self._path, self._extension, self._source = path, extension, source
         self._stack = stack  # closes the file and the source of the audio
         self._container = self._audio = self._next_audio = None
+        self.size = (0, 0)  # width and height of the encoded frames
+        self._durations = {}  # time stamp of a frame in the encoder -> duration
 
     def write(self, frame):
         """Encode one frame."""
+        image = frame.image
+        if image.ndim == 2:
+            image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
         if self._container is None:
-            self._open(frame.image)
-        stream, image = self._stream, frame.image
+            self._open(image)
+        stream = self._stream
         bottom, right = stream.height - image.shape[0], stream.width - image.shape[1]
         if bottom or right:
             image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
@@ -107,73 +134,52 @@ class _ClipWriter:
             format=stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
         )
         video_frame.pts, video_frame.time_base = frame.pts, self._source.time_base
+        self._durations[frame.pts] = self._last_duration = frame.duration
         self._mux(stream.encode(video_frame))
 
     def finish(self):
         """Flush the encoders and write the rest of the audio."""
         if self._container is None:
             raise MmnetError("no frame was written")
-        self._mux(self._stream.encode())
+        packets = self._stream.encode()
+        if packets:  # with B-frames, the last packet is not the last frame
+            self._durations[packets[-1].pts] = self._last_duration
+        self._mux(packets)
         self._mux_audio(until=float("inf"))
 
     def _open(self, image):
         height, width, channels = image.shape
-        codec, pixel_format, options = ENCODINGS[self._extension, channels]
+        source, extension = self._source, self._extension
+        codec, pixel_format, options = ENCODINGS[extension, channels]
         if codec == "libx264":  # its colour planes have half the size
             height, width = height + height % 2, width + width % 2
-        container = import_av().open(self._path, "w", format=self._extension[1:])
+        container = import_av().open(
+            self._path, "w", format=extension[1:], options=container_options(source, extension)
+        )
         self._container = self._stack.enter_context(container)
-        self._stream = stream = container.add_stream(codec, rate=self._source.frame_rate)
-        stream.height, stream.width = height, width
+        self._stream = stream = container.add_stream(codec, rate=source.frame_rate)
+        self.size = stream.width, stream.height = width, height
         stream.pix_fmt, stream.options = pixel_format, options
         context = stream.codec_context
-        context.time_base = self._source.time_base
+        context.time_base, context.sample_aspect_ratio = source.time_base, source.pixel_aspect
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         context.thread_count = os.cpu_count() or 1
-        if self._source.container.streams.audio:
-            source = self._stack.enter_context(import_av().open(self._source.path))
-            self._audio = _audio_packets(source, container, AUDIO_CODECS[self._extension])
-            self._next_audio = next(self._audio)  # adds the stream before the header is written
+        copy_metadata(source, container, stream, extension)
+        if extension == ".webm" and source.pixel_aspect != 1:
+            stream.metadata.update(STEREO_TAG)
+        self._audio = TrackWriter(source, container, extension).packets()
+        self._stack.callback(self._audio.close)
+        self._next_audio = next(self._audio, None)
 
     def _mux(self, packets):
         for packet in packets:
             if packet.dts is not None:
                 self._mux_audio(until=packet.dts * packet.time_base)
+            packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
             self._container.mux(packet)
 
     def _mux_audio(self, until):
         while self._next_audio is not None and self._next_audio[0] <= until:
             self._container.mux(self._next_audio[1])
             self._next_audio = next(self._audio, None)
-
-
-def _audio_packets(source, target, codecs):
-    """Add the first audio track of a file to another one. Yield (seconds, packets to write)."""
-    track = source.streams.audio[0]
-    is_copied = track.codec_context.name in codecs
-    if is_copied:
-        stream = target.add_stream_from_template(track)
-    else:
-        stream = target.add_stream(codecs[0], rate=AUDIO_RATE)
-    seconds = 0
-    for packet in source.demux(track):
-        if packet.dts is None:  # the end
-            continue
-        seconds = packet.dts * packet.time_base
-        if is_copied:
-            packet.stream = stream
-            yield seconds, packet
-            continue
-        try:
-            frames = packet.decode()
-        except import_av().FFmpegError:  # a broken packet is skipped
-            continue
-        for frame in frames:
-            try:
-                encoded = stream.encode(frame)
-            except ValueError as error:  # for example, mono audio continues in stereo
-                name = source.name
-                raise MmnetError(f"{name}: audio cannot be encoded ({error})") from None
-            yield seconds, encoded
-    yield seconds, [] if is_copied else stream.encode()

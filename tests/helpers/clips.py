@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from mmnet.io.clip_writer import create_clip
 from mmnet.io.clips import open_clip, read_frames
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
@@ -49,6 +50,97 @@ def write_clip(path, time_stamps=TIME_STAMPS, audio="aac"):
     return path
 
 
+def write_tracks(path, *tracks, tags=None, chapters=(), timecode=None, pixel_aspect=1, last=40):
+    """Write a clip of 10 frames, 40 ms each, with audio tracks. Return its path.
+
+    tracks: (encoder, formats, metadata, is default). A track begins with the first format,
+        (layout, samples per second), and changes it every 0.25 s. The n-th format, n = 0, 1, ...,
+        contains a tone of 400 + 200 n Hz on its last channel.
+    chapters: their titles, 200 ms each.
+    last: duration of the last frame in ms.
+    """
+    with av.open(path, "w") as container:
+        container.metadata.update(tags or {})
+        video = container.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = 64, 96, "yuv420p"
+        context = video.codec_context
+        context.time_base, context.sample_aspect_ratio = TIME_BASE, Fraction(pixel_aspect)
+        context.options = {"tune": "zerolatency"}  # packets in the order of the frames
+        video.metadata.update({"timecode": timecode} if timecode else {})
+        streams = []
+        for encoder, ((layout, rate), *_), metadata, is_default in tracks:
+            stream = container.add_stream(encoder, rate=rate, layout=layout)
+            stream.metadata.update(metadata)
+            stream.disposition = int(is_default)
+            streams.append(stream)
+        container.set_chapters(
+            [
+                {
+                    "id": number,
+                    "start": 200 * number,
+                    "end": 200 * (number + 1),
+                    "time_base": TIME_BASE,
+                    "metadata": {"title": title},
+                }
+                for number, title in enumerate(chapters)
+            ]
+        )
+        for number in range(10):
+            frame = av.VideoFrame.from_ndarray(draw_frame(number)[:, :96], "rgb24")
+            frame.pts, frame.time_base = 40 * number, TIME_BASE
+            for packet in video.encode(frame):
+                packet.duration = last if number == 9 else 40
+                container.mux(packet)
+        for stream, (encoder, formats, *_) in zip(streams, tracks):
+            for packet in encode_tones(path, encoder, formats):
+                packet.stream = stream
+                container.mux(packet)
+    return path
+
+
+def encode_tones(path, encoder, formats):
+    """Yield the packets of an audio track: see write_tracks."""
+    for number, (layout, rate) in enumerate(formats):
+        context = av.CodecContext.create(encoder, "w")
+        context.layout, context.sample_rate = layout, rate
+        context.format = context.codec.audio_formats[0]
+        channels = context.layout.nb_channels
+        samples = np.zeros((channels, rate // 4), np.float32)
+        samples[-1] = 0.5 * np.sin(2 * np.pi * (400 + 200 * number) / rate * np.arange(rate // 4))
+        frame = av.AudioFrame.from_ndarray(samples, "fltp", layout)
+        frame.sample_rate, frame.pts = rate, number * (rate // 4)
+        packets = context.encode(frame) + context.encode()
+        if path.endswith(".ts") and encoder == "aac":
+            start = 1024 * 13 * number
+            numbered = enumerate(packets[1:])  # without the delay of the encoder
+            packets = [make_adts_packet(p, layout, rate, start + 1024 * n) for n, p in numbered]
+        yield from packets
+
+
+def make_adts_packet(packet, layout, rate, pts):
+    """Return an AAC packet with a header of MPEG-2 transport streams (ISO 14496-3, 1.A.2)."""
+    fields = 1 << 38 | [96000, 88200, 64000, 48000, 44100].index(rate) << 34  # AAC LC
+    fields |= av.AudioLayout(layout).nb_channels << 30 | (packet.size + 7) << 13 | 0x7FF << 2
+    result = av.Packet((0xFFF1 << 40 | fields).to_bytes(7, "big") + bytes(packet))
+    result.pts = result.dts = pts
+    result.time_base = Fraction(1, rate)
+    return result
+
+
+def find_tones(path, track=0):
+    """Return (channels, frequency of the loudest tone in the last channel) per 0.25 s of audio."""
+    resampler = av.AudioResampler("fltp", rate=48000)
+    with av.open(path) as container:
+        stream = container.streams.audio[track]
+        frames = [frame for part in container.decode(stream) for frame in resampler.resample(part)]
+    samples = np.hstack([frame.to_ndarray() for frame in frames])
+    tones = []
+    for start in range(0, samples.shape[1] - 6000, 12000):
+        part = samples[-1, start + 3000 : start + 9000]  # 1/8 s in the middle
+        tones.append((len(samples), int(8 * np.abs(np.fft.rfft(part)).argmax())))
+    return tones
+
+
 def rotate_in_header(path):
     """Set the display matrix of an MP4 file to a clockwise rotation by 90 degrees."""
     with open(path, "rb") as file:
@@ -67,6 +159,15 @@ def read_clip(path):
         frames = list(read_frames(clip))
         seconds = [frame.pts * clip.time_base for frame in frames]
         return seconds, [frame.image for frame in frames], clip.warnings
+
+
+def copy_clip(source_path, path):
+    """Read and write a clip. Return its warnings and notes."""
+    with open_clip(source_path) as source:
+        with create_clip(path, source) as write:
+            for frame in read_frames(source):
+                write(frame)
+        return source.warnings, source.notes
 
 
 def read_first_alpha(path):

@@ -1,4 +1,4 @@
-"""Tests of mmnet.io.clips and mmnet.io.clip_writer."""
+"""Tests of mmnet.io.clips."""
 
 import os
 
@@ -13,12 +13,10 @@ from helpers.clips import (
     draw_frame,
     make_tone,
     read_clip,
-    read_first_alpha,
     rotate_in_header,
     write_clip,
 )
-from mmnet.io.clip_writer import check_encoding, create_clip
-from mmnet.io.clips import is_clip, open_clip, read_frames
+from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
@@ -89,85 +87,6 @@ def test_read_frames_rejects_clip_without_readable_frame(tmp_path):
         file.write(bytes(end - start))
     with assert_raises(MmnetError, path, "frame"):
         read_clip(path)
-
-
-@pytest.mark.parametrize(
-    "name, channels", [("o.mp4", 3), ("o.webm", 3), ("o.mov", 3), ("o.webm", 4), ("o.mov", 4)]
-)
-def test_create_clip_keeps_time_stamps_images_and_audio(clip, tmp_path, name, channels):
-    path, alpha = str(tmp_path / name), np.zeros(SHAPE, np.uint8)
-    alpha[:, :48], alpha[:32, :48] = 255, 100
-    with open_clip(clip) as source, create_clip(path, source) as write:
-        for frame in read_frames(source):
-            image = frame.image if channels == 3 else np.dstack([frame.image, alpha])
-            write(frame._replace(image=image))
-    seconds, images, warnings = read_clip(path)
-    assert not warnings and len(images) == len(TIME_STAMPS)
-    np.testing.assert_allclose([float(s) for s in seconds], np.array(TIME_STAMPS) / 1000, atol=1e-3)
-    height, width = images[0].shape[:2]
-    is_padded = name != "o.webm" and channels == 3  # H.264 needs even sides
-    assert (height, width) == (SHAPE[0], SHAPE[1] + is_padded)
-    for number, image in enumerate(images):
-        assert np.abs(image[:, : SHAPE[1]].astype(int) - draw_frame(number)).mean() < 6
-    with av.open(path) as container:
-        audio = container.streams.audio[0]
-        assert audio.codec_context.name == ("opus" if name == "o.webm" else "aac")
-        length = sum(frame.samples / frame.sample_rate for frame in container.decode(audio))
-        assert length == pytest.approx(0.5, abs=0.05)
-    if channels == 4:
-        assert np.abs(read_first_alpha(path).astype(int) - alpha).mean() < 2
-
-
-def test_create_clip_copies_audio_unchanged(clip, tmp_path):
-    path = str(tmp_path / "copy.mov")
-    with open_clip(clip) as source, create_clip(path, source) as write:
-        for frame in read_frames(source):
-            write(frame)
-
-    def packets(name):
-        with av.open(name) as container:
-            audio = container.streams.audio[0]
-            return [bytes(packet) for packet in container.demux(audio) if packet.size]
-
-    assert packets(path) == packets(clip)
-
-
-def test_create_clip_writes_png_files(clip, tmp_path):
-    with open_clip(clip) as source, create_clip(str(tmp_path / "f/%03d.png"), source) as write:
-        for frame in read_frames(source):
-            write(frame)
-    assert sorted(os.listdir(str(tmp_path / "f"))) == [f"{n:03d}.png" for n in range(1, 13)]
-
-
-def test_create_clip_keeps_older_file_if_interrupted(clip, tmp_path):
-    path = tmp_path / "o.mp4"
-    path.write_bytes(b"older")
-    interrupted = pytest.raises(KeyboardInterrupt)
-    with interrupted, open_clip(clip) as source, create_clip(str(path), source) as write:
-        write(next(read_frames(source)))
-        raise KeyboardInterrupt
-    assert path.read_bytes() == b"older" and os.listdir(str(tmp_path)) == ["o.mp4"]
-
-
-@pytest.mark.parametrize(
-    "path, has_alpha", [("a.webm", True), ("a.mov", True), ("a.MP4", False), ("f/%05d.png", True)]
-)
-def test_check_encoding_accepts(path, has_alpha):
-    check_encoding(path, has_alpha)
-
-
-@pytest.mark.parametrize(
-    "path, has_alpha, token",
-    [
-        ("a.mp4", True, "alpha"),
-        ("a.avi", False, ".mov, .mp4, .webm"),
-        ("a.png", True, "frames/%05d.png"),
-        ("%s%d.png", True, "frames/%05d.png"),
-    ],
-)
-def test_check_encoding_rejects(path, has_alpha, token):
-    with assert_raises(MmnetError, path, token):
-        check_encoding(path, has_alpha)
 
 
 def test_is_clip_accepts_animated_gifs_only(tmp_path):

@@ -1,0 +1,330 @@
+"""Copy audio, subtitles, chapters and metadata of a clip into a written clip. No TensorFlow.
+
+Tracks are copied bit for bit if the new file format supports their codec. Other audio is encoded
+again with the same channels. ``find_losses`` lists what the new file does not contain.
+"""
+
+import contextlib
+import io
+from collections import Counter
+from fractions import Fraction
+from typing import Any, Dict, Generator, List, Optional, Tuple
+
+from mmnet.io.clips import Clip, import_av, open_clip, read_packets
+
+AUDIO_RATE = 48000  # samples per second of encoded audio
+CHANNEL_BIT_RATE = 96000  # bits per second of encoded audio, for each channel
+ENCODERS = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}  # for audio that is not copied
+STANDARD_LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # channels -> name
+MPEG4_CODECS = ("aac", "mp3", "mp2", "ac3", "eac3", "alac", "dts", "mov_text")
+COPIED_CODECS = {  # file extension -> beginnings of the names of codecs
+    ".mp4": (*MPEG4_CODECS, "flac", "opus"),
+    ".mov": (*MPEG4_CODECS, "pcm_", "adpcm_ima_qt"),
+    ".webm": ("opus", "vorbis", "webvtt"),
+}
+FRAME_HEADER_CODECS = ("mp", "ac3", "eac3", "dts")  # beginnings; and AAC without a global header
+
+UNSET_TIME = "1970-01-01T00:00:00"
+FORMAT_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
+PRIVATE_TAGS = ("location", "gps")  # parts of the names of tags that are never copied
+MPEG4_TAGS = {"title", "artist", "album", "date", "comment", "copyright", "genre", "creation_time"}
+UNKNOWN_LANGUAGE = "und"
+QUICKTIME_LANGUAGES = {  # ISO 639-2/T -> 639-2/B, which the list of QuickTime contains
+    "deu": "ger",
+    "ell": "gre",
+    "hye": "arm",
+    "isl": "ice",
+    "kat": "geo",
+    "mkd": "mac",
+    "msa": "may",
+    "mya": "bur",
+    "nld": "dut",
+    "sqi": "alb",
+    "zho": "chi",
+}
+
+
+class TrackWriter:
+    """Writes the audio tracks of a clip, and the subtitles that the new file format supports."""
+
+    def __init__(self, source: Clip, target: Any, extension: str):
+        self._source = source
+        self._tracks: Dict[int, Any] = {}  # index in the source -> track of the new file
+        for stream in (*source.container.streams.audio, *source.container.streams.subtitles):
+            self._add(stream, target, extension)
+
+    def packets(self) -> Generator[Tuple[Fraction, List[Any]], None, None]:
+        """Yield (seconds, packets to write), in the order of the source."""
+        if not self._tracks:
+            return
+        seconds = Fraction(0)
+        with open_clip(self._source.path) as clip:
+            streams = [clip.container.streams[index] for index in self._tracks]
+            for packet in read_packets(clip, clip.stream, *streams):
+                track = self._tracks.get(packet.stream.index)  # stream_index is wrong at the end
+                if track is None:
+                    continue
+                if packet.dts is not None:
+                    seconds = packet.dts * packet.time_base
+                try:
+                    yield seconds, track.convert(packet)
+                except (ValueError, import_av().FFmpegError) as error:
+                    del self._tracks[packet.stream.index]
+                    self._warn(packet.stream, f"ends at {float(seconds):.1f} s ({error})")
+            for index, track in self._tracks.items():
+                if track.broken_packets:
+                    message = f"{track.broken_packets} broken packets skipped"
+                    self._warn(clip.container.streams[index], message)
+
+    def _add(self, stream, target, extension):
+        if stream.type != "audio":
+            if _can_store(stream, extension):
+                self._tracks[stream.index] = _CopiedTrack(stream, target, extension)
+            return
+        layouts, rates = _find_formats(self._source.path, stream)
+        layout = _choose_layout(layouts, ENCODERS[extension])
+        if not layouts:
+            self._warn(stream, "skipped, because it cannot be decoded")
+        elif len(layouts) == len(rates) == 1 and _can_store(stream, extension):
+            self._tracks[stream.index] = _CopiedTrack(stream, target, extension)
+        elif layout is not None:
+            self._tracks[stream.index] = _EncodedTrack(stream, target, extension, layout)
+        else:
+            self._warn(stream, f"skipped, because {layouts[-1].name} cannot be encoded again")
+
+    def _warn(self, stream, message):
+        if stream.type == "audio":
+            number = [track.index for track in stream.container.streams.audio].index(stream.index)
+            message = f"{self._source.path}: audio track {number + 1}: {message}"
+            if message not in self._source.warnings:  # the writer of another output adds the same
+                self._source.warnings.append(message)
+
+
+class _CopiedTrack:
+    """Copies packets. Their time stamps do not decrease, because no container accepts that."""
+
+    broken_packets = 0
+
+    def __init__(self, stream, target, extension):
+        self._stream = target.add_stream_from_template(stream)
+        _copy_stream_metadata(stream, self._stream, extension)
+        self._next_dts = None
+
+    def convert(self, packet):
+        """Return the packets to write."""
+        if not packet.size:
+            return []
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is None or (self._next_dts is not None and dts < self._next_dts):
+            dts = self._next_dts or 0
+        packet.pts = packet.dts = dts
+        self._next_dts = dts + 1 if packet.dts is not None else dts + packet.duration
+        packet.stream = self._stream
+        return [packet]
+
+
+class _EncodedTrack:
+    """Encodes audio again, with a new resampler for each format within the track."""
+
+    def __init__(self, stream, target, extension, layout):
+        codec = ENCODERS[extension]
+        self._stream = target.add_stream(codec, rate=AUDIO_RATE, layout=layout)
+        self._stream.bit_rate = CHANNEL_BIT_RATE * self._stream.layout.nb_channels
+        _copy_stream_metadata(stream, self._stream, extension)
+        self._resampler = self._input_format = None
+        self._next_pts = 0
+        self.broken_packets = 0
+
+    def convert(self, packet):
+        """Return the packets to write."""
+        try:
+            frames = packet.decode()
+        except import_av().FFmpegError:
+            self.broken_packets += 1
+            return []
+        packets = []
+        for frame in frames:
+            packets.extend(self._encode(frame))
+        if not packet.size:  # the end
+            packets.extend(self._encode(None))
+            packets.extend(self._stream.encode())
+        return packets
+
+    def _encode(self, frame):
+        """Encode a frame, or, if it is None, the rest in the resampler."""
+        frames = []
+        input_format = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
+        if input_format != self._input_format:
+            if self._resampler is not None:
+                frames.extend(self._resampler.resample(None))
+            context = self._stream.codec_context
+            self._resampler = import_av().AudioResampler(
+                context.format, context.layout, context.sample_rate
+            )
+            self._input_format = input_format
+        if frame is not None:
+            frames.extend(self._resampler.resample(frame))
+        packets = []
+        for resampled in filter(None, frames):
+            if resampled.pts is not None:
+                pts = int(round(resampled.pts * resampled.time_base * AUDIO_RATE))
+                self._next_pts = max(self._next_pts, pts)
+            resampled.pts, resampled.time_base = self._next_pts, Fraction(1, AUDIO_RATE)
+            self._next_pts += resampled.samples
+            packets.extend(self._stream.encode(resampled))
+        return packets
+
+
+def _can_store(stream, extension):
+    """Return whether the new file format accepts a track unchanged."""
+    if stream.codec_context is None:
+        return False
+    av = import_av()
+    if not stream.codec_context.codec.canonical_name.startswith(COPIED_CODECS[extension]):
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format=extension[1:]) as scratch:
+            scratch.add_stream_from_template(stream)
+            scratch.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def _find_formats(path, stream):
+    """Return the channel layouts (by number of channels) and the sample rates of an audio track.
+
+    A codec without a global header may change them at any packet, so all packets are decoded. Most
+    formats cannot store such a track unchanged.
+    """
+    context = stream.codec_context
+    if context is None:
+        return [], set()
+    name = context.codec.canonical_name
+    if name.startswith("pcm_") or (context.extradata and not name.startswith(FRAME_HEADER_CODECS)):
+        return [context.layout], {context.sample_rate}
+    layouts, rates = {}, set()
+    error_type = import_av().FFmpegError
+    with import_av().open(path) as container, contextlib.suppress(error_type):
+        for packet in container.demux(container.streams[stream.index]):
+            with contextlib.suppress(error_type):
+                for frame in packet.decode():
+                    layouts[frame.layout.name] = frame.layout
+                    rates.add(frame.sample_rate)
+    return sorted(layouts.values(), key=lambda layout: layout.nb_channels), rates
+
+
+def _choose_layout(layouts, encoder):
+    """Return the name of the largest layout in a form that an encoder accepts, or None."""
+    av = import_av()
+    for layout in layouts[-1:]:
+        for name in (layout.name, STANDARD_LAYOUTS.get(layout.nb_channels, "stereo")):
+            context = av.CodecContext.create(encoder, "w")
+            with contextlib.suppress(ValueError, av.FFmpegError):
+                context.layout = name
+                context.sample_rate, context.format = AUDIO_RATE, context.codec.audio_formats[0]
+                context.open()
+                return name
+    return None
+
+
+def container_options(source: Clip, extension: str) -> Dict[str, str]:
+    """Return the options of the muxer. MPEG-4 files have a second form of tags with any name."""
+    if extension == ".webm" or _copied_tags(source.container).keys() <= MPEG4_TAGS:
+        return {}
+    return {"movflags": "use_metadata_tags"}
+
+
+def copy_metadata(source: Clip, target: Any, video: Any, extension: str) -> None:
+    """Copy tags and chapters, and the time code and language of the video, before the header."""
+    target.metadata.update(_copied_tags(source.container))
+    chapters = source.container.chapters()
+    for chapter in chapters:
+        shift = int(source.start_time / chapter["time_base"])
+        chapter.update(start=max(0, chapter["start"] - shift), end=chapter["end"] - shift)
+    target.set_chapters(chapters)
+    _copy_stream_metadata(source.stream, video, extension)
+    video.disposition = import_av().stream.Disposition.default
+    timecode = _find_timecode(source.container)
+    if timecode:
+        video.metadata["timecode"] = timecode
+
+
+def _copied_tags(container):
+    """Return the tags of a file that are neither private nor about the file format."""
+    tags = {}
+    for name, value in container.metadata.items():
+        name = name.lower()
+        if name == "creation_time":  # joined by ; if a file contains two
+            value = value.split(";")[0]
+        is_unset = name in FORMAT_TAGS or value.startswith(UNSET_TIME)
+        if not is_unset and not any(part in name for part in PRIVATE_TAGS):
+            tags[name] = value
+    return tags
+
+
+def _copy_stream_metadata(stream, target, extension):
+    """Copy language, title and disposition (such as default) of a track."""
+    language, title = stream.language, _title(stream)
+    if language:
+        if extension == ".mov":
+            language = QUICKTIME_LANGUAGES.get(language, language)
+        target.metadata["language"] = language
+    if title:
+        target.metadata["title"] = target.metadata["handler_name"] = title
+    target.disposition = stream.disposition
+
+
+def _title(stream):
+    return stream.metadata.get("title") or stream.metadata.get("name")
+
+
+def _find_timecode(container):
+    for metadata in (container.metadata, *(stream.metadata for stream in container.streams)):
+        for name, value in metadata.items():
+            if name.lower() == "timecode":
+                return value
+    return None
+
+
+def find_losses(source: Clip, path: Optional[str] = None) -> List[str]:
+    """List what the file at ``path`` does not contain of a clip; None: a folder of PNG files.
+
+    Audio tracks that were skipped are in the warnings of the clip already.
+    """
+    losses = _count_streams(source.container)
+    if path is None:
+        return [f"{name}: {count}" for name, count in losses.items() if count]
+    with import_av().open(path) as written:
+        losses.subtract(_count_streams(written))
+        tags = sorted(_tag_names(source.container) - _tag_names(written))
+    del losses["audio tracks"]
+    return [f"{name}: {count}" for name, count in losses.items() if count > 0] + tags
+
+
+def _count_streams(container):
+    """Count what a file contains besides its video."""
+    streams, chapters = container.streams, len(container.chapters())
+    data = sum("timecode" not in stream.metadata for stream in streams.data)
+    return Counter(
+        {
+            "audio tracks": len(streams.audio),
+            "subtitle tracks": len(streams.subtitles),
+            "other video tracks and cover images": len(streams.video) - 1,
+            "data tracks": max(0, data - bool(chapters)),  # MPEG-4 files store chapters in a track
+            "attachments": len(streams.attachments),
+            "chapters": chapters,
+        }
+    )
+
+
+def _tag_names(container):
+    """Return the names of tags, and the languages and titles of audio tracks."""
+    names = {f"tag {name}" for name in _copied_tags(container)}
+    for stream in container.streams.audio:
+        if stream.language not in (None, UNKNOWN_LANGUAGE):
+            code = QUICKTIME_LANGUAGES.get(stream.language, stream.language)
+            names.add(f"language {code}")
+        if _title(stream):
+            names.add(f"track title {_title(stream)}")
+    return names | ({"time code"} if _find_timecode(container) else set())
