@@ -60,7 +60,7 @@ class TrackWriter:
         seconds = Fraction(0)
         with open_clip(self._source.path) as clip:
             streams = [clip.container.streams[index] for index in self._tracks]
-            for packet in read_packets(clip, clip.stream, *streams):
+            for packet in read_packets(clip, *streams):
                 track = self._tracks.get(packet.stream.index)  # stream_index is wrong at the end
                 if track is None:
                     continue
