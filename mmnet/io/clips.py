@@ -271,7 +271,8 @@ def _find_video(container):
 
 def _find_decoder(stream):
     decoder = stream.codec_context
-    if decoder.name in ALPHA_DECODERS and stream.metadata.get("alpha_mode") == "1":
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    if decoder.name in ALPHA_DECODERS and tags.get("alpha_mode") == "1":
         return import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
     decoder.thread_type = "AUTO"
     return decoder

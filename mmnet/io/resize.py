@@ -3,6 +3,7 @@
 The published scores depend on the two sampling grids of ``resize_bilinear``.
 """
 
+from fractions import Fraction
 from typing import Tuple
 
 import cv2
@@ -62,6 +63,18 @@ def resize_to_cover(image: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
     image = cv2.resize(image, (columns, rows), interpolation=interpolation)
     top, left = (rows - height) // 2, (columns - width) // 2
     return image[top : top + height, left : left + width]
+
+
+def to_square_pixels(image: np.ndarray, pixel_aspect: Fraction) -> np.ndarray:
+    """Enlarge one side of an image whose pixels are ``pixel_aspect`` times as wide as high."""
+    height, width = image.shape[:2]
+    if pixel_aspect > 1:
+        width = round(width * pixel_aspect)
+    else:
+        height = round(height / pixel_aspect)
+    if (height, width) == image.shape[:2]:
+        return image
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _sample_positions(input_size, output_size, align_corners):

@@ -11,7 +11,8 @@ import numpy as np
 from mmnet.io.clips import is_clip, open_clip, read_frames
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import COLOUR_SIZE
-from mmnet.io.resize import resize_to_cover, shrink
+from mmnet.io.images import compose_over_grey
+from mmnet.io.resize import resize_to_cover, shrink, to_square_pixels
 from mmnet.matting.load import load_photo
 
 COLOURS = {
@@ -23,6 +24,7 @@ COLOURS = {
     "green": "#00ff00",
     "blue": "#0000ff",
 }
+SQUARE = Fraction(1)  # pixel aspect ratio
 BLUR = "blur"
 BLUR_SIGMA = 0.02  # standard deviation of the blur, as a fraction of the longer side
 BLUR_SIZE = 200  # pixels of the longer side at which the blur is computed
@@ -48,9 +50,16 @@ class Background:
             return np.full_like(image, self.image)
         return resize_to_cover(self.image, image.shape[:2])
 
-    def still(self, seconds: Fraction) -> "Background":
-        """Return the background at a time, counted from the first frame of the clip."""
-        return self
+    def still(self, seconds: Fraction, pixel_aspect: Fraction = SQUARE) -> "Background":
+        """Return the background of a frame.
+
+        Args:
+            seconds: time, counted from the first frame of the clip.
+            pixel_aspect: width of a pixel of the frame / its height.
+        """
+        if self.image is None or self.image.ndim == 1 or pixel_aspect == SQUARE:
+            return self
+        return Background(to_square_pixels(self.image, 1 / pixel_aspect))
 
 
 class ClipBackground(Background):
@@ -61,14 +70,14 @@ class ClipBackground(Background):
         self._start()
         super().__init__(self._current[1])
 
-    def still(self, seconds):
+    def still(self, seconds, pixel_aspect=SQUARE):
         """Return the frame at a time. An earlier time than the last one starts the clip again."""
         if seconds < self._current[0]:
             self._frames.close()
             self._start()
         while self._next[0] <= seconds:
             self._current, self._next = self._next, next(self._frames)
-        return Background(self._current[1])
+        return Background(self._current[1]).still(seconds, pixel_aspect)
 
     def _start(self):
         self._frames = self._repeat()
@@ -83,8 +92,9 @@ class ClipBackground(Background):
                 for frame in frames:
                     first_pts = frame.pts if first_pts is None else first_pts
                     seconds = start + (frame.pts - first_pts) * clip.time_base
-                    yield seconds, frame.image
-                start = seconds + 1 / clip.frame_rate
+                    image = compose_over_grey(frame.image, frame.opacity)
+                    yield seconds, to_square_pixels(image, clip.pixel_aspect)
+                start = seconds + frame.duration * clip.time_base
 
 
 def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -106,7 +116,10 @@ def load_background(value: str) -> Background:
     if value == BLUR:
         return Background(None)
     if os.path.exists(value):
-        return ClipBackground(value) if is_clip(value) else Background(load_photo(value).image)
+        if is_clip(value):
+            return ClipBackground(value)
+        photo = load_photo(value)
+        return Background(compose_over_grey(photo.image, photo.opacity))
     try:
         return parse_colour(value)
     except MmnetError as error:

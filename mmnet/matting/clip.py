@@ -14,6 +14,7 @@ import numpy as np
 from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import create_clip
 from mmnet.io.clips import Clip, Frame, open_clip, read_frames
+from mmnet.io.images import compose_over_grey
 from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
@@ -77,11 +78,13 @@ def matte_frames(
     matted = first_pts = None
     with contextlib.closing(frames):
         for frame in frames:
-            matted = matte_next_frame(frame.image, predictor, options, matted)
+            image = compose_over_grey(frame.image, frame.opacity)
+            matted = matte_next_frame(image, predictor, options, matted)
             first_pts = frame.pts if first_pts is None else first_pts
             background = options.background
             if background is not None:
-                background = background.still((frame.pts - first_pts) * clip.time_base)
+                seconds = (frame.pts - first_pts) * clip.time_base
+                background = background.still(seconds, clip.pixel_aspect)
             yield partial(render_frame, frame, matted, options._replace(background=background))
 
 
@@ -114,7 +117,10 @@ def render_frame(
     frame: Frame, matted: PreviousFrame, options: OutputOptions
 ) -> Tuple[float, Dict[str, Frame]]:
     """Return (mean alpha, outputs: kind -> Frame) at the frame's own size."""
+    image = compose_over_grey(frame.image, frame.opacity)
     refine = options.matting.refine_edges
-    alpha = enlarge_alpha(matted.alpha, matted.image, frame.image, refine=refine)
+    alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=refine)
+    if frame.opacity is not None:
+        alpha = alpha * (frame.opacity / np.float32(255))
     images = render_outputs(frame.image, alpha, options)
     return float(alpha.mean()), {kind: frame._replace(image=images[kind]) for kind in images}
