@@ -118,9 +118,8 @@ def render_frame(
 ) -> Tuple[float, Dict[str, Frame]]:
     """Return (mean alpha, outputs: kind -> Frame) at the frame's own size."""
     image = compose_over_grey(frame.image, frame.opacity)
-    refine = options.matting.refine_edges
-    alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=refine)
+    alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=options.matting.refine_edges)
     if frame.opacity is not None:
         alpha = alpha * (frame.opacity / np.float32(255))
-    images = render_outputs(frame.image, alpha, options)
+    images = render_outputs(frame.image, alpha, options, frame.opacity)
     return float(alpha.mean()), {kind: frame._replace(image=images[kind]) for kind in images}

@@ -50,6 +50,18 @@ def write_clip(path, time_stamps=TIME_STAMPS, audio="aac"):
     return path
 
 
+def write_rgba_clip(path, image, frames=2):
+    """Write a clip (.mov, ProRes) of one image, uint8 [H,W,4]."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("prores_ks", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "yuva444p10le"
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(image, "rgba")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
 def write_tracks(path, *tracks, tags=None, chapters=(), timecode=None, pixel_aspect=1, last=40):
     """Write a clip of 10 frames, 40 ms each, with audio tracks. Return its path.
 

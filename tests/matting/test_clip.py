@@ -2,16 +2,17 @@
 
 import os
 
+import cv2
 import numpy as np
 import pytest
 
-from helpers.clips import read_clip, read_first_alpha, write_clip
+from helpers.clips import TIME_STAMPS, read_clip, read_first_alpha, write_clip, write_rgba_clip
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
 from mmnet.io.images import Photo
 from mmnet.io.masks import load_mask
 from mmnet.matting.background import ClipBackground
 from mmnet.matting.clip import matte_clip, matte_next_frame
-from mmnet.matting.compose import OutputOptions
+from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.photo import matte_photo
 
 OPTIONS = OutputOptions(matting=NETWORK_ONLY, temporal_filter="none")
@@ -33,6 +34,45 @@ def test_matte_clip_writes_all_frames_in_order(clip, tmp_path):
         written = load_mask(outputs["alpha"] % number)
         assert np.abs(written - alpha).max() <= 0.51 / 255
     assert np.abs(read_first_alpha(outputs["cutout"]) / 255 - alphas[0]).mean() < 0.02
+
+
+@pytest.mark.parametrize(
+    "kind, name",
+    [
+        (kind, name)
+        for kind in KINDS
+        for name in ("o.mp4", "o.mov", "o.webm", "%02d.png")
+        if (kind, name) != ("cutout", "o.mp4")  # MPEG-4 has no alpha channel
+    ],
+)
+def test_matte_clip_writes_each_kind_in_each_format(clip, tmp_path, kind, name):
+    path = str(tmp_path / name)
+    result = matte_clip(clip, brightness_predictor(), {kind: path}, OPTIONS)
+    assert (result.frames, list(result.warnings)) == (12, [])
+    height, width = (64, 3 * 97) if kind == "side-by-side" else (64, 97)
+    if name == "%02d.png":
+        images = [cv2.imread(path % number, cv2.IMREAD_UNCHANGED) for number in range(1, 13)]
+        assert {image.shape[:2] for image in images} == {(height, width)}
+        return
+    seconds, images, warnings = read_clip(path)
+    assert len(images) == 12 and not warnings
+    assert float(seconds[-1]) == pytest.approx(TIME_STAMPS[-1] / 1000, abs=1e-3)
+    assert images[0].shape[0] == height and images[0].shape[1] - width in (0, 1)
+
+
+def test_matte_clip_multiplies_the_opacity_of_the_source(tmp_path):
+    source, pattern = str(tmp_path / "a.mov"), str(tmp_path / "%d.png")
+    image = colour_image(64, 96, 255)
+    opacity = np.full((64, 96), 255, np.uint8)
+    opacity[:, 48:] = 0
+    write_rgba_clip(source, np.dstack([image, opacity]))
+    inputs = []
+    predictor = brightness_predictor(inputs=inputs)
+    result = matte_clip(source, predictor, {"alpha": pattern}, OPTIONS)
+    alpha = load_mask(pattern % 1)
+    assert alpha[:, :40].min() > 0.98 and alpha[:, 56:].max() < 0.02
+    assert result.person_fraction == pytest.approx(0.5, abs=0.02)
+    assert abs(inputs[0][0, :, 50:].mean() - 128) < 3  # mid-grey
 
 
 def test_matte_clip_applies_the_temporal_filter(clip, tmp_path):
