@@ -16,6 +16,7 @@ from mmnet.io.clips import BT709, Clip, Frame, import_av
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.images import encode_png
+from mmnet.io.resize import to_square_pixels
 from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
@@ -71,7 +72,7 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
     if extension == ".png":
         numbers = itertools.count(1)
         yield lambda frame: write_bytes(
-            path % next(numbers), encode_png(_square_pixels(frame.image, source.pixel_aspect))
+            path % next(numbers), encode_png(to_square_pixels(frame.image, source.pixel_aspect))
         )
         _add_note(source, path, find_losses(source))
         return
@@ -88,18 +89,6 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
             if isinstance(error, OSError):  # PyAV's own error cannot be given a path
                 raise OSError(error.errno, error.strerror, path) from None
             raise MmnetError(f"{path}: cannot be encoded ({error.strerror})") from None
-
-
-def _square_pixels(image, pixel_aspect):
-    """Enlarge an image so that its pixels are square."""
-    height, width = image.shape[:2]
-    if pixel_aspect > 1:
-        width = int(round(width * pixel_aspect))
-    else:
-        height = int(round(height / pixel_aspect))
-    if (height, width) == image.shape[:2]:
-        return image
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _add_note(source, path, losses):
