@@ -29,9 +29,10 @@ def format_shape(shape: Sequence[int]) -> str:
     return "x".join(str(side) for side in shape)
 
 
-def format_names(names: Sequence[str]) -> str:
+def format_names(names: Sequence[str], limit: int = NAMES_SHOWN, separator: str = ", ") -> str:
     """Return ``a.png, b.png, c.png, ...``: the first names of a list."""
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    shown = list(names[:limit]) + (["..."] if len(names) > limit else [])
+    return separator.join(shown)
 
 
 def summarize_names(problem: str, names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import read_lines, resolve_name, write_bytes
 from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_image
 from mmnet.io.tar_shards import TarShardWriter
@@ -133,10 +133,10 @@ def _search_folder(folder, output):
             elif os.path.isfile(path):
                 ignored.append(relative_path)
     if not files:
-        found = f"; found {_format_names(ignored)}" if ignored else ""
+        found = f"; found {format_names(ignored, MAX_NAMES)}" if ignored else ""
         raise MmnetError(f"{folder}: no photos and no clips{found}")
     if ignored:
-        names = _format_names(ignored)
+        names = format_names(ignored, MAX_NAMES)
         log.warning("%s: %d files are no photos or clips: %s", folder, len(ignored), names)
     return files
 
@@ -166,10 +166,6 @@ def _log_skipped(error):
     log.warning("skipped: %s", error)
 
 
-def _format_names(names):
-    return ", ".join(names[:MAX_NAMES]) + (", ..." if len(names) > MAX_NAMES else "")
-
-
 def _read_list(path):
     """Return the files of a list, one path per line, relative to the list.
 
@@ -192,18 +188,15 @@ def _check_outputs(files, output):
         # Two files have the same outputs of every kind, or of no kind.
         path = os.path.abspath(output.path_of(file, KINDS[0]))
         unique.setdefault(path, {}).setdefault(os.path.abspath(file.path), file)
-    conflicts = [
-        " and ".join(file.path for file in group.values())
-        for group in unique.values()
-        if len(group) > 1
-    ]
+    groups = [[file.path for file in group.values()] for group in unique.values()]
+    conflicts = [format_names(group) for group in groups if len(group) > 1]
     if conflicts:
-        names = _format_names(conflicts)
+        names = format_names(conflicts, MAX_NAMES, "; ")
         raise MmnetError(f"{names}: would have the same outputs; give separate folders")
     inputs = {os.path.abspath(file.path) for file in files}
     outputs = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
     replaced = sorted(inputs & outputs)
     if replaced:
-        names = _format_names(replaced)
+        names = format_names(replaced, MAX_NAMES)
         raise MmnetError(f"{names}: photos and outputs; give another folder", "output")
     return [file for group in unique.values() for file in group.values()]

@@ -138,7 +138,7 @@ def test_predict_writes_one_file(photo, flags, tmp_path, name, kind, channels):
 def test_predict_writes_no_image_to_a_terminal(photo, flags, capfd):
     _, terminal = os.openpty()
     command = [sys.executable, "-m", "mmnet", "predict", photo, "--output", "-"] + flags
-    result = subprocess.run(command, cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE)
+    result = subprocess.run(command, cwd=ROOT, stdout=terminal, stderr=subprocess.PIPE, timeout=60)
     os.close(terminal)
     assert result.returncode == 2
     assert_message(result.stderr.decode(), "--output -", "terminal")

@@ -143,7 +143,7 @@ def test_find_photos_rejects_equal_outputs(tmp_path, output):
     create_files(
         tmp_path, *(f"many/{number:02d}.{end}" for number in range(30) for end in ("jpg", "png"))
     )
-    with assert_raises(MmnetError, "00.jpg", "19.png, ...") as caught:
+    with assert_raises(MmnetError, "00.jpg", "19.png; ...") as caught:
         stems([tmp_path / "many"], output)
     assert "20.jpg" not in str(caught.value)
     create_files(tmp_path, "q/b.jpg")
