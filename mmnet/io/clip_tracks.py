@@ -13,6 +13,8 @@ from typing import Any, Dict, Generator, List, Optional, Tuple
 from mmnet.io.clips import Clip, import_av, open_clip, read_packets
 
 AUDIO_RATE = 48000  # samples per second of encoded audio
+MAX_OVERLAP = AUDIO_RATE // 200  # samples; time stamps of some formats are rounded to 1 ms
+MAX_GAP = AUDIO_RATE // 50  # samples; a longer gap is filled with silence
 CHANNEL_BIT_RATE = 96000  # bits per second of encoded audio, for each channel
 ENCODERS = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}  # for audio that is not copied
 STANDARD_LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # channels -> name
@@ -132,7 +134,7 @@ class _EncodedTrack:
         self._stream.bit_rate = CHANNEL_BIT_RATE * self._stream.layout.nb_channels
         _copy_stream_metadata(stream, self._stream, extension)
         self._resampler = self._input_format = None
-        self._next_pts = 0
+        self._end = None  # of the encoded audio, in samples
         self.broken_packets = 0
 
     def convert(self, packet):
@@ -166,13 +168,31 @@ class _EncodedTrack:
             frames.extend(self._resampler.resample(frame))
         packets = []
         for resampled in filter(None, frames):
-            if resampled.pts is not None:
-                pts = int(round(resampled.pts * resampled.time_base * AUDIO_RATE))
-                self._next_pts = max(self._next_pts, pts)
-            resampled.pts, resampled.time_base = self._next_pts, Fraction(1, AUDIO_RATE)
-            self._next_pts += resampled.samples
-            packets.extend(self._stream.encode(resampled))
+            for part in self._set_time(resampled):
+                packets.extend(self._stream.encode(part))
         return packets
+
+    def _set_time(self, frame):
+        """Yield a frame with a time stamp that the encoder accepts, after silence in a gap."""
+        end = self._end
+        pts = end or 0
+        if frame.pts is not None:
+            pts = int(round(frame.pts * frame.time_base * AUDIO_RATE))
+        if end is not None:
+            pts = max(pts, end - MAX_OVERLAP)
+            while pts - end > MAX_GAP:
+                silence = import_av().AudioFrame(
+                    frame.format.name, frame.layout.name, min(pts - end, AUDIO_RATE)
+                )
+                for plane in silence.planes:
+                    plane.update(bytes(plane.buffer_size))
+                silence.sample_rate = AUDIO_RATE
+                silence.pts, silence.time_base = end, Fraction(1, AUDIO_RATE)
+                yield silence
+                end += silence.samples
+        frame.pts, frame.time_base = pts, Fraction(1, AUDIO_RATE)
+        self._end = pts + frame.samples
+        yield frame
 
 
 def _can_store(stream, extension):

@@ -66,8 +66,8 @@ def write_tracks(path, *tracks, tags=None, chapters=(), timecode=None, pixel_asp
     """Write a clip of 10 frames, 40 ms each, with audio tracks. Return its path.
 
     tracks: (encoder, formats, metadata, is default). A track begins with the first format,
-        (layout, samples per second), and changes it every 0.25 s. The n-th format, n = 0, 1, ...,
-        contains a tone of 400 + 200 n Hz on its last channel.
+        (layout, samples per second), and changes it every 0.25 s; None: a gap. The n-th format,
+        n = 0, 1, ..., contains a tone of 400 + 200 n Hz on its last channel.
     chapters: their titles, 200 ms each.
     last: duration of the last frame in ms.
     """
@@ -112,7 +112,10 @@ def write_tracks(path, *tracks, tags=None, chapters=(), timecode=None, pixel_asp
 
 def encode_tones(path, encoder, formats):
     """Yield the packets of an audio track: see write_tracks."""
-    for number, (layout, rate) in enumerate(formats):
+    for number, part in enumerate(formats):
+        if part is None:
+            continue
+        layout, rate = part
         context = av.CodecContext.create(encoder, "w")
         context.layout, context.sample_rate = layout, rate
         context.format = context.codec.audio_formats[0]

@@ -60,8 +60,9 @@ def test_create_clip_keeps_tracks_and_metadata(tmp_path, name, codecs, language)
         ("mp2", [STEREO, MONO, ("stereo", 44100)], [(2, 400), (2, 600), (2, 800)]),
         ("mp2", [("mono", 44100), ("mono", 48000)], [(1, 400), (1, 600)]),
         ("ac3", [STEREO, SURROUND, STEREO], [(6, 0), (6, 600), (6, 0)]),
+        ("mp2", [MONO, None, STEREO], [(2, 400), (2, 0), (2, 800)]),
     ],
-    ids=["mono-stereo", "several", "rate", "surround"],
+    ids=["mono-stereo", "several", "rate", "surround", "gap"],
 )
 def test_create_clip_encodes_audio_that_changes(tmp_path, name, encoder, formats, tones):
     source, path = str(tmp_path / "a.mkv"), str(tmp_path / name)
