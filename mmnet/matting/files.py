@@ -137,7 +137,7 @@ def _search_folder(folder, output):
         raise MmnetError(f"{folder}: no photos and no clips{found}")
     if ignored:
         names = format_names(ignored, MAX_NAMES)
-        log.warning("%s: %d files are no photos or clips: %s", folder, len(ignored), names)
+        log.warning("%s: %d not read, neither photo nor clip: %s", folder, len(ignored), names)
     return files
 
 
