@@ -66,12 +66,14 @@ def _convert_colours(image, transfer, primaries, peak):
     table, matrix = _linear_table(transfer), _matrix_to_bt709(primaries)
     result = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), ROWS):
-        linear = cv2.transform(table[image[top : top + ROWS]], matrix)
+        linear = cv2.transform(np.take(table, image[top : top + ROWS]), matrix)
         if transfer in (PQ, HLG):
-            level = np.maximum(linear.max(axis=2), 1e-6)
-            linear *= (_hable(level) / (_hable(peak) * level))[..., None]
+            channels = cv2.split(linear)
+            level = np.maximum(functools.reduce(cv2.max, channels), 1e-6)
+            ratio = _hable(level) / (_hable(peak) * level)
+            linear = cv2.merge([channel * ratio for channel in channels])
         encoded = cv2.pow(linear.clip(0, 1), 1 / SDR_GAMMA)
-        result[top : top + ROWS] = np.rint(encoded * 255)
+        result[top : top + ROWS] = cv2.convertScaleAbs(encoded, alpha=255)
     return result
 
 

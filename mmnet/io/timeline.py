@@ -99,9 +99,10 @@ class FrameTimes:
         last, depth = self.last, self._decoder.reorder_depth
         if last is not None:
             del self._pending[: bisect.bisect_right(self._pending, last)]
-        if pts is not None:  # the decoder drops frames, for example before the first key frame
-            oldest = pts - (depth + 1) * self._step
-            del self._pending[: bisect.bisect_left(self._pending, oldest)]
+        if pts is not None:  # a decoder drops frames, for example before the first key frame
+            is_first = last is None and self._has_pts
+            older = bisect.bisect_left(self._pending, pts) - (0 if is_first else depth + 1)
+            del self._pending[: max(0, older)]
         is_decode_order = depth > 0 and self._is_sorted
         if is_decode_order or pts is None or (last is not None and pts <= last):
             if self._pending:
