@@ -12,9 +12,10 @@ from typing import Callable, Iterator
 import cv2
 
 from mmnet.io.clip_tracks import TrackWriter, container_options, copy_metadata, find_losses
-from mmnet.io.clips import BT709, Clip, Frame, import_av
+from mmnet.io.clips import Clip, Frame, import_av
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
+from mmnet.io.frame_colour import BT709
 from mmnet.io.images import encode_png
 from mmnet.io.resize import to_square_pixels
 from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.io.frame_colour import BT709, convert_frame, is_transposed  # noqa: F401
+from mmnet.io.frame_colour import convert_frame, is_transposed
 from mmnet.io.timeline import FrameTimes, Timeline
 from mmnet.io.truncation import is_truncated
 
