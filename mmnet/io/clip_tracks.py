@@ -8,7 +8,7 @@ import contextlib
 import io
 from collections import Counter
 from fractions import Fraction
-from typing import Any, Dict, Generator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from mmnet.io.clips import Clip, import_av, open_clip, read_packets
 
@@ -50,56 +50,76 @@ class TrackWriter:
     """Writes the audio tracks of a clip, and the subtitles that the new file format supports."""
 
     def __init__(self, source: Clip, target: Any, extension: str):
-        self._source = source
+        self._source, self._target = source, target
         self._tracks: Dict[int, Any] = {}  # index in the source -> track of the new file
         for stream in (*source.container.streams.audio, *source.container.streams.subtitles):
-            self._add(stream, target, extension)
+            self._add(stream, extension)
+        self._steps = self._copy_packets()
+        self._next_time = next(self._steps, None)
 
-    def packets(self) -> Generator[Tuple[Fraction, List[Any]], None, None]:
-        """Yield (seconds, packets to write), in the order of the source."""
+    def write(self, until: float) -> None:
+        """Write all packets up to a time in seconds. Unreadable audio is reported as a warning."""
+        while self._next_time is not None and self._next_time <= until:
+            self._next_time = next(self._steps, None)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._steps.close()
+
+    def _copy_packets(self):
+        """Yield the time of each packet in seconds, then write the packet."""
         if not self._tracks:
             return
         seconds = Fraction(0)
         with open_clip(self._source.path) as clip:
             streams = [clip.container.streams[index] for index in self._tracks]
-            for packet in read_packets(clip, *streams):
-                track = self._tracks.get(packet.stream.index)  # stream_index is wrong at the end
-                if track is None:
+            for packet in _readable(read_packets(clip, *streams)):
+                index = packet.stream.index  # stream_index is wrong for the last packets
+                if index not in self._tracks:
                     continue
                 if packet.dts is not None:
                     seconds = packet.dts * packet.time_base
+                yield seconds
                 try:
-                    yield seconds, track.convert(packet)
+                    self._target.mux(self._tracks[index].convert(packet))
                 except (ValueError, import_av().FFmpegError) as error:
-                    del self._tracks[packet.stream.index]
-                    self._warn(packet.stream, f"ends at {float(seconds):.1f} s ({error})")
+                    if isinstance(error, OSError):  # for example, no space on the disk
+                        raise
+                    del self._tracks[index]
+                    self._warn(index, f"ends at {float(seconds):.1f} s ({error})")
             for index, track in self._tracks.items():
                 if track.broken_packets:
-                    message = f"{track.broken_packets} broken packets skipped"
-                    self._warn(clip.container.streams[index], message)
+                    self._warn(index, f"{track.broken_packets} broken packets skipped")
 
-    def _add(self, stream, target, extension):
+    def _add(self, stream, extension):
+        index, target = stream.index, self._target
         if stream.type != "audio":
             if _can_store(stream, extension):
-                self._tracks[stream.index] = _CopiedTrack(stream, target, extension)
+                self._tracks[index] = _CopiedTrack(stream, target, extension)
             return
         layouts, rates = _find_formats(self._source.path, stream)
         layout = _choose_layout(layouts, ENCODERS[extension])
         if not layouts:
-            self._warn(stream, "skipped, because it cannot be decoded")
+            self._warn(index, "skipped, because it cannot be decoded")
         elif len(layouts) == len(rates) == 1 and _can_store(stream, extension):
-            self._tracks[stream.index] = _CopiedTrack(stream, target, extension)
+            self._tracks[index] = _CopiedTrack(stream, target, extension)
         elif layout is not None:
-            self._tracks[stream.index] = _EncodedTrack(stream, target, extension, layout)
+            self._tracks[index] = _EncodedTrack(stream, target, extension, layout)
         else:
-            self._warn(stream, f"skipped, because {layouts[-1].name} cannot be encoded again")
+            self._warn(index, f"skipped, because {layouts[-1].name} cannot be encoded again")
 
-    def _warn(self, stream, message):
-        if stream.type == "audio":
-            number = [track.index for track in stream.container.streams.audio].index(stream.index)
-            message = f"{self._source.path}: audio track {number + 1}: {message}"
+    def _warn(self, index, message):
+        indices = [stream.index for stream in self._source.container.streams.audio]
+        if index in indices:
+            message = f"{self._source.path}: audio track {indices.index(index) + 1}: {message}"
             if message not in self._source.warnings:  # the writer of another output adds the same
                 self._source.warnings.append(message)
+
+
+def _readable(packets):
+    """Yield packets up to an unreadable part of the file, which the reader of the video reports."""
+    with contextlib.suppress(import_av().FFmpegError):
+        yield from packets
 
 
 class _CopiedTrack:

@@ -103,7 +103,7 @@ class _ClipWriter:
     def __init__(self, path, extension, source, stack):
         self._path, self._extension, self._source = path, extension, source
         self._stack = stack  # closes the file and the source of the audio
-        self._container = self._audio = self._next_audio = None
+        self._container = self._tracks = None
         self.size = (0, 0)  # width and height of the encoded frames
         self._durations = {}  # time stamp of a frame in the encoder -> duration
 
@@ -135,7 +135,7 @@ class _ClipWriter:
         if packets:  # with B-frames, the last packet is not the last frame
             self._durations[packets[-1].pts] = self._last_duration
         self._mux(packets)
-        self._mux_audio(until=float("inf"))
+        self._tracks.write(until=float("inf"))
 
     def _open(self, image):
         height, width, channels = image.shape
@@ -158,18 +158,12 @@ class _ClipWriter:
         copy_metadata(source, container, stream, extension)
         if extension == ".webm" and source.pixel_aspect != 1:
             stream.metadata.update(STEREO_TAG)
-        self._audio = TrackWriter(source, container, extension).packets()
-        self._stack.callback(self._audio.close)
-        self._next_audio = next(self._audio, None)
+        self._tracks = TrackWriter(source, container, extension)
+        self._stack.callback(self._tracks.close)
 
     def _mux(self, packets):
         for packet in packets:
             if packet.dts is not None:
-                self._mux_audio(until=packet.dts * packet.time_base)
+                self._tracks.write(until=packet.dts * packet.time_base)
             packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
             self._container.mux(packet)
-
-    def _mux_audio(self, until):
-        while self._next_audio is not None and self._next_audio[0] <= until:
-            self._container.mux(self._next_audio[1])
-            self._next_audio = next(self._audio, None)
