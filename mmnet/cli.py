@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from typing import Any, Dict, List, Optional
 
 from humanfriendly import format_size
@@ -183,6 +184,7 @@ def prepare_output() -> None:
     handler = QuietHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
     log.handlers = [handler]
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata that nothing reads
     log.setLevel(logging.INFO)
 
 

@@ -55,7 +55,6 @@ WITHOUT_TENSORFLOW_MODULES = {"mmnet.networks.network"} | {
     f"mmnet.inference.{name}" for name in ("predictor", "replay", "card")
 }
 OPTIONAL = {  # packages that functions import, because they are not always installed
-    "PIL",
     "ai_edge_litert",
     "av",
     "gradio",

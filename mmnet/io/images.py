@@ -4,7 +4,6 @@ OpenCV decodes a JPEG as TensorFlow does with ``dct_method="INTEGER_ACCURATE"``.
 default decoder differs slightly, which changes the scores: docs/benchmarks.md, "JPEG decoders".
 """
 
-import io
 import os
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -13,9 +12,14 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import cv2
 import numpy as np
+from PIL import Image
 
+from mmnet.io.colour import convert_to_srgb
+from mmnet.io.containers import JPEG, check_complete, detect_format
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.exif import Metadata, orient, read_exif
 from mmnet.io.files import read_bytes, write_bytes
+from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp"),
@@ -28,14 +32,8 @@ OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
 WEBP_LOSSLESS = 101  # OpenCV's quality for it
 
+HEIF_HEADER = 1 << 16  # bytes that contain the properties of a HEIC or AVIF image
 MID_GREY = 128  # the level that the network sees behind transparent pixels
-
-
-class Metadata(NamedTuple):
-    """Facts about a photo that its results keep."""
-
-    exif: bytes = b""  # date, artist and copyright, as a TIFF structure
-    dpi: Optional[Tuple[float, float]] = None
 
 
 class Photo(NamedTuple):
@@ -66,52 +64,107 @@ def list_images(folder: str, extensions: Tuple[str, ...] = IMAGE_EXTENSIONS) -> 
     return sorted(name for name in names if not name.startswith("."))
 
 
-def read_image(path: str, upright: bool = False) -> np.ndarray:
-    """Read an image file. See ``decode_image``."""
-    return decode_image(read_bytes(path), path, upright)
+def read_image(path: str) -> np.ndarray:
+    """Read an image of a dataset. See ``decode_image``."""
+    return decode_image(read_bytes(path), path)
 
 
-def decode_image(data: bytes, source: str, upright: bool = False) -> np.ndarray:
-    """Decode a JPEG, PNG or WebP file; a HEIC or AVIF file if pillow-heif is installed.
+def decode_image(data: bytes, source: str) -> np.ndarray:
+    """Decode an image of a dataset: RGB in sRGB, uint8 [H,W,3]. Errors as in ``decode_photo``.
 
-    Grey, palette and 16-bit images become 8-bit RGB. An alpha channel is dropped.
+    JPEG, PNG and WebP are not rotated, because a mask belongs to the stored pixels. An alpha
+    channel is dropped.
+    """
+    return decode_photo(data, source, upright=False).image
+
+
+def decode_photo(data: bytes, source: str, upright: bool = True) -> Photo:
+    """Decode an image file; convert it to sRGB, and rotate it by its EXIF orientation.
+
+    OpenCV decodes JPEG, PNG and WebP. Pillow decodes other formats, HEIC with pillow-heif.
 
     Args:
         data: contents of the file.
-        source: name for error messages.
-        upright: rotate the image by its EXIF orientation. Images of datasets stay as stored,
-            because a mask belongs to the stored pixels.
-
-    Returns:
-        uint8 [H,W,3], RGB.
+        source: name for messages.
+        upright: False: do not rotate a JPEG, PNG or WebP.
 
     Raises:
         MmnetError: another format, or a truncated or damaged file.
     """
-    if data[4:8] == b"ftyp":
-        return _decode_heif(data, source)
-    flags = cv2.IMREAD_COLOR if upright else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.cvtColor(decode_pixels(data, source, flags), cv2.COLOR_BGR2RGB)
+    file_format = detect_format(data)
+    if not file_format:
+        image = open_pil(data, source)
+        start = data.find(b"colrnclx", 0, HEIF_HEADER) + 8
+        if start >= 8 and not image.info.get("icc_profile"):
+            image.info["cicp"] = data[start : start + 4][1::2]  # two codes of two bytes
+        return convert_pil(image, source)
+    data = check_complete(data, source)
+    header = open_header(data, file_format)
+    flags = cv2.IMREAD_UNCHANGED
+    if file_format == JPEG:
+        if header.mode == "CMYK" and "icc_profile" in header.info:
+            return convert_pil(header, source, upright=upright)
+        grey = header.mode == "L"
+        flags = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+    values = _decode_with_opencv(data, source, flags)
+    opacity = None
+    if values.ndim == 3 and values.shape[2] == 4:
+        opacity = values[..., 3].copy()
+    elif values.ndim == 2 and isinstance(header.info.get("transparency"), int):
+        key = header.info["transparency"] * (np.iinfo(values.dtype).max // (2 ** data[24] - 1))
+        opacity = np.uint8(255) * (values != key)
+    if values.ndim == 3:
+        conversion = cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+        values = cv2.cvtColor(values, conversion)
+    return _make_photo(Pixels(values, opacity), header, source, upright)
+
+
+def convert_pil(image: Image.Image, source: str, upright: bool = True) -> Photo:
+    """Convert a PIL image of any mode to sRGB, and rotate it by its EXIF orientation.
+
+    Raises:
+        MmnetError: the image is truncated or damaged.
+    """
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise MmnetError(f"{source}: truncated or damaged image ({error})") from None
+    return _make_photo(read_pixels(image), image, source, upright)
+
+
+def _make_photo(pixels, header, source, upright):
+    """Return a Photo of Pixels and the image that holds their metadata."""
+    exif = read_exif(header)
+    adobe = exif.is_adobe_rgb
+    image = convert_to_srgb(pixels.values, header.info, source, is_adobe_rgb=adobe)
+    opacity = pixels.opacity
+    if opacity is not None:
+        opacity = opacity if opacity.dtype == np.uint8 else (opacity >> 8).astype(np.uint8)
+        opacity = None if opacity.min() == 255 else opacity
+    if upright and exif.orientation != 1:
+        image = orient(image, exif.orientation)
+        opacity = None if opacity is None else orient(opacity, exif.orientation)
+    return Photo(image, opacity, exif.metadata)
 
 
 def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
-    """Decode a JPEG, PNG or WebP file as OpenCV's ``flags`` define. Errors as in decode_image.
+    """Decode an image file to the values that it stores, as OpenCV's ``flags`` define.
 
-    OpenCV fills the missing part of a truncated file with grey and reports nothing. Therefore the
-    end marker is checked first.
+    Errors as in ``decode_photo``. Files of other formats than JPEG, PNG and WebP become grey
+    [H,W], BGR [H,W,3] or BGRA [H,W,4] whatever the flags.
     """
-    if data[:2] == b"\xff\xd8":
-        # No scan of a complete JPEG starts after the last end marker. An embedded preview has its
-        # own end marker, but earlier in the file.
-        has_end = data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
-    elif data[:4] == b"\x89PNG":
-        has_end = b"IEND" in data[-64:]
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        has_end = len(data) >= 8 + int.from_bytes(data[4:8], "little")
-    else:
-        raise MmnetError(f"{source}: not a JPEG, PNG or WebP image")
-    if not has_end:
-        raise MmnetError(f"{source}: truncated image file")
+    file_format = detect_format(data)
+    if not file_format:
+        values, opacity = read_pixels(open_pil(data, source))
+        if values.ndim == 2 and opacity is None:
+            return values
+        conversion = cv2.COLOR_GRAY2BGR if values.ndim == 2 else cv2.COLOR_RGB2BGR
+        colours = cv2.cvtColor(values, conversion)
+        return colours if opacity is None else np.dstack([colours, opacity])
+    return _decode_with_opencv(check_complete(data, source), source, flags)
+
+
+def _decode_with_opencv(data, source, flags):
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # more pixels than OpenCV accepts
@@ -185,22 +238,3 @@ def pad_channels(images: np.ndarray, channels: int) -> np.ndarray:
 def to_unit_range(images: np.ndarray) -> np.ndarray:
     """Convert RGB 0..255 to float32 0..1, for models that expect divided values."""
     return np.asarray(images, np.float32) / np.float32(255)
-
-
-def _decode_heif(data, source):
-    """Decode a HEIC or AVIF file upright to uint8 [H,W,3], RGB."""
-    try:
-        import pillow_heif
-        from PIL import Image, ImageOps
-    except ImportError:
-        message = f"{source}: HEIC and AVIF need pillow-heif: pip install 'mmnet[heif]'"
-        raise MmnetError(message) from None
-    pillow_heif.register_heif_opener()
-    if hasattr(pillow_heif, "register_avif_opener"):  # newer versions leave AVIF to Pillow
-        pillow_heif.register_avif_opener()
-    try:
-        # libheif rotates the image and resets the EXIF orientation; Pillow's AVIF decoder does not.
-        return np.array(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
-    except Exception as error:  # Pillow and libheif raise many classes for damaged files
-        reason = " ".join(str(error).split())
-        raise MmnetError(f"{source}: truncated or damaged image file ({reason})") from None

@@ -5,6 +5,7 @@ from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmnet.io.files import read_bytes
 from mmnet.io.images import decode_pixels
@@ -79,8 +80,6 @@ def _read_palette_labels(data):
 
     Return None for other images, and if the used colours define a mask by themselves.
     """
-    from PIL import Image
-
     try:
         image = Image.open(io.BytesIO(data))
         if image.mode != "P":

@@ -1,17 +1,15 @@
 """Load a photo from a path, bytes, a file object, a PIL image or an array. No TensorFlow."""
 
 import os
-from typing import Any
 
 import cv2
 import numpy as np
 from overload import overload
+from PIL import Image
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
-from mmnet.io.images import Photo, decode_image
-
-EXIF_ORIENTATION = 0x112
+from mmnet.io.images import Photo, convert_pil, decode_photo
 
 
 @overload
@@ -30,7 +28,7 @@ def load_photo(photo: str) -> Photo:
         FileNotFoundError: the file does not exist.
         MmnetError: an unreadable file, or an unsupported type.
     """
-    return Photo(decode_image(read_bytes(photo), photo, upright=True))
+    return decode_photo(read_bytes(photo), photo)
 
 
 @load_photo.add
@@ -40,7 +38,7 @@ def _load_path(photo: os.PathLike) -> Photo:
 
 @load_photo.add
 def _load_bytes(photo: bytes) -> Photo:
-    return Photo(decode_image(photo, "photo (bytes)", upright=True))
+    return decode_photo(photo, "photo (bytes)")
 
 
 @load_photo.add
@@ -59,18 +57,10 @@ def _load_array(photo: np.ndarray) -> Photo:
 
 @load_photo.add
 def _load_object(photo: object) -> Photo:
-    if hasattr(photo, "convert"):
-        return _load_pil(photo)
+    if isinstance(photo, Image.Image):
+        return convert_pil(photo, "photo (PIL image)")
     data = photo.read() if hasattr(photo, "read") else None
     if isinstance(data, bytes):
-        return Photo(decode_image(data, "photo (file object)", upright=True))
+        return decode_photo(data, "photo (file object)")
     message = "must be a path, bytes, a binary file object, a PIL image or a uint8 array"
     raise MmnetError(f"{type(photo).__name__}: {message}", "photo")
-
-
-def _load_pil(image: Any) -> Photo:
-    if hasattr(image, "getexif") and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-        from PIL import ImageOps
-
-        image = ImageOps.exif_transpose(image)
-    return Photo(np.array(image.convert("RGB")))
