@@ -21,7 +21,8 @@ HEADERS = {
     WEBP: WebPImagePlugin.WebPImageFile,
 }
 PNG_COLOUR_TYPE = 25  # position of this byte; 0: grey
-BITS_PER_SAMPLE = 258  # TIFF tag
+NEW_SUBFILE_TYPE, BITS_PER_SAMPLE = 254, 258  # TIFF tags
+REDUCED_IMAGE = 1  # bit of NEW_SUBFILE_TYPE: a preview of another image in the file
 
 
 class Pixels(NamedTuple):
@@ -70,7 +71,6 @@ def open_pil(data: bytes, source: str) -> Image.Image:
         formats = [name for name in FORMATS if name in Image.OPEN]
         image = Image.open(io.BytesIO(data), formats=formats)
         image.load()
-        return image
     except Exception as error:  # Pillow and libheif raise many classes for damaged files
         is_unknown = isinstance(error, Image.UnidentifiedImageError)
         message = f"truncated or damaged image file ({' '.join(str(error).split())})"
@@ -79,6 +79,9 @@ def open_pil(data: bytes, source: str) -> Image.Image:
         elif is_unknown and not is_heif:
             message = "not an image in a known format (JPEG, PNG, WebP, TIFF, ...)"
         raise MmnetError(f"{source}: {message}") from None
+    if getattr(image, "tag_v2", {}).get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE:
+        raise MmnetError(f"{source}: raw photos are not read (the first image is a preview)")
+    return image
 
 
 def read_pixels(image: Image.Image) -> Pixels:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from helpers import assert_raises
 from helpers.images import draw_scene, make_png, png_chunk, save
+from mmnet.io.errors import MmnetError
 from mmnet.io.images import decode_photo
 from mmnet.io.pil_images import read_pixels
 from mmnet.matting.load import load_photo
@@ -155,3 +157,13 @@ def test_deep_tiff_is_scaled():
 def test_read_pixels_keeps_16_bits():
     values = read_pixels(deep("I;16", RAMP.astype("<u2") * 257)).values
     assert values.dtype == np.uint16 and values.max() == 65535
+
+
+@pytest.mark.parametrize("is_preview", [True, False])
+def test_preview_of_a_raw_photo_is_refused(is_preview):
+    data = save(RGB, "tiff", tiffinfo={254: int(is_preview)})
+    if is_preview:
+        with assert_raises(MmnetError, "a.dng", "raw"):
+            decode_photo(data, "a.dng")
+    else:
+        assert decode_photo(data, "a.dng").image.shape == (RGB.height, RGB.width, 3)
