@@ -16,7 +16,11 @@ from helpers.shell import run
 
 FILES = ("setup.py", "pyproject.toml", "README.md", "requirements.txt")
 LIGHT_FOLDERS = ("io", "datasets", "datatools", "matting", "evaluation", "inference", "commands")
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "yaml": "pyyaml"}  # module -> name on PyPI
+DISTRIBUTIONS = {  # module -> name on PyPI
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+}
 
 
 @pytest.fixture
