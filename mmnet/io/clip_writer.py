@@ -151,13 +151,14 @@ class _ClipWriter:
         self.size = stream.width, stream.height = width, height
         stream.pix_fmt, stream.options = pixel_format, options
         context = stream.codec_context
-        context.time_base, context.sample_aspect_ratio = source.time_base, source.pixel_aspect
+        context.time_base = source.time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
         context.thread_count = os.cpu_count() or 1
         copy_metadata(source, container, stream, extension)
-        if extension == ".webm" and source.pixel_aspect != 1:
-            stream.metadata.update(STEREO_TAG)
+        if source.pixel_aspect != 1:
+            context.sample_aspect_ratio = source.pixel_aspect
+            stream.metadata.update(STEREO_TAG if extension == ".webm" else {})
         self._tracks = TrackWriter(source, container, extension)
         self._stack.callback(self._tracks.close)
 

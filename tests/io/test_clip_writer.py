@@ -92,7 +92,7 @@ def test_create_clip_keeps_pixel_aspect(tmp_path, name, aspect):
             write(frame._replace(image=image))
     with av.open(path) as container:
         video = container.streams.video[0]
-        assert video.sample_aspect_ratio == Fraction(aspect)
+        assert (video.sample_aspect_ratio or 1) == Fraction(aspect)
         assert (video.width, video.height) == (96, 64)
         assert "stereo_mode" not in video.metadata
         assert len(list(container.decode(video))) == 10
