@@ -1,5 +1,6 @@
 """Find photos and clips, and decide where their outputs are written. No TensorFlow."""
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -128,7 +129,7 @@ def _search_folder(folder, output):
         for name in names:
             path = os.path.join(parent, name)
             relative_path = os.path.relpath(path, folder)
-            if name.lower().endswith(MEDIA_EXTENSIONS):
+            if name.lower().endswith(MEDIA_EXTENSIONS) and not _is_typescript(path):
                 files.append(InputFile(path, os.path.splitext(relative_path)[0]))
             elif os.path.isfile(path):
                 ignored.append(relative_path)
@@ -160,6 +161,15 @@ def _walk(folder, output_folder):
             pending += filter(os.path.islink, paths)
             if is_new:
                 yield parent, sorted(name for name in names if name[0] != ".")
+
+
+def _is_typescript(path):
+    """Return whether a file .ts contains text, and not the packets of an MPEG transport stream."""
+    start = b""
+    if path.lower().endswith(".ts") and os.path.isfile(path):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            start = file.read(4096)
+    return bool(start) and b"\0" not in start
 
 
 def _log_skipped(error):

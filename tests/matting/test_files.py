@@ -98,6 +98,14 @@ def test_find_photos_names_files_that_it_ignores(tmp_path, output, caplog):
         stems([tmp_path / "raw"], output)
 
 
+def test_find_photos_distinguishes_clips_from_typescript(tmp_path, output, caplog):
+    (tmp_path / "clip.ts").write_bytes(b"G\x40\0\x10" + bytes(184))
+    (tmp_path / "main.ts").write_text("export const size = 256;")
+    assert stems([tmp_path], output) == ["clip"]
+    assert_message(caplog.text, "main.ts")
+    assert stems([tmp_path / "main.ts"], output) == ["main"]
+
+
 def test_find_photos_follows_linked_folders_once(tmp_path, output):
     create_files(tmp_path, "disk/a.jpg", "disk/x/b.jpg", "disk/x/y/c.jpg", "other/d.jpg", "e.jpg")
     create_files(tmp_path, "out/f.jpg")
