@@ -201,7 +201,9 @@ def test_predict_composes_photos_and_clips_over_a_clip(photo, clip, flags, tmp_p
 @pytest.mark.parametrize("background", ["#0000ff", "clip"])
 def test_predict_writes_rotated_clips_upright(clip, flags, tmp_path, capfd, background):
     clips = pytest.importorskip("helpers.clips")
-    rotated = clips.rotate_in_header(clips.write_clip(str(tmp_path / "rotated.mp4"), audio=None))
+    rotated = clips.set_display_matrix(
+        clips.write_clip(str(tmp_path / "rotated.mp4"), audio=None), (0, 1, -1, 0)
+    )
     path = str(tmp_path / "o.mp4")
     background = clip if background == "clip" else background
     assert main(["predict", rotated, "--output", path, "--background", background] + flags) == 0

@@ -156,13 +156,59 @@ def find_tones(path, track=0):
     return tones
 
 
-def rotate_in_header(path):
-    """Set the display matrix of an MP4 file to a clockwise rotation by 90 degrees."""
+def write_frames(
+    path, frames, codec="ffv1", *, change=None, tone=0, file_options=None, **attributes
+):
+    """Write PyAV frames, 40 ms each. Return the path.
+
+    change: edits each packet of the video.
+    tone: seconds of an audio track.
+    attributes: of the encoder, such as color_trc.
+    """
+    with av.open(path, "w", options=file_options or {}) as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height = frames[0].width, frames[0].height
+        stream.pix_fmt = frames[0].format.name
+        for name, value in attributes.items():
+            setattr(stream.codec_context, name, value)
+        encoder = "mp2" if path.endswith(("mpg", "avi")) else "libopus"
+        audio = container.add_stream(encoder, rate=48000) if tone else None
+        packets = []
+        for number, frame in enumerate(frames):
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += stream.encode(frame)
+        for packet in packets + stream.encode():
+            if change:
+                change(packet)
+            container.mux(packet)
+        if audio:
+            frames = [make_tone(start) for start in range(0, int(48000 * tone), 1024)]
+            for frame in [*frames, None]:
+                container.mux(audio.encode(frame))
+    return path
+
+
+def video_frames(count, pixel_format="yuv420p"):
+    """Return PyAV frames: ``draw_frame`` with an even width."""
+    images = [np.ascontiguousarray(draw_frame(number)[:, :96]) for number in range(count)]
+    frames = [av.VideoFrame.from_ndarray(image, "rgb24") for image in images]
+    return [frame.reformat(format=pixel_format) for frame in frames]
+
+
+def find_numbers(images):
+    """Return the number of the ``draw_frame`` that each image of ``video_frames`` shows."""
+    bars = [draw_frame(number)[:, :96].astype(int) for number in range(len(images) + 1)]
+    return [int(np.argmin([np.abs(image - bar).mean() for bar in bars])) for image in images]
+
+
+def set_display_matrix(path, matrix):
+    """Set a, b, c and d of the display matrix in an MP4 file: 1, 0 or -1. Return the path."""
     with open(path, "rb") as file:
         data = bytearray(file.read())
     offset = data.index(b"tkhd") + 4 + 40  # ISO 14496-12, 8.3.2: matrix of a version 0 header
-    matrix = [0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30]
-    data[offset : offset + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in matrix)
+    a, b, c, d = (value << 16 for value in matrix)
+    values = [a, b, 0, c, d, 0, 0, 0, 1 << 30]
+    data[offset : offset + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in values)
     with open(path, "wb") as file:
         file.write(data)
     return path

@@ -13,7 +13,6 @@ from helpers.clips import (
     draw_frame,
     make_tone,
     read_clip,
-    rotate_in_header,
     write_clip,
 )
 from mmnet.io.clips import is_clip
@@ -35,12 +34,6 @@ def test_read_frames_keeps_time_stamps(clip):
     for number, image in enumerate(images):
         assert image.shape == SHAPE + (3,)
         assert np.abs(image.astype(int) - draw_frame(number)).max() <= 4  # 8-bit YUV
-
-
-def test_read_frames_rotates_upright(tmp_path):
-    _, images, _ = read_clip(rotate_in_header(write_clip(str(tmp_path / "rotated.mp4"))))
-    assert images[3].shape == SHAPE[::-1] + (3,)
-    assert np.abs(images[3].astype(int) - np.rot90(draw_frame(3), -1)).max() <= 4
 
 
 def test_read_frames_reports_truncated_file(tmp_path):
