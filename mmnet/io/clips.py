@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from fractions import Fraction
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -12,7 +13,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 from mmnet.io.frame_colour import convert_frame, is_transposed
 from mmnet.io.timeline import FrameTimes, Timeline
-from mmnet.io.truncation import is_truncated
+from mmnet.io.truncation import FileHead, find_incomplete_box, is_truncated
 
 # Containers and raw streams with video that FFmpeg recognizes by their contents.
 CLIP_EXTENSIONS = (
@@ -84,20 +85,13 @@ def open_clip(path: str) -> Iterator[Clip]:
         FileNotFoundError: no such file.
         MmnetError: PyAV is not installed, or the file is no clip or has no video.
     """
-    av = import_av()
-    try:
-        container = av.open(path)
-    except av.FFmpegError as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise MmnetError(f"{path}: not a readable clip ({error.strerror})") from None
-    with contextlib.closing(container):
+    with contextlib.closing(_open_container(path)) as container:
         stream = _find_video(container)
         if stream is None:
             raise MmnetError(f"{path}: contains no video")
         if stream.codec_context is None:
             raise MmnetError(f"{path}: no decoder for its video")
-        start_time = Fraction(max(0, container.start_time or 0), av.time_base)
+        start_time = Fraction(max(0, container.start_time or 0), import_av().time_base)
         yield Clip(
             path,
             container,
@@ -112,6 +106,22 @@ def open_clip(path: str) -> Iterator[Clip]:
             warnings=[],
             notes=[],
         )
+
+
+def _open_container(path):
+    av = import_av()
+    try:
+        return av.open(path)
+    except FileNotFoundError:
+        raise
+    except av.FFmpegError as error:
+        # FFmpeg refuses a fragmented MP4 file that ends in the header of a fragment.
+        with open(path, "rb") as file:
+            size = find_incomplete_box(file, os.path.getsize(path))
+        with contextlib.suppress(av.FFmpegError):
+            if size:
+                return av.open(FileHead(path, size))
+        raise MmnetError(f"{path}: not a readable clip ({error.strerror})") from None
 
 
 def read_packets(clip: Clip, *streams: Any) -> Generator:
@@ -286,7 +296,7 @@ def _find_pixel_aspect(path, stream):
     aspect = Fraction(aspect.numerator, aspect.denominator)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         return Fraction(1)
-    with import_av().open(path) as container, contextlib.suppress(import_av().FFmpegError):
+    with _open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
         for frame in container.decode(container.streams[stream.index]):
             return 1 / aspect if is_transposed(frame) else aspect
     return aspect

@@ -1,7 +1,8 @@
 """Detect truncated clips by the structure of their files. No TensorFlow."""
 
+import io
 import os
-from typing import Any
+from typing import Any, Optional
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675  # Matroska elements whose contents are searched
 MAX_HEADER = 12  # bytes of the identifier and the size of a Matroska element
@@ -14,29 +15,54 @@ def is_truncated(path: str) -> bool:
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        start = file.read(12)
-        if start[:4] == b"\x1a\x45\xdf\xa3":
+        start = file.read(4)
+        if start == b"\x1a\x45\xdf\xa3":
             return _is_truncated_matroska(file, size)
-        if start[:4] == b"RIFF":
+        if start == b"RIFF":
             return _is_truncated_riff(file, size)
-        if start[4:8] in (b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"wide", b"free", b"skip"):
-            return _is_truncated_mp4(file, size)
-    return False
+        return find_incomplete_box(file, size) is not None
 
 
-def _is_truncated_mp4(file: Any, size: int) -> bool:
-    """Check the boxes of ISO/IEC 14496-12. Bytes after the last box are ignored."""
-    position, kind = 0, b""
+def find_incomplete_box(file: Any, size: int) -> Optional[int]:
+    """Return the position of an incomplete media box at the end of a MP4 file, or None.
+
+    The boxes of ISO/IEC 14496-12 are checked. Bytes after the last box are ignored.
+    """
+    position, start, kind = 0, 0, b""
+    has_fragments = False
     while position < size:
+        if has_fragments and size - position < 8:
+            return position
         file.seek(position)
         header = file.read(16)
         length = int.from_bytes(header[:4], "big")
         if length == 1:  # the size follows in 64 bits
             length = int.from_bytes(header[8:], "big")
         if length < 8 or not header[4:8].isalnum():  # the box continues to the end, or no box
-            return False
-        position, kind = position + length, header[4:8]
-    return kind == b"moof" or (position > size and kind in (b"mdat", b"moov"))
+            return None
+        start, position, kind = position, position + length, header[4:8]
+        has_fragments = has_fragments or kind == b"moof"
+    is_incomplete = kind == b"moof" or (position > size and kind in (b"mdat", b"moov"))
+    return start if is_incomplete else None
+
+
+class FileHead(io.FileIO):
+    """The first ``size`` bytes of a file."""
+
+    def __init__(self, path: str, size: int):
+        super().__init__(path)
+        self.size = size
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes. The result is shorter at the end."""
+        rest = max(0, self.size - self.tell())
+        return super().read(rest if size < 0 else min(size, rest))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a position. The end is that of the first bytes."""
+        if whence == io.SEEK_END:
+            return super().seek(self.size + offset)
+        return super().seek(offset, whence)
 
 
 def _is_truncated_riff(file: Any, size: int) -> bool:

@@ -1,5 +1,6 @@
 """Write and read small clips."""
 
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -171,7 +172,7 @@ def write_frames(
         stream.pix_fmt = frames[0].format.name
         for name, value in attributes.items():
             setattr(stream.codec_context, name, value)
-        encoder = "mp2" if path.endswith(("mpg", "avi")) else "libopus"
+        encoder = {".mpg": "mp2", ".webm": "libopus"}.get(os.path.splitext(path)[1], "aac")
         audio = container.add_stream(encoder, rate=48000) if tone else None
         packets = []
         for number, frame in enumerate(frames):

@@ -1,6 +1,7 @@
 """Tests of mmnet.io.clips."""
 
 import os
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,11 +12,16 @@ from helpers.clips import (
     TIME_BASE,
     TIME_STAMPS,
     draw_frame,
+    find_numbers,
     make_tone,
     read_clip,
+    set_display_matrix,
+    video_frames,
     write_clip,
+    write_frames,
+    write_tracks,
 )
-from mmnet.io.clips import is_clip
+from mmnet.io.clips import is_clip, open_clip, read_frames
 from mmnet.io.errors import MmnetError
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
@@ -79,6 +85,89 @@ def test_read_frames_rejects_clip_without_readable_frame(tmp_path):
         file.seek(start)
         file.write(bytes(end - start))
     with assert_raises(MmnetError, path, "frame"):
+        read_clip(path)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm"])
+@pytest.mark.parametrize("tone, delay", [(0, 0), (0, 3.5), (3, 0), (3, 1.5)])
+def test_complete_clip_has_no_warning(tmp_path, name, tone, delay):
+    """Audio that is longer, a video that starts later, and a last frame that lasts long."""
+    path, last = str(tmp_path / name), 4 if delay == 3.5 else 0.04
+    packets = []
+
+    def change(packet):
+        packets.append(packet)
+        packet.pts = packet.dts = packet.pts + int(delay / packet.time_base)
+        if len(packets) == 10:
+            packet.duration = int(last / packet.time_base)
+
+    codec = "libvpx" if name == "a.webm" else "libx264"
+    options = {} if name == "a.webm" else {"tune": "zerolatency"}
+    write_frames(path, video_frames(10), codec, change=change, tone=tone, options=options)
+    with open_clip(path) as clip:
+        frames = list(read_frames(clip))
+        seconds = [float(frame.pts * clip.time_base) for frame in frames]
+        durations = [float(frame.duration * clip.time_base) for frame in frames]
+        assert not clip.warnings
+    first = delay if tone else 0
+    expected = [first + 0.04 * number for number in range(10)]
+    assert seconds == pytest.approx(expected, abs=0.025)  # the audio may start earlier
+    assert durations == pytest.approx(9 * [0.04] + [last], abs=0.003)
+
+
+@pytest.mark.parametrize("is_attached", [True, False])
+def test_open_clip_prefers_the_video_to_a_cover_image(tmp_path, is_attached):
+    """The cover is the first stream, larger, and the default."""
+    path = str(tmp_path / "a.mp4")
+    cover = av.VideoFrame(320, 240, "yuvj420p")
+    with av.open(path, "w") as container:
+        streams = []
+        for codec, frames in (("mjpeg", [cover]), ("libx264", video_frames(10))):
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height = frames[0].width, frames[0].height
+            stream.pix_fmt = frames[0].format.name
+            streams.append((stream, frames))
+        streams[0][0].disposition = 1 << 10 if is_attached else 1
+        streams[1][0].disposition = 0
+        for stream, frames in streams:
+            for number, frame in enumerate(frames):
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    _, images, warnings = read_clip(path)
+    assert find_numbers(images) == list(range(10)) and not warnings
+
+
+def test_open_clip_lists_the_default_audio_first(tmp_path):
+    path = str(tmp_path / "a.mkv")
+    formats = [("mono", 48000)]
+    tracks = [("aac", formats, {"language": name}, name == "fra") for name in ("eng", "fra")]
+    with open_clip(write_tracks(path, *tracks)) as clip:
+        assert [track.language for track in clip.audio] == ["fra", "eng"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mpg", "a.ts"])
+def test_open_clip_reads_the_pixel_aspect(tmp_path, name):
+    path, codec, aspect = str(tmp_path / name), "libx264", Fraction(16, 9)
+    frames = video_frames(10)
+    if name == "a.mpg":  # it stores the aspect ratio of the image: 4:3
+        codec, aspect = "mpeg2video", Fraction(8, 9)
+        frames = [frame.reformat(width=90, height=60) for frame in frames]
+    write_frames(path, frames, codec, sample_aspect_ratio=aspect)
+    with open_clip(path) as clip:
+        assert clip.pixel_aspect == aspect
+    if name == "a.mp4":
+        with open_clip(set_display_matrix(path, (0, 1, -1, 0))) as clip:
+            assert clip.pixel_aspect == 1 / aspect
+
+
+def test_open_clip_rejects_video_without_decoder(tmp_path):
+    path = write_frames(str(tmp_path / "a.mkv"), video_frames(3), "libx264")
+    with open(path, "r+b") as file:
+        data = file.read().replace(b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ")
+        file.seek(0)
+        file.write(data)
+    with assert_raises(MmnetError, path, "decoder"):
         read_clip(path)
 
 
