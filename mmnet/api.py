@@ -2,23 +2,22 @@
 
 import functools
 import warnings
-from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar, Union, cast
+from typing import Any, Callable, Optional, TypeVar, Union, cast
 
 import numpy as np
 from deprecation import DeprecatedWarning
+from PIL import Image
 
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
-from mmnet.io.errors import MmnetError
+from mmnet.io.colour import SRGB_PROFILE
+from mmnet.io.exif import pil_options
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT, is_name
 from mmnet.weights.values import WeightOptions
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 NetworkSource = Union[Predictor, str, None]
@@ -124,17 +123,15 @@ def cutout(
     return render_outputs(loaded.image, alpha, output_options, loaded.opacity)["cutout"]
 
 
-def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -> "Image":
+def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -> Image.Image:
     """Cut the person out of a photo: PIL image (RGBA); arguments as ``cutout``.
 
-    Raises:
-        MmnetError: Pillow is not installed.
+    Its ``info`` contains the sRGB profile, and ``exif`` and ``dpi``, which ``save`` accepts.
     """
-    try:
-        from PIL import Image
-    except ImportError:
-        raise MmnetError("cutout_image needs Pillow: pip install pillow") from None
-    return Image.fromarray(cutout(photo, predictor, **options))
+    loaded = load_photo(photo)
+    image = Image.fromarray(cutout(loaded, predictor, **options))
+    image.info.update(pil_options(loaded.metadata), icc_profile=SRGB_PROFILE.tobytes())
+    return image
 
 
 def _find_predictor(predictor: NetworkSource) -> Predictor:

@@ -1,14 +1,17 @@
 """Tests of the public functions of mmnet: load, matte, cutout and cutout_image."""
 
+import io
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import mmnet
 from helpers import ROOT, SMALL, assert_message, assert_raises
+from helpers.images import draw_scene, make_exif, save
 from helpers.matting import brightness_predictor
 from helpers.models import need_onnx
 from mmnet import api
@@ -130,18 +133,26 @@ def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
     assert sources == ["mmnet-fast", "mmnet-persons", run_folder]
 
 
-def test_cutout_image_returns_a_pil_image(photo, monkeypatch):
-    image_module = pytest.importorskip("PIL.Image")
+def test_cutout_image_returns_a_pil_image(photo):
     predictor = brightness_predictor()
     image = mmnet.cutout_image(photo, predictor, refine_edges=False)
-    assert isinstance(image, image_module.Image) and image.mode == "RGBA"
+    assert isinstance(image, Image.Image) and image.mode == "RGBA"
     expected = mmnet.cutout(photo, predictor, refine_edges=False)
     np.testing.assert_array_equal(np.array(image), expected)
-    with image_module.open(photo) as opened:
+    with Image.open(photo) as opened:
         assert mmnet.cutout_image(opened, predictor).size == opened.size
-    monkeypatch.setitem(sys.modules, "PIL", None)
-    with assert_raises(MmnetError, "pip install pillow"):
-        mmnet.cutout_image(photo, predictor)
+
+
+def test_cutout_image_keeps_metadata():
+    exif = make_exif({0x132: "2024:05:06 10:00:00", 0x112: 6}, gps={1: "N"})
+    data = save(draw_scene(), "jpeg", exif=exif, dpi=(300, 300))
+    image = mmnet.cutout_image(data, brightness_predictor())
+    stored = save(image, "png", exif=image.info["exif"], dpi=image.info["dpi"])
+    with Image.open(io.BytesIO(stored)) as cutout:
+        assert cutout.size == (48, 64) and "icc_profile" in cutout.info
+        exif = cutout.getexif()
+        assert exif[0x132] == "2024:05:06 10:00:00" and not exif.get_ifd(0x8825)
+        assert cutout.info["dpi"] == pytest.approx((300, 300), abs=0.1) and 0x112 not in exif
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,9 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         help="photos processed in parallel; network runs are serialized (default: one per "
         f"processor, at most {MAX_DEFAULT_JOBS})",
     )
+    keep_gps: bool = flag(
+        False, help="keep the GPS position of photos; date, copyright and DPI are always kept"
+    )
     shard: Optional[Shard] = flag(
         None, shard, help="process one of N parts of the photos: I/N, for example 0/8 to 7/8"
     )
@@ -100,7 +103,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
 
 
 def run(options: Options) -> int:
-    output = Output(options.output)
+    output = Output(options.output, keep_gps=options.keep_gps)
     to_stdout = output.path == STANDARD_STREAM
     if not to_stdout:
         check_writable(output.folder)

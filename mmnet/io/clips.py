@@ -8,6 +8,7 @@ from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
@@ -69,7 +70,6 @@ def is_clip(path: str) -> bool:
         return path.lower().endswith(CLIP_EXTENSIONS)
     try:
         import av  # noqa: F401
-        from PIL import Image
 
         with Image.open(io.BytesIO(read_bytes(path))) as image:
             return image.is_animated

@@ -194,5 +194,5 @@ def make_transform(profile: bytes, mode: str) -> Optional[ImageCms.ImageCmsTrans
         levels = np.stack(np.meshgrid(*3 * [np.arange(0, 256, 17)]), axis=-1).astype(np.uint8)
         samples = Image.fromarray(levels.reshape(16, -1, 3))
         change = np.array(ImageCms.applyTransform(samples, transform), int) - np.array(samples)
-        transform = transform if np.abs(change).max() > 1 else None
+        return transform if np.abs(change).max() > 1 else None
     return transform

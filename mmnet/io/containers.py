@@ -7,6 +7,8 @@ the image are allowed: phones append a video to a photo, and editors append thei
 import io
 import logging
 import re
+import struct
+import zlib
 from typing import Dict, Tuple
 
 import numpy as np
@@ -120,3 +122,8 @@ def read_png_chunks(data: bytes, source: str) -> Dict[bytes, bytes]:
         if kind not in chunks:
             chunks[kind] = b"" if kind == b"IDAT" else data[start : start + length]
     return chunks
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG with its length and checksum."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,7 +1,7 @@
 """Read the orientation of an image, and the metadata that its results keep. No TensorFlow."""
 
 import contextlib
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ KEPT_DETAILS = (
     *(0x9290, 0x9291, 0x9292),  # fractions of seconds
 )
 ADOBE_RGB = 2  # value of COLOUR_SPACE
+EXIF_PREFIX = b"Exif\0\0"
 INCH, CENTIMETRES_PER_INCH = 2, 2.54
 
 # EXIF orientation -> (whether rows and columns are exchanged, axis of cv2.flip after this).
@@ -75,7 +76,7 @@ def read_exif(image: Image.Image) -> Exif:
 
 
 def encode_exif(metadata: Metadata, keep_gps: bool = False) -> bytes:
-    """Return EXIF data without ``Exif\\0\\0``, or nothing if there is none."""
+    """Return EXIF data without EXIF_PREFIX, or nothing if there is none."""
     exif = Image.Exif()
     for tag, value in metadata.tags.items():
         # Pillow reads texts as Latin-1, and would write other letters than ASCII as question marks.
@@ -87,4 +88,11 @@ def encode_exif(metadata: Metadata, keep_gps: bool = False) -> bytes:
     if metadata.dpi is not None:
         exif.update({X_RESOLUTION: metadata.dpi[0], Y_RESOLUTION: metadata.dpi[1]})
         exif[RESOLUTION_UNIT] = INCH
-    return exif.tobytes()[len(b"Exif\0\0") :] if len(exif) else b""
+    return exif.tobytes()[len(EXIF_PREFIX) :] if len(exif) else b""
+
+
+def pil_options(metadata: Metadata, keep_gps: bool = False) -> Dict[str, Any]:
+    """Return ``exif`` and ``dpi`` for Pillow's ``save``, as far as there are any."""
+    exif = encode_exif(metadata, keep_gps)
+    options = {"exif": EXIF_PREFIX + exif if exif else b"", "dpi": metadata.dpi}
+    return {name: value for name, value in options.items() if value}

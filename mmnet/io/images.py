@@ -4,7 +4,9 @@ OpenCV decodes a JPEG as TensorFlow does with ``dct_method="INTEGER_ACCURATE"``.
 default decoder differs slightly, which changes the scores: docs/benchmarks.md, "JPEG decoders".
 """
 
+import io
 import os
+import struct
 from typing import List, NamedTuple, Optional, Tuple
 
 # OpenCV reads this while it is imported. A damaged file is reported by our error alone.
@@ -14,10 +16,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmnet.io.colour import convert_to_srgb
-from mmnet.io.containers import JPEG, check_complete, detect_format
+from mmnet.io.colour import SRGB_PROFILE, convert_to_srgb
+from mmnet.io.containers import JPEG, check_complete, detect_format, png_chunk
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.exif import Metadata, orient, read_exif
+from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
 from mmnet.io.files import read_bytes, write_bytes
 from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
 
@@ -30,7 +32,9 @@ IMAGE_EXTENSIONS = (
 HEIF_EXTENSIONS = (".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs")
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
-WEBP_LOSSLESS = 101  # OpenCV's quality for it
+PNG_HEADER = 33  # bytes before the second chunk
+RELATIVE_COLORIMETRIC = b"\1"  # in the chunk sRGB
+METRES_PER_INCH = 0.0254
 
 HEIF_HEADER = 1 << 16  # bytes that contain the properties of a HEIC or AVIF image
 MID_GREY = 128  # the level that the network sees behind transparent pixels
@@ -189,29 +193,46 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def encode_image(image: np.ndarray, path: str) -> bytes:
+def encode_image(
+    image: np.ndarray, path: str, metadata: Metadata = Metadata(), *, keep_gps: bool = False
+) -> bytes:
     """Encode uint8 [H,W], RGB or RGBA in the format of a file name: see OUTPUT_EXTENSIONS.
 
-    JPEG and WebP have the quality 95. The alpha of a WebP image, also as a grey image, is exact.
+    Colours are tagged as sRGB. JPEG and WebP have the quality 95. The alpha of a WebP image, also
+    as a grey image, is exact.
+
+    Args:
+        image: the image.
+        path: name of the file, for its extension and for messages.
+        metadata: written into the image, the position only if ``keep_gps``.
 
     Raises:
         MmnetError: the format cannot store the image.
     """
     extension = os.path.splitext(path)[1].lower()
     if extension == ".png":
-        return encode_png(image)
+        exif = encode_exif(metadata, keep_gps)
+        chunks = b"" if image.ndim == 2 else png_chunk(b"sRGB", RELATIVE_COLORIMETRIC)
+        if metadata.dpi is not None:
+            sides = [round(dpi / METRES_PER_INCH) for dpi in metadata.dpi]
+            chunks += png_chunk(b"pHYs", struct.pack(">IIB", *sides, 1))  # pixels per metre
+        chunks += png_chunk(b"eXIf", exif) if exif else b""
+        png = encode_png(image)
+        return png[:PNG_HEADER] + chunks + png[PNG_HEADER:]
     check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
     max_side = MAX_SIDES[extension]
     if max(image.shape[:2]) > max_side:
         size = format_shape(image.shape[:2])
         raise MmnetError(f"{path}: {size}: {extension} stores {max_side} pixels per side; use .png")
-    if extension != ".webp":
-        return encode_jpeg(image)
+    options = pil_options(metadata, keep_gps)
     if image.ndim == 3:
-        conversion = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        image = cv2.cvtColor(image, conversion)
-    quality = WEBP_LOSSLESS if image.ndim == 2 else 95
-    return cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, quality])[1].tobytes()
+        options["icc_profile"] = SRGB_PROFILE.tobytes()
+    stream = io.BytesIO()
+    file_format = "WEBP" if extension == ".webp" else "JPEG"
+    Image.fromarray(image).save(
+        stream, file_format, quality=95, lossless=image.ndim == 2, **options
+    )
+    return stream.getvalue()
 
 
 def check_image_format(path: str, has_alpha: bool) -> None:

@@ -92,9 +92,8 @@ def read_pixels(image: Image.Image) -> Pixels:
         key = image.info.get("transparency")
         return Pixels(values, None if key is None else np.uint8(255) * (values != key))
     if mode == "LAB":
-        image = ImageCms.profileToProfile(
-            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB") or image
     elif mode in ("La", "RGBa"):  # colours are multiplied by alpha
         image = image.convert(mode[:-1] + "A")
     opacity = None

@@ -11,6 +11,7 @@ import numpy as np
 
 from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError, format_names
+from mmnet.io.exif import Metadata
 from mmnet.io.files import read_lines, resolve_name, write_bytes
 from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_image
 from mmnet.io.tar_shards import TarShardWriter
@@ -52,11 +53,12 @@ class Output:
         tar: writes the outputs of photos into tar files in the folder, or None.
         is_one_file: whether ``path`` is one image, one clip or the pattern of its frames.
         folder: the folder that contains all outputs.
+        keep_gps: whether the outputs of a photo keep its position.
     """
 
-    def __init__(self, path: str, tar: Optional[TarShardWriter] = None):
+    def __init__(self, path: str, tar: Optional[TarShardWriter] = None, *, keep_gps: bool = False):
         extension = os.path.splitext(path)[1].lower()
-        self.path, self.tar = path, tar
+        self.path, self.tar, self.keep_gps = path, tar, keep_gps
         self.is_one_file = extension in MEDIA_EXTENSIONS and not os.path.isdir(path)
         self.folder = os.path.dirname(os.path.abspath(path)) if self.is_one_file else path
 
@@ -69,10 +71,13 @@ class Output:
             extension = ".webm" if kind == "cutout" else ".mp4"
         return os.path.join(self.path, f"{file.stem}_{kind}{extension}")
 
-    def write(self, file: InputFile, images: Dict[str, np.ndarray]) -> Dict[str, str]:
+    def write(
+        self, file: InputFile, images: Dict[str, np.ndarray], metadata: Metadata = Metadata()
+    ) -> Dict[str, str]:
         """Write the outputs of a photo (kind -> image). Return kind -> path."""
-        paths = {kind: self.path_of(file, kind) for kind in images}
-        data = {kind: encode_image(images[kind], paths[kind]) for kind in images}
+        paths, data = {kind: self.path_of(file, kind) for kind in images}, {}
+        for kind, image in images.items():
+            data[kind] = encode_image(image, paths[kind], metadata, keep_gps=self.keep_gps)
         if self.path == STANDARD_STREAM:
             sys.stdout.buffer.write(b"".join(data.values()))
             return dict.fromkeys(data, self.path)

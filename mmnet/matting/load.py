@@ -57,6 +57,8 @@ def _load_array(photo: np.ndarray) -> Photo:
 
 @load_photo.add
 def _load_object(photo: object) -> Photo:
+    if isinstance(photo, Photo):
+        return photo
     if isinstance(photo, Image.Image):
         return convert_pil(photo, "photo (PIL image)")
     data = photo.read() if hasattr(photo, "read") else None

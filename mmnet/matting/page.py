@@ -8,7 +8,8 @@ from typing import Callable, NamedTuple, Optional, Tuple
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
-from mmnet.io.images import save_png
+from mmnet.io.files import write_bytes
+from mmnet.io.images import encode_image
 from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
@@ -73,7 +74,7 @@ def process_photo(page: Page, path: str, name: str, background: Background) -> P
     kind = "cutout" if background is TRANSPARENT else "composition"
     stem = os.path.splitext(os.path.basename(path))[0]
     result_path = os.path.join(tempfile.mkdtemp(dir=page.folder), f"{stem}_{kind}.png")
-    save_png(result_path, outputs[kind])
+    write_bytes(result_path, encode_image(outputs[kind], result_path, photo.metadata))
     height, width = alpha.shape
     milliseconds = 1000 * (time.monotonic() - start)
     text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"

@@ -55,7 +55,7 @@ def process_file(
         photo = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
         alpha = matte_photo(photo, predictor, options.matting)
         images = render_outputs(photo.image, alpha, options, photo.opacity)
-        outputs = output.write(file, images)
+        outputs = output.write(file, images, photo.metadata)
         return Result(file.path, outputs, float(alpha.mean()))
     except (MmnetError, OSError) as error:
         if isinstance(error, OSError) and error.errno in LASTING_ERRORS:

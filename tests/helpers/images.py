@@ -8,12 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mmnet.io.containers import png_chunk
+
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def png_chunk(kind, data):
-    """Return a chunk of a PNG with its length and checksum."""
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def make_png(values, bits, colour_type, *chunks):

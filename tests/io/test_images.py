@@ -1,5 +1,6 @@
 """Tests of mmnet.io.images."""
 
+import io
 import os
 import struct
 import zlib
@@ -7,8 +8,10 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import assert_raises
+from helpers.images import make_exif, save
 from mmnet.io import images
 from mmnet.io.errors import MmnetError
 from mmnet.io.masks import load_mask
@@ -167,3 +170,21 @@ def test_encode_image_keeps_pixels(name, channels):
 def test_encode_image_names_other_formats(name, shape, tokens):
     with assert_raises(MmnetError, name, *tokens):
         images.encode_image(np.zeros(shape, np.uint8), name)
+
+
+@pytest.mark.parametrize("extension", [".png", ".jpg", ".webp"])
+def test_encode_image_writes_metadata_and_srgb(extension):
+    exif = make_exif({0x132: "2024:05:06 10:00:00", 0x8298: "© Anna".encode()}, gps={1: "N"})
+    photo = images.decode_photo(save(SMOOTH[..., :3], "jpeg", exif=exif, dpi=(300, 300)), "a")
+    for keep_gps in (False, True):
+        data = images.encode_image(photo.image, "a" + extension, photo.metadata, keep_gps=keep_gps)
+        with Image.open(io.BytesIO(data)) as image:
+            assert "icc_profile" in image.info or image.info["srgb"] == 1
+            exif = image.getexif()
+            assert exif[0x132] == "2024:05:06 10:00:00"
+            assert exif[0x8298].encode("latin-1").decode() == "© Anna"
+            assert exif[0x11A] == 300 and bool(exif.get_ifd(0x8825)) == keep_gps
+            assert extension == ".webp" or image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        again = images.decode_photo(data, "a")
+        limit = 0 if extension == ".png" else 8
+        assert np.abs(again.image.astype(int) - photo.image).max() <= limit
