@@ -25,8 +25,8 @@ from mmnet.networks.network import Network
 from mmnet.networks.registry import find_definition
 from mmnet.tf.compat import tf
 from mmnet.tf.device import session_config, training_session_config
-from mmnet.training.config import DataConfig
 from mmnet.training.graph import Recipe, build_training_graph
+from mmnet.training.input import DataConfig
 
 WARM_UP_STEPS = 2
 BATCHES_PER_TURN = 5  # the baseline makes one batch per turn

@@ -15,14 +15,14 @@ Folders. tests/test_architecture.py defines which folder may import which.
     datatools/    layouts of other datasets, convert, statistics, report page
     networks/     network (the value Network), registry, layers, quantization, inference_graph,
                   mmnet, deeplab, mobilenet_v2, modnet, tiny
-    training/     config, setup (resolve), input (data), train (build, restore, loop), graph,
+    training/     setup (resolve), input (data), train (build, restore, loop), graph,
                   losses, schedule, restore, saver, lineage, logger, batch_norm_check
     distributed/  group (all-reduce, broadcast), launch, heartbeat
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card, complexity (of graphs), sizes (of networks and models)
     weights/      registry (names, licences), values, write, download, convert
     matting/      load, photo, refine, background, compose, clip, temporal, files, process
-    evaluation/   metrics, evaluate, statistics, comparison, calibration, report
+    evaluation/   metrics, evaluate, comparison, calibration, clips, records, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models
     commands/     one file per command: its options and run(options)

@@ -50,8 +50,7 @@ class Manifest(NamedTuple):
     dataset_path: str
     split: str
     pictures: List[ManifestEntry]
-    shape: Optional[List[int]] = None  # [height, width]
-    size: Optional[int] = None  # side of a square input (version 0.1)
+    shape: List[int]  # [height, width]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -74,20 +73,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def read_manifest(path: str) -> Manifest:
-    """Read the manifest of datapre.py, and set its shape. MmnetError: it is not a manifest."""
+    """Read the manifest of datapre.py."""
     if not os.path.lexists(path):
         raise FileNotFoundError(f"{path}: no manifest; run datapre.py, or give --manifest")
     manifest = read_record(path, Manifest)
-    shape = manifest.shape or [manifest.size or 0] * 2
-    if len(shape) != 2 or min(shape) < 1:
-        raise MmnetError(f"{path}: shape: {shape}, expected [height, width]")
+    if len(manifest.shape) != 2 or min(manifest.shape) < 1:
+        raise MmnetError(f"{path}: shape: {manifest.shape}, expected [height, width]")
     if not manifest.pictures:
         raise MmnetError(f"{path}: pictures: is empty")
     for entry in manifest.pictures:
         for name in (entry.stem, entry.image, entry.mask):
             if os.path.basename(name) != name or not name:
                 raise MmnetError(f"{path}: pictures: {name!r} is not the name of one file")
-    return manifest._replace(shape=shape)
+    return manifest
 
 
 def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:

@@ -1,11 +1,12 @@
 """`mmnet evaluate`: score a source, or each checkpoint of a run as it appears; keep the best."""
 
+import contextlib
 import dataclasses
 import json
 import logging
 import os
 import tempfile
-from typing import List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
     dataset_folder,
@@ -51,9 +52,6 @@ from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import Source, find_source, is_model_file
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
-
-# All evaluations, and the network of the first source or of the latest checkpoint.
-Scores = Tuple[List[Evaluation], Optional[Predictor]]
 
 log = logging.getLogger(__name__)
 
@@ -145,17 +143,21 @@ def run(options: Options) -> int:
     if options.as_clips:
         score_all_clips(options, datasets)
         return 0
+    evaluations: List[Evaluation] = []
+    predictors = []
+    for predictor, output in open_networks(options):
+        predictors.append(predictor)
+        for dataset in datasets:
+            evaluations.append(score_dataset(options, dataset, predictor, output))
+            print_evaluation(options, evaluations[-1])
     if options.is_watching:
-        evaluations, predictor = watch_folder(options, datasets)
         evaluations.reverse()  # compare the older checkpoints with the latest one
-    else:
-        evaluations, predictor = score_sources(options, datasets)
     comparisons = compare_evaluations(evaluations)
     if comparisons and not options.json:
         print(report.format_comparisons(comparisons))
-    if options.report and evaluations and predictor:
+    if options.report and evaluations:
         about = "Alphas of mmnet predict." if options.as_photos else "One network run per image."
-        matte = make_matte(options, predictor)
+        matte = make_matte(options, predictors[0])
         page = make_page(evaluations, matte, image_count=options.worst, about=about)
         write_text(options.report, page)
         log.info("wrote %s", options.report)
@@ -183,53 +185,58 @@ def score_all_clips(options: Options, datasets: Sequence[Dataset]) -> None:
             print(report.format_clip_scores(scores, predictor))
 
 
-def score_sources(options: Options, datasets: Sequence[Dataset]) -> Scores:
-    """Score --checkpoint_path and the sources of --compare on every dataset."""
-    evaluations, predictors = [], []
+def open_networks(options: Options) -> Iterator[Tuple[Predictor, Optional[str]]]:
+    """Yield the networks to score, each with its output folder, and open each when it is needed.
+
+    They are --checkpoint_path and the sources of --compare, or all checkpoints of a folder, lowest
+    step first, and then each new one. The checkpoints share one predictor.
+    """
+    if options.is_watching:
+        yield from open_checkpoints(options)
+        return
     for path in [options.checkpoint_path, *(options.compare or ())]:
         source, output = find_source(path), options.output
         if output is None and source.kind == "checkpoint" and source.name is None:
             output = os.path.dirname(os.path.abspath(source.path))
         if not options.merge_shards:
             output = writable_folder(output)
-        predictors.append(open_network(options, source))
-        evaluations += score_datasets(options, datasets, predictors[-1], output)
-    return evaluations, predictors[0]
+        yield open_network(options, source), output
 
 
-def watch_folder(options: Options, datasets: Sequence[Dataset]) -> Scores:
-    """Score each checkpoint of a folder, lowest step first, and then each new one.
-
-    All checkpoints share one TensorFlow session.
-    """
+def open_checkpoints(options: Options) -> Iterator[Tuple[Predictor, Optional[str]]]:
     output = writable_folder(options.output or options.checkpoint_path)
-    evaluations: List[Evaluation] = []
     predictor: Optional[CheckpointPredictor] = None
     for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
         try:
             weights = load_weights(prefix, options.network_fields(), options.weight_options())
-            if predictor is None:
-                predictor = open_weights(weights, Device(options.device))
-            else:
-                predictor.load(weights)
-            evaluations += score_datasets(options, datasets, predictor, output)
         except FileNotFoundError:
-            if os.path.exists(prefix + ".index"):
-                raise
             log.warning("%s: deleted before it was scored; skipped", prefix)
-    return evaluations, predictor
+            continue
+        if predictor is None:
+            predictor = open_weights(weights, Device(options.device))
+        else:
+            predictor.load(weights)
+        yield predictor, output
 
 
-def score_datasets(
-    options: Options, datasets: Sequence[Dataset], predictor: Predictor, output: Optional[str]
-) -> List[Evaluation]:
-    """Score a network on every dataset and print the scores."""
-    evaluations = []
-    for dataset in datasets:
-        evaluation = score_dataset(options, dataset, predictor, output)
-        print_evaluation(options, evaluation)
-        evaluations.append(evaluation)
-    return evaluations
+def open_network(options: Options, source: Union[str, Source]) -> Predictor:
+    return open_predictor(
+        source,
+        options.network_fields(),
+        weight_options=options.weight_options(),
+        device=Device(options.device),
+    )
+
+
+def writable_folder(folder: Optional[str]) -> Optional[str]:
+    """Return the folder, or None with a warning if it cannot be written."""
+    try:
+        if folder:
+            check_writable(folder)
+        return folder
+    except MmnetError:
+        log.warning("%s: cannot be written; scores are only printed, use --output", folder)
+        return None
 
 
 def score_dataset(
@@ -252,8 +259,9 @@ def score_dataset(
     with tempfile.TemporaryDirectory() as folder:
         copy = None
         if output and is_first and source and not is_model_file(source):
-            # A training may delete the checkpoint while it is scored.
-            copy = copy_checkpoint(source, folder)
+            # A training may delete the checkpoint while it is scored, or even before.
+            with contextlib.suppress(FileNotFoundError):
+                copy = copy_checkpoint(source, folder)
         evaluation = evaluate(
             predictor,
             dataset,
@@ -292,26 +300,6 @@ def make_matte(options: Options, predictor: Predictor) -> Matte:
         return lambda image: matte_once(image, predictor)
     steps = MattingOptions(not options.no_second_pass, not options.no_refinement)
     return lambda image: matte_photo(Photo(image), predictor, steps)
-
-
-def open_network(options: Options, source: Union[str, Source]) -> Predictor:
-    return open_predictor(
-        source,
-        options.network_fields(),
-        weight_options=options.weight_options(),
-        device=Device(options.device),
-    )
-
-
-def writable_folder(folder: Optional[str]) -> Optional[str]:
-    """Return the folder, or None with a warning if it cannot be written."""
-    try:
-        if folder:
-            check_writable(folder)
-        return folder
-    except MmnetError:
-        log.warning("%s: cannot be written; scores are only printed, use --output", folder)
-        return None
 
 
 def print_evaluation(options: Options, evaluation: Evaluation) -> None:

@@ -8,10 +8,9 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from mmnet.commands.flag_types import one_of, positive_int
 from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.evaluation.comparison import measure_difference
+from mmnet.evaluation.comparison import PairedScore, measure_difference
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
-from mmnet.evaluation.statistics import PairedScore
 from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.inference.card import FIELD_VALUES
 from mmnet.inference.checkpoints import open_weights

@@ -25,13 +25,8 @@ def resolve(command: str, flags: Dict[str, Any], preset: Optional[str] = None) -
     """Return the checked options of a command.
 
     Args:
-        command: name of the command.
         flags: name -> text or list of texts, as the user gave them.
         preset: name or path of a preset.
-
-    Raises:
-        FileNotFoundError: a preset or a path does not exist.
-        MmnetError: an unknown, invalid or missing option, or options that exclude each other.
     """
     options_class = load_command(command).Options
     fields = {field.name: field for field in dataclasses.fields(options_class)}
@@ -80,11 +75,7 @@ def list_presets() -> List[str]:
 
 
 def find_preset(name: str) -> str:
-    """Return the path of a preset: a file, or a preset of mmnet by name.
-
-    Raises:
-        FileNotFoundError: no such preset.
-    """
+    """Return the path of a preset: a file, or a preset of mmnet by name."""
     if os.path.exists(name) and not os.path.isdir(name):
         return name
     presets = list_presets()
@@ -100,57 +91,45 @@ def read_preset(path: str) -> Dict[str, Any]:
     """Read a preset: name -> value as YAML has it.
 
     A null, and the default of a flag that 0.3 removed or renamed, count as absent.
-
-    Raises:
-        FileNotFoundError: no such file.
-        MmnetError: the file is not YAML, or no command knows one of its names.
     """
-    values = {
-        name: value
-        for name, value in read_yaml(path).items()
-        if value is not None and not is_old_default(name, value)
-    }
     known: Set[str] = set()
     for command in COMMANDS:
         for field in dataclasses.fields(load_command(command).Options):
-            names = field.name, field.metadata["alias"], field.metadata["old_name"]
-            known.update(name for name in names if name)
-    for name in values:
+            known.update({field.name, field.metadata["alias"], field.metadata["old_name"]} - {None})
+    values = {}
+    for name, value in read_yaml(path).items():
+        if value is None or is_old_default(name, value):
+            continue
         if name not in known:
             check_not_removed(str(name), where=f"{path}: {name}")
             hint = suggestion(str(name), known)
             raise MmnetError(f"{path}: {shorten(name)}: unknown option{hint}")
+        values[name] = value
     return values
 
 
 def convert(field: dataclasses.Field, value: Any, where: str) -> Any:
-    """Convert a text, or a value of YAML, to the type of a field.
+    """Convert a text, or a value of YAML, to the type of a field. Errors start with ``where``.
 
     Values are converted through text, because YAML 1.1 reads 1e-4 as a string. A single value is
     accepted for a list.
-
-    Raises:
-        MmnetError: the value is invalid. The message starts with ``where``.
     """
     parse, nargs = field.metadata["parse"], field.metadata["nargs"]
     is_list = isinstance(value, (list, tuple))
-    if nargs in ("+", "*") and not is_list:
-        is_list, value = True, [value]
-    if is_list != (nargs is not None) or (isinstance(nargs, int) and len(value) != nargs):
-        expected = "one value" if nargs is None else "a list"
-        if isinstance(nargs, int):
-            expected = f"{nargs} values"
-        raise MmnetError(f"{where}: expected {expected}, not {shorten(value)}")
-    texts = [str(item) for item in value] if is_list else [str(value)]
+    values = list(value) if is_list else [value]
+    if nargs is None and is_list:
+        raise MmnetError(f"{where}: expected one value, not {shorten(value)}")
+    if isinstance(nargs, int) and len(values) != nargs:
+        raise MmnetError(f"{where}: expected {nargs} values, not {shorten(value)}")
     converted = []
-    for text in texts:
+    for text in map(str, values):
         if not text.strip():
             raise MmnetError(f"{where}: is empty (a shell variable that is not set?)")
         try:
             converted.append(parse(text))
         except MmnetError as error:
             raise MmnetError(f"{where} {text[:60]}: {error}") from None
-    return tuple(converted) if is_list else converted[0]
+    return converted[0] if nargs is None else tuple(converted)
 
 
 def suggestion(name: str, known: Any) -> str:

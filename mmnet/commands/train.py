@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from mmnet import __version__
 from mmnet.commands.flag_types import (
@@ -23,14 +23,12 @@ from mmnet.commands.train_types import (
     CACHE_BUDGET,
     LOSS_TERMS,
     NPU_PRECISIONS,
-    cache_text,
-    loss_parameter,
-    loss_weight,
-    merge_loss_weights,
+    check_text,
     parse_assignment,
     parse_cache,
+    parse_loss_parameter,
+    parse_loss_weight,
     parse_schedule,
-    schedule_text,
 )
 from mmnet.datasets.augmentation import POLICIES, AugmentOptions
 from mmnet.io.errors import MmnetError
@@ -38,11 +36,12 @@ from mmnet.io.files import check_writable
 from mmnet.networks.layers import INFERENCE, TRAINING
 from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.device import MIXED_PRECISIONS, Device
-from mmnet.training.config import DataConfig, TrainingConfig, WarmStart
 from mmnet.training.graph import OPTIMIZERS, Recipe
+from mmnet.training.input import DataConfig
 from mmnet.training.losses import ADAPTATION
+from mmnet.training.restore import WarmStart
 from mmnet.training.schedule import Schedule
-from mmnet.training.setup import find_own_checkpoints
+from mmnet.training.setup import TrainingConfig, find_own_checkpoints
 from mmnet.training.train import train
 from mmnet.weights.registry import UNTRAINED
 from mmnet.weights.source import is_model_file
@@ -59,12 +58,16 @@ MODES = {
 LOCAL_OPTIONS = ("device", "train_dir", "cache")
 LOCAL_PATHS = ("dataset_path", "backgrounds_path", "teacher", "checkpoint_path")
 
-
 augmentation_flag = partial(flag, group="augmentation")
 checkpoint_flag = partial(flag, group="checkpoints")
 data_flag = partial(flag, group="data")
 loss_flag = partial(flag, group="losses")
 step_flag = partial(flag, group="optimization")
+
+
+def term_flag(term: str) -> Any:
+    """Declare the published flag of the weight of a loss term."""
+    return loss_flag(None, not_negative, help=f"weight of the {term} loss")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +84,7 @@ class Options(NetworkOptions, DeviceOptions):
     dataset_path: Tuple[str, ...] = flag(
         REQUIRED,
         dataset_folder,
-        help="datasets with SPLIT/image and SPLIT/mask; also folders of images without masks, if "
-        "there is a teacher",
+        help="datasets with SPLIT/image and SPLIT/mask; with a teacher also folders of images",
         nargs="+",
     )
     dataset_split_name: str = data_flag("train", help="split of the datasets")
@@ -95,7 +97,7 @@ class Options(NetworkOptions, DeviceOptions):
     batch_size: int = data_flag(32, positive_int, help="images per step, summed over all processes")
     cache: str = data_flag(
         CACHE_BUDGET,
-        cache_text,
+        check_text(parse_cache),
         help="memory for decoded images, above which they are kept on disk; or disk; or none",
         old_name="cache_budget",
     )
@@ -103,8 +105,7 @@ class Options(NetworkOptions, DeviceOptions):
     augmentation_method: str = augmentation_flag(
         "resize_random_scale_crop_flip_rotate",
         one_of(*POLICIES),
-        help="rich adds colours, noise and blur to the published method; wide also adds smaller "
-        "and cropped people",
+        help="rich adds colours, noise and blur; wide also adds smaller and cropped people",
     )
     augmentation_strength: float = augmentation_flag(
         1.0, not_negative, help="factor of the probability of colours, noise and blur"
@@ -125,19 +126,15 @@ class Options(NetworkOptions, DeviceOptions):
     learning_rate: float = step_flag(1e-4, positive_float, help="highest learning rate")
     learning_rate_schedule: str = step_flag(
         "fixed",
-        schedule_text,
+        check_text(parse_schedule),
         help="fixed; cosine or polynomial[:POWER] (to 0 at the last step); step:STEPS[:FACTOR]",
     )
-    warm_up_steps: int = step_flag(
-        0, whole_number, help="steps during which the learning rate rises from 0"
-    )
+    warm_up_steps: int = step_flag(0, whole_number, help="steps in which the rate rises from 0")
     weight_decay: float = step_flag(4e-7, not_negative, help="factor of half the squared weights")
     trainable_scopes: Optional[Tuple[str, ...]] = step_flag(
         None, help="train only variables whose names start with these prefixes", nargs="+"
     )
-    batch_norm_decay: float = step_flag(
-        0.999, decay, help="decay of the moving statistics per step"
-    )
+    batch_norm_decay: float = step_flag(0.999, decay, help="decay of moving statistics per step")
     use_ema: bool = step_flag(False, help="keep an exponential moving average of the weights")
     ema_decay: float = step_flag(0.999, decay, help="decay of this average per step")
     max_step_from_restore: Optional[int] = step_flag(
@@ -146,30 +143,20 @@ class Options(NetworkOptions, DeviceOptions):
     max_epoch_from_restore: Optional[float] = step_flag(
         None, positive_float, help="stop after this number of epochs"
     )
-    lambda_alpha_loss: Optional[float] = loss_flag(
-        None, not_negative, help="weight of the alpha loss"
-    )
-    lambda_comp_loss: Optional[float] = loss_flag(
-        None, not_negative, help="weight of the composition loss"
-    )
-    lambda_grad_loss: Optional[float] = loss_flag(
-        None, not_negative, help="weight of the gradient loss"
-    )
-    lambda_kd_loss: Optional[float] = loss_flag(
-        None, not_negative, help="weight of the cross entropy with the mask"
-    )
-    lambda_aux_loss: Optional[float] = loss_flag(
-        None, not_negative, help="weight of the cross entropy of the coarse output"
-    )
+    lambda_alpha_loss: Optional[float] = term_flag("alpha")
+    lambda_comp_loss: Optional[float] = term_flag("composition")
+    lambda_grad_loss: Optional[float] = term_flag("gradient")
+    lambda_kd_loss: Optional[float] = term_flag("cross_entropy")
+    lambda_aux_loss: Optional[float] = term_flag("auxiliary")
     loss_weights: Tuple[str, ...] = loss_flag(
         (),
-        loss_weight,
+        check_text(parse_loss_weight),
         help=f"weights of loss terms, NAME=X (default: by network): {', '.join(LOSS_TERMS)}",
         nargs="+",
     )
     loss_parameters: Tuple[str, ...] = loss_flag(
         (),
-        loss_parameter,
+        check_text(parse_loss_parameter),
         help="NAME=X: composition_range divides the composition loss (255 in the published code); "
         "teacher_temperature softens the teacher loss (default: 1 for both)",
         nargs="+",
@@ -192,12 +179,8 @@ class Options(NetworkOptions, DeviceOptions):
     reset_optimizer: bool = checkpoint_flag(
         False, help="warm start: do not load the optimizer's variables"
     )
-    step_save_checkpoint: int = checkpoint_flag(
-        500, positive_int, help="steps between two checkpoints"
-    )
-    step_save_summaries: int = checkpoint_flag(
-        100, positive_int, help="steps between two lines of the log"
-    )
+    step_save_checkpoint: int = checkpoint_flag(500, positive_int, help="steps per checkpoint")
+    step_save_summaries: int = checkpoint_flag(100, positive_int, help="steps per line of the log")
     max_to_keep: int = checkpoint_flag(5, positive_int, help="checkpoints to keep")
     precision: Optional[str] = flag(
         None,
@@ -207,9 +190,7 @@ class Options(NetworkOptions, DeviceOptions):
         group="device",
     )
     sync_batch_norm: bool = flag(
-        False,
-        help="synchronize batch-norm statistics across processes (mmnet launch)",
-        group="processes",
+        False, help="average batch-norm statistics over all processes", group="processes"
     )
 
     def check(self) -> None:
@@ -232,15 +213,14 @@ class Options(NetworkOptions, DeviceOptions):
 
     def check_warm_start(self) -> None:
         """Raise an error if the mode needs a checkpoint, or if there is no such checkpoint."""
-        if self.checkpoint_path is None:
+        path = self.checkpoint_path
+        if path is None:
             if self.mode != "train":
                 raise MmnetError(
                     f"--mode {self.mode}: needs a trained network in --checkpoint_path"
                 )
-            return
-        source(self.checkpoint_path)
-        if self.checkpoint_path == UNTRAINED or is_model_file(self.checkpoint_path):
-            raise MmnetError(f"--checkpoint_path {self.checkpoint_path}: must be a checkpoint")
+        elif source(path) == UNTRAINED or is_model_file(path):
+            raise MmnetError(f"--checkpoint_path {path}: must be a checkpoint")
 
     def all_loss_weights(self) -> Dict[str, float]:
         """Return the weights that the user gave, by term."""
@@ -251,7 +231,12 @@ class Options(NetworkOptions, DeviceOptions):
             "cross_entropy": self.lambda_kd_loss,
             "auxiliary": self.lambda_aux_loss,
         }
-        return merge_loss_weights(published, self.loss_weights)
+        weights = {term: weight for term, weight in published.items() if weight is not None}
+        for term, weight in map(parse_assignment, self.loss_weights):
+            if term in weights:
+                raise MmnetError(f"--loss_weights {term}: this term already has a weight")
+            weights[term] = weight
+        return weights
 
     def recipe(self) -> Recipe:
         """Return how a step computes its loss and its update."""
@@ -281,7 +266,7 @@ class Options(NetworkOptions, DeviceOptions):
 
     def data(self) -> DataConfig:
         """Return the training images."""
-        cache, budget = parse_cache(self.cache)
+        cache, cache_budget = parse_cache(self.cache)
         return DataConfig(
             paths=self.dataset_path,
             split=self.dataset_split_name,
@@ -293,20 +278,8 @@ class Options(NetworkOptions, DeviceOptions):
             ),
             backgrounds_path=self.backgrounds_path,
             cache=cache,
-            cache_budget=budget,
+            cache_budget=cache_budget,
             seed=self.seed,
-        )
-
-    def warm_start(self) -> Optional[WarmStart]:
-        """Return the checkpoint of the warm start, or None."""
-        if self.checkpoint_path is None:
-            return None
-        return WarmStart(
-            self.checkpoint_path,
-            include_scopes=self.checkpoint_include_scopes,
-            exclude_scopes=self.checkpoint_exclude_scopes,
-            ignore_missing_vars=self.ignore_missing_vars,
-            reset_optimizer=self.reset_optimizer,
         )
 
     def make_device(self) -> Device:
@@ -318,19 +291,30 @@ class Options(NetworkOptions, DeviceOptions):
     def identity(self) -> str:
         """Return a text that is equal in all processes of a training."""
         values = dataclasses.asdict(self)
-        shared = {name: value for name, value in values.items() if name not in LOCAL_OPTIONS}
-        shared.update({name: bool(values[name]) for name in LOCAL_PATHS})
-        return f"{__version__} {sorted(shared.items())!r}"
+        for name in LOCAL_OPTIONS:
+            del values[name]
+        for name in LOCAL_PATHS:
+            values[name] = bool(values[name])
+        return f"{__version__} {sorted(values.items())!r}"
 
     def config(self) -> TrainingConfig:
         """Return the training that these options describe."""
+        warm_start = None
+        if self.checkpoint_path is not None:
+            warm_start = WarmStart(
+                self.checkpoint_path,
+                include_scopes=self.checkpoint_include_scopes,
+                exclude_scopes=self.checkpoint_exclude_scopes,
+                ignore_missing_vars=self.ignore_missing_vars,
+                reset_optimizer=self.reset_optimizer,
+            )
         return TrainingConfig(
             train_dir=self.train_dir,
             data=self.data(),
             recipe=self.recipe(),
             schedule=self.schedule(),
             network_fields=self.network_fields(),
-            warm_start=self.warm_start(),
+            warm_start=warm_start,
             teacher=self.teacher,
             device=self.make_device(),
             steps_per_checkpoint=self.step_save_checkpoint,

@@ -1,9 +1,6 @@
-"""Types of flags that only `mmnet train` uses. They validate a text and return it unchanged.
+"""Types of flags that only `mmnet train` uses."""
 
-config.yaml of a training records the texts, so they can be read as a preset.
-"""
-
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Sequence, Tuple
 
 from mmnet.commands.flag_types import not_negative, positive_float, positive_int, size_in_bytes
 from mmnet.io.errors import MmnetError
@@ -21,9 +18,17 @@ NPU_PRECISIONS = (
 CACHE_BUDGET = "4GB"  # memory for decoded images
 
 
-def cache_text(value: str) -> str:
-    parse_cache(value)
-    return value
+def check_text(parse: Callable[[str], Any]) -> Callable[[str], str]:
+    """Return a type whose value is the text, if ``parse`` accepts it.
+
+    config.yaml of a training records these texts, so it can be read as a preset.
+    """
+
+    def check(value: str) -> str:
+        parse(value)
+        return value
+
+    return check
 
 
 def parse_cache(value: str) -> Tuple[str, int]:
@@ -34,11 +39,6 @@ def parse_cache(value: str) -> Tuple[str, int]:
         return "memory", size_in_bytes(CACHE_BUDGET if value == "memory" else value)
     except MmnetError:
         raise MmnetError("must be none, disk or a size, for example 500MB or 4GB") from None
-
-
-def schedule_text(value: str) -> str:
-    parse_schedule(value)
-    return value
 
 
 def parse_schedule(value: str) -> Schedule:
@@ -58,32 +58,12 @@ def parse_schedule(value: str) -> Schedule:
     return schedule
 
 
-def loss_weight(value: str) -> str:
-    not_negative(_check_name(value, LOSS_TERMS))
-    return value
+def parse_loss_weight(value: str) -> float:
+    return not_negative(_check_name(value, LOSS_TERMS))
 
 
-def loss_parameter(value: str) -> str:
-    positive_float(_check_name(value, LOSS_PARAMETERS))
-    return value
-
-
-def parse_assignment(value: str) -> Tuple[str, float]:
-    """Parse a valid NAME=X."""
-    name, _, number = value.partition("=")
-    return name, float(number)
-
-
-def merge_loss_weights(
-    published: Dict[str, Optional[float]], assignments: Sequence[str]
-) -> Dict[str, float]:
-    """Return the weights of the five published flags and of ``--loss_weights``, by term."""
-    weights = {term: weight for term, weight in published.items() if weight is not None}
-    for term, weight in map(parse_assignment, assignments):
-        if term in weights:
-            raise MmnetError(f"--loss_weights {term}: this term already has a weight")
-        weights[term] = weight
-    return weights
+def parse_loss_parameter(value: str) -> float:
+    return positive_float(_check_name(value, LOSS_PARAMETERS))
 
 
 def _check_name(value: str, names: Sequence[str]) -> str:
@@ -92,3 +72,9 @@ def _check_name(value: str, names: Sequence[str]) -> str:
     if not equals or name not in names:
         raise MmnetError(f"must be NAME=X, where NAME is one of {', '.join(names)}")
     return number
+
+
+def parse_assignment(value: str) -> Tuple[str, float]:
+    """Parse a valid NAME=X."""
+    name, _, number = value.partition("=")
+    return name, float(number)

@@ -8,7 +8,7 @@ import ctypes
 import itertools
 import os
 import socket
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from mmnet.distributed.heartbeat import Heartbeat
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, hccl_all_reduce, session_config
-
-WORD = 1 << 16  # an integer is sent as two float32 numbers below WORD, so it is not rounded
 
 _gradient_numbers = itertools.count()  # TensorFlow never forgets the name of a gradient
 
@@ -35,33 +33,31 @@ ALONE = Group()
 
 
 @contextlib.contextmanager
-def join_group(
-    device: Device, timeout: float, identity: str = ""
-) -> Iterator[Tuple[Group, Heartbeat]]:
-    """Join the group of a device until the block ends. For the arguments see Heartbeat.
-
-    Raises:
-        MmnetError: a process did not connect or does not fit, or the engine is not installed.
-    """
-    if device.processes == 1:
-        with Heartbeat(device, timeout) as heartbeat:
-            yield ALONE, heartbeat
-        return
+def join_group(device: Device, identity: str = "") -> Iterator[Tuple[Group, Heartbeat]]:
+    """Join the group of a device until the block ends. For the arguments see Heartbeat."""
     bootstrap = {}
     if device.engine == "horovod" and device.rank == 0:
         bootstrap = start_rendezvous(device)
-    with Heartbeat(device, timeout, identity=identity, bootstrap=bootstrap) as heartbeat:
-        yield ENGINES[device.engine](device, heartbeat.bootstrap), heartbeat
+    with Heartbeat(device, identity, bootstrap) as heartbeat:
+        group = ALONE
+        if device.processes > 1:
+            group = ENGINES[device.engine](device, heartbeat.bootstrap)
+        yield group, heartbeat
 
 
-def all_reduce_mean(tensors: Sequence["tf.Tensor"], group: Group) -> List["tf.Tensor"]:
-    """Return the mean of each tensor over a group. All tensors travel in one buffer."""
+def all_reduce_mean(tensors: Any, group: Group) -> Any:
+    """Return the mean of each tensor over a group. All tensors travel in one buffer.
+
+    ``tensors`` is a tensor, or a list or dictionary of tensors; the result has the same structure.
+    """
     if group.size == 1:
-        return list(tensors)
-    shapes = [tensor.shape.as_list() for tensor in tensors]
-    buffer = tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], 0)
+        return tensors
+    flat = tf.nest.flatten(tensors)
+    shapes = [tensor.shape.as_list() for tensor in flat]
+    buffer = tf.concat([tf.reshape(tensor, [-1]) for tensor in flat], 0)
     parts = tf.split(group.all_reduce(buffer) / group.size, [int(np.prod(s)) for s in shapes])
-    return [tf.reshape(part, shape) for part, shape in zip(parts, shapes)]
+    means = [tf.reshape(part, shape) for part, shape in zip(parts, shapes)]
+    return tf.nest.pack_sequence_as(tensors, means)
 
 
 def mean_with_gradient(vector: "tf.Tensor", group: Group) -> "tf.Tensor":
@@ -81,58 +77,27 @@ def mean_with_gradient(vector: "tf.Tensor", group: Group) -> "tf.Tensor":
         return tf.identity_n([mean, vector])[0]
 
 
-class Broadcast(NamedTuple):
-    """Operations that send the values of rank 0 to all processes."""
-
-    rank: int
-    values: "tf.Tensor"  # placeholder float32 [n]
-    sum: "tf.Tensor"
-
-
-def build_broadcast(variables: Sequence["tf.Variable"], group: Group) -> Broadcast:
-    """Build the broadcast of some variables and one integer into the default graph."""
-    lengths = [_length(variable.shape, variable.dtype) for variable in variables]
-    values = tf.placeholder(tf.float32, [sum(lengths) + 2])
-    return Broadcast(group.rank, values, group.all_reduce(values))
-
-
 def broadcast(
-    session: "tf.Session", operations: Broadcast, variables: Sequence["tf.Variable"], number: int
+    session: "tf.Session", variables: Sequence["tf.Variable"], number: int, group: Group
 ) -> Tuple[Dict[str, np.ndarray], int]:
-    """Return the variables of rank 0 (name -> value) and its number, below 2**32."""
-    values = session.run(variables)
-    buffer = np.concatenate([_to_floats(value) for value in values] + [_to_floats(number)])
-    if operations.rank != 0:
+    """Return the variables of rank 0 (name -> value) and its number.
+
+    The sum over the group sends them, because the other ranks add zeros. Each pair of bytes becomes
+    one float32 number, which holds it exactly.
+    """
+    arrays = [*session.run(variables), np.int64(number)]
+    buffer = np.frombuffer(b"".join(array.tobytes() for array in arrays), np.uint16)
+    if group.rank != 0:
         buffer = np.zeros_like(buffer)
-    buffer = session.run(operations.sum, {operations.values: buffer})
-    result, start = {}, 0
-    for variable, value in zip(variables, values):
-        end = start + _length(value.shape, value.dtype)
-        result[variable.op.name] = _from_floats(buffer[start:end], value)
-        start = end
-    return result, int(_from_floats(buffer[start:], np.array(number)))
-
-
-def _length(shape, dtype):
-    """Return how many float32 numbers hold an array."""
-    size = int(np.prod([int(side) for side in shape]))
-    return size if tf.as_dtype(dtype).is_floating else 2 * size
-
-
-def _to_floats(value):
-    """Return an array as float32 [n]. Each integer becomes two numbers."""
-    value = np.asarray(value)
-    if value.dtype.kind == "f":
-        return value.astype(np.float32).ravel()
-    return np.concatenate([value.ravel() // WORD, value.ravel() % WORD]).astype(np.float32)
-
-
-def _from_floats(floats, like):
-    """Reverse _to_floats. ``like`` has the shape and type of the result."""
-    if like.dtype.kind == "f":
-        return floats.reshape(like.shape).astype(like.dtype)
-    high, low = np.rint(floats.astype(np.float64)).reshape(2, -1)
-    return (high * WORD + low).astype(like.dtype).reshape(like.shape)
+    placeholder = tf.placeholder(tf.float32, buffer.shape)
+    buffer = session.run(group.all_reduce(placeholder), {placeholder: buffer})
+    data, start, values = buffer.astype(np.uint16).tobytes(), 0, []
+    for array in arrays:
+        value = np.frombuffer(data[start : start + array.nbytes], array.dtype)
+        values.append(value.reshape(array.shape))
+        start += array.nbytes
+    names = [variable.op.name for variable in variables]
+    return dict(zip(names, values)), int(values[-1])
 
 
 def start_collectives(device: Device, bootstrap: Dict[str, Any]) -> Group:
@@ -175,7 +140,7 @@ def start_horovod(device: Device, bootstrap: Dict[str, Any]) -> Group:
             "CROSS_RANK": device.rank,
             "LOCAL_SIZE": 1,
             "LOCAL_RANK": 0,
-            "HOSTNAME": _horovod_host(device.rank),
+            "HOSTNAME": f"process{device.rank}",  # to Horovod, each process is a host
             "CONTROLLER": "gloo",
             "CPU_OPERATIONS": "gloo",
             "GLOO_RENDEZVOUS_ADDR": device.addresses[0].rpartition(":")[0],
@@ -193,10 +158,7 @@ def start_horovod(device: Device, bootstrap: Dict[str, Any]) -> Group:
 
 
 def start_rendezvous(device: Device) -> Dict[str, Any]:
-    """Start the server through which Horovod's processes find each other. Return its port.
-
-    The result is empty under horovodrun, which starts its own server.
-    """
+    """Start the server through which Horovod's processes find each other. Return its port."""
     if not device.addresses or "HOROVOD_RANK" in os.environ:
         return {}
     _import_horovod()
@@ -205,7 +167,7 @@ def start_rendezvous(device: Device) -> Dict[str, Any]:
 
     server = RendezvousServer()
     port = server.start()  # its thread ends with this process
-    hosts = ",".join(f"{_horovod_host(rank)}:1" for rank in range(device.processes))
+    hosts = ",".join(f"process{rank}:1" for rank in range(device.processes))
     server.init(get_host_assignments(parse_hosts(hosts), device.processes))
     return {"rendezvous": port}
 
@@ -228,11 +190,6 @@ def _import_horovod():
             "engine",
         ) from None
     return horovod
-
-
-def _horovod_host(rank):
-    """Return a host name for a rank: each process is a host of its own to Horovod."""
-    return f"process{rank}"
 
 
 def _network_interface(device):

@@ -3,14 +3,14 @@
 The collectives of TensorFlow 1.15 wait forever for a dead process, and no engine distinguishes a
 slow process from a stopped one. So every process sends its step to rank 0 once per second, and rank
 0 sends its own step to all. If a process is gone, is silent or stays behind the others for too
-long, rank 0 reports it in one line, and all processes exit.
+long, rank 0 reports it in one line, and all processes exit. A message is a JSON object in one line.
 """
 
 import contextlib
-import dataclasses
 import json
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -21,23 +21,46 @@ from mmnet.tf.device import Device
 
 LOST = 75  # exit code: another process was lost (sysexits.h: try again later)
 LAUNCHED = "MMNET_LAUNCHED"  # environment variable: a launcher on this host reports dead processes
-TIMEOUT = "MMNET_PEER_TIMEOUT"  # environment variable: seconds
-DEFAULT_TIMEOUT = 20.0  # seconds
+TIMEOUT = "MMNET_PEER_TIMEOUT"  # environment variable, set by ``mmnet launch``
+DEFAULT_TIMEOUT = 20.0  # seconds that a process may be silent or behind the others
 BEAT_SECONDS = 1.0
+HELLO_SECONDS = 5.0  # for the first message of a new connection
 START_SECONDS = 300.0  # for all processes to connect; machines may have to start first
 MAX_LINE_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass
 class Peer:
-    """Another process."""
+    """Another process, and the connection to it."""
 
-    connection: socket.socket
-    last_beat: float = 0.0  # time of its last message, by the clock of Heartbeat
-    step: Optional[int] = None  # None before its first step
-    is_done: bool = False
+    def __init__(self, connection: socket.socket):
+        self.last_beat = 0.0  # time of its last message, by the clock of Heartbeat
+        self.step: Optional[int] = None  # None before its first step
+        self.is_done = False
+        self._connection = connection
+        self._lines = connection.makefile("rb")
+
+    def send(self, message: Dict[str, Any]) -> None:
+        self._connection.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self, timeout: Optional[float] = None) -> Dict[str, Any]:
+        """Wait for the next message. OSError or ValueError: the connection is useless."""
+        self._connection.settimeout(timeout)
+        line = self._lines.readline(MAX_LINE_BYTES)
+        message = json.loads(line.decode())
+        if not line.endswith(b"\n") or not isinstance(message, dict):
+            raise ValueError("no JSON object in one line")
+        return message
+
+    def has_input(self) -> bool:
+        """Return whether a message waits, or the other process has closed the connection."""
+        return bool(select.select([self._connection], [], [], 0)[0])
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # the other process has closed it
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
 
 
 class Heartbeat:
@@ -49,27 +72,19 @@ class Heartbeat:
     """
 
     def __init__(
-        self,
-        device: Device,
-        timeout: float = DEFAULT_TIMEOUT,
-        *,
-        identity: str = "",
-        bootstrap: Optional[Dict[str, Any]] = None,
+        self, device: Device, identity: str = "", bootstrap: Optional[Dict[str, Any]] = None
     ):
         """Connect to the other processes.
 
         Args:
             device: rank and addresses of the processes.
-            timeout: seconds that a process may be silent or behind the others.
             identity: a text that must be equal in all processes.
             bootstrap: values of rank 0 for all processes.
-
-        Raises:
-            MmnetError: a process did not connect, or has another identity.
         """
         self.step: Optional[int] = None
         self.bootstrap = bootstrap or {}
-        self._device, self._timeout, self._identity = device, timeout, identity
+        self._device, self._identity = device, identity
+        self._timeout = float(os.environ.get(TIMEOUT, DEFAULT_TIMEOUT))
         self._peers: Dict[int, Peer] = {}  # rank -> Peer
         self._clock = 0.0  # seconds; it stops while this process is suspended (Ctrl-Z)
         self._closing, self._all_done = threading.Event(), threading.Event()
@@ -94,14 +109,10 @@ class Heartbeat:
             self._all_done.wait(START_SECONDS)
         self._closing.set()
         for peer in self._peers.values():
-            peer.connection.close()
+            peer.close()
 
     def handle_failed_step(self, error: Exception) -> None:
-        """Wait until the watch names the process whose loss made a step fail, and exits.
-
-        Raises:
-            MmnetError: all other processes are alive.
-        """
+        """Wait until the watch names the process whose loss made a step fail, and exits."""
         if self._peers:
             time.sleep(self._timeout + 3 * BEAT_SECONDS)
         raise MmnetError(f"a step with the other processes failed ({str(error)[:200]})")
@@ -131,22 +142,22 @@ class Heartbeat:
 
     def _accept(self, server):
         """Accept the connection of one process. Return the problem if it does not fit."""
-        connection, _ = server.accept()
-        connection.settimeout(5)
-        message = _read_message(connection)
+        peer = Peer(server.accept()[0])
+        message = peer.receive(HELLO_SECONDS)
         rank = message.get("rank")
         if not isinstance(rank, int) or "identity" not in message:
             raise ValueError("not a process of a training")
-        is_repeated = rank in self._peers and not _is_closed(self._peers[rank].connection)
+        # A process sends nothing while it waits. A restarted process replaces a dead one.
+        is_repeated = rank in self._peers and not self._peers[rank].has_input()
         if is_repeated or not 0 < rank < self._device.processes:
             problem = f"two processes have the rank {rank}"
         elif message["identity"] != self._identity:
             problem = f"process {self._name(rank)} has other options than process 0"
         else:
-            self._peers[rank] = Peer(connection)
+            self._peers[rank] = peer
             return None
-        _send(connection, {"problem": problem})
-        connection.close()
+        peer.send({"problem": problem})
+        peer.close()
         return problem
 
     def _connect(self, host, port):
@@ -154,10 +165,9 @@ class Heartbeat:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                connection = socket.create_connection((host, port), 5)
-                _send(connection, {"rank": self._device.rank, "identity": self._identity})
-                connection.settimeout(max(1.0, deadline - time.monotonic()))
-                message = _read_message(connection)
+                peer = Peer(socket.create_connection((host, port), 5))
+                peer.send({"rank": self._device.rank, "identity": self._identity})
+                message = peer.receive(max(1.0, deadline - time.monotonic()))
                 break
             except (OSError, ValueError) as error:
                 if time.monotonic() >= deadline:
@@ -168,37 +178,26 @@ class Heartbeat:
         if "bootstrap" not in message:
             raise MmnetError(str(message.get("problem", f"{host}:{port} is not a training")))
         self.bootstrap = message["bootstrap"]
-        self._peers[0] = Peer(connection)
+        self._peers[0] = peer
 
     def _listen(self, rank, peer):
         """Read the messages of one process until it disconnects."""
-        buffer = b""
-        peer.connection.settimeout(None)
-        while not self._closing.is_set():
-            try:
-                data = peer.connection.recv(4096)
-            except OSError:
-                data = b""
-            if not data or len(buffer) > MAX_LINE_BYTES:
-                if not peer.is_done:
-                    is_reported = LAUNCHED in os.environ and self._host(rank) == self._host()
-                    self._exit(f"process {self._name(rank)} is gone", quietly=is_reported)
-                return
-            *lines, buffer = (buffer + data).split(b"\n")
-            for line in lines:
-                with contextlib.suppress(ValueError):  # not our message: no sign of life
-                    self._receive(peer, _decode(line))
+        with contextlib.suppress(OSError, ValueError):
+            while True:
+                self._receive(peer, peer.receive())
+        if not peer.is_done:
+            is_reported = LAUNCHED in os.environ and self._host(rank) == self._host()
+            self._exit(f"process {self._name(rank)} is gone", quietly=is_reported)
 
     def _receive(self, peer, message):
         peer.last_beat = self._clock
-        if isinstance(message.get("step"), int):
-            peer.step = message["step"]
+        peer.step = message.get("step", peer.step)
         if "done" in message:
             peer.is_done = True
             if all(other.is_done for other in self._peers.values()):
                 self._all_done.set()
         if "lost" in message:
-            self._exit(str(message["lost"]), quietly=True)
+            self._exit(message["lost"], quietly=True)
 
     def _watch(self):
         """Send heartbeats, and check the heartbeats of the other processes."""
@@ -215,9 +214,8 @@ class Heartbeat:
 
     def _check_progress(self, lagging_since):
         """Exit if a process stays in one step while others have passed it."""
-        steps = {rank: peer.step for rank, peer in self._peers.items()}
-        steps[0] = self.step
-        if any(step is None for step in steps.values()):
+        steps = {0: self.step, **{rank: peer.step for rank, peer in self._peers.items()}}
+        if None in steps.values():
             return
         last = max(steps.values())
         is_ending = any(peer.is_done for peer in self._peers.values())
@@ -235,7 +233,7 @@ class Heartbeat:
     def _send_all(self, message):
         for peer in self._peers.values():
             with contextlib.suppress(OSError):  # _listen notices the lost connection
-                _send(peer.connection, message)
+                peer.send(message)
 
     def _exit(self, reason, quietly=False):
         """End this process at once, because its other threads may wait forever."""
@@ -257,48 +255,3 @@ class Heartbeat:
 
     def _name(self, rank):
         return f"{rank} ({self._device.addresses[rank]})"
-
-
-def read_timeout() -> float:
-    """Return the timeout that ``mmnet launch`` gave to this process, or the default.
-
-    Raises:
-        MmnetError: the environment variable is not a number.
-    """
-    text = os.environ.get(TIMEOUT, str(DEFAULT_TIMEOUT))
-    try:
-        return float(text)
-    except ValueError:
-        raise MmnetError(f"{TIMEOUT}: must be a number of seconds, not {text!r}") from None
-
-
-def _is_closed(connection):
-    """Return whether the other side has closed a connection."""
-    try:
-        return connection.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b""
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-
-
-def _send(connection, message):
-    connection.sendall(json.dumps(message).encode() + b"\n")
-
-
-def _read_message(connection):
-    """Read one line with a JSON object."""
-    line = b""
-    while not line.endswith(b"\n"):
-        data = connection.recv(1)
-        if not data or len(line) > MAX_LINE_BYTES:
-            raise ValueError("no message")
-        line += data
-    return _decode(line)
-
-
-def _decode(line):
-    message = json.loads(line.decode())
-    if not isinstance(message, dict):
-        raise ValueError("not a JSON object")
-    return message

@@ -1,5 +1,6 @@
 """Start and watch the processes of a training on this machine, and restart them if one fails."""
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -7,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Dict, List, Mapping, Sequence
+from typing import Dict, Iterator, List, Mapping, Sequence
 
 from mmnet.distributed.heartbeat import LAUNCHED, LOST
 from mmnet.distributed.members import Plan, write_tf_config
@@ -24,24 +25,15 @@ log = logging.getLogger(__name__)
 def launch(
     plan: Plan, command: Sequence[str], *, environ: Mapping[str, str], restarts: int = 0
 ) -> int:
-    """Run ``mmnet COMMAND`` in all processes of a plan until they end.
+    """Run ``mmnet COMMAND`` in all processes of a plan, and restart them after failures.
 
-    Args:
-        plan: the processes.
-        command: words after ``mmnet``.
-        environ: additional environment variables of the processes.
-        restarts: number of restarts after failures.
+    ``environ`` holds additional environment variables.
 
     Returns:
         The exit code: 0; 2 if a process reports bad input; 128 + signal if a process or the
         launcher received a signal; else LOST.
     """
-    signals: List[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, _: signals.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with catch_signals() as signals:
         for attempt in range(restarts + 1):
             if attempt:
                 log.info("restart %d of %d", attempt, restarts)
@@ -49,9 +41,26 @@ def launch(
             if exit_code in (0, BAD_INPUT) or is_stopped(exit_code) or signals:
                 break
         return exit_code
+
+
+@contextlib.contextmanager
+def catch_signals() -> Iterator[List[int]]:
+    """Collect SIGINT and SIGTERM in a list, instead of ending the process."""
+    signals: List[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _: signals.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield signals
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def is_stopped(exit_code: int) -> bool:
+    """Return whether a process ended by a signal after it saved its state."""
+    return exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 def _run_once(plan, command, environ, signals):
@@ -60,11 +69,8 @@ def _run_once(plan, command, environ, signals):
     children: Dict[int, subprocess.Popen] = {}
     try:
         for rank in plan.ranks:
-            children[rank] = subprocess.Popen(
-                words,
-                env={**process_environment(rank, plan), **environ},
-                preexec_fn=_stop_with_parent,
-            )
+            environment = {**process_environment(rank, plan), **environ}
+            children[rank] = subprocess.Popen(words, env=environment, preexec_fn=_stop_with_parent)
         return wait_for_processes(children, plan, signals)
     finally:
         _stop_processes(children.values())
@@ -75,48 +81,31 @@ def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:
 
     A signal handler may append to ``signals``.
     """
-    forwarded = 0
+    forwarded, failure_time = 0, None
     while any(child.poll() is None for child in children.values()):
-        if _find_failed(children) and not signals:
-            break
+        codes = set(_find_failures(children).values())
+        if codes and not signals:
+            # A process that lost another one exits with LOST, perhaps before the other has ended.
+            failure_time = failure_time or time.monotonic()
+            if codes != {LOST} or time.monotonic() > failure_time + GRACE_SECONDS:
+                break
         if len(signals) > forwarded:
             forwarded = len(signals)
-            for child in children.values():
-                if child.poll() is None:
-                    child.send_signal(signal.SIGTERM)  # all stop after the same step
+            _send_sigterm(children.values())  # all stop after the same step
         time.sleep(POLL_SECONDS)
     if signals:
         return 128 + signals[0]
-    if _find_failed(children):
-        rank = _find_cause(children)
-        return _report_failure(rank, children[rank].returncode, plan)
-    return max(child.returncode for child in children.values())
+    failures = _find_failures(children)
+    if not failures:
+        return max(child.returncode for child in children.values())
+    rank = min(failures, key=lambda rank: failures[rank] == LOST)
+    return _report_failure(rank, failures[rank], plan)
 
 
-def _find_failed(children):
-    """Return the ranks of processes that ended with an error."""
-    return [
-        rank for rank, child in children.items() if child.poll() and not is_stopped(child.poll())
-    ]
-
-
-def _find_cause(children):
-    """Return the rank of the process that failed first.
-
-    A process that lost another one exits with LOST, perhaps before the other has ended.
-    """
-    deadline = time.monotonic() + GRACE_SECONDS
-    while True:
-        all_ended = all(child.poll() is not None for child in children.values())
-        first = min(_find_failed(children), key=lambda rank: children[rank].returncode == LOST)
-        if children[first].returncode != LOST or all_ended or time.monotonic() > deadline:
-            return first
-        time.sleep(POLL_SECONDS)
-
-
-def is_stopped(exit_code: int) -> bool:
-    """Return whether a process ended by a signal after it saved its state."""
-    return exit_code in (128 + signal.SIGINT, 128 + signal.SIGTERM)
+def _find_failures(children):
+    """Return rank -> exit code of the processes that ended with an error."""
+    codes = {rank: child.poll() for rank, child in children.items()}
+    return {rank: code for rank, code in codes.items() if code and not is_stopped(code)}
 
 
 def _report_failure(rank, exit_code, plan):
@@ -127,21 +116,24 @@ def _report_failure(rank, exit_code, plan):
     if exit_code < 0:
         cause = f"was killed by {signal.Signals(-exit_code).name}"
     log.error(
-        "process %d (%s) %s; training stops. The same command resumes from the last checkpoint",
-        rank,
-        plan.addresses[rank],
-        cause,
+        f"process {rank} ({plan.addresses[rank]}) {cause}; training stops. The same command "
+        "resumes from the last checkpoint"
     )
     return LOST
 
 
-def _stop_processes(children):
-    """Stop processes that still run. A process that waits for others only obeys SIGKILL."""
+def _send_sigterm(children):
+    """Send SIGTERM to the processes that run. Return them."""
     running = [child for child in children if child.poll() is None]
     for child in running:
         child.send_signal(signal.SIGTERM)
+    return running
+
+
+def _stop_processes(children):
+    """Stop processes that still run. A process that waits for others only obeys SIGKILL."""
     deadline = time.monotonic() + GRACE_SECONDS
-    for child in running:
+    for child in _send_sigterm(children):
         try:
             child.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:

@@ -5,6 +5,7 @@ process listens on its port for the engine that reduces gradients. Rank 0 also l
 port, for heartbeats.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -31,9 +32,6 @@ def join_members(device: Device, environ: Mapping[str, str] = os.environ) -> Dev
 
     TF_CONFIG is set by ``mmnet launch`` and Kubeflow, HOROVOD_RANK by horovodrun, RANK_ID by the
     start scripts of Ascend. Without any of them, there is one process.
-
-    Raises:
-        MmnetError: a variable has an invalid value.
     """
     engine = environ.get(ENGINE, "hccl" if device.kind == "npu" else "tensorflow")
     if "HOROVOD_RANK" in environ:
@@ -51,11 +49,7 @@ def join_members(device: Device, environ: Mapping[str, str] = os.environ) -> Dev
 
 
 def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:
-    """Return the addresses and the rank in TF_CONFIG, or ((), 0) if it names fewer than two.
-
-    Raises:
-        MmnetError: TF_CONFIG is invalid.
-    """
+    """Return the addresses and the rank in TF_CONFIG, or ((), 0) if it names fewer than two."""
     text = environ.get("TF_CONFIG", "")
     if not text.strip():
         return (), 0
@@ -64,29 +58,26 @@ def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:
         cluster, task = config.get("cluster", {}), config.get("task", {})
         chiefs = list(cluster.get("chief", cluster.get("master", [])))
         addresses = tuple(map(str, chiefs + list(cluster.get("worker", []))))
-        kind, index = task.get("type", "worker"), int(task.get("index", 0))
+        if len(addresses) <= 1:
+            return (), 0
+        kind, rank = task.get("type", "worker"), int(task.get("index", 0))
+        if kind == "worker":
+            rank += len(chiefs)
+        is_member = kind in ("chief", "master", "worker") and 0 <= rank < len(addresses)
+        if not is_member or not all(re.fullmatch(r".+:\d+", address) for address in addresses):
+            raise ValueError
     except (ValueError, TypeError, AttributeError):
         raise MmnetError(
-            f"TF_CONFIG: must be JSON with cluster and task, not {text[:80]!r}"
+            "TF_CONFIG: must be JSON with the cluster, as host:port of each process, and with the "
+            f"task of this process, which is one of them; it is {text[:300]!r}"
         ) from None
-    if len(addresses) <= 1:
-        return (), 0
-    rank = index + (len(chiefs) if kind == "worker" else 0)
-    if kind not in ("chief", "master", "worker") or not 0 <= rank < len(addresses):
-        raise MmnetError(
-            f"TF_CONFIG: this process is {kind} {index}, but the cluster has {len(addresses)} "
-            "processes without it"
-        )
-    for address in addresses:
-        if not re.fullmatch(r".+:\d+", address):
-            raise MmnetError(f"TF_CONFIG: {address!r} is not host:port")
     return addresses, rank
 
 
 def write_tf_config(addresses: Sequence[str], rank: int) -> str:
     """Return the TF_CONFIG of one process."""
     task = {"type": "worker", "index": rank}
-    return json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
+    return json.dumps({"cluster": {"worker": addresses}, "task": task})
 
 
 def plan_processes(
@@ -104,10 +95,6 @@ def plan_processes(
         hosts: ``host`` or ``host:port`` of all machines. Default: the addresses in TF_CONFIG.
         host_index: which of the hosts this machine is. Default: from the environment, or by name.
         port: first port of a host that names none.
-        environ: environment variables.
-
-    Raises:
-        MmnetError: an invalid or repeated host, or unclear which of the hosts this machine is.
     """
     if not hosts:
         hosts, rank = read_tf_config(environ)
@@ -157,21 +144,14 @@ def split_address(address: str, port: int) -> Tuple[str, int]:
 def find_free_ports(count: int) -> List[int]:
     """Return ports of this machine that are free and whose next port is free."""
     ports: List[int] = []
-    sockets: List[socket.socket] = []
-    try:
+    with contextlib.ExitStack() as stack:
         while len(ports) < count:
-            first, second = socket.socket(), socket.socket()
-            sockets += [first, second]
+            first, second = (stack.enter_context(socket.socket()) for _ in range(2))
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
-            try:
+            with contextlib.suppress(OSError, OverflowError):  # the next port is not free
                 second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            ports.append(port)
-    finally:
-        for opened in sockets:
-            opened.close()
+                ports.append(port)
     return ports
 
 

@@ -34,11 +34,8 @@ def score_clips(
 ) -> ClipScores:
     """Score every frame of every clip at the network's shape.
 
-    ``temporal_filter`` is one of matting.temporal.FILTERS. Only scores use the filtered alphas: the
-    network receives its unfiltered ones.
-
-    Raises:
-        MmnetError: unusable pairs, or a clip with one frame.
+    Only scores use the alphas of ``temporal_filter``, one of matting.temporal.FILTERS. The network
+    receives its unfiltered alphas.
     """
     validator = DatasetValidator(dataset)
     sorted_pairs = sorted(dataset.pairs, key=lambda pair: (_clip_name(pair), pair.stem))

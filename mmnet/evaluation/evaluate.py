@@ -179,12 +179,10 @@ def _predict_batch(predictor, images):
 
 
 def _score(prediction, target_shape, target_metrics):
-    """Return ScoreKey -> score of a Prediction.
-
-    Corners are aligned at the network's shape, as in training, but not at the target shape, as in
-    the published code.
-    """
+    """Return ScoreKey -> score of a Prediction."""
     sample, alpha, _ = prediction
+    # Corners are aligned at the network's shape, as in training, but not at the target shape, as
+    # in the published code.
     small_alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
     scores = {
         (name, "network"): METRICS[name].compute(small_alpha, sample.truth) for name in MAIN_METRICS

@@ -83,18 +83,25 @@ def read_evaluation(
     record = _read_record(path, EvaluationRecord)
     if record is None or record.identity != identity:
         return None
-    evaluation = _to_evaluation(record, dataset, source)
-    if evaluation is None:
+    network_shape, target_shape = identity.network["shape"], identity.target_eval_shape
+    shapes = {"network": tuple(network_shape), "target": tuple(target_shape)}
+    step = record.scores.get("global_step")
+    evaluation = Evaluation(dataset, source, step, shapes, scores={})
+    keys = {evaluation.tag(key): key for key in itertools.product(METRICS, shapes)}
+    lengths = {len(values) for values in record.image_scores.values()}
+    is_complete = record.stems == evaluation.stems and lengths == {len(dataset)}
+    if not is_complete or not keys.keys() >= record.image_scores.keys():
         log.warning(DAMAGED, path, "other images or scores")
-    else:
-        log.info("%s: scores read from %s", source, path)
-    return evaluation
+        return None
+    log.info("%s: scores read from %s", source, path)
+    scores = {keys[tag]: np.array(values) for tag, values in record.image_scores.items()}
+    return evaluation._replace(scores=scores)
 
 
 def merge_shards(
     output: str, dataset: Dataset, source: Optional[str], identity: Identity, *, count: int
 ) -> Evaluation:
-    """Return the evaluation of a dataset from the records of its shards. MmnetError: none there."""
+    """Return the evaluation of a dataset from the records of all its shards."""
     shards, missing = [], []
     for index in range(count):
         part = dataset.select_shard(Shard(index, count))
@@ -213,18 +220,3 @@ def _read_record(path, record_type):
     except (OSError, MmnetError) as error:
         log.warning(DAMAGED, path, error)
         return None
-
-
-def _to_evaluation(record, dataset, source):
-    """Return the Evaluation in a record, or None if it does not fit the dataset."""
-    identity, step = record.identity, record.scores.get("global_step")
-    shapes = {"network": identity.network["shape"], "target": identity.target_eval_shape}
-    shapes = {place: tuple(shape) for place, shape in shapes.items()}
-    evaluation = Evaluation(dataset, source, step, shapes, scores={})
-    keys = {evaluation.tag(key): key for key in itertools.product(METRICS, shapes)}
-    lengths = {len(values) for values in record.image_scores.values()}
-    is_complete = record.stems == evaluation.stems and lengths == {len(dataset)}
-    if not is_complete or not keys.keys() >= record.image_scores.keys():
-        return None
-    scores = {keys[tag]: np.array(values) for tag, values in record.image_scores.items()}
-    return evaluation._replace(scores=scores)

@@ -5,10 +5,9 @@ from typing import Any, Dict, Sequence
 import numpy as np
 
 from mmnet.evaluation.clips import ClipScores
-from mmnet.evaluation.comparison import Comparison
+from mmnet.evaluation.comparison import Comparison, bootstrap_interval
 from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import METRICS
-from mmnet.evaluation.statistics import bootstrap_interval
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import format_shape
 from mmnet.io.tables import format_table

@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 
 from mmnet.datasets.pairs import read_pair
-from mmnet.evaluation.comparison import compare_evaluations
+from mmnet.evaluation.comparison import bootstrap_interval, compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
-from mmnet.evaluation.statistics import bootstrap_interval
 from mmnet.io.errors import format_shape
 from mmnet.io.foreground import estimate_foreground
 from mmnet.io.pages import image_uri, render_page

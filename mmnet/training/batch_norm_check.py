@@ -5,7 +5,7 @@ Training never reads the moving statistics. If they are wrong, the loss is low, 
 network is useless.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -43,65 +43,52 @@ class BatchNormReport(NamedTuple):
     images: int
     mad_training: Optional[float]  # 0..1, with batch statistics; None: alphas are not finite
     mad_inference: Optional[float]  # 0..1, with moving statistics
-    largest_difference: Optional[float]  # between both alphas
-    mean_difference: Optional[float]
-    variances: int  # number of moving variances
-    smallest_variance: float
-    largest_variance: float
-    not_finite: int  # number of moving means and variances
-    not_positive: int  # number of moving variances
     layers: List[LayerStatistics]  # layers with finite statistics
     problems: List[str]  # empty: the moving statistics fit
-
-
-class _Outputs(NamedTuple):
-    """What one batch gives with both kinds of statistics."""
-
-    values: Dict[str, np.ndarray]  # variable name -> value
-    batch: Dict[str, np.ndarray]  # name of a moving statistic -> batch statistic
-    moving: Dict[str, np.ndarray]  # name of a moving statistic -> its value
-    training_alphas: np.ndarray  # [N,H,W]
-    inference_alphas: np.ndarray  # [N,H,W]
 
 
 def check_batch_norm(
     weights: Weights, pairs: Sequence[Pair], device: Device = Device()
 ) -> BatchNormReport:
-    """Run one batch with batch statistics and with moving statistics, and compare the scores.
-
-    Raises:
-        MmnetError: the weights do not fit their network, the network has no batch norm, or a pair
-            is unusable.
-    """
+    """Run one batch with batch statistics and with moving statistics, and compare the scores."""
     check_device(device)
-    images, truths = _read_batch(pairs, weights.network.shape)
-    outputs = _run_both_modes(weights, images, device)
-    if not outputs.moving:
+    samples = [
+        [resize_bilinear(array, weights.network.shape, align_corners=True) for array in arrays]
+        for arrays in map(read_pair, pairs)
+    ]
+    images, truths = (np.stack(arrays) for arrays in zip(*samples))
+    results = _run_both_modes(weights, images, device)
+    if not results["moving"]:
         raise MmnetError(f"{weights.network.name}: has no batch norm")
-    mad_training = _mean_mad(outputs.training_alphas, truths)
-    mad_inference = _mean_mad(outputs.inference_alphas, truths)
-    difference = None
-    if mad_training is not None and mad_inference is not None:
-        difference = np.abs(outputs.training_alphas - outputs.inference_alphas)
-    variances = {n: value for n, value in outputs.moving.items() if n.endswith(VARIANCE)}
-    all_variances = np.concatenate(list(variances.values()))
-    with np.errstate(invalid="ignore"):
-        not_positive = {name: int(np.sum(value <= 0)) for name, value in variances.items()}
+    mads = {mode: _mean_mad(results[mode], truths) for mode in ("training", "inference")}
     return BatchNormReport(
         checkpoint=str(weights.source),
         images=len(pairs),
-        mad_training=mad_training,
-        mad_inference=mad_inference,
-        largest_difference=None if difference is None else float(difference.max()),
-        mean_difference=None if difference is None else float(difference.mean(dtype=np.float64)),
-        variances=all_variances.size,
-        smallest_variance=float(all_variances.min()),
-        largest_variance=float(all_variances.max()),
-        not_finite=sum(int(np.sum(~np.isfinite(value))) for value in outputs.moving.values()),
-        not_positive=sum(not_positive.values()),
-        layers=compare_layers(outputs.moving, outputs.batch),
-        problems=_find_problems(outputs.values, not_positive, mad_training, mad_inference),
+        mad_training=mads["training"],
+        mad_inference=mads["inference"],
+        layers=compare_layers(results["moving"], results["batch"]),
+        problems=_find_problems(results["variables"], mads),
     )
+
+
+def _run_both_modes(weights, images, device) -> Dict[str, Any]:
+    """Return alphas [N,H,W] in both modes, variables, and batch and moving statistics by name."""
+    with tf.Graph().as_default(), tf.Session(config=session_config(device)) as session:
+        x = tf.placeholder(tf.float32, images.shape)
+        training = alphas_from_logits(build(weights.network, x, TRAINING).logits)[..., 0]
+        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+            inference = alphas_from_logits(build(weights.network, x, INFERENCE).logits)[..., 0]
+        variables = tf.global_variables()
+        check_fit(checkpoint.restore(session, weights.values, variables), weights)
+        statistics = tf.get_collection(BATCH_STATISTICS)
+        fetches = {
+            "training": training,
+            "inference": inference,
+            "variables": {variable.op.name: variable for variable in variables},
+            "moving": {moving.op.name: moving for moving, _ in statistics},
+            "batch": {moving.op.name: batch for moving, batch in statistics},
+        }
+        return session.run(fetches, {x: images})
 
 
 def compare_layers(
@@ -120,39 +107,6 @@ def compare_layers(
     return layers
 
 
-def largest_deviations(
-    report: BatchNormReport, number: int
-) -> Tuple[List[LayerStatistics], List[LayerStatistics]]:
-    """Return the layers with the largest deviations of the variance, and of the mean."""
-    by_variance = sorted(report.layers, key=lambda layer: -abs(np.log(layer.variance_ratio)))
-    by_mean = sorted(report.layers, key=lambda layer: -layer.mean_shift)
-    return by_variance[:number], by_mean[:number]
-
-
-def _read_batch(pairs, shape):
-    samples = [
-        [resize_bilinear(array, shape, align_corners=True) for array in read_pair(pair)]
-        for pair in pairs
-    ]
-    images, truths = (np.stack(arrays) for arrays in zip(*samples))
-    return images, truths
-
-
-def _run_both_modes(weights, images, device) -> Any:
-    with tf.Graph().as_default(), tf.Session(config=session_config(device)) as session:
-        x = tf.placeholder(tf.float32, images.shape)
-        training = alphas_from_logits(build(weights.network, x, TRAINING).logits)[..., 0]
-        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
-            inference = alphas_from_logits(build(weights.network, x, INFERENCE).logits)[..., 0]
-        variables = tf.global_variables()
-        check_fit(checkpoint.restore(session, weights.values, variables), weights)
-        values = session.run({variable.op.name: variable for variable in variables})
-        statistics = tf.get_collection(BATCH_STATISTICS)
-        batch = {moving.op.name: value for moving, value in statistics}
-        moving = {moving.op.name: moving for moving, _ in statistics}
-        return _Outputs(values, *session.run((batch, moving, training, inference), {x: images}))
-
-
 def _mean_mad(alphas, truths):
     """Return the mean over the images, or None if an alpha is not finite."""
     if not np.isfinite(alphas).all():
@@ -160,25 +114,27 @@ def _mean_mad(alphas, truths):
     return float(np.mean([mad(*pair) for pair in zip(alphas, truths)]))
 
 
-def _find_problems(values, not_positive, mad_training, mad_inference):
-    """Describe the problems of the variables and the scores."""
+def _find_problems(variables, mads):
+    """Describe the problems of the variables (name -> value) and the scores (mode -> MAD)."""
     problems = []
-    not_finite = [name for name, value in values.items() if not np.isfinite(value).all()]
+    not_finite = [name for name, value in variables.items() if not np.isfinite(value).all()]
     if not_finite:
         problems.append(f"{len(not_finite)} variables are not finite, first {not_finite[0]}")
-    layers = [name for name, count in not_positive.items() if count]
-    if layers:
+    with np.errstate(invalid="ignore"):
+        not_positive = [
+            name for name in variables if name.endswith(VARIANCE) and (variables[name] <= 0).any()
+        ]
+    if not_positive:
         problems.append(
-            f"{len(layers)} layers have moving variances that are not positive, first {layers[0]}"
+            f"{len(not_positive)} layers have moving variances that are not positive, first "
+            f"{not_positive[0]}"
         )
-    for mode, score in (("training", mad_training), ("inference", mad_inference)):
-        if score is None:
-            problems.append(f"alphas are not finite in {mode} mode")
-    if mad_training is not None and mad_inference is not None:
-        limit = MAX_MAD_RATIO * mad_training + MAX_MAD_OFFSET
-        if mad_inference > limit:
+    problems += [f"alphas are not finite in {mode} mode" for mode in mads if mads[mode] is None]
+    if None not in mads.values():
+        limit = MAX_MAD_RATIO * mads["training"] + MAX_MAD_OFFSET
+        if mads["inference"] > limit:
             problems.append(
-                f"the moving statistics do not fit the weights: MAD {mad_inference:.4f} with them, "
-                f"{mad_training:.4f} with batch statistics, limit {limit:.4f}"
+                f"the moving statistics do not fit the weights: MAD {mads['inference']:.4f} with "
+                f"them, {mads['training']:.4f} with batch statistics, limit {limit:.4f}"
             )
     return problems

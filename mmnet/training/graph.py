@@ -1,7 +1,7 @@
 """The graph of one training step."""
 
 from functools import partial
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from mmnet.distributed.group import ALONE, Group, all_reduce_mean, mean_with_gradient
 from mmnet.io.errors import MmnetError
@@ -48,18 +48,8 @@ class TrainingGraph(NamedTuple):
     global_step: "tf.Variable"  # int32, as published
     variables: List["tf.Variable"]  # everything that a checkpoint contains
     slots: List[str]  # names of the optimizer's variables
-    averages: Dict["tf.Variable", "tf.Variable"]  # weight -> its moving average
-    copies: Dict["tf.Variable", "tf.Variable"]  # variable -> its frozen copy
+    copies: Dict["tf.Variable", "tf.Variable"]  # average or frozen copy -> its variable
     initializer: "tf.Operation"
-
-
-class StepResults(NamedTuple):
-    """Losses, gradients and batch statistics of one step: first local, then averaged."""
-
-    losses: Dict[str, "tf.Tensor"]
-    gradients: List[Tuple[Any, "tf.Variable"]]  # (gradient or None, variable)
-    statistics: List[Tuple["tf.Variable", "tf.Tensor"]]  # (moving statistic, batch statistic)
-    stop: "tf.Tensor"
 
 
 def build_training_graph(
@@ -71,18 +61,10 @@ def build_training_graph(
 ) -> TrainingGraph:
     """Build a training step into the default graph.
 
-    Args:
-        network: which network.
-        recipe: loss and update.
-        batch_size: images per step of this process.
-        wrap_optimizer: optimizer -> optimizer with loss scaling, which skips the update if a
-            gradient is not finite. Without it, the step fails if the loss is not finite, and
-            changes no variable.
-        group: the processes that compute the step together. Each computes the gradients of its own
-            images, and all apply their mean. The losses are means over the group, too.
-
-    Raises:
-        MmnetError: trainable_scopes match no variable.
+    Each process of the group computes the gradients of its own ``batch_size`` images, and all apply
+    their mean. The losses are means over the group, too. If the loss is not finite, the step fails
+    and changes no variable. ``wrap_optimizer`` (optimizer -> optimizer with loss scaling) skips the
+    update instead.
     """
     inputs = _build_placeholders(network, batch_size, "teacher" in recipe.loss_weights)
     global_step = tf.get_variable(  # read by dropout
@@ -100,39 +82,50 @@ def build_training_graph(
     if wrap_optimizer is not None:
         optimizer = wrap_optimizer(optimizer)
     gradients = _compute_gradients(optimizer, losses["total"], trained)
-    results = StepResults(
-        losses, gradients, tf.get_collection(BATCH_STATISTICS), inputs["stop_here"]
-    )
-    results = average_over_group(results, group)
-    finite_check = None
+    statistics = tf.get_collection(BATCH_STATISTICS)  # (moving statistic, batch statistic)
+    local_results = {
+        "losses": losses,
+        "gradients": [gradient for gradient, _ in gradients],
+        "statistics": [batch for _, batch in statistics],
+        "stop": inputs["stop_here"],
+    }
+    means = all_reduce_mean(local_results, group)
+    losses, finite_check = means["losses"], None
     if wrap_optimizer is None:
-        checked_loss = tf.check_numerics(results.losses["total"], "the loss is not finite")
-        results.losses["total"], finite_check = checked_loss, checked_loss.op
-    step = _update(results, optimizer, inputs, global_step, has_loss_scaling=finite_check is None)
-    new_variables = [v for v in tf.global_variables() if v not in network_variables]
-    averages = {}
+        losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
+        finite_check = losses["total"].op
+    step = _update(
+        optimizer,
+        list(zip(means["gradients"], [variable for _, variable in gradients])),
+        list(zip([moving for moving, _ in statistics], means["statistics"])),
+        decay=inputs["batch_norm_decay"],
+        global_step=global_step,
+        finite_check=finite_check,
+    )
+    slots = [v.op.name for v in tf.global_variables() if v not in network_variables]
     if recipe.ema_decay is not None:
         averages, step = _add_averages(trained, step, recipe.ema_decay)
+        copies.update(averages)
     return TrainingGraph(
         **inputs,
-        stop=results.stop,
+        stop=means["stop"],
         step=step,
-        losses=results.losses,
+        losses=losses,
         finite_check=finite_check,
         alphas=alphas_from_logits(outputs.logits),
         global_step=global_step,
         variables=tf.global_variables(),
-        slots=[variable.op.name for variable in new_variables],
-        averages=averages,
+        slots=slots,
         copies=copies,
         initializer=tf.global_variables_initializer(),
     )
 
 
 def _compute_gradients(optimizer, loss, variables):
-    """Return (gradient or None, variable). The sums have a fixed order, so the bits, too."""
+    """Return (gradient, variable). The sums have a fixed order, so the bits, too."""
     method = tf.AggregationMethod.EXPERIMENTAL_TREE  # sums in pairs, in the order of the graph
-    return optimizer.compute_gradients(loss, variables, aggregation_method=method)
+    gradients = optimizer.compute_gradients(loss, variables, aggregation_method=method)
+    return [(gradient, variable) for gradient, variable in gradients if gradient is not None]
 
 
 def make_optimizer(name: str, learning_rate: "tf.Tensor") -> "tf.train.Optimizer":
@@ -144,20 +137,6 @@ def make_optimizer(name: str, learning_rate: "tf.Tensor") -> "tf.train.Optimizer
     if name == "rmsprop":
         return tf.train.RMSPropOptimizer(learning_rate)
     return tf.train.AdamOptimizer(learning_rate)
-
-
-def average_over_group(results: StepResults, group: Group) -> StepResults:
-    """Average the results of all processes. One buffer carries all of them."""
-    gradients = [(gradient, v) for gradient, v in results.gradients if gradient is not None]
-    tensors = list(results.losses.values()) + [gradient for gradient, _ in gradients]
-    tensors += [batch for _, batch in results.statistics] + [results.stop]
-    means = iter(all_reduce_mean(tensors, group))
-    return StepResults(
-        losses={name: next(means) for name in results.losses},
-        gradients=[(next(means), variable) for _, variable in gradients],
-        statistics=[(moving, next(means)) for moving, _ in results.statistics],
-        stop=next(means),
-    )
 
 
 def _build_placeholders(network, batch_size, has_teacher):
@@ -184,23 +163,18 @@ def _mode_of_process(recipe, group):
 
 
 def _add_frozen_copy(outputs, network, images):
-    """Build a copy of the network that is not trained, for the adaptation terms.
-
-    Returns:
-        The outputs with the heads of the copy, and variable -> variable of the copy.
-    """
-    variables = tf.global_variables()
+    """Add the heads of a copy that is not trained. Also return its variables: copy -> variable."""
+    variables = {variable.op.name: variable for variable in tf.global_variables()}
 
     def make_frozen(getter, name, *args, **kwargs):
         return getter(name + COPY, *args, **dict(kwargs, trainable=False))
 
     with tf.variable_scope(tf.get_variable_scope(), custom_getter=make_frozen):
         copy = build(network, images, INFERENCE)
-    by_name = {variable.op.name: variable for variable in tf.global_variables()}
     copies = {
-        variable: by_name[variable.op.name + COPY]
-        for variable in variables
-        if variable.op.name + COPY in by_name
+        variable: variables[variable.op.name[: -len(COPY)]]
+        for variable in tf.global_variables()
+        if variable.op.name.endswith(COPY)
     }
     heads = {f"copy_{name}": head for name, head in copy.heads.items()}
     heads["copy_matte"] = alphas_from_logits(copy.logits)
@@ -233,46 +207,35 @@ def _trained_variables(scopes):
     return trained
 
 
-def _update(results, optimizer, inputs, global_step, *, has_loss_scaling):
+def _update(optimizer, gradients, statistics, *, decay, global_step, finite_check):
     """Return the operation that updates weights, moving statistics and the global step."""
-    statistics = results.statistics
-    if has_loss_scaling:
+    if finite_check is None:  # the optimizer scales the loss
         # A statistic that is not finite would spoil the moving statistic forever.
         statistics = [
             (moving, tf.where(tf.is_finite(batch), batch, moving)) for moving, batch in statistics
         ]
     # A loss-scaling optimizer reads the state of the chip, so it must not have other control
     # dependencies. It counts only the steps that it applies; the loop counts all.
-    with tf.control_dependencies([] if has_loss_scaling else [results.losses["total"]]):
-        rate = 1 - inputs["batch_norm_decay"]
+    with tf.control_dependencies([] if finite_check is None else [finite_check]):
+        rate = 1 - decay
         updates = [moving.assign_sub((moving - batch) * rate) for moving, batch in statistics]
-        if has_loss_scaling:
-            update = optimizer.apply_gradients(results.gradients)
+        if finite_check is None:
+            update = optimizer.apply_gradients(gradients)
             return tf.group(update, global_step.assign_add(1), *updates)
-        update = optimizer.apply_gradients(results.gradients, global_step=global_step)
-        return tf.group(update, *updates)
+        return tf.group(optimizer.apply_gradients(gradients, global_step=global_step), *updates)
 
 
 def _add_averages(trained, step, decay):
-    """Add a moving average of each weight.
-
-    tf.train.ExponentialMovingAverage may read a weight before or after its update.
-
-    Returns:
-        weight -> its average, and the step that also updates the averages.
-    """
-    averages = {
-        variable: tf.get_variable(
-            variable.op.name + AVERAGE_SUFFIX,
-            variable.shape,
-            trainable=False,
-            initializer=tf.zeros_initializer(),
-        )
-        for variable in trained
-    }
+    """Return moving average -> weight, and the step that also updates the averages."""
+    averages = {}
+    for variable in trained:
+        name, zeros = variable.op.name + AVERAGE_SUFFIX, tf.zeros_initializer()
+        average = tf.get_variable(name, variable.shape, initializer=zeros, trainable=False)
+        averages[average] = variable
+    # tf.train.ExponentialMovingAverage may read a weight before or after its update.
     with tf.control_dependencies([step]):
         updates = [
             average.assign_sub((average - variable.read_value()) * (1 - decay))
-            for variable, average in averages.items()
+            for average, variable in averages.items()
         ]
         return averages, tf.group(*updates)

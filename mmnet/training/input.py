@@ -2,11 +2,11 @@
 
 import logging
 import os
-from typing import List, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.datasets.augmentation import sample_shape
+from mmnet.datasets.augmentation import AugmentOptions, sample_shape
 from mmnet.datasets.backgrounds import read_backgrounds
 from mmnet.datasets.batches import Batch, generate_batches
 from mmnet.datasets.cache import Samples, open_samples
@@ -18,21 +18,31 @@ from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.images import list_images
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
-from mmnet.training.config import DataConfig
 
 RANGE_IMAGES = 100  # on which the ranges of activations are measured
 
 log = logging.getLogger(__name__)
 
 
+class DataConfig(NamedTuple):
+    """Training images, their augmentation and their cache."""
+
+    paths: Sequence[str]  # datasets, or folders with images without masks
+    split: str = "train"
+    weights: Optional[Sequence[float]] = None  # per dataset; None: shuffle all images together
+    batch_size: int = 32  # images per step, summed over all processes
+    policy: str = "resize_random_scale_crop_flip_rotate"  # a name of augmentation.POLICIES
+    augment: AugmentOptions = AugmentOptions()
+    backgrounds_path: Optional[str] = None
+    cache: str = "memory"  # a name of cache.CACHES
+    cache_budget: int = 4 << 30  # bytes of memory
+    seed: int = 0  # for weights, order of images and augmentation
+
+
 def find_datasets(data: DataConfig, *, needs_masks: bool) -> List[Dataset]:
     """Find the datasets of a training.
 
     A path without the split, but with images, is a folder of images without masks.
-
-    Raises:
-        FileNotFoundError: no such folder or split.
-        MmnetError: a folder is empty, or contains no masks although the training needs them.
     """
     datasets = []
     for path in data.paths:

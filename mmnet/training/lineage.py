@@ -13,7 +13,7 @@ from mmnet.datasets.pairs import Dataset
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json
-from mmnet.io.records import read_record
+from mmnet.io.records import to_record
 from mmnet.tf.compat import tf
 
 
@@ -62,6 +62,13 @@ class LineageWriter(NamedTuple):
 
     def record(self, global_step: int, step: int, learning_rate: float) -> str:
         """Return the JSON file of a checkpoint. ``step`` is counted from the restore."""
+        versions = {
+            "mmnet": __version__,
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
+            "python": platform.python_version(),
+        }
         steps = step - self.start.step_from_restore
         values = {
             "global_step": global_step,
@@ -70,13 +77,7 @@ class LineageWriter(NamedTuple):
             "data_sets": count_steps(self.datasets, self.start.data_sets, steps),
             "learning_rate": learning_rate,
             "configuration": self.options,
-            "versions": {
-                "mmnet": __version__,
-                "tensorflow": tf.__version__,
-                "numpy": np.__version__,
-                "opencv": cv2.__version__,
-                "python": platform.python_version(),
-            },
+            "versions": versions,
         }
         return json.dumps(values, indent=1) + "\n"
 
@@ -118,21 +119,17 @@ def count_steps(
 
 
 def read_lineage(prefix: str) -> Optional[Dict[str, Any]]:
-    """Read the JSON file of a checkpoint, or return None. Published checkpoints have none.
-
-    Raises:
-        MmnetError: the file is damaged.
-    """
+    """Read the JSON file of a checkpoint, or return None. Published checkpoints have none."""
     path = prefix + ".json"
     if not os.path.exists(path):
         return None
     try:
-        read_record(path, Lineage)
-        return read_json(path)
+        values = read_json(path)
+        to_record(values, Lineage, path)
+        return values
     except MmnetError as error:
-        raise MmnetError(
-            f"{error}. Delete {path} to continue without the steps from restore"
-        ) from None
+        remedy = f"Delete {path} to continue without the steps from restore"
+        raise MmnetError(f"{error}. {remedy}") from None
 
 
 def read_start(prefix: str) -> Start:

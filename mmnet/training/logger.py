@@ -24,6 +24,8 @@ class TrainingLogger:
     def __init__(
         self,
         folder: Optional[str],
+        options: Dict[str, Any],
+        global_step: int,
         *,
         batch_size: int,
         steps_per_summary: int,
@@ -31,24 +33,22 @@ class TrainingLogger:
         last_step: Optional[int],
         has_truths: bool = True,
     ):
-        """Open the TensorBoard events.
+        """Write the options of the training into the TensorBoard events.
 
         Args:
-            folder: of the events. None: log nothing.
+            folder: folder of the events. None: log nothing.
             batch_size: images per step, summed over all processes.
             steps_per_summary: steps between two lines.
             first_step, last_step: counted from the restore; last_step None: no limit.
             has_truths: compute scores of the batch.
         """
-        self._events = EventWriter(folder) if folder is not None else None
         self._batch_size, self._steps_per_summary = batch_size, steps_per_summary
         self._last_step, self._has_truths = last_step, has_truths
         self._logged_step, self._logged_at = first_step, time.monotonic()
         self._wait_seconds = 0.0
-
-    def start(self, global_step: int, options: Dict[str, Any]) -> None:
-        """Write the options of the training into TensorBoard."""
-        if self._events is not None:
+        self._events = None
+        if folder is not None:
+            self._events = EventWriter(folder)
             configuration = textwrap.indent(to_yaml(options), "    ")
             self._events.write(global_step, {}, texts={"configuration": configuration})
             self._events.write_hyperparameters(options)
@@ -69,25 +69,23 @@ class TrainingLogger:
         self,
         global_step: int,
         step: int,
-        *,
         learning_rate: float,
+        batch: Batch,
+        *,
         losses: Dict[str, float],
         alphas: np.ndarray,
-        batch: Batch,
     ) -> None:
         """Write a line of the log and a TensorBoard event.
 
-        Args:
-            global_step: steps of all trainings so far.
-            step: counted from the restore.
-            learning_rate: of the step.
-            losses: name -> value.
-            alphas: float32 [N,H,W,1], of the batch.
-            batch: images and masks of the step.
+        ``step`` is counted from the restore; ``alphas`` are the float32 [N,H,W,1] of the batch.
         """
         seconds = time.monotonic() - self._logged_at
         images_per_second = (step - self._logged_step) * self._batch_size / seconds
-        waiting_percent = 100 * self._wait_seconds / seconds
+        scalars = {f"loss/{name}": float(value) for name, value in losses.items()}
+        scalars["schedule/learning_rate"] = learning_rate
+        scalars["schedule/epoch"] = batch.epoch
+        scalars["speed/images_per_second"] = images_per_second
+        scalars["speed/waiting_for_input_percent"] = 100 * self._wait_seconds / seconds
         time_left = ""
         if self._last_step is not None:
             images_left = (self._last_step - step) * self._batch_size
@@ -96,13 +94,8 @@ class TrainingLogger:
         log.info(
             f"step {global_step} ({step} from restore), epoch {batch.epoch:.2f}, loss {loss_text}, "
             f"learning rate {learning_rate:.3g}, {images_per_second:.1f} images/s, "
-            f"{waiting_percent:.1f} % waiting for input{time_left}"
+            f"{scalars['speed/waiting_for_input_percent']:.1f} % waiting for input{time_left}"
         )
-        scalars = {f"loss/{name}": float(value) for name, value in losses.items()}
-        scalars["schedule/learning_rate"] = learning_rate
-        scalars["schedule/epoch"] = batch.epoch
-        scalars["speed/images_per_second"] = images_per_second
-        scalars["speed/waiting_for_input_percent"] = waiting_percent
         self._write_event(global_step, scalars, alphas[..., 0], batch)
         self._logged_step, self._logged_at, self._wait_seconds = step, time.monotonic(), 0.0
 

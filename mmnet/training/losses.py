@@ -26,11 +26,7 @@ LAPLACIAN_LEVELS = 5
 def loss_terms(
     outputs: Outputs, truths: "tf.Tensor", names: Sequence[str]
 ) -> Dict[str, "tf.Tensor"]:
-    """Compute the terms with these names, keys of TERMS.
-
-    Raises:
-        MmnetError: a term needs a head that the network does not have.
-    """
+    """Compute the terms with these names, keys of TERMS."""
     for name in names:
         if name in HEADS and HEADS[name] not in outputs.heads:
             heads = ", ".join(outputs.heads) or "none"
@@ -43,11 +39,7 @@ def loss_terms(
 
 
 def select_loss_weights(network: Network, overrides: Dict[str, float]) -> Dict[str, float]:
-    """Return the weights above 0 of a network's definition and of ``overrides``.
-
-    Raises:
-        MmnetError: every weight is 0.
-    """
+    """Return the weights above 0 of a network's definition and of ``overrides``."""
     weights = dict.fromkeys(TERMS, 0.0)
     weights.update(find_definition(network).loss_weights)
     weights.update(overrides)
@@ -184,15 +176,10 @@ def soc_detail_loss(alphas, truths, outputs):
 
 
 def teacher_loss(logits: "tf.Tensor", alphas: "tf.Tensor", temperature: float) -> "tf.Tensor":
-    """Return the cross entropy with a teacher's alphas, both softened (distillation).
+    """Return the cross entropy with a teacher's alphas [N,H,W,1], both softened (distillation).
 
     Hinton, Vinyals and Dean, arXiv 1503.02531: the temperature divides the logits of both. The loss
     is multiplied by its square, so the gradients keep their size.
-
-    Args:
-        logits: of the trained network.
-        alphas: [N,H,W,1], 0..1, of the teacher.
-        temperature: above 0.
     """
     if logits.shape[3].value == 2:
         logits = logits[..., 1:] - logits[..., :1]

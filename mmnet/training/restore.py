@@ -1,11 +1,11 @@
 """Restore the state in which a training starts."""
 
 import logging
-from typing import Optional
+from typing import NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.distributed.group import Broadcast, broadcast
+from mmnet.distributed.group import Group, broadcast
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.tables import format_table
@@ -13,7 +13,6 @@ from mmnet.networks.network import Network
 from mmnet.networks.quantization import is_range, quantization_ranges
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
-from mmnet.training.config import WarmStart
 from mmnet.training.graph import COPY, TrainingGraph
 from mmnet.training.lineage import Start, describe_parent, read_start
 from mmnet.weights.ranges import measure_ranges
@@ -22,24 +21,25 @@ from mmnet.weights.values import Weights
 log = logging.getLogger(__name__)
 
 
+class WarmStart(NamedTuple):
+    """The checkpoint from which a new training starts, and which of its variables to load."""
+
+    source: str  # prefix, folder or name of weights
+    include_scopes: Optional[Sequence[str]] = None  # prefixes of variable names; None: all
+    exclude_scopes: Sequence[str] = ()
+    ignore_missing_vars: bool = False  # initialize variables that are missing or have other shapes
+    reset_optimizer: bool = False  # do not load the optimizer's slots
+
+
 def restore(
     session: "tf.Session", graph: TrainingGraph, train_dir: str, warm_start: Optional[WarmStart]
 ) -> Start:
     """Restore the graph.
 
     1. If ``train_dir`` contains a checkpoint, resume from the latest one with all its variables.
-    2. Else load the selected variables of the warm start. The global step continues.
+    2. Else load the selected variables of the warm start, whose source is a prefix here. The
+       global step continues.
     3. Else start from scratch.
-
-    Args:
-        session: a session of the graph.
-        graph: the graph.
-        train_dir: folder of the training.
-        warm_start: its ``source`` is the prefix of a checkpoint.
-
-    Raises:
-        FileNotFoundError: no such checkpoint.
-        MmnetError: a checkpoint is damaged or does not fit.
     """
     own = checkpoint_files.list_checkpoints(train_dir)
     if own:
@@ -53,10 +53,10 @@ def restore(
 
 
 def broadcast_state(
-    session: "tf.Session", graph: TrainingGraph, start: Start, operations: Broadcast
+    session: "tf.Session", graph: TrainingGraph, start: Start, group: Group
 ) -> Start:
     """Send the variables and the position of rank 0 to all processes. Return the common start."""
-    values, step = broadcast(session, operations, graph.variables, start.step_from_restore)
+    values, step = broadcast(session, graph.variables, start.step_from_restore, group)
     checkpoint.restore(session, values, graph.variables)
     return start._replace(step_from_restore=step)
 
@@ -64,27 +64,17 @@ def broadcast_state(
 def initialize_ranges(
     session: "tf.Session", graph: TrainingGraph, network: Network, images: np.ndarray
 ) -> None:
-    """Measure the ranges of activations, unless the checkpoint contained them.
-
-    Args:
-        session: a session of the graph.
-        graph: a graph for 8 bits.
-        network: the network of the graph.
-        images: float32 [N,H,W,C], 0..255.
-    """
+    """Measure the ranges of activations on images, unless the checkpoint contained them."""
     values = session.run({variable.op.name: variable for variable in graph.variables})
     if not np.isnan(list(quantization_ranges(values).values())).any():
         return
     measured = measure_ranges(Weights(network, values), images)
     ranges = {name: np.asarray(value) for name, value in measured.items()}
-    checkpoint.restore(session, ranges, graph.variables)
-    averages = {
-        average.op.name: ranges[variable.op.name]
-        for variable, average in graph.averages.items()
-        if variable.op.name in ranges
-    }
-    checkpoint.restore(session, averages, graph.variables)
     log.info("ranges of %d activations measured on %d images", len(ranges) // 2, len(images))
+    for average, variable in graph.copies.items():
+        if variable.op.name in ranges:
+            ranges[average.op.name] = ranges[variable.op.name]
+    checkpoint.restore(session, ranges, graph.variables)
 
 
 def _resume(session, graph, prefix):
@@ -105,7 +95,7 @@ def _load_warm_start(session, graph, warm_start):
     report = checkpoint.restore(session, _pad_input_channels(selected, graph), graph.variables)
     skipped = sorted(values.keys() - selected.keys())
     log.info("warm start from %s\n%s", prefix, _format_report(report, skipped))
-    optional = {"global_step", *graph.slots, *skipped, *(copy.op.name for copy in _copies(graph))}
+    optional = {"global_step", *graph.slots, *skipped, *(copy.op.name for copy in graph.copies)}
     missing = [name for name in report.missing if name not in optional and not is_range(name)]
     if (missing or report.reshaped) and not warm_start.ignore_missing_vars:
         differences = _differences(report._replace(missing=missing))
@@ -118,54 +108,45 @@ def _load_warm_start(session, graph, warm_start):
     return Start(parent=describe_parent(prefix, int(session.run(graph.global_step))))
 
 
+def _is_selected(name, graph, warm_start):
+    """Return whether a warm start loads a variable of its checkpoint."""
+    include, exclude = warm_start.include_scopes, tuple(warm_start.exclude_scopes)
+    if include is not None and not name.startswith((*include, "global_step")):
+        return False
+    is_reset = warm_start.reset_optimizer and name in graph.slots
+    # A frozen copy starts at the warm start itself.
+    return not (is_reset or name.startswith(exclude) or name.endswith(COPY))
+
+
 def _pad_input_channels(values, graph):
     """Zero-pad the first kernel from 3 to 4 input channels."""
     padded = dict(values)
     for variable in graph.variables:
-        shape, value = variable.shape.as_list(), values.get(variable.op.name)
-        if value is None or len(shape) != 4 or shape[2] != 4:
-            continue
-        if list(value.shape) == shape[:2] + [3] + shape[3:]:
-            padding = [(0, 0), (0, 0), (0, 1), (0, 0)]
-            padded[variable.op.name] = np.pad(value, padding, mode="constant")
+        name, shape = variable.op.name, variable.shape.as_list()
+        stored_shape = list(np.shape(values.get(name, ())))
+        if len(shape) == 4 and shape[2] == 4 and stored_shape == [*shape[:2], 3, shape[3]]:
+            padded[name] = np.pad(values[name], [(0, 0), (0, 0), (0, 1), (0, 0)], "constant")
     return padded
 
 
-def _is_selected(name, graph, warm_start):
-    """Return whether a warm start loads a variable of its checkpoint."""
-    include = warm_start.include_scopes
-    if include is not None and not name.startswith((*include, "global_step")):
-        return False
-    if name.startswith(tuple(warm_start.exclude_scopes)):
-        return False
-    if warm_start.reset_optimizer and name in graph.slots:
-        return False
-    return not name.endswith(COPY)  # a frozen copy starts at the warm start itself
-
-
-def _copies(graph):
-    """Return moving average or frozen copy -> the variable at whose value it starts."""
-    pairs = [*graph.averages.items(), *graph.copies.items()]
-    return {copy: variable for variable, copy in pairs}
-
-
 def _start_copies(session, graph, loaded):
-    """Start the moving averages and copies that were not loaded at their variables."""
-    copies = {c: v for c, v in _copies(graph).items() if c.op.name not in loaded}
+    """Start the moving averages and frozen copies that were not loaded at their variables."""
+    copies = {c: variable for c, variable in graph.copies.items() if c.op.name not in loaded}
     values = session.run({copy.op.name: variable for copy, variable in copies.items()})
     checkpoint.restore(session, values, list(copies))
 
 
 def _format_report(report, skipped):
     reshaped = [f"{name} {stored} instead of {shape}" for name, stored, shape in report.reshaped]
+    names_by_kind = {
+        "loaded": report.loaded,
+        "missing, initialized": report.missing,
+        "other shape, initialized": reshaped,
+        "skipped by options": skipped,
+        "not in this network": report.unused,
+    }
     rows = [("variables", "count", "first")]
-    for kind, names in (
-        ("loaded", report.loaded),
-        ("missing, initialized", report.missing),
-        ("other shape, initialized", reshaped),
-        ("skipped by options", skipped),
-        ("not in this network", sorted(set(report.unused))),
-    ):
+    for kind, names in names_by_kind.items():
         rows.append((kind, str(len(names)), format_names(names)))
     return format_table(rows, left_columns=3)
 

@@ -1,5 +1,6 @@
 """Write the checkpoints of a training while it continues."""
 
+import glob
 import logging
 import os
 import shutil
@@ -19,12 +20,13 @@ log = logging.getLogger(__name__)
 class CheckpointWriter:
     """Writes checkpoints in a thread, one at a time, and keeps the newest ``max_to_keep``.
 
-    If a write fails, the next call of ``save`` or ``close`` raises its error.
+    If a write fails, the next call of ``save`` or ``close`` raises its error. Without a folder it
+    writes nothing.
     """
 
     def __init__(
         self,
-        folder: str,
+        folder: Optional[str],
         max_to_keep: int,
         *,
         session: "tf.Session",
@@ -36,12 +38,14 @@ class CheckpointWriter:
         self._variables = {variable.op.name: variable for variable in variables}
         self._pool = ThreadPoolExecutor(1)
         self._pending: Optional[Future] = None
-        for name in os.listdir(folder):  # partial checkpoints of a killed training
-            if name.startswith(".saving-"):
-                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+        if folder is not None:  # delete partial checkpoints of a killed training
+            for path in glob.glob(os.path.join(glob.escape(folder), ".saving-*")):
+                shutil.rmtree(path, ignore_errors=True)
 
     def save(self, step: int, learning_rate: float) -> None:
         """Start to write a checkpoint with its lineage. ``step`` is counted from the restore."""
+        if self._folder is None:
+            return
         self._wait()
         values = self._session.run(self._variables)
         global_step = int(values["global_step"])

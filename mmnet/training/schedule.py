@@ -27,12 +27,7 @@ class Schedule(NamedTuple):
     def last_step(self, images: int, batch_size: int) -> Optional[int]:
         """Return the number of steps: the smaller one of both limits, or None without a limit.
 
-        Args:
-            images: number of images in an epoch.
-            batch_size: images per step.
-
-        Raises:
-            MmnetError: the learning rate needs a last step, but there is none.
+        An epoch has ``images`` images; ``batch_size`` counts images per step.
         """
         limits = []
         if self.max_steps is not None:

@@ -1,7 +1,7 @@
-"""Resolve the options of a training: network, device and datasets. No image is opened."""
+"""The options of a training, and how they are resolved. No image is opened."""
 
 import os
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from mmnet.datasets.pairs import Dataset
 from mmnet.distributed.members import join_members
@@ -9,12 +9,31 @@ from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network, make_network
 from mmnet.tf.device import Device, check_device, check_precision
-from mmnet.training.config import TrainingConfig, WarmStart
 from mmnet.training.graph import Recipe
-from mmnet.training.input import find_datasets
+from mmnet.training.input import DataConfig, find_datasets
 from mmnet.training.losses import ADAPTATION, select_loss_weights
+from mmnet.training.restore import WarmStart
+from mmnet.training.schedule import Schedule
 from mmnet.weights.run_file import network_in, network_of_run, network_options
 from mmnet.weights.source import find_source
+
+
+class TrainingConfig(NamedTuple):
+    """A training."""
+
+    train_dir: str
+    data: DataConfig
+    recipe: Recipe = Recipe()
+    schedule: Schedule = Schedule()
+    network_fields: Dict[str, Any] = {}  # fields of Network that override the checkpoint's
+    warm_start: Optional[WarmStart] = None
+    teacher: Optional[str] = None  # source of a network whose alphas are learned
+    device: Device = Device()
+    steps_per_checkpoint: int = 500
+    steps_per_summary: int = 100
+    max_to_keep: int = 5  # checkpoints
+    options: Dict[str, Any] = {}  # recorded in config.yaml, lineage and TensorBoard
+    identity: str = ""  # must be equal in all processes of the training
 
 
 class Setup(NamedTuple):
@@ -22,15 +41,16 @@ class Setup(NamedTuple):
 
     config: TrainingConfig
     network: Network
-    recipe: Recipe
-    device: Device
     datasets: List[Dataset]
     last_step: Optional[int]  # counted from the restore; None: no limit
 
 
 def resolve_training(config: TrainingConfig) -> Setup:
-    """Resolve the network, the device and the datasets. It opens no image and builds no graph."""
-    device = join_members(config.device)
+    """Resolve the network, the device and the datasets. It opens no image and builds no graph.
+
+    The fields of Network come from the options, config.yaml of the training, or the warm start.
+    """
+    device, recipe = join_members(config.device), config.recipe
     batch_size = config.data.batch_size
     if batch_size % device.processes:
         raise MmnetError(
@@ -39,31 +59,25 @@ def resolve_training(config: TrainingConfig) -> Setup:
         )
     check_device(device)
     check_precision(device)
-    warm_start = None
-    if config.warm_start is not None and not find_own_checkpoints(config.train_dir):
-        source = find_source(config.warm_start.source)
-        warm_start = config.warm_start._replace(source=source.path)
-    network = resolve_network(config, warm_start)
-    options = dict(config.options, **network_options(network))
-    config = config._replace(warm_start=warm_start, options=options)
+    warm_start, fields = config.warm_start, {}
+    if find_own_checkpoints(config.train_dir):
+        warm_start = None
+    if warm_start is not None:
+        warm_start = warm_start._replace(source=find_source(warm_start.source).path)
+        fields = network_of_run(warm_start.source)
+    fields.update(network_in(os.path.join(config.train_dir, checkpoint_files.RUN_FILE)))
+    network = make_network(config.network_fields, fields)
 
-    recipe, adapts = config.recipe, config.recipe.loss_weights == ADAPTATION
+    adapts = recipe.loss_weights == ADAPTATION
     if not adapts:
-        weights = select_loss_weights(network, recipe.loss_weights)
-        recipe = recipe._replace(loss_weights=weights)
-    needs_masks = config.teacher is None and not adapts
-    datasets = find_datasets(config.data, needs_masks=needs_masks)
+        recipe = recipe._replace(loss_weights=select_loss_weights(network, recipe.loss_weights))
+    datasets = find_datasets(config.data, needs_masks=config.teacher is None and not adapts)
     last_step = config.schedule.last_step(sum(map(len, datasets)), batch_size)
-    return Setup(config, network, recipe, device, datasets, last_step)
+    options = dict(config.options, **network_options(network))
+    config = config._replace(device=device, recipe=recipe, warm_start=warm_start, options=options)
+    return Setup(config, network, datasets, last_step)
 
 
 def find_own_checkpoints(train_dir: str) -> List[str]:
     """Return the checkpoints in the folder of a training, lowest step first."""
     return checkpoint_files.list_checkpoints(train_dir) if os.path.isdir(train_dir) else []
-
-
-def resolve_network(config: TrainingConfig, warm_start: Optional[WarmStart]) -> Network:
-    """Return the network: options override config.yaml of the training, then the warm start."""
-    fields = network_of_run(warm_start.source) if warm_start is not None else {}
-    fields.update(network_in(os.path.join(config.train_dir, checkpoint_files.RUN_FILE)))
-    return make_network(config.network_fields, fields)

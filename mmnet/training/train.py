@@ -4,13 +4,14 @@ import contextlib
 import logging
 import os
 import signal
-from typing import Any, Dict, Generator, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Generator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from mmnet.datasets.batches import Batch
-from mmnet.distributed.group import Group, build_broadcast, join_group
-from mmnet.distributed.heartbeat import Heartbeat, read_timeout
+from mmnet.distributed.group import Group, join_group
+from mmnet.distributed.heartbeat import Heartbeat
+from mmnet.distributed.launch import catch_signals
 from mmnet.distributed.members import count_on_host
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
@@ -20,7 +21,6 @@ from mmnet.io.files import lock_folder, write_text
 from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.compat import tf
 from mmnet.tf.device import loss_scaling, training_session_config
-from mmnet.training.config import TrainingConfig
 from mmnet.training.graph import TrainingGraph, build_training_graph
 from mmnet.training.input import (
     compute_teacher_alphas,
@@ -35,7 +35,7 @@ from mmnet.training.losses import ADAPTATION
 from mmnet.training.restore import broadcast_state, initialize_ranges, restore
 from mmnet.training.saver import CheckpointWriter
 from mmnet.training.schedule import batch_norm_decay_at, learning_rate_at
-from mmnet.training.setup import Setup, find_own_checkpoints, resolve_training
+from mmnet.training.setup import Setup, TrainingConfig, find_own_checkpoints, resolve_training
 from mmnet.weights.run_file import to_yaml
 
 log = logging.getLogger(__name__)
@@ -51,13 +51,9 @@ class Run(NamedTuple):
     batches: Generator[Batch, None, None]
     teacher: Optional[Predictor]
     logger: TrainingLogger
-    writer: Optional[CheckpointWriter]  # None: another process writes checkpoints
+    writer: CheckpointWriter
     group: Group
     heartbeat: Heartbeat
-
-    def save(self, step: int, learning_rate: float) -> None:
-        if self.writer is not None:
-            self.writer.save(step, learning_rate)
 
 
 def train(config: TrainingConfig) -> int:
@@ -67,10 +63,9 @@ def train(config: TrainingConfig) -> int:
         The exit code: 0, or 128 + the signal that stopped the training. The state is saved.
 
     Raises:
-        FileNotFoundError: no such dataset or checkpoint.
         MmnetError: data, a checkpoint or an option is invalid, or the loss is not finite. The state
             before that step is saved. With loss scaling, the step is skipped instead.
-        OSError: a checkpoint cannot be written.
+        OSError: a dataset or checkpoint is missing, or a checkpoint cannot be written.
     """
     with contextlib.ExitStack() as stack:
         run = prepare(config, stack)
@@ -80,16 +75,112 @@ def train(config: TrainingConfig) -> int:
             return run_steps(run, signals)
 
 
-def run_steps(run: Run, signals: List[int]) -> int:
-    """Compute steps until the last one or until ``signals`` holds a signal.
+def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run]:
+    """Prepare a training, or return None if it is complete. ``stack`` closes what is opened."""
+    setup = resolve_training(config)
+    if not open_train_dir(setup, stack):
+        return None
+    config, network, device = setup.config, setup.network, setup.config.device
+    group, heartbeat = stack.enter_context(join_group(device, config.identity))
+    local_batch_size = config.data.batch_size // group.size
+    teacher = open_teacher(setup, local_batch_size)
 
-    Returns:
-        The exit code.
+    tf.reset_default_graph()
+    tf.set_random_seed(config.data.seed)
+    scaling = loss_scaling(device)
+    graph = build_training_graph(network, config.recipe, local_batch_size, scaling, group)
+    session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
+    start = restore(session, graph, config.train_dir, config.warm_start)
+
+    samples = open_data(
+        setup.datasets, config.data, network, processes_on_host=count_on_host(device)
+    )
+    if config.recipe.mode is QUANTIZED_TRAINING:
+        initialize_ranges(session, graph, network, select_range_images(samples, network))
+    if group.size > 1:
+        start = broadcast_state(session, graph, start, group)
+    session.graph.finalize()
+
+    if device.rank == 0:
+        warn_of_leaks(samples)
+    logger, writer = start_output(setup, session, graph, start)
+    batches = start_batches(
+        samples, config.data, network, start=start.step_from_restore, group=group
+    )
+    for resource in (logger, writer, batches):
+        stack.enter_context(contextlib.closing(resource))
+    return Run(setup, session, graph, start, batches, teacher, logger, writer, group, heartbeat)
+
+
+def open_train_dir(setup: Setup, stack: contextlib.ExitStack) -> bool:
+    """Create and lock the folder of a training. Return False if the training is complete."""
+    config, last_step = setup.config, setup.last_step
+    if config.device.rank != 0:
+        logging.getLogger("mmnet").setLevel(logging.WARNING)
+        return True
+    os.makedirs(config.train_dir, exist_ok=True)
+    stack.enter_context(lock_folder(config.train_dir))
+    if last_step is None:
+        log.info("no step limit: training continues until Ctrl-C, which saves the state")
+        return True
+    own = find_own_checkpoints(config.train_dir)
+    record = read_lineage(own[-1]) if own and config.device.processes == 1 else None
+    if record is None or record["step_from_restore"] < last_step:
+        return True
+    log.info("%s is complete after %d steps", config.train_dir, last_step)
+    return False
+
+
+def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
+    """Open the teacher at the shape of the trained network."""
+    config, fields = setup.config, {"shape": setup.network.shape}
+    if config.teacher is None:
+        return None
+    try:
+        return open_predictor(config.teacher, fields, device=config.device, batch_size=batch_size)
+    except MmnetError as error:
+        raise MmnetError(str(error), "teacher") from None
+
+
+def start_output(
+    setup: Setup, session: "tf.Session", graph: TrainingGraph, start: Start
+) -> Tuple[TrainingLogger, CheckpointWriter]:
+    """Write config.yaml, and open the logger and the writer of checkpoints.
+
+    Only rank 0 writes files and logs progress.
     """
+    config = setup.config
+    folder = config.train_dir if config.device.rank == 0 else None
+    if folder is not None:
+        run_file = os.path.join(folder, checkpoint_files.RUN_FILE)
+        write_text(run_file, to_yaml(config.options))
+    logger = TrainingLogger(
+        folder,
+        config.options,
+        global_step=int(session.run(graph.global_step)),
+        batch_size=config.data.batch_size,
+        steps_per_summary=config.steps_per_summary,
+        first_step=start.step_from_restore,
+        last_step=setup.last_step,
+        has_truths=config.recipe.loss_weights != ADAPTATION,
+    )
+    weights: Sequence[Any] = config.data.weights or [None] * len(setup.datasets)
+    datasets = [describe_dataset(*pair) for pair in zip(setup.datasets, weights)]
+    writer = CheckpointWriter(
+        folder,
+        config.max_to_keep,
+        session=session,
+        variables=graph.variables,
+        lineage=LineageWriter(start, datasets, config.options),
+    )
+    return logger, writer
+
+
+def run_steps(run: Run, signals: List[int]) -> int:
+    """Compute steps until the last one, or until a signal arrives. Return the exit code."""
     config, last_step, graph = run.setup.config, run.setup.last_step, run.graph
     step = run.start.step_from_restore
     global_step = int(run.session.run(graph.global_step))
-    run.logger.start(global_step, config.options)
     stop = False
     while not stop and (last_step is None or step < last_step):
         run.heartbeat.step = step
@@ -101,53 +192,22 @@ def run_steps(run: Run, signals: List[int]) -> int:
             graph.batch_norm_decay: batch_norm_decay_at(config.schedule, global_step),
             graph.stop_here: float(bool(signals)),
         }
-        try:
-            results = compute_step(run, feed)
-        except LossNotFinite:
-            run.save(step, learning_rate)
-            raise MmnetError(describe_bad_step(run.setup, global_step + 1, batch)) from None
+        results = compute_step(run, feed)
+        if results is None:
+            run.writer.save(step, learning_rate)
+            raise MmnetError(describe_bad_step(run.setup, global_step + 1, batch))
         step, global_step = step + 1, global_step + 1
-        # Several processes stop after the same step: the first one in which any has a signal.
-        stop = bool(signals) if run.group.size == 1 else results["stop"] > 0
+        # All processes stop after the same step: the first one that starts after any has a signal.
+        stop = results.pop("stop") > 0
         if run.logger.should_log(step):
-            losses, alphas = results["losses"], results["alphas"]
-            run.logger.log(
-                global_step,
-                step,
-                learning_rate=learning_rate,
-                losses=losses,
-                alphas=alphas,
-                batch=batch,
-            )
+            run.logger.log(global_step, step, learning_rate, batch, **results)
         if step % config.steps_per_checkpoint == 0 or stop or step == last_step:
-            run.save(step, learning_rate)
+            run.writer.save(step, learning_rate)
     if not stop:
         return 0
     number = signals[0] if signals else signal.SIGTERM  # another process received it
     log.info("stopped by %s at step %d", signal.Signals(number).name, global_step)
     return 128 + number
-
-
-class LossNotFinite(Exception):
-    """The loss of a step is not finite. The step changed no variable."""
-
-
-def compute_step(run: Run, feed: Dict[Any, Any]) -> Dict[str, Any]:
-    """Compute one step. Return the losses, the alphas and the stop flag."""
-    graph = run.graph
-    fetches = {"losses": graph.losses, "alphas": graph.alphas, "stop": graph.stop}
-    try:
-        return run.session.run((fetches, graph.step), feed)[0]
-    except tf.errors.InvalidArgumentError as error:
-        check = graph.finite_check
-        if check is None or error.op is None or error.op.name != check.name:
-            raise
-        raise LossNotFinite from None
-    except tf.errors.OpError as error:
-        if run.group.size == 1:
-            raise
-        run.heartbeat.handle_failed_step(error)
-        raise
 
 
 def feed_batch(run: Run, batch: Batch) -> Dict["tf.Tensor", np.ndarray]:
@@ -160,114 +220,19 @@ def feed_batch(run: Run, batch: Batch) -> Dict["tf.Tensor", np.ndarray]:
     return feed
 
 
-def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run]:
-    """Prepare a training. ``stack`` receives everything that must be closed.
-
-    Returns:
-        The training, or None if it is already complete.
-    """
-    setup = resolve_training(config)
-    if not open_train_dir(setup, stack):
-        return None
-    config, network, device = setup.config, setup.network, setup.device
-    group, heartbeat = stack.enter_context(join_group(device, read_timeout(), config.identity))
-    local_batch_size = config.data.batch_size // group.size
-    teacher = open_teacher(setup, local_batch_size)
-
-    tf.reset_default_graph()
-    tf.set_random_seed(config.data.seed)
-    graph = build_training_graph(
-        network, setup.recipe, local_batch_size, loss_scaling(device), group
-    )
-    broadcast = build_broadcast(graph.variables, group) if group.size > 1 else None
-    session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
-    start = restore(session, graph, config.train_dir, config.warm_start)
-
-    samples = open_data(
-        setup.datasets, config.data, network, processes_on_host=count_on_host(device)
-    )
-    if setup.recipe.mode is QUANTIZED_TRAINING:
-        initialize_ranges(session, graph, network, select_range_images(samples, network))
-    if broadcast is not None:
-        start = broadcast_state(session, graph, start, broadcast)
-    session.graph.finalize()
-
-    if device.rank == 0:
-        warn_of_leaks(samples)
-    logger, writer = start_output(setup, session, graph, start, stack)
-    batches = start_batches(
-        samples, config.data, network, start=start.step_from_restore, group=group
-    )
-    stack.enter_context(contextlib.closing(batches))
-    return Run(setup, session, graph, start, batches, teacher, logger, writer, group, heartbeat)
-
-
-def open_train_dir(setup: Setup, stack: contextlib.ExitStack) -> bool:
-    """Create and lock the folder of a training. Return False if the training is complete.
-
-    Only rank 0 writes files and logs progress.
-    """
-    train_dir, last_step = setup.config.train_dir, setup.last_step
-    if setup.device.rank != 0:
-        logging.getLogger("mmnet").setLevel(logging.WARNING)
-        return True
-    os.makedirs(train_dir, exist_ok=True)
-    stack.enter_context(lock_folder(train_dir))
-    if last_step is None:
-        log.info("no step limit: training continues until Ctrl-C, which saves the state")
-        return True
-    own = find_own_checkpoints(train_dir)
-    record = read_lineage(own[-1]) if own and setup.device.processes == 1 else None
-    if record is None or record["step_from_restore"] < last_step:
-        return True
-    log.info("%s is complete after %d steps", train_dir, last_step)
-    return False
-
-
-def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
-    """Open the teacher at the shape of the trained network."""
-    source, fields = setup.config.teacher, {"shape": setup.network.shape}
-    if source is None:
-        return None
+def compute_step(run: Run, feed: Dict[Any, Any]) -> Optional[Dict[str, Any]]:
+    """Return losses, alphas and the stop flag, or None if the loss is not finite."""
+    graph = run.graph
+    fetches = {"losses": graph.losses, "alphas": graph.alphas, "stop": graph.stop}
     try:
-        return open_predictor(source, fields, device=setup.device, batch_size=batch_size)
-    except MmnetError as error:
-        raise MmnetError(str(error), "teacher") from None
-
-
-def start_output(
-    setup: Setup,
-    session: "tf.Session",
-    graph: TrainingGraph,
-    start: Start,
-    stack: contextlib.ExitStack,
-) -> Tuple[TrainingLogger, Optional[CheckpointWriter]]:
-    """Write config.yaml, and open the logger and, in rank 0, the writer of checkpoints."""
-    config, writer = setup.config, None
-    is_writer = setup.device.rank == 0
-    logger = TrainingLogger(
-        config.train_dir if is_writer else None,
-        batch_size=config.data.batch_size,
-        steps_per_summary=config.steps_per_summary,
-        first_step=start.step_from_restore,
-        last_step=setup.last_step,
-        has_truths=setup.recipe.loss_weights != ADAPTATION,
-    )
-    stack.enter_context(contextlib.closing(logger))
-    if is_writer:
-        run_file = os.path.join(config.train_dir, checkpoint_files.RUN_FILE)
-        write_text(run_file, to_yaml(config.options))
-        weights: Sequence[Any] = config.data.weights or [None] * len(setup.datasets)
-        datasets = [describe_dataset(*pair) for pair in zip(setup.datasets, weights)]
-        writer = CheckpointWriter(
-            config.train_dir,
-            config.max_to_keep,
-            session=session,
-            variables=graph.variables,
-            lineage=LineageWriter(start, datasets, config.options),
-        )
-        stack.enter_context(contextlib.closing(writer))
-    return logger, writer
+        return run.session.run((fetches, graph.step), feed)[0]
+    except tf.errors.OpError as error:
+        check = graph.finite_check
+        if check is not None and error.op is not None and error.op.name == check.name:
+            return None
+        if run.group.size > 1:
+            run.heartbeat.handle_failed_step(error)
+        raise
 
 
 def describe_bad_step(setup: Setup, global_step: int, batch: Batch) -> str:
@@ -277,18 +242,3 @@ def describe_bad_step(setup: Setup, global_step: int, batch: Batch) -> str:
         f"the loss of step {global_step} is not finite; {setup.config.train_dir} holds the state "
         f"before it; images of the batch: {', '.join(images)}"
     )
-
-
-@contextlib.contextmanager
-def catch_signals() -> Iterator[List[int]]:
-    """Collect SIGINT and SIGTERM in a list, instead of ending the process."""
-    signals: List[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, _: signals.append(number))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield signals
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from helpers import SMALL_FLAGS, assert_message, call_before
+from helpers.runs import read_events, steps_in
 from mmnet.cli import main
 from mmnet.commands import evaluate as evaluate_module
 from mmnet.datasets.synthetic import synthesize
-from mmnet.io.checkpoint_files import files_of, find_checkpoint, list_checkpoints, step_of
+from mmnet.io.checkpoint_files import files_of, find_checkpoint, list_checkpoints
 from mmnet.tf import checkpoint
 
 FLAGS = [*SMALL_FLAGS, "--target_eval_shape", "40", "30"]
@@ -51,22 +52,6 @@ def scored_steps(monkeypatch):
 
     call_before(monkeypatch, evaluate_module, "evaluate", note_step)
     return steps
-
-
-def read_events(folder):
-    """Return tag -> [(step, number)] in the order written. Images have no number."""
-    from mmnet.tf.compat import tf
-
-    values = {}
-    for path in sorted(glob.glob(os.path.join(folder, "events*")), key=os.path.getmtime):
-        for event in tf.train.summary_iterator(path):
-            for value in event.summary.value:
-                values.setdefault(value.tag, []).append((event.step, value.simple_value))
-    return values
-
-
-def steps_in(folder):
-    return [step_of(prefix) for prefix in list_checkpoints(str(folder))]
 
 
 def best_steps(output):

@@ -7,14 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_raises
-from mmnet.distributed.group import (
-    ALONE,
-    Group,
-    all_reduce_mean,
-    broadcast,
-    build_broadcast,
-    join_group,
-)
+from mmnet.distributed.group import ALONE, Group, all_reduce_mean, broadcast, join_group
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import TRAINING, dropout, mode_for_group
 from mmnet.networks.network import Network
@@ -85,23 +78,23 @@ def test_all_reduce_mean_uses_one_buffer():
 def test_broadcast_is_exact():
     sent = []
 
-    def run(rank, all_reduce, step):
+    def run(rank, all_reduce, weights, step):
         with tf.Graph().as_default(), tf.Session() as session:
             variables = [
-                tf.get_variable("w", [3], initializer=tf.constant_initializer(rank + 0.25)),
+                tf.get_variable("w", [3], initializer=tf.constant_initializer(weights)),
                 tf.get_variable("step", [], tf.int32, tf.constant_initializer(step)),
             ]
-            operations = build_broadcast(variables, Group(rank, 2, all_reduce))
             session.run(tf.global_variables_initializer())
-            return broadcast(session, operations, variables, 3000000001 if rank == 0 else 5)
+            return broadcast(session, variables, 10**12 - rank, Group(rank, 2, all_reduce))
 
     def record(vector):
         return tf.py_func(lambda value: sent.append(value) or value, [vector], tf.float32)
 
-    run(0, record, 16777217)
-    values, position = run(1, lambda vector: vector + tf.constant(sent[0]), 3)
-    assert position == 3000000001 and values["step"] == 16777217
-    np.testing.assert_array_equal(values["w"], [0.25] * 3)
+    weights = [0.1, np.nan, -0.0]
+    run(0, record, weights, 16777217)
+    values, number = run(1, lambda vector: vector + tf.constant(sent[0]), [1, 2, 3], -3)
+    assert number == 10**12 and values["step"] == 16777217
+    assert values["w"].tobytes() == np.float32(weights).tobytes()
 
 
 def test_dropout_of_a_process_is_its_part_of_one_process():
@@ -124,7 +117,7 @@ def test_hccl_sums(monkeypatch):
     for name, module in (("", package), (".npu_init", names), (".hccl", hccl)):
         monkeypatch.setitem(sys.modules, "npu_bridge" + name, module)
     device = Device("npu", rank=1, processes=3, engine="hccl")
-    with join_group(device, 1.0) as (group, _):
+    with join_group(device) as (group, _):
         assert (group.rank, group.size, group.target) == (1, 3, "")
         assert group.all_reduce(2) == 6
 
@@ -139,7 +132,7 @@ def test_horovod_names_each_sum(monkeypatch):
     monkeypatch.setitem(sys.modules, "horovod", package)
     monkeypatch.setitem(sys.modules, "horovod.tensorflow", horovod)
     monkeypatch.setenv("HOROVOD_RANK", "0")
-    with join_group(Device(processes=2, engine="horovod"), 1.0) as (group, _):
+    with join_group(Device(processes=2, engine="horovod")) as (group, _):
         assert group.all_reduce(1) == group.all_reduce(1) == 1
     assert calls == ["init", ("sum", "mmnet_0"), ("sum", "mmnet_1")]
 
@@ -150,5 +143,5 @@ def test_missing_engine_is_reported(monkeypatch, engine, module):
     for name in [name for name in sys.modules if name.startswith(module + ".")]:
         monkeypatch.delitem(sys.modules, name)
     device = Device(processes=2, engine=engine)
-    with assert_raises(MmnetError, module), join_group(device, 1.0):
+    with assert_raises(MmnetError, module), join_group(device):
         pass

@@ -25,7 +25,7 @@ logging.basicConfig(format="%(message)s")
 rank, addresses, identity, steps = json.loads(sys.argv[1])
 device = Device(rank=rank, processes=len(addresses), addresses=tuple(addresses))
 bootstrap = {"port": 7} if rank == 0 else {}
-with Heartbeat(device, 3.0, identity=identity, bootstrap=bootstrap) as heartbeat:
+with Heartbeat(device, identity, bootstrap) as heartbeat:
     print("connected", json.dumps(heartbeat.bootstrap), flush=True)
     for heartbeat.step, seconds in enumerate(steps):
         time.sleep(seconds)
@@ -40,7 +40,8 @@ def start(start_process):
     def start(rank, addresses, identity="same", steps=()):
         arguments = json.dumps([rank, addresses, identity, list(steps)])
         command = [sys.executable, "-c", CODE, arguments]
-        return start_process(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        environ = dict(os.environ, MMNET_PEER_TIMEOUT="3")
+        return start_process(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     return start
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
+from helpers.runs import read_last, steps_in
 from mmnet.distributed.heartbeat import LOST
 from mmnet.distributed.launch import process_environment, select_gpu, wait_for_processes
 from mmnet.distributed.members import Plan, read_tf_config
 from mmnet.io import checkpoint_files
-from mmnet.tf import checkpoint
 
 FLAGS = {
     "dataset_split_name": "test",
@@ -62,10 +62,6 @@ def launch(start_launch):
     return launch
 
 
-def read_last(folder):
-    return checkpoint.read(checkpoint_files.list_checkpoints(str(folder))[-1])
-
-
 def assert_close(folder, other):
     """Assert that weights differ by rounding only. Moving statistics have larger values."""
     values, other_values = read_last(folder), read_last(other)
@@ -98,12 +94,10 @@ def test_two_processes_equal_one(launch, tmp_path):
 def wait_for_checkpoint(folder, after=-1):
     """Wait for a checkpoint with a later step than ``after``. Return its step."""
     deadline = time.monotonic() + 120
-    while True:
-        prefixes = checkpoint_files.list_checkpoints(str(folder))
-        if prefixes and checkpoint_files.step_of(prefixes[-1]) > after:
-            return checkpoint_files.step_of(prefixes[-1])
-        assert time.monotonic() < deadline, prefixes
+    while max(steps_in(folder), default=-1) <= after:
+        assert time.monotonic() < deadline, steps_in(folder)
         time.sleep(0.1)
+    return steps_in(folder)[-1]
 
 
 def child_pids(process):

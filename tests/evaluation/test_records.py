@@ -8,6 +8,7 @@ import pytest
 
 from helpers import assert_message, assert_raises
 from helpers.results import make_evaluation, make_identity
+from helpers.runs import steps_in
 from mmnet.datasets.pairs import Dataset, Pair
 from mmnet.evaluation.records import (
     Best,
@@ -19,7 +20,6 @@ from mmnet.evaluation.records import (
     write_evaluation,
 )
 from mmnet.evaluation.report import published_scores
-from mmnet.io.checkpoint_files import list_checkpoints, step_of
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 
@@ -129,10 +129,6 @@ def write_checkpoint(folder, step):
 
 def make_best(step, score, pictures="def"):
     return Best(score, f"/runs/a/MMNetModel-{step}", pictures)
-
-
-def steps_in(folder):
-    return [step_of(prefix) for prefix in list_checkpoints(str(folder))]
 
 
 @pytest.mark.parametrize(

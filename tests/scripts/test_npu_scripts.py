@@ -6,9 +6,9 @@ import re
 import pytest
 
 from helpers import ROOT, assert_message
+from helpers.runs import steps_in
 from helpers.shell import SHELLS, needs_setup, run
 from mmnet.datasets.synthetic import synthesize
-from mmnet.io.checkpoint_files import list_checkpoints, step_of
 
 FLAGS = ["--", "--network", "tiny", "--size", "32", "--learning_rate", "1e-3"]
 FULL = os.path.join(ROOT, "scripts", "npu_train_full_1p.sh")
@@ -39,7 +39,7 @@ def test_full_script_prints_speed_accuracy_and_duration(dataset, tmp_path):
     assert result.returncode == 0, result.stderr
     speed, accuracy, seconds = map(float, re.fullmatch(RESULT, result.stdout).groups())
     folder = tmp_path / "a run"
-    assert [step_of(prefix) for prefix in list_checkpoints(str(folder))] == [12]
+    assert steps_in(folder) == [12]
     log = (folder / "train.log").read_text()
     assert log.strip() in result.stderr and not (folder / "train.log.code").exists()
     rates = [float(rate) for rate in re.findall(r"([\d.]+) images/s", log)]

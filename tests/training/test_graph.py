@@ -112,7 +112,7 @@ def stepping(request):
 def test_step_updates_every_variable_once(stepping, feed):
     session, graph = stepping
     session.run(graph.initializer)
-    other = set(graph.slots) | {average.op.name for average in graph.averages.values()}
+    other = set(graph.slots) | {average.op.name for average in graph.copies}
     network = [
         name for name in values_of(session, graph) if name not in other and name != "global_step"
     ]

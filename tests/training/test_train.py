@@ -1,18 +1,19 @@
 """Tests of mmnet.training.train: whole trainings of a small network."""
 
 import contextlib
-import glob
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
 from helpers import ROOT, assert_message, assert_raises
+from helpers.runs import read_events, read_last, steps_in
 from mmnet.commands.presets import read_preset, resolve
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, network_of_checkpoint, open_predictor
@@ -62,19 +63,15 @@ cli.main(sys.argv[1:])
 """
 
 
+def make_options(portraits, folder, **flags):
+    """Return the options of mmnet train with FLAGS and other flags; None removes a flag."""
+    flags = {**FLAGS, "dataset_path": [portraits], "train_dir": str(folder), **flags}
+    return resolve("train", {name: v for name, v in flags.items() if v is not None})
+
+
 @pytest.fixture
 def options(portraits):
-    return make_options(portraits)
-
-
-def make_options(portraits):
-    """Return a function: (folder, flags; None removes one) -> options of mmnet train."""
-
-    def options(folder, **flags):
-        flags = {**FLAGS, "dataset_path": [portraits], "train_dir": str(folder), **flags}
-        return resolve("train", {name: v for name, v in flags.items() if v is not None})
-
-    return options
+    return partial(make_options, portraits)
 
 
 @pytest.fixture
@@ -87,28 +84,12 @@ def run(options):
 def whole(portraits, tmp_path_factory):
     """The folder of a training of 40 steps without interruption."""
     folder = tmp_path_factory.mktemp("whole training")
-    assert train(make_options(portraits)(folder).config()) == 0
+    assert train(make_options(portraits, folder).config()) == 0
     return folder
 
 
 def read_scalars(folder, tag):
-    """Return step -> value of a tag in all TensorBoard events of a training."""
-    return {
-        event.step: value.simple_value
-        for path in glob.glob(os.path.join(str(folder), "events*"))
-        for event in tf.train.summary_iterator(path)
-        for value in event.summary.value
-        if value.tag == tag
-    }
-
-
-def steps_in(folder):
-    prefixes = checkpoint_files.list_checkpoints(str(folder))
-    return [checkpoint_files.step_of(prefix) for prefix in prefixes]
-
-
-def read_last(folder):
-    return checkpoint.read(checkpoint_files.list_checkpoints(str(folder))[-1])
+    return dict(read_events(folder)[tag])
 
 
 def read_record(folder, step):
@@ -183,19 +164,14 @@ def test_config_yaml_is_a_preset(whole, options):
 
 
 def test_train_writes_tensorboard_events(whole):
-    tags, configuration = set(), ""
-    for path in glob.glob(str(whole / "events*")):
-        for event in tf.train.summary_iterator(path):
-            for value in event.summary.value:
-                tags.add(value.tag)
-                if value.tag == "configuration":
-                    configuration += value.tensor.string_val[0].decode()
+    tags = read_events(whole).keys()
     terms = ("alpha", "composition", "gradient", "cross_entropy", "auxiliary")
     assert {f"loss/{name}" for name in ("total", "model", "regularization", *terms)} < tags
     assert {"schedule/learning_rate", "schedule/epoch", "speed/images_per_second"} < tags
     assert {"speed/waiting_for_input_percent", "batch/mIoU", "errors/batch/MAD"} < tags
-    assert {"batch/0", "batch/1", "_hparams_/session_start_info"} < tags
-    assert "width_multiplier: 0.25" in configuration
+    assert {"batch/0", "batch/1", "configuration", "_hparams_/session_start_info"} < tags
+    (path,) = whole.glob("events*")
+    assert b"width_multiplier: 0.25" in path.read_bytes()
 
 
 def test_training_lowers_the_loss(whole):
