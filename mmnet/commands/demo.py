@@ -17,8 +17,7 @@ from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOp
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
-from mmnet.matting.background import BLUR, Background, parse_colour
-from mmnet.matting.load import load_photo
+from mmnet.matting.background import BLUR, Background, load_background, parse_colour
 from mmnet.matting.page import TRANSPARENT, Page, process_frame, process_photo
 from mmnet.matting.photo import MattingOptions
 from mmnet.tf.device import Device, check_device
@@ -148,7 +147,7 @@ def choose_background(
     if choice == "picture":
         if upload is None:
             raise MmnetError("no background; upload an image")
-        return Background(load_photo(upload_path(page, upload)).image)
+        return load_background(upload_path(page, upload))
     return Background(None) if choice == BLUR else TRANSPARENT
 
 

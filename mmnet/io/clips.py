@@ -72,7 +72,7 @@ def is_clip(path: str) -> bool:
         import av  # noqa: F401
 
         with Image.open(io.BytesIO(read_bytes(path))) as image:
-            return image.is_animated
+            return getattr(image, "is_animated", False)
     except Exception:  # no PyAV, or a damaged file, for which Pillow raises many classes
         return False
 

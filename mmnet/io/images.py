@@ -111,6 +111,10 @@ def decode_photo(data: bytes, source: str, upright: bool = True) -> Photo:
         grey = header.mode == "L"
         flags = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
     values = _decode_with_opencv(data, source, flags)
+    if values is None:  # OpenCV 4.5 reads no animated WebP
+        if header.format is None:
+            raise MmnetError(f"{source}: damaged image file")
+        return convert_pil(header, source, upright=upright)
     opacity = None
     if values.ndim == 3 and values.shape[2] == 4:
         opacity = values[..., 3].copy()
@@ -127,12 +131,14 @@ def convert_pil(image: Image.Image, source: str, upright: bool = True) -> Photo:
     """Convert a PIL image of any mode to sRGB, and rotate it by its EXIF orientation.
 
     Raises:
-        MmnetError: the image is truncated or damaged.
+        MmnetError: the image is truncated or damaged, or has no pixels.
     """
     try:
         image.load()
     except (OSError, SyntaxError, ValueError) as error:
         raise MmnetError(f"{source}: truncated or damaged image ({error})") from None
+    if 0 in image.size:
+        raise MmnetError(f"{source}: has no pixels")
     return _make_photo(read_pixels(image), image, source, upright)
 
 
@@ -165,17 +171,18 @@ def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
         conversion = cv2.COLOR_GRAY2BGR if values.ndim == 2 else cv2.COLOR_RGB2BGR
         colours = cv2.cvtColor(values, conversion)
         return colours if opacity is None else np.dstack([colours, opacity])
-    return _decode_with_opencv(check_complete(data, source), source, flags)
-
-
-def _decode_with_opencv(data, source, flags):
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error as error:  # more pixels than OpenCV accepts
-        raise MmnetError(f"{source}: cannot be decoded ({error})") from None
+    pixels = _decode_with_opencv(check_complete(data, source), source, flags)
     if pixels is None:
         raise MmnetError(f"{source}: damaged image file")
     return pixels
+
+
+def _decode_with_opencv(data, source, flags):
+    """Return the pixels of a complete file, or None if it is damaged."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:  # more pixels than OpenCV accepts
+        raise MmnetError(f"{source}: cannot be decoded ({error})") from None
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -43,15 +43,16 @@ def _load_bytes(photo: bytes) -> Photo:
 
 @load_photo.add
 def _load_array(photo: np.ndarray) -> Photo:
-    if photo.dtype == np.uint8:
+    if photo.dtype == np.uint8 and photo.size:  # OpenCV hangs if there are no pixels
         if photo.ndim == 2:
             return Photo(cv2.cvtColor(photo, cv2.COLOR_GRAY2RGB))
         if photo.ndim == 3 and photo.shape[2] == 3:
             return Photo(photo)
         if photo.ndim == 3 and photo.shape[2] == 4:
-            return Photo(np.ascontiguousarray(photo[..., :3]), photo[..., 3].copy())
+            opacity = photo[..., 3].copy() if photo[..., 3].min() < 255 else None
+            return Photo(np.ascontiguousarray(photo[..., :3]), opacity)
     shape = list(photo.shape)
-    message = f"array {photo.dtype} {shape}: must be uint8 [H,W,3], [H,W,4] or [H,W]"
+    message = f"array {photo.dtype} {shape}: must be uint8 [H,W,3], [H,W,4] or [H,W], not empty"
     raise MmnetError(message, "photo")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmnet.inference.predictor import Predictor
 from mmnet.io.files import write_bytes
-from mmnet.io.images import encode_image
+from mmnet.io.images import compose_over_grey, encode_image
 from mmnet.io.pages import image_uri
 from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
@@ -78,7 +78,8 @@ def process_photo(page: Page, path: str, name: str, background: Background) -> P
     height, width = alpha.shape
     milliseconds = 1000 * (time.monotonic() - start)
     text = f"{width} x {height} pixels, person: {100 * alpha.mean():.1f} %, {milliseconds:.0f} ms"
-    previews = shrink(photo.image, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
+    visible = compose_over_grey(photo.image, photo.opacity)
+    previews = shrink(visible, PREVIEW_SIZE), shrink(outputs["composition"], PREVIEW_SIZE)
     return PhotoResult(previews, result_path, text)
 
 

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from helpers import assert_raises
+from helpers.images import save
 from mmnet.io.errors import MmnetError
 from mmnet.matting.load import load_photo
 
@@ -59,6 +60,16 @@ def test_load_photo_accepts(photo, expected):
     assert photo is not RGB or load_photo(photo).image is RGB  # RGB arrays are not copied
 
 
+@pytest.mark.parametrize("form", ["array", "PIL image", "file"])
+def test_load_photo_returns_the_opacity(form):
+    image = Image.fromarray(RGBA)
+    photo = load_photo({"array": RGBA, "PIL image": image, "file": save(image, "png")}[form])
+    np.testing.assert_array_equal(photo.image, RGB)
+    np.testing.assert_array_equal(photo.opacity, RGBA[..., 3])
+    opaque = np.dstack([RGB, np.full_like(GREY, 255)])
+    assert load_photo(opaque).opacity is None
+
+
 def test_load_photo_accepts_paths_and_files(tmp_path):
     path = tmp_path / "a.PNG"
     path.write_bytes(PNG)
@@ -97,6 +108,9 @@ def test_load_photo_accepts_pil_modes(tmp_path):
         pytest.param(RGB.astype(np.float32), "float32", id="float array"),
         pytest.param(RGB[0, 0], "[3]", id="one axis"),
         pytest.param(RGB[..., :2], "[6, 5, 2]", id="two channels"),
+        pytest.param(RGB[:0], "[0, 5, 3]", id="no rows"),
+        pytest.param(GREY[:, :0], "[6, 0]", id="no columns"),
+        pytest.param(Image.new("RGB", (0, 5)), "PIL", id="PIL image without columns"),
         pytest.param(b"no image", "bytes", id="bytes of another format"),
     ],
 )
