@@ -30,7 +30,8 @@ CLIP_EXTENSIONS = (
 )
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
 
-TS_DISCONT = 0x200  # FFmpeg's flag of formats whose time stamps may restart
+NO_TIME_STAMPS, TS_DISCONT = 0x80, 0x200  # FFmpeg's flags of formats; time stamps may restart
+MAX_FRAME_RATE = 1000  # frames per second
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders ignore alpha
 MAX_PIXEL_ASPECT = 16  # a larger value is wrong
 
@@ -91,14 +92,17 @@ def open_clip(path: str) -> Iterator[Clip]:
             raise MmnetError(f"{path}: contains no video")
         if stream.codec_context is None:
             raise MmnetError(f"{path}: no decoder for its video")
-        start_time = Fraction(max(0, container.start_time or 0), import_av().time_base)
+        precision = Fraction(1, import_av().time_base)
+        start_time = max(0, container.start_time or 0) * precision
+        if abs((stream.start_time or 0) * stream.time_base - start_time) < precision:
+            start_time = Fraction((stream.start_time or 0) * stream.time_base)
         yield Clip(
             path,
             container,
             stream,
             _find_decoder(stream),
             time_base=Fraction(stream.time_base.numerator, stream.time_base.denominator),
-            frame_rate=stream.average_rate or stream.guessed_rate or Fraction(25),
+            frame_rate=_find_frame_rate(container, stream),
             pixel_aspect=_find_pixel_aspect(path, stream),
             audio=tuple(sorted(container.streams.audio, key=lambda track: -_is_default(track))),
             start_time=start_time,
@@ -286,6 +290,14 @@ def _find_decoder(stream):
         return import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
     decoder.thread_type = "AUTO"
     return decoder
+
+
+def _find_frame_rate(container, stream):
+    """Return the average number of frames per second."""
+    rate, guessed_rate = stream.average_rate, stream.guessed_rate
+    # A raw stream has no time stamps. FFmpeg returns the rate 60000 for DV.
+    is_wrong = container.format.flags & NO_TIME_STAMPS or (rate or 0) > MAX_FRAME_RATE
+    return (guessed_rate if is_wrong else rate) or guessed_rate or rate or Fraction(25)
 
 
 def _find_pixel_aspect(path, stream):

@@ -180,3 +180,37 @@ def test_is_clip_accepts_animated_gifs_only(tmp_path):
     names = ["a.mp4", "a.M2TS", "a.jpg", "moving.GIF", "still.gif", "damaged.gif", "missing.gif"]
     clips = [name for name in names if is_clip(str(tmp_path / name))]
     assert clips == ["a.mp4", "a.M2TS", "moving.GIF"]
+
+
+@pytest.mark.parametrize(
+    "name, codec, rate, shape",
+    [("a.h264", "libx264", 15, SHAPE), ("a.dv", "dvvideo", 25, (576, 720))],
+)
+def test_raw_streams_have_the_rate_of_their_codec(tmp_path, name, codec, rate, shape):
+    path = str(tmp_path / name)
+    write_blank_clip(path, codec, rate, shape)
+    with open_clip(path) as clip:
+        times = [float(frame.pts * clip.time_base) for frame in read_frames(clip)]
+        assert clip.frame_rate == rate
+    assert np.diff(times) == pytest.approx(1 / rate, abs=1e-4)
+
+
+def test_first_frame_starts_at_zero(tmp_path):
+    path = str(tmp_path / "a.wtv")  # its time stamps have 100 ns, the start of the container 1 us
+    write_blank_clip(path, "mpeg2video", 30, SHAPE, max_b_frames=2)
+    with open_clip(path) as clip:
+        assert [frame.pts for frame in read_frames(clip)][0] == 0
+
+
+def write_blank_clip(path, codec, rate, shape, **attributes):
+    """Write a clip of 3 frames."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width, stream.pix_fmt = shape[0], shape[1] // 2 * 2, "yuv420p"
+        for name, value in attributes.items():
+            setattr(stream.codec_context, name, value)
+        for number in range(3):
+            frame = av.VideoFrame(stream.width, stream.height, "yuv420p")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
