@@ -1,6 +1,6 @@
 """Write a dataset as the .bin files that msame and ais_bench feed to an .om model.
 
-Requires numpy and OpenCV only. The command
+Requires numpy, OpenCV and Pillow only. The command
 
     python offline_infer/datapre.py --dataset_path DATASET
 

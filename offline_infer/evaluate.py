@@ -1,4 +1,6 @@
-"""Score the results of an .om model with the code of `mmnet evaluate`. numpy and OpenCV only.
+"""Score the results of an .om model with the code of `mmnet evaluate`.
+
+Requires numpy, OpenCV and Pillow only.
 
     python offline_infer/evaluate.py
 

@@ -211,7 +211,7 @@ def test_light_folders_do_not_name_tensorflow():
         assert not any(folder_of(name) == "tf" for name in imports), module
 
 
-def test_offline_evaluation_needs_numpy_and_opencv_only():
+def test_offline_evaluation_needs_numpy_opencv_and_pillow_only():
     modules = {
         name
         for path in glob.glob(os.path.join(ROOT, "offline_infer", "*.py"))

@@ -17,7 +17,7 @@ import numpy as np
 from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.files import read_bytes, read_json, read_lines, resolve_name
-from mmnet.io.images import IMAGE_EXTENSIONS, decode_pixels, list_images, read_image
+from mmnet.io.images import IMAGE_EXTENSIONS, decode_image, decode_pixels, list_images, read_image
 from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_to_cover
 
@@ -249,12 +249,11 @@ def read_alpha_channel(path: str, shape: Tuple[int, ...]) -> np.ndarray:
 
 def read_cutout(path: str) -> Tuple[np.ndarray, np.ndarray]:
     """Read an image with four channels: (colours uint8 [H,W,3], alpha float32 [H,W], 0..1)."""
-    image = decode_pixels(read_bytes(path), path, cv2.IMREAD_UNCHANGED)
-    if image.ndim != 3 or image.shape[2] != 4:
+    data = read_bytes(path)
+    pixels = decode_pixels(data, path, cv2.IMREAD_UNCHANGED)
+    if pixels.ndim != 3 or pixels.shape[2] != 4:
         raise MmnetError(f"{path}: has no alpha channel")
-    if image.dtype == np.uint16:
-        image = np.rint(image / 257).astype(np.uint8)
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), image[..., 3] / np.float32(255)
+    return decode_image(data, path), pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def draw_annotation(path: str, shape: Tuple[int, ...]) -> np.ndarray:

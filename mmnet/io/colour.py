@@ -39,7 +39,7 @@ BRADFORD = np.array(
 )
 STRIP_ROWS = 256  # rows that are converted at once, to limit the memory for a large photo
 MIN_AREA = 0.001  # double area of the triangle of the primaries
-LINEAR_LEVELS = 65535  # of the table that encodes linear light
+LINEAR_LEVELS = 65535  # size of the table that encodes linear light
 
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -47,7 +47,7 @@ SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 class ColourSpace(NamedTuple):
     """A colour space without an ICC profile."""
 
-    primaries: Tuple[float, ...]  # as in PRIMARIES
+    primaries: Tuple[float, ...]  # chromaticities in the order of PRIMARIES
     transfer: Union[int, float]  # SRGB, PQ, HLG, or a gamma (float)
 
 

@@ -1,7 +1,7 @@
 """Find the end of an image inside a JPEG, PNG or WebP file, and detect truncated files.
 
 Image decoders fill the missing part of a truncated file with grey and report nothing. Bytes after
-the image are allowed: phones append a video to a photo, and editors append their own data.
+the image are allowed: phones append a video to their photos, and editors append their own data.
 """
 
 import io

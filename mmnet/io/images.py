@@ -55,7 +55,7 @@ class Photo(NamedTuple):
 
 
 def compose_over_grey(image: np.ndarray, opacity: Optional[np.ndarray]) -> np.ndarray:
-    """Return what the network sees of a photo or frame: the image over MID_GREY."""
+    """Return an image over MID_GREY, as the network sees it."""
     if opacity is None:
         return image
     weight = opacity.astype(np.float32) / 255
@@ -205,8 +205,8 @@ def encode_image(
 ) -> bytes:
     """Encode uint8 [H,W], RGB or RGBA in the format of a file name: see OUTPUT_EXTENSIONS.
 
-    Colours are tagged as sRGB. JPEG and WebP have the quality 95. The alpha of a WebP image, also
-    as a grey image, is exact.
+    Colours are tagged as sRGB. JPEG and WebP have the quality 95, but the alpha and the grey levels
+    of a WebP are exact.
 
     Args:
         image: the image.

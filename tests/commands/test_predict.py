@@ -9,8 +9,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import ROOT, SMALL_FLAGS, assert_message
+from helpers.colours import ADOBE, CUBE, make_profile, reference_srgb
+from helpers.images import draw_scene, make_exif, save
 from helpers.matting import brightness_predictor
 from mmnet.cli import main
 from mmnet.commands import predict
@@ -133,6 +136,35 @@ def test_predict_writes_one_file(photo, flags, tmp_path, name, kind, channels):
     assert image.shape[:2] == (height, width * (3 if kind == "side-by-side" else 1))
     assert image.size == image.shape[0] * image.shape[1] * channels
     assert os.listdir(str(tmp_path / "new")) == [name]
+
+
+def test_predict_keeps_metadata_and_colours(flags, tmp_path):
+    exif = make_exif({0x132: "2024:05:06 10:00:00"}, gps={1: "N"})
+    profile, path = make_profile(*ADOBE), tmp_path / "a.jpg"
+    path.write_bytes(save(CUBE, "jpeg", exif=exif, icc_profile=profile, dpi=(300, 300), quality=95))
+    with Image.open(str(path)) as image:
+        expected = reference_srgb(image, profile)
+    for keep_gps in (False, True):
+        output = str(tmp_path / "o.png")
+        command = ["predict", str(path), "--output", output, "--no_foreground_colours"] + flags
+        assert main(command + ["--keep_gps"] * keep_gps) == 0
+        with Image.open(output) as image:
+            assert np.abs(np.array(image)[..., :3] - expected).max() <= 2
+            exif = image.getexif()
+            assert exif[0x132] == "2024:05:06 10:00:00"
+            assert bool(exif.get_ifd(0x8825)) == keep_gps
+            assert "srgb" in image.info and image.info["dpi"][0] == pytest.approx(300, abs=0.1)
+
+
+def test_predict_keeps_transparency(flags, tmp_path):
+    scene = draw_scene()
+    opacity = np.full(scene.shape[:2], 255, np.uint8)
+    opacity[:, :30] = 0
+    path, output = str(tmp_path / "a.png"), str(tmp_path / "o.png")
+    save_png(path, np.dstack([scene, opacity]))
+    assert main(["predict", path, "--output", output] + flags) == 0
+    alpha = cv2.imread(output, cv2.IMREAD_UNCHANGED)[..., 3]
+    assert alpha[:, :30].max() == 0 and alpha[:, 30:].max() > 0
 
 
 def test_predict_writes_no_image_to_a_terminal(photo, flags, capfd):
