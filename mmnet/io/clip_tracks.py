@@ -28,22 +28,15 @@ FRAME_HEADER_CODECS = ("mp", "ac3", "eac3", "dts")  # beginnings; and AAC withou
 
 UNSET_TIME = "1970-01-01T00:00:00"
 FORMAT_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
-PRIVATE_TAGS = ("location", "gps")  # parts of the names of tags that are never copied
+POSITION_TAGS = ("location", "gps")  # parts of their names
 MPEG4_TAGS = {"title", "artist", "album", "date", "comment", "copyright", "genre", "creation_time"}
 UNKNOWN_LANGUAGE = "und"
-QUICKTIME_LANGUAGES = {  # ISO 639-2/T -> 639-2/B, which the list of QuickTime contains
-    "deu": "ger",
-    "ell": "gre",
-    "hye": "arm",
-    "isl": "ice",
-    "kat": "geo",
-    "mkd": "mac",
-    "msa": "may",
-    "mya": "bur",
-    "nld": "dut",
-    "sqi": "alb",
-    "zho": "chi",
-}
+# ISO 639 code and the form of it in the list of languages of QuickTime files.
+LANGUAGE_PAIRS = (
+    "cze:ces deu:ger ell:gre fas:per fre:fra hye:arm isl:ice kat:geo mkd:mac msa:may "
+    "mya:bur nld:dut rum:ron slo:slk sqi:alb swe:sve zho:chi"
+)
+QUICKTIME_LANGUAGES = {pair[:3]: pair[4:] for pair in LANGUAGE_PAIRS.split()}
 
 
 class TrackWriter:
@@ -268,16 +261,15 @@ def _choose_layout(layouts, encoder):
     return None
 
 
-def container_options(source: Clip, extension: str) -> Dict[str, str]:
+def container_options(tags: Dict[str, str], extension: str) -> Dict[str, str]:
     """Return the options of the muxer. MPEG-4 files have a second form of tags with any name."""
-    if extension == ".webm" or _copied_tags(source.container).keys() <= MPEG4_TAGS:
+    if extension == ".webm" or tags.keys() <= MPEG4_TAGS:
         return {}
     return {"movflags": "use_metadata_tags"}
 
 
 def copy_metadata(source: Clip, target: Any, video: Any, extension: str) -> None:
-    """Copy tags and chapters, and the time code and language of the video, before the header."""
-    target.metadata.update(_copied_tags(source.container))
+    """Copy the chapters, and the time code and language of the video, before the header."""
     chapters = source.container.chapters()
     for chapter in chapters:
         shift = int(source.start_time / chapter["time_base"])
@@ -290,15 +282,16 @@ def copy_metadata(source: Clip, target: Any, video: Any, extension: str) -> None
         video.metadata["timecode"] = timecode
 
 
-def _copied_tags(container):
-    """Return the tags of a file that are neither private nor about the file format."""
+def read_tags(container: Any, *, keep_gps: bool) -> Dict[str, str]:
+    """Return the tags of a file, but none about its format, and the position only if wanted."""
     tags = {}
     for name, value in container.metadata.items():
         name = name.lower()
         if name == "creation_time":  # joined by ; if a file contains two
             value = value.split(";")[0]
+        is_position = any(part in name for part in POSITION_TAGS)
         is_unset = name in FORMAT_TAGS or value.startswith(UNSET_TIME)
-        if not is_unset and not any(part in name for part in PRIVATE_TAGS):
+        if not is_unset and (keep_gps or not is_position):
             tags[name] = value
     return tags
 
@@ -327,9 +320,10 @@ def _find_timecode(container):
     return None
 
 
-def find_losses(source: Clip, path: Optional[str] = None) -> List[str]:
+def find_losses(source: Clip, tags: Dict[str, str], path: Optional[str] = None) -> List[str]:
     """List what the file at ``path`` does not contain of a clip; None: a folder of PNG files.
 
+    tags: the tags that were written.
     Audio tracks that were skipped are in the warnings of the clip already.
     """
     losses = _count_streams(source.container)
@@ -337,9 +331,10 @@ def find_losses(source: Clip, path: Optional[str] = None) -> List[str]:
         return [f"{name}: {count}" for name, count in losses.items() if count]
     with import_av().open(path) as written:
         losses.subtract(_count_streams(written))
-        tags = sorted(_tag_names(source.container) - _tag_names(written))
+        written_tags = read_tags(written, keep_gps=True)
+        names = _tag_names(source.container, tags) - _tag_names(written, written_tags)
     del losses["audio tracks"]
-    return [f"{name}: {count}" for name, count in losses.items() if count > 0] + tags
+    return [f"{name}: {count}" for name, count in losses.items() if count > 0] + sorted(names)
 
 
 def _count_streams(container):
@@ -358,9 +353,9 @@ def _count_streams(container):
     )
 
 
-def _tag_names(container):
+def _tag_names(container, tags):
     """Return the names of tags, and the languages and titles of audio tracks."""
-    names = {f"tag {name}" for name in _copied_tags(container)}
+    names = {f"tag {name}" for name in tags}
     for stream in container.streams.audio:
         if stream.language not in (None, UNKNOWN_LANGUAGE):
             code = QUICKTIME_LANGUAGES.get(stream.language, stream.language)

@@ -11,7 +11,13 @@ from typing import Callable, Iterator
 
 import cv2
 
-from mmnet.io.clip_tracks import TrackWriter, container_options, copy_metadata, find_losses
+from mmnet.io.clip_tracks import (
+    TrackWriter,
+    container_options,
+    copy_metadata,
+    find_losses,
+    read_tags,
+)
 from mmnet.io.clips import Clip, Frame, import_av
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
@@ -54,11 +60,18 @@ def check_encoding(path: str, has_alpha: bool) -> None:
 
 
 @contextlib.contextmanager
-def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
+def create_clip(
+    path: str, source: Clip, *, keep_gps: bool = False
+) -> Iterator[Callable[[Frame], None]]:
     """Write a clip with the time stamps, the audio and the metadata of the clip ``source``.
 
     The file appears at the end of the block. A pattern of PNG files is written frame by frame, with
     square pixels. ``source.warnings`` reports unreadable audio, ``source.notes`` what is lost.
+
+    Args:
+        path: .mp4, .mov, .webm, or a pattern such as frames/%05d.png.
+        source: is open for reading.
+        keep_gps: keep the position among the tags.
 
     Yields:
         A function that writes the next Frame: uint8 [H,W], [H,W,3] or [H,W,4]. All frames have one
@@ -70,22 +83,23 @@ def create_clip(path: str, source: Clip) -> Iterator[Callable[[Frame], None]]:
     """
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     extension = os.path.splitext(path)[1].lower()
+    tags = read_tags(source.container, keep_gps=keep_gps)
     if extension == ".png":
         numbers = itertools.count(1)
         yield lambda frame: write_bytes(
             path % next(numbers), encode_png(to_square_pixels(frame.image, source.pixel_aspect))
         )
-        _add_note(source, path, find_losses(source))
+        _add_note(source, path, find_losses(source, tags))
         return
     with atomic_write(path) as temporary:
         try:
             with contextlib.ExitStack() as stack:
-                writer = _ClipWriter(temporary, extension, source, stack)
+                writer = _ClipWriter(temporary, extension, source, tags, stack)
                 yield writer.write
                 writer.finish()
             if extension == ".webm" and source.pixel_aspect != 1:
                 set_pixel_aspect(temporary, writer.size, source.pixel_aspect)
-            _add_note(source, path, find_losses(source, temporary))
+            _add_note(source, path, find_losses(source, tags, temporary))
         except import_av().FFmpegError as error:
             if isinstance(error, OSError):  # PyAV's own error cannot be given a path
                 raise OSError(error.errno, error.strerror, path) from None
@@ -100,8 +114,8 @@ def _add_note(source, path, losses):
 class _ClipWriter:
     """Encodes frames and audio into one file. The first frame decides between the encodings."""
 
-    def __init__(self, path, extension, source, stack):
-        self._path, self._extension, self._source = path, extension, source
+    def __init__(self, path, extension, source, tags, stack):
+        self._path, self._extension, self._source, self._tags = path, extension, source, tags
         self._stack = stack  # closes the file and the source of the audio
         self._container = self._tracks = None
         self.size = (0, 0)  # width and height of the encoded frames
@@ -144,9 +158,10 @@ class _ClipWriter:
         if codec == "libx264":  # its colour planes have half the size
             height, width = height + height % 2, width + width % 2
         container = import_av().open(
-            self._path, "w", format=extension[1:], options=container_options(source, extension)
+            self._path, "w", format=extension[1:], options=container_options(self._tags, extension)
         )
         self._container = self._stack.enter_context(container)
+        container.metadata.update(self._tags)
         self._stream = stream = container.add_stream(codec, rate=source.frame_rate)
         self.size = stream.width, stream.height = width, height
         stream.pix_fmt, stream.options = pixel_format, options

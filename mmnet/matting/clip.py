@@ -28,9 +28,16 @@ DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the networ
 
 
 def matte_clip(
-    path: str, predictor: Predictor, outputs: Dict[str, str], options: OutputOptions
+    path: str,
+    predictor: Predictor,
+    outputs: Dict[str, str],
+    options: OutputOptions,
+    *,
+    keep_gps: bool = False,
 ) -> Result:
     """Write the outputs of a clip: kind -> path of a clip, or pattern of PNG files.
+
+    keep_gps: keep the position in the metadata of the clip.
 
     Raises:
         FileNotFoundError: the clip does not exist.
@@ -42,7 +49,10 @@ def matte_clip(
     threads = os.cpu_count() or 1
     with contextlib.ExitStack() as stack:
         clip = stack.enter_context(open_clip(path))
-        writers = {kind: stack.enter_context(create_clip(outputs[kind], clip)) for kind in outputs}
+        writers = {
+            kind: stack.enter_context(create_clip(outputs[kind], clip, keep_gps=keep_gps))
+            for kind in outputs
+        }
         context = clip.stream.codec_context
         max_decoded = DECODED_BYTES // max(1, 3 * context.width * context.height)
         decoded = prefetch(read_frames(clip), max(1, min(8, max_decoded)))

@@ -53,7 +53,7 @@ class Output:
         tar: writes the outputs of photos into tar files in the folder, or None.
         is_one_file: whether ``path`` is one image, one clip or the pattern of its frames.
         folder: the folder that contains all outputs.
-        keep_gps: whether the outputs of a photo keep its position.
+        keep_gps: whether the outputs of a photo or clip keep its position.
     """
 
     def __init__(self, path: str, tar: Optional[TarShardWriter] = None, *, keep_gps: bool = False):

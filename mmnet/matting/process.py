@@ -51,7 +51,8 @@ def process_file(
     try:
         if has_frames:
             outputs = {kind: output.path_of(file, kind) for kind in options.kinds}
-            return matte_clip(file.path, predictor, outputs, options)
+            keep_gps = output.keep_gps
+            return matte_clip(file.path, predictor, outputs, options, keep_gps=keep_gps)
         photo = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
         alpha = matte_photo(photo, predictor, options.matting)
         images = render_outputs(photo.image, alpha, options, photo.opacity)

@@ -223,10 +223,10 @@ def read_clip(path):
         return seconds, [frame.image for frame in frames], clip.warnings
 
 
-def copy_clip(source_path, path):
+def copy_clip(source_path, path, keep_gps=False):
     """Read and write a clip. Return its warnings and notes."""
     with open_clip(source_path) as source:
-        with create_clip(path, source) as write:
+        with create_clip(path, source, keep_gps=keep_gps) as write:
             for frame in read_frames(source):
                 write(frame)
         return source.warnings, source.notes

@@ -137,12 +137,23 @@ def test_create_clip_names_what_is_lost(tmp_path):
         assert not [name for name in container.metadata if "location" in name.lower()]
 
 
-@pytest.mark.parametrize("name", ["o.mp4", "o.mov"])
-def test_create_clip_keeps_tags_of_any_name_but_no_location(tmp_path, name):
+@pytest.mark.parametrize("name", ["o.mp4", "o.mov", "o.webm"])
+@pytest.mark.parametrize("keep_gps", [False, True])
+def test_create_clip_keeps_the_position_only_if_wanted(tmp_path, name, keep_gps):
     source, path = str(tmp_path / "a.mkv"), str(tmp_path / name)
     write_tracks(source, tags={**TAGS, "com.apple.make": "Apple", "location": "+47.1+008.5/"})
-    assert copy_clip(source, path) == ([], [])
+    assert copy_clip(source, path, keep_gps) == ([], [])
     with av.open(path) as container:
-        assert container.metadata["com.apple.make"] == "Apple"
-        assert container.metadata["title"] == "Walk"
-        assert "location" not in container.metadata
+        metadata = {key.lower(): value for key, value in container.metadata.items()}
+        assert metadata["com.apple.make"] == "Apple" and metadata["title"] == "Walk"
+        assert ("location" in metadata) == keep_gps
+
+
+@pytest.mark.parametrize(
+    "source_code, code", [("nld", "dut"), ("fre", "fra"), ("swe", "sve"), ("eng", "eng")]
+)
+def test_create_clip_writes_languages_of_quicktime(tmp_path, source_code, code):
+    source, path = str(tmp_path / "a.mkv"), str(tmp_path / "o.mov")
+    write_tracks(source, ("aac", [MONO], {"language": source_code}, True))
+    assert copy_clip(source, path) == ([], [])
+    assert describe_audio(path)[0][2] == code
