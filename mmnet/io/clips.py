@@ -13,7 +13,7 @@ from PIL import Image
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 from mmnet.io.frame_colour import convert_frame, is_transposed
-from mmnet.io.timeline import FrameTimes, Timeline
+from mmnet.io.timeline import FrameTimes, Timeline, to_fraction
 from mmnet.io.truncation import FileHead, find_incomplete_box, is_truncated
 
 # Containers and raw streams with video that FFmpeg recognizes by their contents.
@@ -49,7 +49,7 @@ class Clip(NamedTuple):
     path: str
     container: Any
     stream: Any  # the video
-    decoder: Any  # of the video
+    decoder: Any  # for the packets of the video
     time_base: Fraction  # seconds
     frame_rate: Fraction  # average frames per second
     pixel_aspect: Fraction  # width of a pixel of upright frames / its height
@@ -101,7 +101,7 @@ def open_clip(path: str) -> Iterator[Clip]:
             container,
             stream,
             _find_decoder(stream),
-            time_base=Fraction(stream.time_base.numerator, stream.time_base.denominator),
+            time_base=to_fraction(stream.time_base),
             frame_rate=_find_frame_rate(container, stream),
             pixel_aspect=_find_pixel_aspect(path, stream),
             audio=tuple(sorted(container.streams.audio, key=lambda track: -_is_default(track))),
@@ -168,7 +168,7 @@ class _FrameReader:
     """Decodes the video of a clip, and finds its unreadable parts.
 
     Attributes:
-        step: average duration of a frame, in units of the clip's time_base.
+        step: mean duration of the frames, in units of the clip's time_base.
     """
 
     def __init__(self, clip):
@@ -178,7 +178,7 @@ class _FrameReader:
             clip.decoder, self.step, has_pts=clip.container.format.name != "avi"
         )
         self._broken = []  # time stamps of frames, None: unknown
-        self._ends = {}  # stream -> (end in seconds, whether its last packet is incomplete)
+        self._ends = {}  # index of a stream -> (end in seconds, last packet is incomplete)
 
     def frames(self):
         """Yield (PyAV frame, time stamp)."""
@@ -233,10 +233,14 @@ class _FrameReader:
     def _is_truncated(self, end):
         """Return whether the file ends too early, at the latest at ``end`` seconds of the video."""
         clip = self._clip
-        if is_truncated(clip.path) or any(incomplete for _, incomplete in self._ends.values()):
-            return True
         container = clip.container
-        if not clip.duration or _has_restarts(container) or _is_matroska(container):
+        if is_truncated(clip.path):
+            return True
+        if _has_restarts(container) or _is_matroska(container):
+            return False
+        if any(incomplete for _, incomplete in self._ends.values()):
+            return True
+        if not clip.duration:
             return False
         if clip.stream.duration is None:  # the duration is that of the longest stream
             end = max(end for end, _ in self._ends.values())
@@ -297,7 +301,7 @@ def _find_frame_rate(container, stream):
     rate, guessed_rate = stream.average_rate, stream.guessed_rate
     # A raw stream has no time stamps. FFmpeg returns the rate 60000 for DV.
     is_wrong = container.format.flags & NO_TIME_STAMPS or (rate or 0) > MAX_FRAME_RATE
-    return (guessed_rate if is_wrong else rate) or guessed_rate or rate or Fraction(25)
+    return to_fraction((guessed_rate if is_wrong else rate) or guessed_rate or rate or 25)
 
 
 def _find_pixel_aspect(path, stream):
@@ -305,7 +309,7 @@ def _find_pixel_aspect(path, stream):
     aspect = stream.sample_aspect_ratio
     if not aspect or aspect == 1:
         return Fraction(1)
-    aspect = Fraction(aspect.numerator, aspect.denominator)
+    aspect = to_fraction(aspect)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         return Fraction(1)
     with _open_container(path) as container, contextlib.suppress(import_av().FFmpegError):

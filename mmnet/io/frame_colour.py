@@ -112,7 +112,7 @@ def _hable(level):
 
 
 def _find_peak(frame):
-    """Return the largest luminance (1: white of SDR) from the metadata of a frame."""
+    """Return the largest luminance in the metadata of a frame. The white of SDR is 1."""
     light = frame.side_data.get("CONTENT_LIGHT_LEVEL")
     peak = 0 if light is None else np.frombuffer(light, np.uint32)[0]  # MaxCLL
     mastering = frame.side_data.get("MASTERING_DISPLAY_METADATA")

@@ -1,4 +1,4 @@
-"""Time stamps of clips that increase, although those of the file may not. No TensorFlow."""
+"""Compute increasing time stamps for clips whose files lack them. No TensorFlow."""
 
 import bisect
 from fractions import Fraction
@@ -29,10 +29,13 @@ class Timeline:
         self._tracks: Dict[int, _Track] = {}
 
     def correct(self, packet: Any) -> None:
-        """Change the time stamps of a packet of video or audio."""
+        """Change the time stamps of a packet. Other tracks follow the video and the audio."""
         if packet.dts is None and packet.pts is None:
             return
-        time_base = Fraction(packet.time_base.numerator, packet.time_base.denominator)
+        time_base = to_fraction(packet.time_base)
+        if packet.stream.type not in ("video", "audio"):
+            _shift(packet, self._offsets[-1] / time_base)
+            return
         dts = (packet.pts if packet.dts is None else packet.dts) * time_base
         pts = (packet.dts if packet.pts is None else packet.pts) * time_base
         track = self._tracks.get(packet.stream.index, _Track())
@@ -43,11 +46,8 @@ class Timeline:
                 self._offsets.append(max(other.end for other in self._tracks.values()) - pts)
             # Another stream restarted earlier in the file, before the end of this one was known.
             self._offsets[restarts] = max(self._offsets[restarts], track.end - pts)
-        offset = int(round(self._offsets[restarts] / time_base))
-        if packet.pts is not None:
-            packet.pts += offset
+        _shift(packet, self._offsets[restarts] / time_base)
         if packet.dts is not None:
-            packet.dts += offset
             end = pts + self._offsets[restarts] + (packet.duration or 0) * time_base
             last = _Track(restarts, packet.dts * time_base, max(track.end, end))
             self._tracks[packet.stream.index] = last
@@ -60,6 +60,18 @@ class Timeline:
         return is_gap or dts < track.dts - MAX_STEP_BACK
 
 
+def to_fraction(number: Any) -> Fraction:
+    """Convert the fraction of PyAV, which has two types."""
+    return Fraction(number.numerator, number.denominator)
+
+
+def _shift(packet, offset):
+    if packet.pts is not None:
+        packet.pts += int(round(offset))
+    if packet.dts is not None:
+        packet.dts += int(round(offset))
+
+
 class FrameTimes:
     """Assigns increasing time stamps to the frames of a decoder, which are in presentation order.
 
@@ -68,7 +80,7 @@ class FrameTimes:
 
     Args:
         decoder: decoder of the video.
-        step: average duration of a frame.
+        step: mean duration of the frames.
         has_pts: the file format has presentation times. AVI has not.
     """
 

@@ -53,10 +53,10 @@ class FileHead(io.FileIO):
         super().__init__(path)
         self.size = size
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: Optional[int] = -1) -> bytes:
         """Read bytes. The result is shorter at the end."""
         rest = max(0, self.size - self.tell())
-        return super().read(rest if size < 0 else min(size, rest))
+        return super().read(rest if size is None or size < 0 else min(size, rest))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position. The end is that of the first bytes."""
