@@ -67,6 +67,7 @@ setup(
     package_data={
         "mmnet": ["py.typed"],
         "mmnet.datatools": ["report.html"],
+        "mmnet.demo": ["page.html"],
         "mmnet.export": ["web/*"],
         "mmnet.evaluation": ["report.html"],
         "mmnet.weights": ["registry.json", "persons/*", "fast/*", "video/*"],
@@ -84,13 +85,13 @@ setup(
             "matplotlib>=3.5,<4",  # figures
             "pillow-heif>=0.10",  # tests of the extra "heif"
             'av>=17,<20; python_version >= "3.10"',  # tests of the extra "video"
-            'gradio>=6,<7; python_version >= "3.10"',  # tests of the extra "demo"
+            "aiohttp>=3.8,<4",  # tests of the extra "demo"
             'playwright>=1.40; python_version >= "3.10"',  # browser tests
             'mypy==1.18.2; python_version >= "3.10"',
             'types-PyYAML; python_version >= "3.10"',
             'ruff==0.17.6; python_version >= "3.10"',
         ],
-        "demo": ['gradio>=6,<7; python_version >= "3.10"'],  # mmnet demo
+        "demo": ["aiohttp>=3.8,<4"],  # mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
         # Built during installation (cmake, g++) for the installed TensorFlow: 1.15 or 2.15.
         "horovod": ['horovod==0.28.1; python_version < "3.12"'],

@@ -16,8 +16,7 @@ from mmnet.datasets.synthetic import draw_portrait
 from mmnet.io.images import save_png
 
 PORTRAIT = 4  # number of a portrait that `mmnet synthesize` draws with seed 0
-WINDOW = {"width": 920, "height": 860}  # pixels
-ANIMATION_MILLISECONDS = 1000  # movement of the slider
+WINDOW = {"width": 920, "height": 940}  # pixels
 
 
 def draw(path):
@@ -33,9 +32,8 @@ def draw(path):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         tab = browser.new_page(viewport=WINDOW)
         tab.goto(server.stdout.readline().strip())
-        tab.locator("input[type=file]").last.set_input_files(photo)
+        tab.get_by_label("Choose a photo").set_input_files(photo)
         tab.wait_for_selector("text=pixels, person")
-        tab.wait_for_timeout(ANIMATION_MILLISECONDS)
         tab.screenshot(path=path)
         browser.close()
         server.terminate()

@@ -40,6 +40,7 @@ ALLOWED = {  # folder or root module -> folders that it may import
     "export": {"io", "tf", "networks", "datasets", "weights", "inference"},
     "datatools": {"io", "datasets"},
     "benchmark": {"io", "inference", "matting", "export"},
+    "demo": {"io", "inference", "matting"},
     "api": {"io", "weights", "inference", "matting"},
     "commands": EVERYTHING,
     "cli": EVERYTHING,
@@ -50,14 +51,14 @@ ALLOWED = {  # folder or root module -> folders that it may import
 SHARED = {"mmnet.networks.network", "mmnet.tf.device"}
 VERSION = "mmnet"  # `from mmnet import __version__`
 
-WITHOUT_TENSORFLOW = ("io", "datasets", "datatools", "matting", "evaluation", "api")
+WITHOUT_TENSORFLOW = ("io", "datasets", "datatools", "demo", "matting", "evaluation", "api")
 WITHOUT_TENSORFLOW_MODULES = {"mmnet.networks.network"} | {
     f"mmnet.inference.{name}" for name in ("predictor", "replay", "card")
 }
 OPTIONAL = {  # packages that functions import, because they are not always installed
     "ai_edge_litert",
     "av",
-    "gradio",
+    "aiohttp",
     "h5py",
     "horovod",
     "npu_bridge",

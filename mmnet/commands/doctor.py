@@ -49,7 +49,7 @@ COMPONENTS = (
     Component("ONNX Runtime", "onnxruntime", "running .onnx files", _extra("export")),
     Component("tf2onnx", "tf2onnx", "writing .onnx files", _extra("export")),
     Component("PyAV", "av", "clips", f"{_extra('video')}, Python 3.10 or newer"),
-    Component("Gradio", "gradio", "mmnet demo", f"{_extra('demo')}, Python 3.10 or newer"),
+    Component("aiohttp", "aiohttp", "mmnet demo", _extra("demo")),
     Component(
         "Horovod", "horovod", "train --engine horovod", f"{_extra('horovod')}, Python < 3.12"
     ),

@@ -7,6 +7,7 @@ from typing import Sequence, Union
 
 import cv2
 import numpy as np
+from PIL import ImageColor
 
 from mmnet.io.clips import is_clip, open_clip, read_frames
 from mmnet.io.errors import MmnetError
@@ -15,15 +16,7 @@ from mmnet.io.images import compose_over_grey
 from mmnet.io.resize import resize_to_cover, shrink, to_square_pixels
 from mmnet.matting.load import load_photo
 
-COLOURS = {
-    "black": "#000000",
-    "white": "#ffffff",
-    "grey": "#808080",
-    "gray": "#808080",
-    "red": "#ff0000",
-    "green": "#00ff00",
-    "blue": "#0000ff",
-}
+COLOURS = {"green": "#00ff00"}  # names that differ from CSS, where this one is #008000
 SQUARE = Fraction(1)  # pixel aspect ratio
 BLUR = "blur"
 BLUR_SIGMA = 0.02  # standard deviation of the blur, as a fraction of the longer side
@@ -127,13 +120,11 @@ def load_background(value: str) -> Background:
 
 
 def parse_colour(text: str) -> Background:
-    """Return the colour ``#rrggbb``, ``rgba(r, g, b, a)`` or a name in COLOURS."""
-    code = COLOURS.get(text.lower(), text)
+    """Return an opaque CSS colour: #rgb, #rrggbb, rgb(...), hsl(...) or a name."""
+    code = COLOURS.get(text.lower(), text.lower())
+    opaque = 1 if code.startswith("rgba") else 255  # in CSS, rgba() states the opacity in 0..1
     with contextlib.suppress(ValueError):
-        if code.startswith("rgb"):
-            levels = code[code.index("(") + 1 : -1].split(",")[:3]
-            red, green, blue = (round(min(255, max(0, float(level)))) for level in levels)
-            return Background((red, green, blue))
-        if len(code) == 7 and code[0] == "#":
-            return Background(tuple(bytes.fromhex(code[1:])))
-    raise MmnetError(f"{text}: is not a colour; give #rrggbb, {', '.join(sorted(COLOURS))}")
+        red, green, blue, opacity = (*ImageColor.getrgb(code), opaque)[:4]
+        if opacity >= opaque:
+            return Background(np.clip((red, green, blue), 0, 255))
+    raise MmnetError(f"{text}: is not an opaque CSS colour, for example #00b140 or white")

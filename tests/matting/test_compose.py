@@ -80,7 +80,9 @@ def test_blur_background_contains_no_colours_of_the_person():
         ("#0a0B0c", [10, 11, 12]),
         ("White", [255, 255, 255]),
         ("rgb(0,177,64)", [0, 177, 64]),
-        ("rgba(0, 177.4, 64, 1)", [0, 177, 64]),
+        ("rgba(0, 177, 640, 1)", [0, 177, 255]),
+        ("rebeccapurple", [102, 51, 153]),
+        ("green", [0, 255, 0]),
     ],
 )
 def test_parse_colour_accepts(text, colour):
@@ -97,7 +99,9 @@ def test_load_background_reads_images_but_parse_colour_does_not(tmp_path):
         parse_colour(path)
 
 
-@pytest.mark.parametrize("value", ["#12345", "#gggggg", "beach.jpg", "rgb(1)", "rgb(", ""])
+@pytest.mark.parametrize(
+    "value", ["#12345", "#gggggg", "#00000080", "beach.jpg", "rgb(1)", "rgba(1,2,3,0)", ""]
+)
 def test_load_background_rejects(value):
-    with assert_raises(MmnetError, "background", value, "#rrggbb", "blur"):
+    with assert_raises(MmnetError, "background", value, "#00b140", "blur"):
         load_background(value)
