@@ -68,8 +68,8 @@ def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:
             raise ValueError
     except (ValueError, TypeError, AttributeError):
         raise MmnetError(
-            "TF_CONFIG: must be JSON with the cluster, as host:port of each process, and with the "
-            f"task of this process, which is one of them; it is {text[:300]!r}"
+            "TF_CONFIG: must be JSON with a cluster (HOST:PORT of all processes) and the task of "
+            f"this process, a member of the cluster; it is {text[:300]!r}"
         ) from None
     return addresses, rank
 

@@ -57,7 +57,7 @@ class LineageWriter(NamedTuple):
     """Describes the checkpoints of one training."""
 
     start: Start
-    datasets: Sequence[Dict[str, Any]]  # made by describe_dataset
+    datasets: Sequence[Dict[str, Any]]  # records from describe_dataset
     options: Dict[str, Any]
 
     def record(self, global_step: int, step: int, learning_rate: float) -> str:

@@ -76,7 +76,7 @@ def train(config: TrainingConfig) -> int:
 
 
 def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run]:
-    """Prepare a training, or return None if it is complete. ``stack`` closes what is opened."""
+    """Prepare a training, or return None if it is complete. ``stack`` closes its resources."""
     setup = resolve_training(config)
     if not open_train_dir(setup, stack):
         return None

@@ -1,6 +1,5 @@
 """Tests of mmnet.evaluation.calibration."""
 
-import numpy as np
 import pytest
 
 from helpers import assert_raises
@@ -49,9 +48,3 @@ def test_select_logit_scale(mads, expected):
     scores = [LogitScaleScore(*item, 0.0) for item in zip((1.0, 1.5, 2.0), mads)]
     assert select_logit_scale(scores).logit_scale == expected
     assert select_logit_scale(scores[::-1]).logit_scale == expected
-
-
-def test_scaling_one_is_the_identity():
-    alpha = np.array([0, 0.5, 0.8, 1], np.float32)
-    np.testing.assert_allclose(scale_alpha_logits(alpha, 2), [0, 0.5, 16 / 17, 1], atol=1e-6)
-    np.testing.assert_allclose(scale_alpha_logits(alpha, 1), alpha, atol=1e-6)

@@ -62,12 +62,6 @@ def test_clip_scores_follow_the_definition(clips):
         assert scores.dtssd[clip] == pytest.approx(np.mean(changes), abs=1e-6)
 
 
-def test_true_alphas_score_zero(clips):
-    pairs = [pair._replace(image=pair.mask) for pair in clips.pairs]
-    scores = score_clips(brightness_predictor(SHAPE), Dataset(clips.path, "test", pairs))
-    assert scores.mad.max() < 1e-6 and scores.dtssd.max() < 1e-6
-
-
 def test_clips_with_interleaved_names(clips):
     """In the order of the stems a_10_1 lies between a_1 and a_2."""
     stems = ["a_1", "a_10_1", "a_10_2", "a_2"]

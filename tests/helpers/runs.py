@@ -1,4 +1,4 @@
-"""Read what a training or an evaluation wrote into its folder."""
+"""Read the files of a training or an evaluation."""
 
 import glob
 import os

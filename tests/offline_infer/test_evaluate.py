@@ -134,13 +134,6 @@ def test_scores_of_other_output_types(
         run_offline(folder)
 
 
-def test_scores_of_true_alphas_are_zero(run_offline, portrait_set, tmp_path):
-    alphas = {pair.stem: read_truth(pair, SHAPE) for pair in portrait_set.pairs}
-    scores = run_offline(write_results(tmp_path / "run", alphas, "_0.bin"))
-    assert scores["MAD/test"] == 0 and scores["GAUSS_GRAD/test"] == 0
-    assert scores["MAD/test/100_75"] < 0.02
-
-
 def test_moved_dataset_is_found_with_dataset_path(
     run_offline, manifest, portraits, portrait_set, alphas, tmp_path
 ):
