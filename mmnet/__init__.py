@@ -18,7 +18,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
                   mmnet, deeplab, mobilenet_v2, modnet, tiny
     training/     setup (resolve), input (data), train (build, restore, loop), graph,
                   losses, schedule, restore, saver, lineage, logger, batch_norm_check
-    distributed/  group (all-reduce, broadcast), launch, heartbeat
+    distributed/  members, launch, group (all-reduce, broadcast), heartbeat
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card, complexity (of graphs), sizes (of networks and models)
     weights/      registry (names, licences), values, write, download, convert

@@ -210,6 +210,8 @@ def open_checkpoints(options: Options) -> Iterator[Tuple[Predictor, Optional[str
         try:
             weights = load_weights(prefix, options.network_fields(), options.weight_options())
         except FileNotFoundError:
+            if os.path.exists(prefix + ".index"):
+                raise
             log.warning("%s: deleted before it was scored; skipped", prefix)
             continue
         if predictor is None:

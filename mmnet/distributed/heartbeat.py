@@ -201,7 +201,7 @@ class Heartbeat:
 
     def _watch(self):
         """Send heartbeats, and check the heartbeats of the other processes."""
-        lagging_since: Dict[int, Any] = {}  # rank -> (step, time when it fell behind the others)
+        lagging_since = {}  # rank -> (step, time when it fell behind the others)
         while not self._closing.wait(BEAT_SECONDS):
             self._send_all({"step": self.step})
             self._clock += BEAT_SECONDS

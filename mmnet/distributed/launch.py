@@ -66,7 +66,7 @@ def is_stopped(exit_code: int) -> bool:
 def _run_once(plan, command, environ, signals):
     """Start all processes and wait for them. Return the exit code."""
     words = [sys.executable, "-m", "mmnet", *command]
-    children: Dict[int, subprocess.Popen] = {}
+    children = {}  # rank -> process
     try:
         for rank in plan.ranks:
             environment = {**process_environment(rank, plan), **environ}
