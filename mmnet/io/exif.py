@@ -19,6 +19,7 @@ KEPT_DETAILS = (
 )
 ADOBE_RGB = 2  # value of COLOUR_SPACE
 EXIF_PREFIX = b"Exif\0\0"
+MAX_DPI = 65536  # limit of JPEG
 INCH, CENTIMETRES_PER_INCH = 2, 2.54
 
 # EXIF orientation -> (whether rows and columns are exchanged, axis of cv2.flip after this).
@@ -67,7 +68,7 @@ def read_exif(image: Image.Image) -> Exif:
             {tag: exif[tag] for tag in KEPT_TAGS if tag in exif},
             {tag: details[tag] for tag in KEPT_DETAILS if tag in details},
             dict(gps),
-            (dpi[0], dpi[1]) if min(dpi) > 0 else None,
+            (dpi[0], dpi[1]) if 0 < min(dpi) <= max(dpi) < MAX_DPI else None,
         )
         if image.format in ("JPEG", "MPO"):  # cameras mark Adobe RGB without a profile
             is_adobe_rgb = details.get(COLOUR_SPACE) == ADOBE_RGB
@@ -88,7 +89,10 @@ def encode_exif(metadata: Metadata, keep_gps: bool = False) -> bytes:
     if metadata.dpi is not None:
         exif.update({X_RESOLUTION: metadata.dpi[0], Y_RESOLUTION: metadata.dpi[1]})
         exif[RESOLUTION_UNIT] = INCH
-    return exif.tobytes()[len(EXIF_PREFIX) :] if len(exif) else b""
+    try:
+        return exif.tobytes()[len(EXIF_PREFIX) :] if len(exif) else b""
+    except Exception:  # Pillow reads damaged positions, but cannot write them
+        return encode_exif(metadata) if keep_gps else b""
 
 
 def pil_options(metadata: Metadata, keep_gps: bool = False) -> Dict[str, Any]:

@@ -182,7 +182,8 @@ def _decode_with_opencv(data, source, flags):
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:  # more pixels than OpenCV accepts
-        raise MmnetError(f"{source}: cannot be decoded ({error})") from None
+        reason = " ".join(str(error).split())
+        raise MmnetError(f"{source}: cannot be decoded ({reason})") from None
 
 
 def encode_png(image: np.ndarray) -> bytes:
