@@ -156,8 +156,12 @@ def _walk(folder, output_folder):
     parents = pathlib.Path(os.path.realpath(folder)).parents
     visited = {os.path.realpath(output_folder), *map(str, parents)}
     pending = [folder]
+
+    def log_error(error):
+        log.warning("skipped: %s", error)
+
     for start in pending:
-        for parent, subfolders, names in os.walk(start, onerror=_log_skipped):
+        for parent, subfolders, names in os.walk(start, onerror=log_error):
             real_path = os.path.realpath(parent)
             is_new = real_path not in visited
             visited.add(real_path)
@@ -175,10 +179,6 @@ def _is_typescript(path):
         with contextlib.suppress(OSError), open(path, "rb") as file:
             start = file.read(4096)
     return bool(start) and b"\0" not in start
-
-
-def _log_skipped(error):
-    log.warning("skipped: %s", error)
 
 
 def _read_list(path):
@@ -207,7 +207,8 @@ def _check_outputs(files, output):
     conflicts = [format_names(group) for group in groups if len(group) > 1]
     if conflicts:
         names = format_names(conflicts, MAX_NAMES, "; ")
-        raise MmnetError(f"{names}: would have the same outputs; give separate folders")
+        remedy = "give a folder as output" if output.is_one_file else "give separate folders"
+        raise MmnetError(f"{names}: would have the same outputs; {remedy}")
     inputs = {os.path.abspath(file.path) for file in files}
     outputs = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
     replaced = sorted(inputs & outputs)
