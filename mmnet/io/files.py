@@ -62,7 +62,7 @@ def resolve_name(folder: str, name: str) -> str:
 
     If there is no such file, the name may be in another Unicode normal form. macOS stores NFD.
     """
-    names = [name] + [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
+    names = [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
     paths = [os.path.join(folder, name) for name in names]
     return next(filter(os.path.lexists, paths), paths[0])
 
