@@ -134,7 +134,7 @@ def _search_folder(folder, output):
         for name in names:
             path = os.path.join(parent, name)
             relative_path = os.path.relpath(path, folder)
-            if name.lower().endswith(MEDIA_EXTENSIONS) and not _is_typescript(path):
+            if name.lower().endswith(MEDIA_EXTENSIONS) and not _is_other_file(path):
                 files.append(InputFile(path, os.path.splitext(relative_path)[0]))
             elif os.path.isfile(path):
                 ignored.append(relative_path)
@@ -172,12 +172,14 @@ def _walk(folder, output_folder):
                 yield parent, sorted(name for name in names if name[0] != ".")
 
 
-def _is_typescript(path):
-    """Return whether a file .ts contains text, and not the packets of an MPEG transport stream."""
-    start = b""
-    if path.lower().endswith(".ts") and os.path.isfile(path):
+def _is_other_file(path):
+    """Return whether a file .ts contains text (TypeScript), or a file .ogg only audio."""
+    extension, start = os.path.splitext(path)[1].lower(), b""
+    if extension in (".ts", ".ogg") and os.path.isfile(path):
         with contextlib.suppress(OSError), open(path, "rb") as file:
             start = file.read(4096)
+    if extension == ".ogg":
+        return not any(codec in start for codec in (b"theora", b"OVP80"))
     return bool(start) and b"\0" not in start
 
 

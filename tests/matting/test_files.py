@@ -98,12 +98,14 @@ def test_find_photos_names_files_that_it_ignores(tmp_path, output, caplog):
         stems([tmp_path / "raw"], output)
 
 
-def test_find_photos_distinguishes_clips_from_typescript(tmp_path, output, caplog):
+def test_find_photos_skips_typescript_and_ogg_audio(tmp_path, output, caplog):
     (tmp_path / "clip.ts").write_bytes(b"G\x40\0\x10" + bytes(184))
     (tmp_path / "main.ts").write_text("export const size = 256;")
-    assert stems([tmp_path], output) == ["clip"]
-    assert_message(caplog.text, "main.ts")
-    assert stems([tmp_path / "main.ts"], output) == ["main"]
+    (tmp_path / "movie.ogg").write_bytes(b"OggS" + bytes(24) + b"\x80theora")
+    (tmp_path / "song.ogg").write_bytes(b"OggS" + bytes(24) + b"\x01vorbis")
+    assert stems([tmp_path], output) == ["clip", "movie"]
+    assert_message(caplog.text, "main.ts, song.ogg")
+    assert stems([tmp_path / "song.ogg"], output) == ["song"]
 
 
 def test_find_photos_follows_linked_folders_once(tmp_path, output):
