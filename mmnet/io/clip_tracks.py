@@ -1,7 +1,7 @@
 """Copy audio, subtitles, chapters and metadata of a clip into a written clip. No TensorFlow.
 
 Tracks are copied bit for bit if the new file format supports their codec. Other audio is encoded
-again with the same channels. ``find_losses`` lists what the new file does not contain.
+again with the same channels. ``find_losses`` lists the contents that the new file lacks.
 """
 
 import contextlib
@@ -147,7 +147,7 @@ class _EncodedTrack:
         self._stream.bit_rate = CHANNEL_BIT_RATE * self._stream.layout.nb_channels
         _copy_stream_metadata(stream, self._stream, extension)
         self._resampler = self._input_format = None
-        self._end = None  # of the encoded audio, in samples
+        self._end = None  # end of the encoded audio in samples
         self.broken_packets = 0
 
     def convert(self, packet):
@@ -166,7 +166,7 @@ class _EncodedTrack:
         return packets
 
     def _encode(self, frame):
-        """Encode a frame, or, if it is None, the rest in the resampler."""
+        """Encode a frame. None: encode the rest of the samples in the resampler."""
         frames = []
         input_format = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
         if input_format != self._input_format:
@@ -276,7 +276,7 @@ def copy_metadata(source: Clip, target: Any, video: Any, extension: str) -> None
         chapter.update(start=max(0, chapter["start"] - shift), end=chapter["end"] - shift)
     target.set_chapters(chapters)
     _copy_stream_metadata(source.stream, video, extension)
-    video.disposition = import_av().stream.Disposition.default
+    video.disposition = import_av().stream.Disposition.default.value
     timecode = _find_timecode(source.container)
     if timecode:
         video.metadata["timecode"] = timecode
@@ -304,8 +304,11 @@ def _copy_stream_metadata(stream, target, extension):
             language = QUICKTIME_LANGUAGES.get(language, language)
         target.metadata["language"] = language
     if title:
-        target.metadata["title"] = target.metadata["handler_name"] = title
-    target.disposition = stream.disposition
+        target.metadata["title"] = title
+    handler_name = title or stream.metadata.get("handler_name")
+    if handler_name and extension != ".webm":  # the only title that some readers of MPEG-4 show
+        target.metadata["handler_name"] = handler_name
+    target.disposition = stream.disposition.value  # PyAV 17 accepts a number only
 
 
 def _title(stream):
@@ -321,7 +324,7 @@ def _find_timecode(container):
 
 
 def find_losses(source: Clip, tags: Dict[str, str], path: Optional[str] = None) -> List[str]:
-    """List what the file at ``path`` does not contain of a clip; None: a folder of PNG files.
+    """List the contents of a clip that the file at ``path`` lacks; None: a folder of PNG files.
 
     tags: the tags that were written.
     Audio tracks that were skipped are in the warnings of the clip already.
@@ -333,12 +336,15 @@ def find_losses(source: Clip, tags: Dict[str, str], path: Optional[str] = None) 
         losses.subtract(_count_streams(written))
         written_tags = read_tags(written, keep_gps=True)
         names = _tag_names(source.container, tags) - _tag_names(written, written_tags)
+        names -= {
+            f"track title {stream.metadata.get('handler_name')}" for stream in written.streams
+        }
     del losses["audio tracks"]
     return [f"{name}: {count}" for name, count in losses.items() if count > 0] + sorted(names)
 
 
 def _count_streams(container):
-    """Count what a file contains besides its video."""
+    """Count the contents of a file besides its video."""
     streams, chapters = container.streams, len(container.chapters())
     data = sum("timecode" not in stream.metadata for stream in streams.data)
     return Counter(

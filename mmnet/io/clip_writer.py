@@ -66,7 +66,7 @@ def create_clip(
     """Write a clip with the time stamps, the audio and the metadata of the clip ``source``.
 
     The file appears at the end of the block. A pattern of PNG files is written frame by frame, with
-    square pixels. ``source.warnings`` reports unreadable audio, ``source.notes`` what is lost.
+    square pixels. ``source.warnings`` reports unreadable audio, ``source.notes`` other losses.
 
     Args:
         path: .mp4, .mov, .webm, or a pattern such as frames/%05d.png.
@@ -119,7 +119,7 @@ class _ClipWriter:
         self._stack = stack  # closes the file and the source of the audio
         self._container = self._tracks = None
         self.size = (0, 0)  # width and height of the encoded frames
-        self._durations = {}  # time stamp of a frame in the encoder -> duration
+        self._durations = {}  # time stamp -> duration, for the frames in the encoder
 
     def write(self, frame):
         """Encode one frame."""

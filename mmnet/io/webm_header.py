@@ -33,10 +33,10 @@ def set_pixel_aspect(path: str, size: Tuple[int, int], pixel_aspect: Fraction) -
         aspect = (pixel_aspect * width / height).limit_denominator(1 << 12)
         scale = max(math.ceil(width / aspect.numerator), math.ceil(height / aspect.denominator))
         elements = alpha_mode
-        for identifier, value, size in (
+        for identifier, value, length in (
             (DISPLAY_WIDTH, scale * aspect.numerator, free // 2),
             (DISPLAY_HEIGHT, scale * aspect.denominator, free - free // 2),
         ):
-            elements += identifier + bytes([0x80 | size]) + value.to_bytes(size, "big")
+            elements += identifier + bytes([0x80 | length]) + value.to_bytes(length, "big")
         file.seek(start)
         file.write(elements)

@@ -19,7 +19,7 @@ def describe_audio(path):
                 stream.codec_context.codec.canonical_name,
                 stream.codec_context.layout.nb_channels,
                 stream.language,
-                stream.disposition & 1,
+                stream.disposition.value & 1,
             )
             for stream in container.streams.audio
         ]
@@ -34,14 +34,14 @@ def describe_audio(path):
     ],
 )
 def test_create_clip_keeps_tracks_and_metadata(tmp_path, name, codecs, language):
-    source, path = str(tmp_path / "a.mov"), str(tmp_path / name)
-    surround = ("pcm_s24le", [SURROUND], {"language": "ger", "title": "Hall"}, False)
+    source, path = str(tmp_path / "a.mkv"), str(tmp_path / name)
+    surround = ("pcm_s24le", [SURROUND], {"language": "deu", "title": "Hall"}, False)
     speech = ("aac", [MONO], {"language": "fra"}, True)
     write_tracks(
         source, surround, speech, tags=TAGS, chapters=["one", "two"], timecode="01:02:03:04"
     )
     assert copy_clip(source, path) == ([], [])
-    assert describe_audio(path) == [(codecs[0], 6, "ger", 0), (codecs[1], 1, "fra", 1)]
+    assert describe_audio(path) == [(codecs[0], 6, language, 0), (codecs[1], 1, "fra", 1)]
     with av.open(path) as container:
         metadata = {key.lower(): value for key, value in container.metadata.items()}
         assert {key: metadata[key] for key in TAGS} == TAGS
