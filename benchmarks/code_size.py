@@ -1,8 +1,7 @@
 """Measure the size and the structure of the code: python benchmarks/code_size.py [--root CHECKOUT].
 
 It prints lines per folder, the largest files and functions, flags per command, names with several
-meanings, and what one photo, one evaluation and one training pass through. --tests also times the
-test suite, and --text_check counts the lines that a text checker prints. Compare two versions by
+meanings, and what one photo, one evaluation and one training pass through. Compare two versions by
 running it on two checkouts.
 """
 
@@ -15,7 +14,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 
 PACKAGE = "mmnet"
 LARGEST = 5  # files and functions to list
@@ -51,8 +49,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     parser.add_argument("--root", default=default, help="checkout to measure")
-    parser.add_argument("--tests", action="store_true", help="also time the test suite")
-    parser.add_argument("--text_check", help="program that prints one line per unclear text")
     options = parser.parse_args()
     root = os.path.abspath(options.root)
 
@@ -61,14 +57,6 @@ def main():
     print_names(root)
     print_flags(root)
     print_walks(root)
-    if options.text_check:
-        for folder in (PACKAGE, "tests"):
-            print(f"lines of {folder}/ that the text check lists: ", end="")
-            print(count_unclear(root, options.text_check, folder))
-    if options.tests:
-        started = time.time()
-        subprocess.run([sys.executable, "-m", "pytest", "-q", "-n", "2", "tests"], cwd=root)
-        print(f"test suite: {time.time() - started:.0f} s")
     return 0
 
 
@@ -186,13 +174,6 @@ def trace(root, argv):
     if not lines:
         sys.exit(f"{' '.join(argv)} failed:\n{result.stderr}")
     return json.loads(lines[-1][len("TRACE ") :])
-
-
-def count_unclear(root, program, folder):
-    """Return the number in the last line that the text check prints."""
-    paths = python_files(root, folder)
-    output = subprocess.run([program, *paths], capture_output=True, text=True, cwd=root).stdout
-    return int(output.splitlines()[-1].split()[0])
 
 
 if __name__ == "__main__":

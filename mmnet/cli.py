@@ -10,6 +10,7 @@ import dataclasses
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -25,19 +26,11 @@ from mmnet.commands.removed import check_not_removed
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import is_out_of_memory
 
-METAVARS = {
-    flag_types.positive_int: "N",
-    flag_types.positive_ints: "N,N",
-    flag_types.whole_number: "N",
-    flag_types.seed_number: "N",
-    flag_types.port_number: "N",
-    flag_types.network_side: "PIXELS",
-    flag_types.positive_float: "X",
-    flag_types.not_negative: "X",
-    flag_types.fraction: "X",
-    flag_types.decay: "X",
-    flag_types.timespan: "TIME",
+METAVARS: Dict[Any, str] = {  # type of a flag, or of its value -> placeholder in --help
     flag_types.size_in_bytes: "BYTES",
+    flag_types.timespan: "TIME",
+    float: "X",
+    int: "N",
 }
 
 INTRODUCTION = """\
@@ -47,8 +40,8 @@ mmnet cuts people out of photos and clips with a network of 0.2 M parameters. St
   mmnet evaluate --dataset_path DATASET --as_photos
   mmnet train --dataset_path DATASET --train_dir RUN
 
-mmnet --help lists all commands, mmnet COMMAND --help the flags of one command, and mmnet doctor
-shows what is installed."""
+mmnet COMMAND --help shows the flags of a command. The commands:
+"""
 
 log = logging.getLogger("mmnet")
 
@@ -62,12 +55,14 @@ def main(argv: Optional[List[str]] = None) -> int:
     debug = "--debug" in argv[: argv.index("--") if "--" in argv else len(argv)]
     command = None
     try:
-        if not argv:
+        if not argv or argv[0] in ("-h", "--help"):
             print(INTRODUCTION)
+            for name, text in COMMANDS.items():
+                print(f"  {name:16}  {text}")
             return 0
-        if argv[0].startswith("-"):
-            make_top_parser().parse_args(argv)  # prints --help or --version, or fails
-            return 2
+        if argv[0] == "--version":
+            print(f"mmnet {__version__}")
+            return 0
         command = find_command(argv[0])
         options = parse_options(command, argv[1:])
         exit_code = load_command(command).run(options)
@@ -79,13 +74,11 @@ def main(argv: Optional[List[str]] = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except Exception as error:
-        if debug:
-            traceback.print_exc()
         message = user_message(error)
+        if debug or message is None:
+            traceback.print_exc()
         if message is not None:
             return fail(command, message)
-        if not debug:
-            traceback.print_exc()
         sys.stderr.write("mmnet: this is a bug in mmnet; please report it with the lines above\n")
         return 1
 
@@ -115,11 +108,7 @@ def fail(command: Optional[str], message: str) -> int:
 
 
 def find_command(name: str) -> str:
-    """Return the current name of a command.
-
-    Raises:
-        MmnetError: no such command.
-    """
+    """Return the current name of a command. MmnetError: there is no such command."""
     if name in RENAMED_COMMANDS:
         log.warning("%s is deprecated; use mmnet %s", name, RENAMED_COMMANDS[name])
         return RENAMED_COMMANDS[name]
@@ -130,12 +119,7 @@ def find_command(name: str) -> str:
 
 
 def parse_options(command: str, argv: List[str]) -> Any:
-    """Parse the arguments of a command to its checked options.
-
-    Raises:
-        FileNotFoundError: a path does not exist.
-        MmnetError: the arguments are invalid.
-    """
+    """Parse the arguments of a command to its checked options."""
     parser = make_parser(command)
     namespace, rest = parser.parse_known_args(use_underscores(argv))
     for word in rest:
@@ -155,12 +139,10 @@ def parse_options(command: str, argv: List[str]) -> Any:
 def use_underscores(argv: List[str]) -> List[str]:
     """Replace hyphens in flag names: --split-ratio is --split_ratio. Stop at a bare --."""
     end = argv.index("--") if "--" in argv else len(argv)
-    words = []
-    for word in argv[:end]:
-        flag, equals, value = word.partition("=")
-        if flag.startswith("--"):
-            flag = "--" + flag[2:].replace("-", "_")
-        words.append(flag + equals + value)
+    words = [
+        re.sub("^--[^=]+", lambda name: "--" + name[0][2:].replace("-", "_"), word)
+        for word in argv[:end]
+    ]
     return words + argv[end:]
 
 
@@ -181,18 +163,12 @@ def prepare_output() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    handler = QuietHandler(sys.stderr)
+    logging.raiseExceptions = False  # stderr may be closed or full
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
     log.handlers = [handler]
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata that nothing reads
     log.setLevel(logging.INFO)
-
-
-class QuietHandler(logging.StreamHandler):
-    """A handler that ignores errors of its stream: stderr may be closed or full."""
-
-    def handleError(self, record):
-        pass
 
 
 class Parser(argparse.ArgumentParser):
@@ -200,21 +176,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         raise MmnetError(message)
-
-
-def make_top_parser() -> Parser:
-    """Return the parser of ``mmnet --help`` and ``mmnet --version``."""
-    width = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:{width}}  {text}" for name, text in COMMANDS.items())
-    parser = Parser(
-        prog="mmnet",
-        usage="mmnet [--help] [--version] COMMAND ...",
-        description="Portrait matting in real time on small devices.",
-        epilog=f"commands:\n{commands}\n\nmmnet COMMAND --help shows the flags of a command.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"mmnet {__version__}")
-    return parser
 
 
 def make_parser(command: str) -> Parser:
@@ -230,17 +191,16 @@ def make_parser(command: str) -> Parser:
     )
     fields = dataclasses.fields(options_class)
     required = [field for field in fields if field.default is REQUIRED]
-    groups: Dict[str, Any] = {}
+    optional = [field for field in fields if field.default is not REQUIRED]
+    headings = dict.fromkeys(field.metadata["group"] for field in optional)
+    groups = {heading: parser.add_argument_group(heading) for heading in ["required", *headings]}
     usage = [parser.prog]
-    for field in required + [field for field in fields if field.default is not REQUIRED]:
-        heading = "required" if field in required else field.metadata["group"]
-        if heading not in groups:
-            groups[heading] = parser.add_argument_group(heading)
-        action = add_flag(groups[heading], field)
-        if field in required:
-            values = action.metavar if isinstance(action.metavar, tuple) else (action.metavar,)
-            usage += [*action.option_strings, *values]
-            usage += ["..."] if action.nargs == "+" else []
+    for field in required:
+        action = add_flag(groups["required"], field)
+        usage += [*action.option_strings, str(action.metavar)]
+        usage += ["..."] if action.nargs == "+" else []
+    for field in optional:
+        add_flag(groups[field.metadata["group"]], field)
     parser.usage = " ".join(usage + ["[flags]"])
     general = parser.add_argument_group("general")
     general.add_argument("-h", "--help", action="help", help="show this help and exit")
@@ -254,31 +214,42 @@ def make_parser(command: str) -> Parser:
 def add_flag(parser: Any, field: dataclasses.Field) -> argparse.Action:
     """Add the flag of an options field, with its alias and its old name."""
     parse, nargs = field.metadata["parse"], field.metadata["nargs"]
-    text, default = field.metadata["help"].replace("%", "%%"), field.default
-    if not (default is REQUIRED or default is None or default is False or default == ()):
-        if parse is flag_types.size_in_bytes:
-            default = format_size(default, binary=True)
-        values = default if isinstance(default, tuple) else (default,)
-        text += f" (default: {' '.join(map(str, values))})"
-    arguments: Dict[str, Any] = {"default": argparse.SUPPRESS, "help": text, "nargs": nargs}
+    arguments: Dict[str, Any] = {"default": argparse.SUPPRESS, "help": help_text(field)}
     if parse is flag_types.switch:
         arguments.update(action="store_const", const="true")
-        del arguments["nargs"]
-    elif nargs == 2:
-        arguments["metavar"] = ("HEIGHT", "WIDTH")
-    elif hasattr(parse, "choices") and not field.metadata["positional"]:
-        arguments["metavar"] = "{" + ",".join(parse.choices) + "}"
     else:
-        arguments["metavar"] = METAVARS.get(parse, field.name.rpartition("_")[2].upper())
+        arguments.update(nargs=nargs, metavar=metavar(field))
     if field.metadata["positional"]:
         if nargs is None and field.default is not REQUIRED:
             arguments["nargs"] = "?"
         return parser.add_argument(field.name, **arguments)
     action = parser.add_argument("--" + field.name, **arguments)
-    if field.metadata["alias"]:
-        arguments["help"] = f"same as --{field.name}"
-        parser.add_argument("--" + field.metadata["alias"], **arguments)
-    if field.metadata["old_name"]:
-        arguments["help"] = argparse.SUPPRESS
-        parser.add_argument("--" + field.metadata["old_name"], **arguments)
+    other_names = {"alias": f"same as --{field.name}", "old_name": argparse.SUPPRESS}
+    for key, text in other_names.items():
+        if field.metadata[key]:
+            parser.add_argument("--" + field.metadata[key], **dict(arguments, help=text))
     return action
+
+
+def metavar(field: dataclasses.Field) -> Any:
+    """Return the placeholder of a flag's value in --help."""
+    parse = field.metadata["parse"]
+    if field.metadata["nargs"] == 2:
+        return "HEIGHT", "WIDTH"
+    if hasattr(parse, "choices") and not field.metadata["positional"]:
+        return "{" + ",".join(parse.choices) + "}"
+    value_type = getattr(parse, "__annotations__", {}).get("return")
+    name = field.name.rpartition("_")[2].upper()
+    return METAVARS.get(parse) or METAVARS.get(value_type, name)
+
+
+def help_text(field: dataclasses.Field) -> str:
+    """Return the help of a flag, with its default."""
+    text, default = field.metadata["help"].replace("%", "%%"), field.default
+    parse = field.metadata["parse"]
+    if default in (REQUIRED, None, ()) or parse is flag_types.switch:
+        return text
+    if parse is flag_types.size_in_bytes:
+        default = format_size(default, binary=True)
+    values = default if isinstance(default, tuple) else (default,)
+    return f"{text} (default: {' '.join(map(str, values))})"

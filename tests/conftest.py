@@ -1,5 +1,6 @@
 """Fixtures of all tests, and the settings of pytest."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -7,7 +8,8 @@ from functools import lru_cache
 
 import pytest
 
-from helpers import ROOT, SMALL, TEST_DATA
+from helpers import ROOT, SMALL, TEST_DATA, assert_message
+from mmnet.cli import main
 from mmnet.io.checkpoint_files import files_of
 from mmnet.networks.network import Network
 
@@ -38,6 +40,46 @@ def start_process():
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def run(capfd):
+    """Function that runs a command: arguments -> (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        capfd.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # --help and --version
+            code = stop.code
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def run_json(run):
+    """Function that runs a command with --json, which must succeed: arguments -> its objects."""
+
+    def run_json(*arguments):
+        code, out, err = run(*arguments, "--json")
+        assert code == 0, err
+        return [json.loads(line) for line in out.splitlines()]
+
+    return run_json
+
+
+@pytest.fixture
+def assert_refused(run):
+    """Function that asserts exit code 2 and one message on stderr with all tokens."""
+
+    def assert_refused(arguments, *tokens):
+        code, out, err = run(*arguments)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert "Traceback" not in err and len(err) < 1500
+        assert_message(err, *tokens)
+
+    return assert_refused
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import SMALL_FLAGS, assert_message
 from mmnet import cli
-from mmnet.cli import main, use_underscores
+from mmnet.cli import use_underscores
 from mmnet.commands import COMMANDS, RENAMED_COMMANDS
 from mmnet.commands.removed import REMOVED_FLAGS
 from mmnet.io import checkpoint_files
@@ -26,48 +26,17 @@ POSITIONALS = {  # valid positional arguments
 }
 
 
-@pytest.fixture
-def run(capfd):
-    """Run a command; return (exit code, stdout, stderr) of the file descriptors."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        try:
-            code = main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # --help and --version
-            code = stop.code
-        return (code, *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def assert_refused(run):
-    """Run a command; assert exit code 2 and one message on stderr that contains the tokens."""
-
-    def assert_refused(arguments, *tokens):
-        code, out, err = run(*arguments)
-        assert (code, out, err.count("\n")) == (2, "", 1), err
-        assert "Traceback" not in err
-        assert_message(err, *tokens)
-
-    return assert_refused
-
-
-def test_evaluate_prints_one_json_object_per_checkpoint(run, portraits, write_checkpoints):
+def test_evaluate_prints_one_json_object_per_checkpoint(run_json, portraits, write_checkpoints):
     folder = write_checkpoints(1, 2)
-    arguments = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", folder, "--json"]
+    arguments = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", folder]
     arguments += SCORING_FLAGS
-    code, out, err = run(*arguments)
-    assert (code, err) == (0, "")
-    scores = json.loads(out)
+    (scores,) = run_json(*arguments)
     means = {"MAD/test", "MAD/test/40_30", "GAUSS_GRAD/test", "GAUSS_GRAD/test/40_30"}
     assert set(scores) == means | {"pictures", "checkpoint", "global_step"}
     assert (scores["pictures"], scores["global_step"]) == (6, 2)
     assert scores["checkpoint"] == os.path.join(folder, "MMNetModel-2")
-    code, out, err = run(*arguments, "--valid_type", "loop", "--watch_timeout", "0s")
-    assert code == 0
-    assert [json.loads(line)["global_step"] for line in out.splitlines()] == [1, 2]
+    all_scores = run_json(*arguments, "--valid_type", "loop", "--watch_timeout", "0s")
+    assert [scores["global_step"] for scores in all_scores] == [1, 2]
 
 
 def test_evaluate_prints_a_table(run, portraits, write_checkpoints):
@@ -115,7 +84,7 @@ def test_introduction_names_existing_commands(run):
 
 def test_help_lists_all_commands(run):
     code, out, err = run("--help")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, "") and run() == (code, out, err)
     assert_message(out, *COMMANDS)
     assert run("--version")[1].startswith("mmnet ")
 

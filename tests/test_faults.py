@@ -271,7 +271,7 @@ def test_install_keeps_complete_model(tmp_path, monkeypatch, kind):
         write_model(str(building / "model"), kind, b"new")
 
     def write():
-        install(str(building / "model"), path, card)
+        install(str(building / "model"), card)
 
     def check():
         content = read_bytes(file)

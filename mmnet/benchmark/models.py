@@ -4,6 +4,7 @@ Each model runs in its own process, so its threads and memory are its own. The p
 turns, so a slow phase of the machine slows all models.
 """
 
+import contextlib
 import multiprocessing
 import os
 import platform
@@ -60,9 +61,6 @@ def benchmark(
     """Yield the measurements of each model.
 
     ``network_fields`` and ``weight_options`` (as in ``open_predictor``) apply to checkpoints only.
-
-    Raises:
-        MmnetError: a model that cannot be opened, or that cannot run under this load.
     """
     workers: List[Worker] = []
     try:
@@ -130,23 +128,29 @@ def serve(
     Each request is a number of runs. The answer is (seconds of each run, peak memory).
     """
     start_memory = _reset_peak_memory()
+    if source.kind != "checkpoint":
+        network_fields, weight_options = {}, WeightOptions()
+    device = Device(threads=load.threads)
     try:
-        predictor = _open(source, load, network_fields, weight_options)
+        predictor = open_predictor(
+            source,
+            network_fields,
+            weight_options=weight_options,
+            device=device,
+            batch_size=load.batch_size,
+        )
         image = comparison_images(None, predictor.network)[:1]
         images = np.repeat(image, load.batch_size, axis=0)
-        _check_batch(predictor, images)
+        _time_run(predictor, images)
         pipe.send(model_size(predictor))
     except (OSError, MmnetError) as error:
         pipe.send(error)
         return
-    while True:
-        try:
-            runs = pipe.recv()
-        except EOFError:
-            return
-        seconds = [_time_run(predictor, images) for _ in range(runs)]
-        peak_memory = None if start_memory is None else _memory("VmHWM") - start_memory
-        pipe.send((seconds, peak_memory))
+    with contextlib.suppress(EOFError):
+        while True:
+            seconds = [_time_run(predictor, images) for _ in range(pipe.recv())]
+            peak_memory = None if start_memory is None else _memory("VmHWM") - start_memory
+            pipe.send((seconds, peak_memory))
 
 
 def measure(workers: Sequence[Worker], load: Load) -> Iterator[Row]:
@@ -159,7 +163,7 @@ def measure(workers: Sequence[Worker], load: Load) -> Iterator[Row]:
             seconds += worker.run(1)
         runs_per_turn.append(max(1, int(round(TURN_SECONDS / np.median(seconds)))))
 
-    turns = max(3, int(round(load.seconds / TURN_SECONDS)))
+    turns = max(3, round(load.seconds / TURN_SECONDS))
     results: List[List[List[float]]] = [[] for _ in workers]  # [model][turn] -> seconds of runs
     label = f"{load.threads} threads, batch size {load.batch_size}"
     for _ in progress(range(turns), turns, label, "turns"):
@@ -179,19 +183,19 @@ def make_row(
     ``reference`` contains the median seconds of the first model, per turn.
     """
     seconds = np.concatenate(turn_results)
-    median, p90 = np.percentile(seconds, [50, 90])
+    median, p90 = np.percentile(seconds, [50, 90]).tolist()
     ratios = np.array([np.median(turn) for turn in turn_results]) / reference
-    ratio_low, ratio, ratio_high = np.percentile(ratios, [10, 50, 90])
+    ratio_low, ratio, ratio_high = np.percentile(ratios, [10, 50, 90]).tolist()
     return Row(
         worker.name,
         load.threads,
         load.batch_size,
-        median_ms=1e3 * float(median),
-        p90_ms=1e3 * float(p90),
-        images_per_second=load.batch_size / float(median),
-        ratio=float(ratio),
-        ratio_low=float(ratio_low),
-        ratio_high=float(ratio_high),
+        median_ms=1e3 * median,
+        p90_ms=1e3 * p90,
+        images_per_second=load.batch_size / median,
+        ratio=ratio,
+        ratio_low=ratio_low,
+        ratio_high=ratio_high,
         peak_memory_bytes=worker.peak_memory,
         runs=len(seconds),
         **worker.size._asdict(),
@@ -209,29 +213,13 @@ def summarize_machine() -> str:
     return ", ".join(words + runtime_versions() + [f"mmnet {__version__}"])
 
 
-def _open(source, load, network_fields, weight_options):
-    if source.kind != "checkpoint":
-        network_fields, weight_options = {}, WeightOptions()
-    return open_predictor(
-        source,
-        network_fields,
-        weight_options=weight_options,
-        device=Device(threads=load.threads),
-        batch_size=load.batch_size,
-    )
-
-
-def _check_batch(predictor, images):
+def _time_run(predictor, images):
+    start = time.perf_counter()
     try:
         predictor(images)
     except Exception as error:  # each runtime raises classes of its own
         message = f"{predictor.source}: cannot run {len(images)} images ({str(error)[:300]})"
         raise MmnetError(message) from None
-
-
-def _time_run(predictor, images):
-    start = time.perf_counter()
-    predictor(images)
     return time.perf_counter() - start
 
 

@@ -5,7 +5,7 @@ import itertools
 import json
 from typing import List, Tuple
 
-from humanfriendly import format_number, format_size
+from humanfriendly import format_size
 
 from mmnet.benchmark.models import Load, Row, benchmark, summarize_machine
 from mmnet.commands.flag_types import positive_float, positive_ints, source
@@ -63,13 +63,8 @@ def run(options: Options) -> int:
 
 
 def format_row(name: str, row: Row) -> List[str]:
-    """Return the cells of a table row."""
-    memory = parameters = multiply_adds = ""
-    if row.peak_memory_bytes is not None:
-        memory = format_size(row.peak_memory_bytes, binary=True)
-    if row.parameters is not None and row.multiply_adds is not None:
-        parameters = format_number(row.parameters)
-        multiply_adds = f"{row.multiply_adds / 1e6:.1f} M"
+    """Return the cells of a table row. Unknown numbers are empty."""
+    memory, parameters, multiply_adds = row.peak_memory_bytes, row.parameters, row.multiply_adds
     return [
         name,
         str(row.threads),
@@ -78,8 +73,8 @@ def format_row(name: str, row: Row) -> List[str]:
         f"{row.p90_ms:.2f} ms",
         f"{row.images_per_second:.1f}",
         f"{row.ratio:.3f} ({row.ratio_low:.3f} .. {row.ratio_high:.3f})",
-        memory,
-        parameters,
-        multiply_adds,
+        "" if memory is None else format_size(memory, binary=True),
+        "" if parameters is None else f"{parameters:,}",
+        "" if multiply_adds is None else f"{multiply_adds / 1e6:.1f} M",
         format_size(row.bytes, binary=True),
     ]

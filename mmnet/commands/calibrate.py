@@ -16,7 +16,6 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset
 from mmnet.evaluation.calibration import score_logit_scales, select_logit_scale
 from mmnet.inference.checkpoints import open_weights
-from mmnet.inference.open import load_weights
 from mmnet.io.files import check_writable
 from mmnet.io.tables import format_table
 from mmnet.tf.device import Device
@@ -42,9 +41,7 @@ def run(options: Options) -> int:
     if options.output:
         check_writable(os.path.dirname(os.path.abspath(options.output)))
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
-    weights = load_weights(
-        options.checkpoint_path, options.network_fields(), options.weight_options()
-    )
+    weights = options.load_weights()
     predictor = open_weights(weights, Device(options.device))
 
     scores = score_logit_scales(predictor, dataset, batch_size=options.batch_size)

@@ -1,7 +1,6 @@
 """`mmnet check-batch-norm`: check that the moving statistics of batch norm fit the weights."""
 
 import dataclasses
-import json
 import math
 from typing import List, Optional
 
@@ -14,7 +13,6 @@ from mmnet.commands.options import (
     flag,
 )
 from mmnet.datasets.pairs import find_dataset
-from mmnet.inference.open import load_weights
 from mmnet.io.tables import format_table
 from mmnet.tf.device import Device
 from mmnet.training.batch_norm_check import BatchNormReport, LayerStatistics, check_batch_norm
@@ -36,20 +34,15 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
 
 def run(options: Options) -> int:
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
-    weights = load_weights(
-        options.checkpoint_path, options.network_fields(), options.weight_options(), finite=False
-    )
+    weights = options.load_weights(finite=False)
     pairs = dataset.pairs[: options.batch_size]
     report = check_batch_norm(weights, pairs, Device(options.device))
-    if options.json:
-        values = dict(report._asdict(), pictures=report.images)
-        del values["images"], values["layers"]
-        variances, means = furthest_variances(report), furthest_means(report)
-        values["furthest_variances"] = {layer.name: layer.variance_ratio for layer in variances}
-        values["furthest_means"] = {layer.name: layer.mean_shift for layer in means}
-        print(json.dumps(values))
-    else:
-        print(format_report(report))
+    values = dict(report._asdict(), pictures=report.images)
+    del values["images"], values["layers"]
+    variances, means = furthest_variances(report), furthest_means(report)
+    values["furthest_variances"] = {layer.name: layer.variance_ratio for layer in variances}
+    values["furthest_means"] = {layer.name: layer.mean_shift for layer in means}
+    options.print_record(values, format_report(report))
     return 1 if report.problems else 0
 
 

@@ -6,27 +6,22 @@ import logging
 import os
 from typing import Optional, Sequence, Tuple
 
-from mmnet.commands.flag_types import fraction, image_folder, one_of, seed_number
+import numpy as np
+
+from mmnet.commands.flag_types import existing_folder, fraction, one_of, seed_number
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.commands.removed import REMOVED_ACTIONS, REMOVED_LAYOUTS
 from mmnet.datasets.pairs import find_dataset, list_splits
+from mmnet.datatools import statistics
 from mmnet.datatools.convert import RESIZED, ConversionPlan, convert_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.datatools.report import render_report
-from mmnet.datatools.statistics import (
-    DatasetStatistics,
-    SharedPhoto,
-    compute_statistics,
-    find_shared_photos,
-    summarize_statistics,
-)
+from mmnet.datatools.statistics import DatasetStatistics, SharedPhoto, summarize_statistics
 from mmnet.io.errors import MmnetError, format_shape, summarize_names
 from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_own_page
 from mmnet.io.tables import format_table
 
-OWN_LAYOUT = "dapm"
-DEFAULT_SPLIT_RATIO = 0.1  # if the action is split
 MAX_SHARED_LINES = 10  # photos in two places that the text lists
 
 log = logging.getLogger(__name__)
@@ -66,7 +61,7 @@ class Options(JsonOptions):
     images: Optional[str] = flag(None, help="convert pairs, eg1800, rgba: image folder in SOURCE")
     masks: Optional[str] = flag(None, help="convert pairs, eg1800: mask folder in SOURCE")
     backgrounds_path: Optional[str] = flag(
-        None, image_folder, help="convert rgba: folder of background images for the cutouts"
+        None, existing_folder, help="convert rgba: folder of background images for the cutouts"
     )
     split_ratio: Optional[float] = flag(
         None, fraction, help="convert, split: fraction of the images in test (split: 0.1)"
@@ -94,9 +89,9 @@ def run_convert(options: Options) -> int:
     check_writable(target, "target")
     if os.path.realpath(source) == os.path.realpath(target):
         raise MmnetError(f"{target}: is both source and target; use a new folder")
-    layout, split_ratio = options.layout or OWN_LAYOUT, options.split_ratio
+    layout, split_ratio = options.layout or "dapm", options.split_ratio  # dapm: mmnet's own layout
     if options.action == "split" and split_ratio is None:
-        split_ratio = DEFAULT_SPLIT_RATIO
+        split_ratio = 0.1
     layout_options = LayoutOptions(
         options.images, options.masks, options.backgrounds_path, options.seed
     )
@@ -115,20 +110,12 @@ def run_convert(options: Options) -> int:
         prefix = "" if problem == RESIZED else "skipped: "
         log.warning("%s%s", prefix, summarize_names(problem, names))
     if options.json:
-        record = {
-            "pairs": summary.pairs,
-            "before": summary.existing,
-            "problems": summary.problems,
-            "linked": summary.links,
-            "target": target,
-            "licence": plan.licence,
-        }
+        record = {"pairs": summary.pairs, "before": summary.existing, "problems": summary.problems}
+        record.update(linked=summary.links, target=target, licence=plan.licence)
         print(json.dumps(record))
     else:
         pairs = ", ".join(f"{number} in {split}" for split, number in summary.pairs.items())
-        print(f"{target}: pairs: {pairs or 'none'}")
-        if summary.existing:
-            print(f"{summary.existing} of them existed already")
+        print(f"{target}: pairs: {pairs or 'none'}; {summary.existing} existed already")
         print(f"licence: {plan.licence}")
     if not summary.pairs:
         raise MmnetError(f"{source}: contains no usable pair")
@@ -144,27 +131,26 @@ def run_check(options: Options) -> int:
         if not splits:
             raise MmnetError(f"{root}: contains no SPLIT/image; use mmnet data convert")
         datasets += [find_dataset(root, split) for split in splits]
-    statistics = [compute_statistics(dataset) for dataset in datasets]
-    shared = find_shared_photos(statistics)
+    splits = [statistics.compute_statistics(dataset) for dataset in datasets]
+    shared = statistics.find_shared_photos(splits)
     if options.report:
-        write_text(options.report, render_report(statistics, shared))
+        write_text(options.report, render_report(splits, shared))
         log.info("wrote %s", options.report)
     if options.json:
-        for split in statistics:
-            print(json.dumps(summarize_statistics(split)))
-        for photo in shared:
-            print(json.dumps(photo._asdict()))
+        records = [summarize_statistics(split) for split in splits]
+        for record in records + [photo._asdict() for photo in shared]:
+            print(json.dumps(record))
     else:
-        print_statistics(statistics)
+        print_statistics(splits)
         print_shared_photos(shared)
-    has_unusable_files = any(split.has_unusable_files for split in statistics)
+    has_unusable_files = any(split.has_unusable_files for split in splits)
     return 1 if has_unusable_files or any(not photo.within for photo in shared) else 0
 
 
-def print_statistics(statistics: Sequence[DatasetStatistics]) -> None:
+def print_statistics(splits: Sequence[DatasetStatistics]) -> None:
     """Print a table with one row per split, and the problems."""
     rows = [("dataset", "pairs", "height x width", "person (10 % .. 90 %)", "soft", "hard masks")]
-    for split in statistics:
+    for split in splits:
         record = summarize_statistics(split)
         cells = ("", "", "", "")
         if split.pairs:
@@ -177,14 +163,14 @@ def print_statistics(statistics: Sequence[DatasetStatistics]) -> None:
             )
         rows.append((split.name, str(record["pairs"]), *cells))
     print(format_table(rows))
-    for split in statistics:
+    for split in splits:
         for problem, names in sorted(split.problems.items()):
             print(f"{split.name}: {summarize_names(problem, names)}")
 
 
 def format_sizes(split: DatasetStatistics, *median: int) -> str:
     """Return the median shape, and the smallest and largest one if they differ."""
-    shapes = sorted(((pair.height, pair.width) for pair in split.pairs), key=lambda s: s[0] * s[1])
+    shapes = sorted(((pair.height, pair.width) for pair in split.pairs), key=np.prod)
     smallest, largest = format_shape(shapes[0]), format_shape(shapes[-1])
     return format_shape(median) + (f" ({smallest} .. {largest})" if smallest != largest else "")
 

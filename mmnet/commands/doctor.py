@@ -2,16 +2,13 @@
 
 import dataclasses
 import importlib
-import json
 import os
 import platform
 import shutil
-import sys
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 from humanfriendly import format_size
-from humanfriendly.tables import format_pretty_table
 
 from mmnet import __version__
 from mmnet.commands.options import JsonOptions
@@ -39,47 +36,45 @@ class Component(NamedTuple):
     installation: str
 
 
-def _extra(name):
-    return f"pip install 'mmnet[{name}]'"
-
-
+NEWER = "Python 3.10 or newer"
 COMPONENTS = (
     Component("TensorFlow", "tensorflow", "training, checkpoints, export", "sh scripts/setup.sh"),
-    Component("LiteRT", "ai_edge_litert", "matting without TensorFlow", "Python 3.10 or newer"),
-    Component("ONNX Runtime", "onnxruntime", "running .onnx files", _extra("export")),
-    Component("tf2onnx", "tf2onnx", "writing .onnx files", _extra("export")),
-    Component("PyAV", "av", "clips", f"{_extra('video')}, Python 3.10 or newer"),
-    Component("aiohttp", "aiohttp", "mmnet demo", _extra("demo")),
-    Component(
-        "Horovod", "horovod", "train --engine horovod", f"{_extra('horovod')}, Python < 3.12"
-    ),
-    Component("pillow-heif", "pillow_heif", "HEIC and AVIF photos", _extra("heif")),
+    Component("LiteRT", "ai_edge_litert", "matting without TensorFlow", NEWER),
+    Component("ONNX Runtime", "onnxruntime", "running .onnx files", "pip install 'mmnet[export]'"),
+    Component("tf2onnx", "tf2onnx", "writing .onnx files", "pip install 'mmnet[export]'"),
+    Component("PyAV", "av", "clips", f"pip install 'mmnet[video]', {NEWER}"),
+    Component("aiohttp", "aiohttp", "mmnet demo", "pip install 'mmnet[demo]'"),
+    Component("Horovod", "horovod", "launch --engine horovod", "pip install 'mmnet[horovod]'"),
+    Component("pillow-heif", "pillow_heif", "HEIC and AVIF photos", "pip install 'mmnet[heif]'"),
     Component("atc", None, "run_pb2om.sh: .pb to .om", "Huawei's CANN"),
     Component("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),
 )
 
 
 def run(options: Options) -> int:
+    devices = list_devices()  # imports TensorFlow without its log lines
     versions = {component.name: find_version(component) for component in COMPONENTS}
-    machine, fault = describe_machine(), check_bundled_weights()
-    if options.json:
-        record = dict(machine, parts=versions, weights_in_the_box=fault or "work")
-        print(json.dumps(record))
-    else:
-        print(format_report(versions, machine, fault))
-    return 0 if fault is None else 1
-
-
-def describe_machine() -> Dict[str, Any]:
-    """Return versions, cores, memory in bytes and the devices of this machine."""
-    return {
+    fault = check_bundled_weights()
+    record = {
         "mmnet": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "memory": machine_memory(),
-        "devices": list_devices(),
+        "devices": devices,
+        "parts": versions,
+        "weights_in_the_box": fault or "work",
     }
+    if not options.json:
+        record["memory"] = format_size(machine_memory() or 0, binary=True)
+        record["parts"] = {name: version for name, version in versions.items() if version}
+        record["missing"] = {
+            name: f"{purpose}; {installation}"
+            for name, _, purpose, installation in COMPONENTS
+            if not versions[name]
+        }
+    options.print_record(record)
+    return 0 if fault is None else 1
 
 
 def find_version(component: Component) -> Optional[str]:
@@ -96,8 +91,6 @@ def find_version(component: Component) -> Optional[str]:
 
 def list_devices() -> List[str]:
     """Return the values of --device that work on this machine."""
-    if "tensorflow" not in sys.modules:
-        return ["cpu"]
     devices = []
     for kind in ("cpu", "gpu", "npu"):
         try:
@@ -116,18 +109,3 @@ def check_bundled_weights() -> Optional[str]:
     except (MmnetError, OSError) as error:
         return str(error)
     return None
-
-
-def format_report(versions, machine, fault):
-    """Return the report as text."""
-    line = "mmnet {mmnet}, Python {python}, {system}, {cores} cores".format(**machine)
-    if machine["memory"]:
-        line += f", {format_size(machine['memory'], binary=True)} of memory"
-    rows = []
-    for component in COMPONENTS:
-        version = versions[component.name]
-        installation = "" if version else component.installation
-        rows.append((component.name, version or "-", component.purpose, installation))
-    table = format_pretty_table(rows, ["component", "installed", "purpose", "installation"])
-    devices = ", ".join(machine["devices"])
-    return f"{line}\n--device: {devices}\nbundled weights: {fault or 'work'}\n{table}"

@@ -9,7 +9,7 @@ import tempfile
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
-    dataset_folder,
+    existing_folder,
     one_of,
     positive_int,
     shard,
@@ -62,7 +62,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
 
     dataset_path: Tuple[str, ...] = flag(  # type: ignore[assignment]
         REQUIRED,
-        dataset_folder,
+        existing_folder,
         nargs="+",
         help="folders of datasets (SPLIT/image, SPLIT/mask)",
         group="data",

@@ -1,39 +1,56 @@
 """`mmnet export`: write a checkpoint as SavedModel, TFLite, ONNX or frozen graph."""
 
 import dataclasses
-import json
 import os
 import sys
+from functools import partial
 from typing import Optional, Sequence, Tuple
 
 from mmnet import export as export_folder
-from mmnet.commands.flag_types import dataset_folder, one_of, positive_int
+from mmnet.commands.flag_types import existing_folder, one_of, positive_int
 from mmnet.commands.options import (
     REQUIRED,
     CheckpointOptions,
+    DatasetOptions,
     JsonOptions,
-    OptionalDatasetOptions,
-    PreprocessOptions,
+    data_flag,
     flag,
 )
-from mmnet.datasets.pairs import Dataset, find_dataset
-from mmnet.export.comparison import BOUNDS, comparison_images
+from mmnet.datasets.pairs import find_dataset
+from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportMismatch, ExportSpec, check_spec, export
-from mmnet.export.representative import (
-    RepresentativeImages,
-    check_training_split,
-    read_representative_images,
-)
-from mmnet.inference.card import FIELD_VALUES, Card, card_to_dict
-from mmnet.inference.open import load_weights
+from mmnet.export.representative import RepresentativeImages, read_representative_images
+from mmnet.inference.card import FIELD_VALUES, card_to_dict
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable, read_bytes, write_bytes
 from mmnet.networks.network import Network
 from mmnet.weights.values import Weights
 
+HELD_OUT_SPLITS = ("test", "val", "validation")
+
+output_type_flag = partial(
+    flag,
+    parse=one_of(*FIELD_VALUES["output_type"]),
+    help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
+)
+
 
 @dataclasses.dataclass(frozen=True)
-class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, JsonOptions):
+class ModelOptions(CheckpointOptions, DatasetOptions, JsonOptions):
+    """Options that ``mmnet export`` and ``mmnet freeze`` share."""
+
+    dataset_path: Optional[str] = data_flag(  # type: ignore[assignment]
+        None, existing_folder, help="compare on images of this dataset (default: synthetic images)"
+    )
+    preprocess: str = flag(
+        "inside",
+        one_of(*FIELD_VALUES["preprocess"]),
+        help="division by 255: inside the model (input 0..255) or outside (input 0..1)",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(ModelOptions):
     """Write a checkpoint as SavedModel, TFLite, ONNX or frozen graph, each with a card (.json).
 
     Batch norm is folded into the weights. Each model is run and compared with the checkpoint. The
@@ -61,7 +78,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
         "float", one_of("float", "uint8"), help="number format of an int8 model's input and output"
     )
     calibration_dataset: Optional[str] = flag(
-        None, dataset_folder, help="int8: dataset on which the ranges of activations are measured"
+        None, existing_folder, help="int8: dataset on which the ranges of activations are measured"
     )
     calibration_split: str = flag("train", help="split of that dataset, with training images")
     calibration_pictures: int = flag(
@@ -73,16 +90,17 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
         help="minmax: range from the lowest to the highest value; entropy: clipped range with the "
         "smallest loss of information (Kullback-Leibler divergence)",
     )
-    output_type: str = flag(
-        "alpha",
-        one_of(*FIELD_VALUES["output_type"]),
-        help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
-    )
+    output_type: str = output_type_flag("alpha")
 
     def check(self) -> None:
         super().check()
         if self.calibration_dataset and self.precision != "int8":
             raise MmnetError(f"--calibration_dataset needs --precision int8, not {self.precision}")
+        if self.calibration_split.lower() in HELD_OUT_SPLITS:
+            raise MmnetError(
+                f"--calibration_split {self.calibration_split}: is reserved for evaluation; use "
+                "training images"
+            )
         is_plain = self.output_type == "alpha" and self.preprocess == "inside"
         if "web" in self.format and not is_plain:
             raise MmnetError("--format web needs --output_type alpha and --preprocess inside")
@@ -90,10 +108,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 def run(options: Options) -> int:
     check_writable(options.output)
-    dataset = find_comparison_dataset(options)
-    weights = load_weights(
-        options.checkpoint_path, options.network_fields(), options.weight_options()
-    )
+    weights = options.load_weights()
     network = weights.network
     if "web" in options.format and network.channels != 3:
         raise MmnetError("--format web needs a network with 3 input channels")
@@ -102,24 +117,14 @@ def run(options: Options) -> int:
         check_spec(spec, weights, is_calibrated=options.calibration_dataset is not None)
     representative = None
     if options.calibration_dataset:
-        check_training_split(options.calibration_split)
-        training_images = find_dataset(options.calibration_dataset, options.calibration_split)
+        dataset = find_dataset(options.calibration_dataset, options.calibration_split)
         representative = read_representative_images(
-            training_images,
-            network,
-            options.calibration_pictures,
-            method=options.calibration_method,
+            dataset, network, options.calibration_pictures, method=options.calibration_method
         )
-    exit_code = export_and_print(weights, specs, dataset, options.json, representative)
+    exit_code = export_and_print(options, weights, specs, representative)
     if exit_code == 0 and "web" in options.format:
         write_page(os.path.join(options.output, "web"))
     return exit_code
-
-
-def find_comparison_dataset(options: OptionalDatasetOptions) -> Optional[Dataset]:
-    if options.dataset_path is None:
-        return None
-    return find_dataset(options.dataset_path, options.dataset_split_name)
 
 
 def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
@@ -142,13 +147,15 @@ def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
 
 
 def export_and_print(
+    options: ModelOptions,
     weights: Weights,
     specs: Sequence[ExportSpec],
-    dataset: Optional[Dataset],
-    as_json: bool,
     representative: Optional[RepresentativeImages] = None,
 ) -> int:
     """Export, print the cards and return the exit code."""
+    dataset = None
+    if options.dataset_path is not None:
+        dataset = find_dataset(options.dataset_path, options.dataset_split_name)
     images = comparison_images(dataset, weights.network)
     try:
         cards = export(weights, specs, images, representative)
@@ -156,29 +163,8 @@ def export_and_print(
         sys.stderr.write(f"mmnet: error: {error}\n")
         return 1
     for card in cards:
-        print(json.dumps(card_to_dict(card)) if as_json else format_export_card(card))
+        options.print_record(card_to_dict(card))
     return 0
-
-
-def format_export_card(card: Card) -> str:
-    if card.operations:
-        counts = ", ".join(f"{count} {name}" for name, count in card.operations.items())
-        operations = f"{sum(card.operations.values())}: {counts}"
-    else:
-        operations = "unknown (TensorFlow 1.15's interpreter cannot list them)"
-    bound = BOUNDS[card.precision]
-    note = f" (only the mean is limited: {bound.limit:g})" if bound.statistic == "mean" else ""
-    return "\n".join(
-        [
-            f"{card.path}",
-            f"  input       {card.input}",
-            f"  output      {card.output}",
-            f"  operations  {operations}",
-            f"  size        {card.bytes} bytes, SHA-256 {card.sha256}",
-            f"  difference  alpha of {card.pictures} images: largest "
-            f"{card.largest_difference:.2g}, mean {card.mean_difference:.2g}{note}",
-        ]
-    )
 
 
 def write_page(folder: str) -> None:

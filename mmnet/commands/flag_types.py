@@ -4,7 +4,9 @@ They check that local paths exist, so a typing mistake is reported before Tensor
 They never download.
 """
 
+import math
 import os
+import re
 from typing import Callable, Dict, Optional, Tuple
 
 from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
@@ -16,76 +18,55 @@ from mmnet.weights.source import find_source
 
 
 def positive_int(value: str) -> int:
-    if not is_number(value) or int(value) < 1:
-        raise MmnetError("must be a whole number above 0")
-    return int(value)
+    return _integer(value, "a whole number above 0", lowest=1)
 
 
 def positive_ints(value: str) -> Tuple[int, ...]:
-    try:
-        return tuple(positive_int(part) for part in value.split(","))
-    except MmnetError:
-        raise MmnetError("must be whole numbers above 0 with commas, for example 1,2") from None
+    message = "whole numbers above 0 with commas, for example 1,2"
+    return tuple(_integer(part, message, lowest=1) for part in value.split(","))
 
 
 def whole_number(value: str) -> int:
-    if not is_number(value):
-        raise MmnetError("must be a whole number, 0 or more")
-    return int(value)
+    return _integer(value, "a whole number, 0 or more")
 
 
 def seed_number(value: str) -> int:
-    if not is_number(value) or int(value) >= 1 << 32:
-        raise MmnetError("must be a whole number from 0 to 4294967295")
-    return int(value)
-
-
-def shard(value: str) -> Shard:
-    index, slash, count = value.partition("/")
-    if not (slash and is_number(index) and is_number(count) and int(index) < int(count)):
-        raise MmnetError("must be I/N, for example 0/8 to 7/8")
-    return Shard(int(index), int(count))
+    return _integer(value, "a whole number from 0 to 4294967295", highest=(1 << 32) - 1)
 
 
 def port_number(value: str) -> int:
-    if not is_number(value) or int(value) >= 1 << 16:
-        raise MmnetError("must be a port from 0 to 65535")
-    return int(value)
+    return _integer(value, "a port from 0 to 65535", highest=(1 << 16) - 1)
+
+
+def shard(value: str) -> Shard:
+    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", value)
+    if match is None or int(match[1]) >= int(match[2]):
+        raise MmnetError("must be I/N, for example 0/8 to 7/8")
+    return Shard(int(match[1]), int(match[2]))
 
 
 def positive_float(value: str) -> float:
-    number = finite_float(value)
-    if not number:
-        raise MmnetError("must be a number above 0")
-    return number
+    return _float(value, "a number above 0", lambda number: 0 < number < math.inf)
 
 
 def not_negative(value: str) -> float:
-    number = finite_float(value)
-    if number is None:
-        raise MmnetError("must be a number, 0 or more")
-    return number
+    return _float(value, "a number, 0 or more", lambda number: 0 <= number < math.inf)
 
 
 def fraction(value: str) -> float:
-    number = finite_float(value)
-    if number is None or number > 1:
-        raise MmnetError("must be a number from 0 to 1")
-    return number
+    return _float(value, "a number from 0 to 1", lambda number: 0 <= number <= 1)
 
 
 def decay(value: str) -> float:
-    number = finite_float(value)
-    if number is None or number >= 1:
-        raise MmnetError("must be a number from 0 to below 1")
-    return number
+    return _float(value, "a number from 0 to below 1", lambda number: 0 <= number < 1)
 
 
 def network_side(value: str) -> int:
-    if not is_number(value) or int(value) < STRIDE or int(value) % STRIDE:
-        example = round(int(value) / STRIDE) * STRIDE or STRIDE if is_number(value) else 256
+    side = _integer(value, f"a multiple of {STRIDE}, for example 256")
+    if side == 0 or side % STRIDE:
+        example = max(1, round(side / STRIDE)) * STRIDE
         raise MmnetError(f"must be a multiple of {STRIDE}, for example {example}")
-    return int(value)
+    return side
 
 
 def size_in_bytes(value: str) -> int:
@@ -126,13 +107,7 @@ def one_of(*choices: str, removed: Optional[Dict[str, str]] = None) -> Callable[
     return choice
 
 
-def dataset_folder(value: str) -> str:
-    if not os.path.isdir(value):
-        raise FileNotFoundError(f"no dataset folder {value}")
-    return value
-
-
-def image_folder(value: str) -> str:
+def existing_folder(value: str) -> str:
     if not os.path.isdir(value):
         raise FileNotFoundError(f"no folder {value}")
     return value
@@ -144,15 +119,18 @@ def source(value: str) -> str:
     return value
 
 
-def is_number(value: str) -> bool:
-    """Return whether a text is a whole number of at most 20 ASCII digits."""
-    return value.isascii() and value.isdigit() and len(value) <= 20
+def _integer(value, description, *, lowest=0, highest=math.inf):
+    is_number = value.isascii() and value.isdigit() and len(value) <= 20
+    if not is_number or not lowest <= int(value) <= highest:
+        raise MmnetError(f"must be {description}")
+    return int(value)
 
 
-def finite_float(value: str) -> Optional[float]:
-    """Convert a text to a finite number of at least 0, or return None."""
+def _float(value, description, is_valid):
     try:
         number = float(value)
     except ValueError:
-        return None
-    return number if 0 <= number < float("inf") else None
+        number = math.nan
+    if not is_valid(number):
+        raise MmnetError(f"must be {description}")
+    return number

@@ -4,20 +4,10 @@ import dataclasses
 import os
 from typing import Optional
 
-from mmnet.commands.export import export_and_print, find_comparison_dataset
-from mmnet.commands.flag_types import one_of
-from mmnet.commands.options import (
-    REQUIRED,
-    CheckpointOptions,
-    JsonOptions,
-    OptionalDatasetOptions,
-    PreprocessOptions,
-    flag,
-)
+from mmnet.commands.export import ModelOptions, export_and_print, output_type_flag
+from mmnet.commands.options import REQUIRED, flag
 from mmnet.export.export import ExportSpec, check_target
 from mmnet.export.formats import CAN_REPLACE
-from mmnet.inference.card import FIELD_VALUES
-from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, write_bytes
@@ -25,7 +15,7 @@ from mmnet.networks.inference_graph import inference_graph
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, JsonOptions):
+class Options(ModelOptions):
     """Write a checkpoint as a frozen graph (.pb) with the input input_x and the output output.
 
     The graph contains the weights. TensorFlow 1.15 and 2.x can load it. It is run and compared with
@@ -38,11 +28,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
         None, help="also write the graph with variables and without weights to this .pb"
     )
     fold_batch_norm: bool = flag(False, help="fold batch norm into the weights of convolutions")
-    output_type: str = flag(
-        "probabilities",
-        one_of(*FIELD_VALUES["output_type"]),
-        help="content of the output: probabilities (channel 1 is alpha), alpha or logits",
-    )
+    output_type: str = output_type_flag("probabilities")
 
     def check(self) -> None:
         super().check()
@@ -51,10 +37,7 @@ class Options(CheckpointOptions, PreprocessOptions, OptionalDatasetOptions, Json
 
 
 def run(options: Options) -> int:
-    dataset = find_comparison_dataset(options)
-    weights = load_weights(
-        options.checkpoint_path, options.network_fields(), options.weight_options()
-    )
+    weights = options.load_weights()
     spec = ExportSpec(
         format="pb",
         path=options.output,
@@ -67,7 +50,7 @@ def run(options: Options) -> int:
     if options.graph:
         check_replaceable(options.graph, CAN_REPLACE["pb"], inputs=inputs, parameter="graph")
 
-    exit_code = export_and_print(weights, [spec], dataset, options.json)
+    exit_code = export_and_print(options, weights, [spec])
     if exit_code == 0 and options.graph:
         graph_def = inference_graph(
             weights.network, preprocess=options.preprocess, output_type=options.output_type

@@ -5,10 +5,15 @@ is the description in ``--help``.
 """
 
 import dataclasses
+import json
+from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
+import numpy as np
+import yaml
+
 from mmnet.commands.flag_types import (
-    dataset_folder,
+    existing_folder,
     network_side,
     one_of,
     positive_float,
@@ -16,14 +21,14 @@ from mmnet.commands.flag_types import (
     source,
     switch,
 )
-from mmnet.inference.card import FIELD_VALUES
+from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.io.memory import check_memory
 from mmnet.networks.network import make_network, network_bytes, network_fields
 from mmnet.networks.registry import NETWORKS
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import is_model_file
-from mmnet.weights.values import WeightOptions
+from mmnet.weights.values import WeightOptions, Weights
 
 REQUIRED: Any = object()  # default of a flag that the user must give
 
@@ -49,19 +54,16 @@ def flag(
 
     Args:
         default: value without the flag, or REQUIRED.
-        parse: text -> value, from flag_types. It raises MmnetError. Default: ``switch`` for a
-            boolean default, else the text itself.
-        help: what the flag sets, with its unit.
+        parse: text -> value, from flag_types. Default: ``switch`` for a boolean, else ``str``.
+        help: meaning and unit of the value.
         nargs: None for one value, a number, or "+" or "*" for a list.
         positional: the value is given without the name of the flag.
         alias: a second name.
         old_name: the name before 0.3, which still works with a warning.
         group: heading in ``--help``.
     """
-    if parse is None:
-        parse = switch if isinstance(default, bool) else str
     metadata = {
-        "parse": parse,
+        "parse": parse or (switch if isinstance(default, bool) else str),
         "help": help,
         "nargs": nargs,
         "positional": positional,
@@ -70,6 +72,10 @@ def flag(
         "group": group,
     }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+data_flag = partial(flag, group="data")
+model_flag = partial(flag, group="model")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,33 +87,12 @@ class BaseOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class SplitOptions(BaseOptions):
-    """The split of datasets."""
-
-    dataset_split_name: str = flag("test", help="split of the dataset", group="data")
-
-
-@dataclasses.dataclass(frozen=True)
-class DatasetOptions(SplitOptions):
+class DatasetOptions(BaseOptions):
     """One labelled dataset."""
 
-    dataset_path: str = flag(
-        REQUIRED,
-        dataset_folder,
-        help="folder of the dataset: SPLIT/image and SPLIT/mask",
-        group="data",
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class OptionalDatasetOptions(SplitOptions):
-    """Images on which a model is compared with its checkpoint."""
-
-    dataset_path: Optional[str] = flag(
-        None,
-        dataset_folder,
-        help="compare on images of this dataset (default: synthetic images)",
-        group="data",
+    dataset_split_name: str = data_flag("test", help="split of the dataset")
+    dataset_path: str = data_flag(
+        REQUIRED, existing_folder, help="folder of the dataset: SPLIT/image and SPLIT/mask"
     )
 
 
@@ -115,33 +100,22 @@ class OptionalDatasetOptions(SplitOptions):
 class NetworkOptions(BaseOptions):
     """The network. Without these flags the record in the source decides, then the defaults."""
 
-    network: Optional[str] = flag(
-        None,
-        one_of(*NETWORKS),
-        help="network (default: the network in the source, or mmnet)",
-        group="model",
+    network: Optional[str] = model_flag(
+        None, one_of(*NETWORKS), help="network (default: the network in the source, or mmnet)"
     )
-    width_multiplier: Optional[float] = flag(
-        None, positive_float, help="channel multiplier of the network (default: 1.0)", group="model"
+    width_multiplier: Optional[float] = model_flag(
+        None, positive_float, help="channel multiplier of the network (default: 1.0)"
     )
-    size: Optional[int] = flag(
-        None,
-        network_side,
-        help="side of a square network input in pixels, a multiple of 32 (default: 256)",
-        group="model",
+    size: Optional[int] = model_flag(
+        None, network_side, help="side of a square network input, a multiple of 32 (default: 256)"
     )
-    shape: Optional[Tuple[int, int]] = flag(
-        None,
-        network_side,
-        help="height and width of the network input in pixels, instead of --size",
-        nargs=2,
-        group="model",
+    shape: Optional[Tuple[int, int]] = model_flag(
+        None, network_side, nargs=2, help="height and width of the network input"
     )
-    channels: Optional[int] = flag(
+    channels: Optional[int] = model_flag(
         None,
         positive_int,
         help="input channels: 3 (RGB) or 4 (RGB and the alpha of the previous frame) (default: 3)",
-        group="model",
     )
 
     def network_fields(self) -> Dict[str, Any]:
@@ -156,9 +130,7 @@ class NetworkOptions(BaseOptions):
 
     def check_memory(self, training: bool = False) -> None:
         """Raise MmnetError if a batch needs more memory than the machine has."""
-        batch_size = getattr(self, "batch_size", 1)
-        if isinstance(batch_size, tuple):
-            batch_size = max(batch_size)
+        batch_size = int(np.max(getattr(self, "batch_size", 1)))
         network = make_network(self.network_fields())
         subject = f"{network} with a batch of {batch_size}"
         check_memory(subject, network_bytes(network, batch_size, training=training))
@@ -171,19 +143,14 @@ NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkOptions)]
 class SourceOptions(NetworkOptions):
     """A trained network: a checkpoint or a model file."""
 
-    checkpoint_path: Optional[str] = flag(
-        DEFAULT, source, help=SOURCE, alias="model", group="model"
-    )
-    use_ema: bool = flag(
-        False, help="use the moving averages of a checkpoint's weights", group="model"
-    )
-    logit_scale: float = flag(
+    checkpoint_path: Optional[str] = model_flag(DEFAULT, source, help=SOURCE, alias="model")
+    use_ema: bool = model_flag(False, help="use the moving averages of a checkpoint's weights")
+    logit_scale: float = model_flag(
         1.0,
         positive_float,
         help="scale the checkpoint's logits (free at run time); 2 works well for the published "
         "weights on portraits",
         old_name="temperature",
-        group="model",
     )
 
     def weight_options(self) -> WeightOptions:
@@ -195,7 +162,7 @@ class SourceOptions(NetworkOptions):
 class CheckpointOptions(SourceOptions):
     """A trained network: a checkpoint."""
 
-    checkpoint_path: str = flag(DEFAULT, source, help=CHECKPOINT, group="model")
+    checkpoint_path: str = model_flag(DEFAULT, source, help=CHECKPOINT)
 
     def check(self) -> None:
         super().check()
@@ -204,6 +171,12 @@ class CheckpointOptions(SourceOptions):
                 f"--checkpoint_path {self.checkpoint_path}: is a model file; give the checkpoint "
                 "from which it was exported"
             )
+
+    def load_weights(self, *, finite: bool = True) -> Weights:
+        """Read the weights of the checkpoint."""
+        return load_weights(
+            self.checkpoint_path, self.network_fields(), self.weight_options(), finite=finite
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,16 +197,14 @@ class JsonOptions(BaseOptions):
 
     json: bool = flag(False, help="print JSON, one object per result")
 
-
-@dataclasses.dataclass(frozen=True)
-class PreprocessOptions(BaseOptions):
-    """Input of an exported model."""
-
-    preprocess: str = flag(
-        "inside",
-        one_of(*FIELD_VALUES["preprocess"]),
-        help="division by 255: inside the model (input 0..255) or outside (input 0..1)",
-    )
+    def print_record(self, record: Dict[str, Any], text: Optional[str] = None) -> None:
+        """Print a record as a line of JSON, or as text. Default text: its known values as YAML."""
+        if self.json:
+            text = json.dumps(record)
+        elif text is None:
+            known = {name: value for name, value in record.items() if value not in (None, {}, [])}
+            text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True, width=1000)
+        print(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,9 +212,7 @@ class MattingStepOptions(BaseOptions):
     """Steps of the photo path around the network."""
 
     no_second_pass: bool = flag(
-        False,
-        help="skip the second network run on the box that contains the people",
-        old_name="no_second_look",
+        False, help="skip the second network run on the people's box", old_name="no_second_look"
     )
     no_refinement: bool = flag(False, help="skip the refinement of edges with the photo")
 

@@ -14,7 +14,7 @@ from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.inference.card import FIELD_VALUES
 from mmnet.inference.checkpoints import open_weights
-from mmnet.inference.open import load_weights, open_predictor
+from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.replay import find_results, open_results
 from mmnet.io.errors import MmnetError, format_shape
@@ -63,13 +63,9 @@ class ParityRow(NamedTuple):
 
 def run(options: Options) -> int:
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
-    weights = load_weights(
-        options.checkpoint_path, options.network_fields(), options.weight_options()
-    )
-    models = {
-        path: open_model(path, dataset, weights.network, options.output_type)
-        for path in options.models
-    }
+    weights = options.load_weights()
+    network, output_type = weights.network, options.output_type
+    models = {path: open_model(path, dataset, network, output_type) for path in options.models}
     rows = []
     for row in compare_models(open_weights(weights, EXACT), models, dataset, options.batch_size):
         rows.append(row)

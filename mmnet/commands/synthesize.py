@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Optional, Tuple
 
-from mmnet.commands.flag_types import image_folder, one_of, positive_int, seed_number
+from mmnet.commands.flag_types import existing_folder, one_of, positive_int, seed_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.datasets.backgrounds import read_backgrounds
 from mmnet.datasets.synthetic import LOOKS, synthesize
@@ -31,7 +31,7 @@ class Options(BaseOptions):
         help="plain: one upright person; varied: one or two people of any look, in any light",
     )
     backgrounds_path: Optional[str] = flag(
-        None, image_folder, help="folder of background images without people, for --looks varied"
+        None, existing_folder, help="folder of background images without people, for --looks varied"
     )
 
     def check(self) -> None:

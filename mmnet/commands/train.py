@@ -6,10 +6,9 @@ from typing import Any, Dict, Optional, Tuple
 
 from mmnet import __version__
 from mmnet.commands.flag_types import (
-    dataset_folder,
     decay,
+    existing_folder,
     fraction,
-    image_folder,
     not_negative,
     one_of,
     positive_float,
@@ -18,7 +17,15 @@ from mmnet.commands.flag_types import (
     source,
     whole_number,
 )
-from mmnet.commands.options import CHECKPOINT, REQUIRED, SOURCE, DeviceOptions, NetworkOptions, flag
+from mmnet.commands.options import (
+    CHECKPOINT,
+    REQUIRED,
+    SOURCE,
+    DeviceOptions,
+    NetworkOptions,
+    data_flag,
+    flag,
+)
 from mmnet.commands.train_types import (
     CACHE_BUDGET,
     LOSS_TERMS,
@@ -60,7 +67,6 @@ LOCAL_PATHS = ("dataset_path", "backgrounds_path", "teacher", "checkpoint_path")
 
 augmentation_flag = partial(flag, group="augmentation")
 checkpoint_flag = partial(flag, group="checkpoints")
-data_flag = partial(flag, group="data")
 loss_flag = partial(flag, group="losses")
 step_flag = partial(flag, group="optimization")
 
@@ -83,7 +89,7 @@ class Options(NetworkOptions, DeviceOptions):
     train_dir: str = flag(REQUIRED, help="folder for checkpoints, TensorBoard events, config.yaml")
     dataset_path: Tuple[str, ...] = flag(
         REQUIRED,
-        dataset_folder,
+        existing_folder,
         help="datasets with SPLIT/image and SPLIT/mask; with a teacher also folders of images",
         nargs="+",
     )
@@ -111,7 +117,7 @@ class Options(NetworkOptions, DeviceOptions):
         1.0, not_negative, help="factor of the probability of colours, noise and blur"
     )
     backgrounds_path: Optional[str] = augmentation_flag(
-        None, image_folder, help="folder of images without people, used as new backgrounds"
+        None, existing_folder, help="folder of images without people, used as new backgrounds"
     )
     swapped_backgrounds: float = augmentation_flag(
         0.4, fraction, help="fraction of images with a new background"

@@ -1,15 +1,14 @@
 """`mmnet weights`: list, download, average or convert weights."""
 
 import dataclasses
-import json
-import math
 import os
-from typing import Any, Dict, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 from humanfriendly import format_size
 
-from mmnet.commands.flag_types import dataset_folder, one_of, positive_float
+from mmnet.commands.flag_types import existing_folder, one_of, positive_float
+from mmnet.commands.info import ENTRY_FIELDS
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.datasets.pairs import find_dataset, pick_evenly
 from mmnet.export.representative import read_images
@@ -31,8 +30,6 @@ USAGE = {
     "average": "average CHECKPOINT CHECKPOINT ... --output PREFIX",
     "convert": "convert FILE --network NAME --output PREFIX",
 }
-# action -> lowest and highest number of names
-NAMES = {"list": (0, 0), "get": (1, math.inf), "average": (2, math.inf), "convert": (1, 1)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,15 +51,15 @@ class Options(JsonOptions):
         (), help="names, checkpoints, or the file to convert", nargs="*", positional=True
     )
     network: Optional[str] = flag(None, help="convert: network for the weights, such as modnet")
-    width_multiplier: Optional[float] = flag(
-        None, positive_float, help="convert: channel multiplier of the network (default: 1.0)"
+    width_multiplier: float = flag(
+        1.0, positive_float, help="convert: channel multiplier of the network"
     )
     use_ema: bool = flag(
         False, help="average: use the moving averages of checkpoints that contain some"
     )
     dataset_path: Optional[Tuple[str, ...]] = flag(
         None,
-        dataset_folder,
+        existing_folder,
         help="average: measure the statistics of batch norm on images of these datasets (split "
         "train); one checkpoint is then enough",
         nargs="+",
@@ -77,10 +74,13 @@ class Options(JsonOptions):
             raise MmnetError("--network: is required by convert, and only by it")
         if self.dataset_path and self.action != "average":
             raise MmnetError("--dataset_path: applies only to average")
-        least, most = NAMES[self.action]
-        if self.dataset_path:
-            least = 1
-        if not least <= len(self.names) <= most:
+        is_complete = {
+            "list": not self.names,
+            "get": bool(self.names),
+            "average": len(self.names) > (0 if self.dataset_path else 1),
+            "convert": len(self.names) == 1,
+        }
+        if not is_complete[self.action]:
             raise MmnetError(f"usage: mmnet weights {USAGE[self.action]}")
         for name in self.names:
             if self.action == "get":
@@ -99,18 +99,22 @@ def run(options: Options) -> int:
 
 def run_list(options: Options) -> None:
     for name, entry in registry.read_registry().items():
+        is_here = registry.is_downloaded(name)
+        record = dict(entry._asdict(), files=[file._asdict() for file in entry.files])
         if options.json:
-            record = dict(entry._asdict(), files=[file._asdict() for file in entry.files])
-            print(json.dumps(dict(record, name=name, here=registry.is_downloaded(name))))
-        else:
-            print(format_entry(name, entry))
+            options.print_record(dict(record, name=name, here=is_here))
+            continue
+        size = format_size(sum(file.bytes for file in entry.files), binary=True)
+        state = "installed" if is_here else "downloaded on first use"
+        fields = {field: record[field] for field in (*ENTRY_FIELDS, "scores")}
+        options.print_record({"name": name, "size": size, "state": state, **fields})
 
 
 def run_get(options: Options) -> None:
     for name in options.names:
         registry.verify(name)
-        prefix = find_source(name).path
-        print(json.dumps({"name": name, "path": prefix}) if options.json else prefix)
+        path = find_source(name).path
+        options.print_record({"name": name, "path": path}, path)
 
 
 def run_average(options: Options) -> None:
@@ -120,18 +124,22 @@ def run_average(options: Options) -> None:
     if options.dataset_path:
         mean = measure_batch_norm(mean, read_training_images(options.dataset_path, mean.network))
     write_weights(options.output, mean)
-    print(json.dumps({"path": options.output}) if options.json else options.output)
+    options.print_record({"path": options.output}, options.output)
 
 
 def convert_file(options: Options) -> None:
     assert options.output is not None
-    fields = {"name": options.network, "width_multiplier": options.width_multiplier}
-    network = make_network({name: value for name, value in fields.items() if value is not None})
-    converted = convert_weights(options.names[0], network)
-    write_weights(options.output, converted.weights)
-    count = len(converted.weights.values)
-    record = {"path": options.output, "variables": count, "missing": converted.missing}
-    print(json.dumps(record) if options.json else format_conversion(record))
+    network = make_network({"name": options.network, "width_multiplier": options.width_multiplier})
+    weights, missing = convert_weights(options.names[0], network)
+    write_weights(options.output, weights)
+    count = len(weights.values)
+    text = f"{options.output}\n  {count} variables"
+    if missing:
+        text += f"\n  {len(missing)} variables of the network are missing (first: {missing[0]}); "
+        text += f"mmnet train --checkpoint_path {options.output} --ignore_missing_vars "
+        text += "initializes them"
+    record = {"path": options.output, "variables": count, "missing": missing}
+    options.print_record(record, text)
 
 
 def read_training_images(paths: Tuple[str, ...], network: Network) -> np.ndarray:
@@ -141,27 +149,3 @@ def read_training_images(paths: Tuple[str, ...], network: Network) -> np.ndarray
     shortest = min(map(len, arrays))
     images = np.stack([array[:shortest] for array in arrays], axis=1)
     return images.reshape(-1, *images.shape[2:])
-
-
-def format_conversion(record: Dict[str, Any]) -> str:
-    """Return a summary of a conversion as text."""
-    path, missing = record["path"], record["missing"]
-    text = f"{path}\n  {record['variables']} variables"
-    if missing:
-        text += f"\n  {len(missing)} variables of the network are missing (first: {missing[0]}); "
-        text += f"mmnet train --checkpoint_path {path} --ignore_missing_vars initializes them"
-    return text
-
-
-def format_entry(name: str, entry: registry.Entry) -> str:
-    """Return an entry of the registry as text."""
-    size = format_size(sum(file.bytes for file in entry.files), binary=True)
-    state = "installed" if registry.is_downloaded(name) else "downloaded on first use"
-    rows = [("data", entry.data), ("weak on", entry.weak), ("licence", entry.licence)]
-    if entry.page:
-        rows.append(("page", entry.page))
-    for dataset, scores in entry.scores.items():
-        values = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.items())
-        rows.append(("scores", f"{dataset}: {values}"))
-    lines = [f"{name} ({size}, {state})", f"  {entry.description}"]
-    return "\n".join(lines + [f"  {label:10} {text}" for label, text in rows])

@@ -36,15 +36,9 @@ BOUNDS = {
 def bound_violation(
     precision: str, *, largest: float, mean: float, is_folded: bool = True
 ) -> Optional[str]:
-    """Describe how the difference of alphas from the checkpoint violates its bound.
+    """Return a message if the absolute difference of alphas violates its bound, else None.
 
-    Args:
-        precision: of the model.
-        largest, mean: absolute difference of alpha, over all pixels.
-        is_folded: batch norm is folded into the weights of the model.
-
-    Returns:
-        A message, or None if the difference is within the bound.
+    ``is_folded``: batch norm is folded into the weights of the model.
     """
     is_unfolded = precision == "float32" and not is_folded
     bound = BOUNDS["unfolded" if is_unfolded else precision]
@@ -58,11 +52,7 @@ def bound_violation(
 
 
 def comparison_images(dataset: Optional[Dataset], network: Network) -> np.ndarray:
-    """Return the first images of a dataset, or synthetic images, at the network's shape.
-
-    Returns:
-        float32 [COMPARED_IMAGES,H,W,3], 0..255; fewer images if the dataset has fewer.
-    """
+    """Return the first images of a dataset, or synthetic images: float32 [N,H,W,3], 0..255."""
     if dataset is not None:
         images = [read_image(pair.image) for pair in dataset.pairs[:COMPARED_IMAGES]]
     else:

@@ -19,15 +19,8 @@ from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.complexity import measure_complexity
 from mmnet.inference.open import open_predictor
-from mmnet.io import checkpoint_files
+from mmnet.io import checkpoint_files, files
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import (
-    check_replaceable,
-    remove_abandoned,
-    replace_folder,
-    restore_folder,
-    write_json,
-)
 from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors, inference_graph
 from mmnet.networks.quantization import quantization_ranges
 from mmnet.tf.compat import tf
@@ -63,8 +56,7 @@ def export(
         weights: the checkpoint.
         specs: models to make, with paths in one folder.
         images: float32 [N,H,W,3], 0..255, on which models and checkpoint are compared.
-        representative: images for the ranges of an int8 model. Without them the checkpoint must
-            contain ranges (trained for 8 bits).
+        representative: images for an int8 model, unless the checkpoint was trained for 8 bits.
 
     Raises:
         ExportMismatch: a model differs from the checkpoint.
@@ -77,16 +69,16 @@ def export(
     alphas = open_weights(weights, EXACT)(images)
     folder = os.path.dirname(os.path.abspath(specs[0].path))
     os.makedirs(folder, exist_ok=True)
-    remove_abandoned(folder)
+    files.remove_abandoned(folder)
+    cards = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as building:
-        built = []
-        for spec in specs:
-            path = os.path.join(building, os.path.basename(spec.path))
+        paths = [os.path.join(building, os.path.basename(spec.path)) for spec in specs]
+        for spec, path in zip(specs, paths):
             card = build_model(weights, spec, path, representative)
-            built.append((path, spec.path, compare_model(path, card, spec, images, alphas)))
-        for path, target, card in built:
-            install(path, target, card)
-    return [card for _, _, card in built]
+            cards.append(compare_model(path, card, spec, images, alphas))
+        for card, path in zip(cards, paths):
+            install(path, card)
+    return cards
 
 
 def build_model(
@@ -112,14 +104,13 @@ def build_model(
     elif is_int8:
         calibration = {"method": "quantised training"}
     WRITERS[spec.format](path, graph_def, spec, images)
-
     card = describe_model(weights, spec)._replace(
         calibration=calibration,
         bytes=source_bytes(path),
         sha256=model_sha256(path),
         **measure_complexity(graph_def),
     )
-    write_json(card_path(path), card_to_dict(card))
+    files.write_json(card_path(path), card_to_dict(card))
     return card
 
 
@@ -162,49 +153,42 @@ def compare_model(
     )
 
 
-def install(path: str, target: str, card: Card) -> None:
-    """Move a model from the temporary folder to its target.
+def install(path: str, card: Card) -> None:
+    """Move a model from the temporary folder to ``card.path``.
 
     The card is written last. It contains the hash of the file, so an interrupted export is detected
     when the model is opened.
     """
+    assert card.path is not None
     if card.format == "savedmodel":
-        replace_folder(target, path)  # the old folder disappears with the temporary folder
+        files.replace_folder(card.path, path)  # the old folder disappears with the temporary folder
     else:
-        os.replace(path, target)
-    write_json(card_path(target), card_to_dict(card))
+        os.replace(path, card.path)
+    files.write_json(card_path(card.path), card_to_dict(card))
 
 
 def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> None:
     """Raise MmnetError if a model cannot be made. is_calibrated: with representative images."""
     has_ranges = bool(quantization_ranges(weights.values))
     if spec.precision != "float32" and spec.format != "tflite":
-        raise MmnetError(
-            f"{spec.precision} is available for tflite only; {spec.format} is float32", "precision"
-        )
+        message = f"{spec.precision} is available for tflite only; {spec.format} is float32"
+        raise MmnetError(message, "precision")
     if spec.precision == "int8" and not is_calibrated and not has_ranges:
-        raise MmnetError(
-            "int8 needs training images on which the ranges of activations are measured, or a "
-            "checkpoint that was trained for 8 bits",
-            "calibration_dataset",
-        )
+        message = "int8 needs training images, or a checkpoint that was trained for 8 bits"
+        raise MmnetError(message, "calibration_dataset")
     if is_calibrated and has_ranges:
-        raise MmnetError(
-            f"{weights.source} was trained for 8 bits and contains its own ranges",
-            "calibration_dataset",
-        )
+        message = f"{weights.source} was trained for 8 bits and contains its own ranges"
+        raise MmnetError(message, "calibration_dataset")
     if spec.precision != "int8" and spec.io != "float":
         raise MmnetError(f"{spec.io} needs precision int8, not {spec.precision}", "io")
 
 
 def check_target(spec: ExportSpec, inputs: Sequence[str] = ()) -> None:
     """Raise MmnetError if the path holds anything but an earlier export, or is an input."""
-    restore_folder(spec.path)
-    check_replaceable(card_path(spec.path), CAN_REPLACE["card"], inputs=inputs)
+    files.restore_folder(spec.path)
+    files.check_replaceable(card_path(spec.path), CAN_REPLACE["card"], inputs=inputs)
     if spec.format != "savedmodel":
-        check_replaceable(spec.path, CAN_REPLACE[spec.format], inputs=inputs)
+        files.check_replaceable(spec.path, CAN_REPLACE[spec.format], inputs=inputs)
     elif os.path.lexists(spec.path) and not os.path.isfile(os.path.join(spec.path, SAVED_MODEL)):
-        raise MmnetError(
-            f"{spec.path} is not a SavedModel and is not replaced; move it or use another folder",
-            "output",
-        )
+        message = f"{spec.path} is not a SavedModel and is not replaced; use another folder"
+        raise MmnetError(message, "output")

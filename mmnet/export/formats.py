@@ -1,7 +1,7 @@
 """Write an inference graph as a frozen graph, SavedModel, TFLite or ONNX file."""
 
 import json
-from typing import Any, Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
@@ -23,19 +23,14 @@ def write_pb(path, graph_def, spec, images):
 
 
 def write_savedmodel(path, graph_def, spec, images):
-    imported = _import_graph(graph_def)
-    signature = tf.saved_model.build_signature_def(
-        {INPUT: tf.saved_model.build_tensor_info(imported.input)},
-        {OUTPUT: tf.saved_model.build_tensor_info(imported.output)},
-        tf.saved_model.signature_constants.PREDICT_METHOD_NAME,
-    )
-    key = tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    with tf.Session(graph=imported.graph) as session:
+    x, y = _import_graph(graph_def)
+    with tf.Session(graph=x.graph) as session:
+        signature = tf.saved_model.predict_signature_def({INPUT: x}, {OUTPUT: y})
         builder = tf.saved_model.Builder(path)
         builder.add_meta_graph_and_variables(
             session,
             [tf.saved_model.tag_constants.SERVING],
-            {key: signature},
+            {tf.saved_model.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
             strip_default_attrs=True,  # TensorFlow 1.15 rejects attributes that it does not know
         )
         builder.save()
@@ -46,11 +41,9 @@ def write_tflite(path, graph_def, spec, images):
 
 
 def write_onnx(path, graph_def, spec, images):
-    metadata = dict(
-        measure_complexity(graph_def), preprocess=spec.preprocess, output_type=spec.output_type
-    )
-    model = convert_to_onnx(native_dilations(graph_def), metadata)
-    write_bytes(path, model.SerializeToString())
+    metadata = {"preprocess": spec.preprocess, "output_type": spec.output_type}
+    metadata.update(measure_complexity(graph_def))
+    write_bytes(path, convert_to_onnx(native_dilations(graph_def), metadata).SerializeToString())
 
 
 # Format -> function (path, graph_def, spec, images). ``images`` are representative images for int8.
@@ -63,20 +56,15 @@ WRITERS: Dict[str, Callable[..., None]] = {
 
 
 def convert_to_tflite(native: "tf.GraphDef", spec: Any, images: Optional[np.ndarray]) -> bytes:
-    """Convert a graph with native dilations to a TFLite file.
+    """Convert the result of native_dilations to a TFLite file.
 
-    Args:
-        native: result of native_dilations.
-        spec: ExportSpec, with precision and io.
-        images: float32 [N,H,W,C], input of the graph, for the ranges of an int8 model. None: the
-            graph contains the ranges, which TensorFlow 1.15 cannot convert.
+    ``spec`` is an ExportSpec. ``images`` (float32 [N,H,W,C], input of the graph) give the ranges of
+    an int8 model. None: the graph contains them, which TensorFlow 1.15 cannot convert.
     """
-    imported = _import_graph(native)
+    x, y = _import_graph(native)
     # The session only passes the graph to the converter. It never runs (see native_dilations).
-    with tf.Session(graph=imported.graph) as session, quiet_converters():
-        converter = tf.lite.TFLiteConverter.from_session(
-            session, [imported.input], [imported.output]
-        )
+    with tf.Session(graph=x.graph) as session, quiet_converters():
+        converter = tf.lite.TFLiteConverter.from_session(session, [x], [y])
         if spec.precision != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if spec.precision == "float16":
@@ -127,18 +115,11 @@ def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
     return model
 
 
-class ImportedGraph(NamedTuple):
-    graph: "tf.Graph"
-    input: "tf.Tensor"
-    output: "tf.Tensor"
-
-
 def _import_graph(graph_def):
-    graph = tf.Graph()
-    names = [INPUT + ":0", OUTPUT + ":0"]
-    with graph.as_default():
-        tensors = tf.import_graph_def(graph_def, name="", return_elements=names)
-    return ImportedGraph(graph, *tensors)
+    """Import into a new graph, and return the tensors INPUT and OUTPUT."""
+    with tf.Graph().as_default():
+        names = [INPUT + ":0", OUTPUT + ":0"]
+        return tf.import_graph_def(graph_def, name="", return_elements=names)
 
 
 def is_inference_graph(data: bytes) -> bool:

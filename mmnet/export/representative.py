@@ -15,8 +15,6 @@ from mmnet.tf.compat import converts_fake_quantization, tf
 from mmnet.weights.ranges import measure_ranges
 from mmnet.weights.values import Weights
 
-HELD_OUT_SPLITS = ("test", "val", "validation")
-
 
 class RepresentativeImages(NamedTuple):
     """Images for the ranges of activations, and how the ranges are measured."""
@@ -28,14 +26,6 @@ class RepresentativeImages(NamedTuple):
     def as_input(self, preprocess: str) -> np.ndarray:
         """Return the images as a model with this ``preprocess`` takes them."""
         return to_unit_range(self.images) if preprocess == "outside" else self.images
-
-
-def check_training_split(split: str) -> None:
-    """Raise MmnetError for a split that is reserved for evaluation."""
-    if split.lower() in HELD_OUT_SPLITS:
-        raise MmnetError(
-            f"{split} is reserved for evaluation; use training images", "calibration_split"
-        )
 
 
 def read_representative_images(
@@ -65,13 +55,9 @@ def read_images(pairs: Sequence[Pair], network: Network) -> np.ndarray:
 def int8_ranges(
     weights: Weights, representative: Optional[RepresentativeImages]
 ) -> Optional[Dict[str, Any]]:
-    """Return the ranges of activations to write into the graph of an int8 model.
+    """Return the ranges to write into the graph of an int8 model: variable name -> value.
 
-    Returns:
-        name of a range variable -> value, or None if the converter measures the ranges.
-
-    Raises:
-        MmnetError: TensorFlow 1.15's converter cannot use ranges in the graph.
+    None: the converter measures the ranges. TensorFlow 1.15 cannot convert ranges in the graph.
     """
     if representative is not None and representative.method == "minmax":
         return None

@@ -6,7 +6,7 @@ no decoder. Variable scopes equal the published checkpoints. The published train
 for the moving statistics of the features and .9997 for the head; here one decay applies to both.
 """
 
-from mmnet.networks.layers import Mode, Outputs, Style, classifier, conv, relu
+from mmnet.networks.layers import Mode, Outputs, classifier, conv, relu
 from mmnet.networks.mobilenet_v2 import mobilenet_v2
 from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
@@ -19,23 +19,15 @@ def _truncated_normal(seed):
     return tf.truncated_normal_initializer(stddev=0.09, seed=seed)
 
 
-DEEPLAB_STYLE = Style(epsilon=1e-5, initializer=_truncated_normal)
-
-
 def deeplab(images01: "tf.Tensor", network: Network, mode: Mode, *, output_stride: int) -> Outputs:
     """Build the graph, without heads. Arguments: see mmnet(). output_stride: 8 or 16."""
+    mode = mode._replace(epsilon=1e-5, initializer=_truncated_normal)
     with tf.variable_scope("DeepLab"):
-        all_features = mobilenet_v2(
-            images01,
-            network.width_multiplier,
-            mode,
-            output_stride=output_stride,
-            style=DEEPLAB_STYLE,
-        )
-        features = all_features[output_stride]
+        width = network.width_multiplier
+        features = mobilenet_v2(images01, width, mode, output_stride=output_stride)[output_stride]
         with tf.variable_scope("aspp"):
             x = aspp_head(features, mode)
-        logits = classifier(x, mode, scope="logits", style=DEEPLAB_STYLE)
+        logits = classifier(x, mode, scope="logits")
     logits = _resize(logits, images01)
     return Outputs(logits, heads={}, endpoints={"features": features, "aspp": x})
 
@@ -52,16 +44,9 @@ def aspp_head(features, mode):
         return mode.dropout(x, DROPOUT_KEEP)
 
 
-def _conv(x, mode, *, before_concat=False):
-    return conv(
-        x,
-        HEAD_CHANNELS,
-        mode,
-        activation=relu,
-        before_concat=before_concat,
-        scope="Conv",
-        style=DEEPLAB_STYLE,
-    )
+def _conv(x, mode, before_concat=False):
+    options = {"activation": relu, "before_concat": before_concat, "scope": "Conv"}
+    return conv(x, HEAD_CHANNELS, mode, **options)
 
 
 def _resize(x, like):

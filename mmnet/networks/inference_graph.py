@@ -26,19 +26,15 @@ def inference_graph(
     """Build a network for one image. TensorFlow 1.15 and 2.x can load the result.
 
     Args:
-        network: the network.
         values: variable name -> array. None: keep the variables.
         preprocess: "inside": ``input_x`` is float32 [1,H,W,C], 0..255; "outside": 0..1.
-        output_type: meaning of ``output``: "probabilities" (float32 [1,H,W,2], channel 1 is alpha),
-            "alpha" ([1,H,W,1]) or "logits" ([1,H,W,2]).
+        output_type: see describe_tensors.
         int8: scale alpha for a full-integer TFLite model (SIGMOID_SCALE).
         ranges: range variables of an int8 graph, name -> value. The graph then rounds images and
             activations to 8 bits, and the TFLite converter uses these ranges. "alpha" only.
     """
     if ranges and output_type != "alpha":
-        raise MmnetError(
-            f"must be alpha for a model with given 8-bit ranges, not {output_type}", "output_type"
-        )
+        raise MmnetError(f"must be alpha for 8-bit ranges, not {output_type}", "output_type")
     constants = dict(values or {}, **(ranges or {}))
 
     def create_constant(getter, name, *_, **__):

@@ -30,6 +30,10 @@ def identity(x, *_):
     return x
 
 
+def glorot_uniform(seed):
+    return tf.glorot_uniform_initializer(seed)
+
+
 def batch_norm_training(x, gamma, beta, moving_mean, moving_variance, epsilon):
     """Normalize with the statistics of the batch.
 
@@ -92,6 +96,10 @@ class Mode(NamedTuple):
     images: Callable = identity  # (images, highest possible value) -> images
     dropout: Callable = identity  # (x, fraction to keep) -> x
     single_logit: bool = False  # classifier: one logit (foreground - background) instead of two
+    # A network function sets these for its layers.
+    epsilon: float = BATCH_NORM_EPSILON  # in batch norm
+    initializer: Callable = glorot_uniform  # seed -> initializer of weights
+    symmetric_padding: bool = False  # pad strided convolutions as PyTorch does, not as SAME does
 
 
 TRAINING = Mode(batch_norm_training, dropout=dropout)
@@ -101,38 +109,17 @@ INFERENCE = Mode(batch_norm_inference)
 def mode_for_group(
     mode: Mode, *, rank: int, group_size: int, mean_over_group: Optional[Callable] = None
 ) -> Mode:
-    """Return the mode of one process of a group.
+    """Return the mode of the process ``rank``, given the mode of a single process.
 
-    Args:
-        mode: mode of a single process.
-        rank: index of this process.
-        group_size: number of processes.
-        mean_over_group: function float32 [n] -> mean over the processes, whose gradient is averaged
-            too. None: do not synchronize batch norm.
+    ``mean_over_group`` maps float32 [n] to the mean over the processes and averages its gradient,
+    too. None: do not synchronize batch norm.
     """
     if mode.dropout is dropout:
         mode = mode._replace(dropout=partial(dropout, rank=rank, group_size=group_size))
     if mean_over_group is not None and mode.batch_norm is batch_norm_training:
-        batch_norm = partial(
-            batch_norm_over_group, mean_over_group=mean_over_group, group_size=group_size
-        )
-        mode = mode._replace(batch_norm=batch_norm)
+        group = {"mean_over_group": mean_over_group, "group_size": group_size}
+        mode = mode._replace(batch_norm=partial(batch_norm_over_group, **group))
     return mode
-
-
-def _glorot_uniform(seed):
-    return tf.glorot_uniform_initializer(seed)
-
-
-class Style(NamedTuple):
-    """Settings that all layers of a network share."""
-
-    epsilon: float = BATCH_NORM_EPSILON  # in batch norm
-    initializer: Callable = _glorot_uniform  # seed -> initializer of weights
-    symmetric_padding: bool = False  # pad strided convolutions as PyTorch does, not as SAME does
-
-
-PLAIN = Style()
 
 
 def relu(x):
@@ -159,7 +146,6 @@ def conv(
     activation=relu6,
     before_concat=False,
     scope="pointwise_conv",
-    style=PLAIN,
 ):
     """Apply a convolution without bias, batch norm and an activation.
 
@@ -171,20 +157,12 @@ def conv(
             the concatenation instead of this layer.
     """
     with tf.variable_scope(scope):
-        x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride, style=style)
-        return _normalize_and_activate(x, mode, activation, before_concat, style)
+        x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride)
+        return _normalize_and_activate(x, mode, activation, before_concat)
 
 
 def depthwise(
-    x,
-    mode,
-    *,
-    stride=1,
-    dilation=1,
-    activation=relu6,
-    before_concat=False,
-    scope="depthwise_conv",
-    style=PLAIN,
+    x, mode, *, stride=1, dilation=1, activation=relu6, before_concat=False, scope="depthwise_conv"
 ):
     """Apply a 3x3 depthwise convolution, batch norm and an activation.
 
@@ -192,27 +170,27 @@ def depthwise(
     arguments.
     """
     with tf.variable_scope(scope):
-        weights = _create_weights("depthwise_weights", [3, 3, x.shape[3].value, 1], style)
-        x, padding = _pad(x, 3, stride, style)
+        weights = _create_weights("depthwise_weights", [3, 3, x.shape[3].value, 1], mode)
+        x, padding = _pad(x, 3, stride, mode)
         x = _depthwise_conv(x, mode.weights(weights, 2), stride, dilation, padding)
-        return _normalize_and_activate(x, mode, activation, before_concat, style)
+        return _normalize_and_activate(x, mode, activation, before_concat)
 
 
-def conv_without_norm(x, channels, mode, *, kernel=1, stride=1, style=PLAIN):
+def conv_without_norm(x, channels, mode, *, kernel=1, stride=1):
     """Apply only a convolution. It creates ``weights`` in the current scope."""
-    weights = _create_weights("weights", [kernel, kernel, x.shape[3].value, channels], style)
-    x, padding = _pad(x, kernel, stride, style)
+    weights = _create_weights("weights", [kernel, kernel, x.shape[3].value, channels], mode)
+    x, padding = _pad(x, kernel, stride, mode)
     strides = [1, stride, stride, 1]
     return tf.nn.conv2d(x, mode.weights(weights, 3), strides=strides, padding=padding)
 
 
-def classifier(x, mode, *, scope="pointwise_conv", style=PLAIN):
+def classifier(x, mode, *, scope="pointwise_conv"):
     """Apply a 1x1 convolution with bias: [N,H,W,C] -> logits [N,H,W,2] (background, foreground).
 
     With ``mode.single_logit`` the result is [N,H,W,1]: foreground minus background.
     """
     with tf.variable_scope(scope):
-        weights = _create_weights("weights", [1, 1, x.shape[3].value, 2], style)
+        weights = _create_weights("weights", [1, 1, x.shape[3].value, 2], mode)
         biases = tf.get_variable("biases", 2, initializer=tf.zeros_initializer())
         if mode.single_logit:
             weights, biases = weights[..., 1:] - weights[..., :1], biases[1:] - biases[:1]
@@ -220,7 +198,7 @@ def classifier(x, mode, *, scope="pointwise_conv", style=PLAIN):
         return mode.output(x + biases)
 
 
-def batch_norm(x, mode, style=PLAIN):
+def batch_norm(x, mode):
     """Normalize [N,H,W,C], with scale and centre."""
     channels = x.shape[3].value
     ones, zeros = tf.ones_initializer(), tf.zeros_initializer()
@@ -229,7 +207,7 @@ def batch_norm(x, mode, style=PLAIN):
         beta = tf.get_variable("beta", channels, initializer=zeros)
         mean = tf.get_variable("moving_mean", channels, initializer=zeros, trainable=False)
         variance = tf.get_variable("moving_variance", channels, initializer=ones, trainable=False)
-        return mode.batch_norm(x, gamma, beta, mean, variance, style.epsilon)
+        return mode.batch_norm(x, gamma, beta, mean, variance, mode.epsilon)
 
 
 def upsample(x, factor):
@@ -253,19 +231,19 @@ def seed_from_name(name: str) -> int:
     return zlib.crc32(name.encode()) % 2**31
 
 
-def _create_weights(name, shape, style):
+def _create_weights(name, shape, mode):
     """Create a variable whose initial value depends only on the graph's seed and its name.
 
     TensorFlow would derive the seed from the number of operations in the graph. The initial weights
     would then differ between devices and between numbers of processes.
     """
     seed = seed_from_name(f"{tf.get_variable_scope().name}/{name}")
-    return tf.get_variable(name, shape, initializer=style.initializer(seed))
+    return tf.get_variable(name, shape, initializer=mode.initializer(seed))
 
 
-def _pad(x, kernel, stride, style):
-    """Apply symmetric padding if the style requests it. Return x and the padding still to apply."""
-    if not style.symmetric_padding or stride == 1:
+def _pad(x, kernel, stride, mode):
+    """Apply symmetric padding if the mode requests it. Return x and the padding still to apply."""
+    if not mode.symmetric_padding or stride == 1:
         return x, "SAME"
     border = [kernel // 2] * 2
     return tf.pad(x, [[0, 0], border, border, [0, 0]]), "VALID"
@@ -292,8 +270,8 @@ def _depthwise_conv(x, weights, stride, dilation, padding):
     return x[:, :height, :width] if is_uneven else x
 
 
-def _normalize_and_activate(x, mode, activation, before_concat, style):
-    x = batch_norm(x, mode, style)
+def _normalize_and_activate(x, mode, activation, before_concat):
+    x = batch_norm(x, mode)
     if activation is not None:
         x = activation(x)
     return x if before_concat else mode.output(x)

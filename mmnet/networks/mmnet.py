@@ -5,6 +5,7 @@ encoder reduces the image to 1/16, the decoder enlarges it with two shortcuts. T
 auxiliary classifier on the output of the encoder. Variable scopes equal the published checkpoints.
 """
 
+from functools import partial
 from typing import NamedTuple, Tuple
 
 from mmnet.networks.layers import (
@@ -51,24 +52,20 @@ REFINEMENT = Block(40, 40, 1, (1, 2, 4))
 
 
 def mmnet(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
-    """Build the graph of MMNet.
+    """Build the graph of MMNet. The head ``coarse_logits`` is [N,H/16,W/16,2].
 
     Args:
         images01: float32 [N,H,W,C], 0..1, RGB first. H and W are static multiples of 32.
         network: Network, with the width multiplier and the number of input channels.
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
-
-    Returns:
-        Outputs. The head ``coarse_logits`` is [N,H/16,W/16,2].
-
-    Raises:
-        ValueError: the shape of the images does not fit the network.
     """
-    _check_shape(images01.shape, network.channels)
-
-    def scale(channels):
-        return scale_channels(channels, network.width_multiplier)
-
+    height, width, channels = images01.shape.as_list()[1:]
+    if not height or not width or height % STRIDE or width % STRIDE or channels != network.channels:
+        raise ValueError(
+            f"images: shape {images01.shape}, expected [N,H,W,{network.channels}] with H and W "
+            f"multiples of {STRIDE}"
+        )
+    scale = partial(scale_channels, width_multiplier=network.width_multiplier)
     endpoints = {}
     with tf.variable_scope("MMNet"):
         with tf.variable_scope("init_block"):
@@ -76,19 +73,16 @@ def mmnet(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
             endpoints["init_block"] = x
         for index, block in enumerate(ENCODER):
             scope = f"enc_block{index}"
-            x = multi_branch_block(x, _scale_block(block, scale), mode, scope=scope)
-            endpoints[scope] = x
+            x = endpoints[scope] = multi_branch_block(x, block, mode, scope=scope, scale=scale)
         with tf.variable_scope("aux_block"):
             two_logits = mode._replace(single_logit=False)
             coarse_logits = endpoints["aux_block"] = classifier(x, two_logits)
 
         for scope, shortcut, channels in UPSAMPLING:
-            x = endpoints[scope] = upsampling_block(
-                x, endpoints[shortcut], scale(channels), mode, scope=scope
-            )
+            shortcut = endpoints[shortcut]
+            x = endpoints[scope] = upsampling_block(x, shortcut, scale(channels), mode, scope=scope)
         for scope in ("dec_block2", "dec_block3"):
-            block = _scale_block(REFINEMENT, scale)
-            x = endpoints[scope] = multi_branch_block(x, block, mode, scope=scope)
+            x = endpoints[scope] = multi_branch_block(x, REFINEMENT, mode, scope=scope, scale=scale)
         with tf.variable_scope("dec_block4"):
             x = endpoints["dec_block4"] = conv(x, scale(16), mode)
         with tf.variable_scope("final_block"):
@@ -99,28 +93,21 @@ def mmnet(images01: "tf.Tensor", network: Network, mode: Mode) -> Outputs:
     return Outputs(logits, {"coarse_logits": coarse_logits}, endpoints)
 
 
-def multi_branch_block(x, block, mode, *, scope):
-    """Apply a Block: [N,H,W,C] -> [N,H/stride,W/stride,block.output_channels]."""
+def multi_branch_block(x, block, mode, *, scope, scale):
+    """Apply a Block whose channels ``scale`` multiplies: [N,H,W,C] -> [N,H/stride,W/stride,D]."""
     with tf.variable_scope(scope):
         branches = []
         for index, dilation in enumerate(block.dilations):
             with tf.variable_scope(f"branch{index}"):
-                branch = conv(x, block.branch_channels, mode)
+                branch = conv(x, scale(block.branch_channels), mode)
                 if block.stride > 1:
-                    branch = depthwise(
-                        branch, mode, stride=block.stride, scope="depthwise_conv_stride"
-                    )
-                branch = depthwise(
-                    branch,
-                    mode,
-                    dilation=dilation,
-                    before_concat=True,
-                    scope="depthwise_conv_dilation",
-                )
-                branches.append(branch)
+                    options = {"stride": block.stride, "scope": "depthwise_conv_stride"}
+                    branch = depthwise(branch, mode, **options)
+                options = {"dilation": dilation, "scope": "depthwise_conv_dilation"}
+                branches.append(depthwise(branch, mode, before_concat=True, **options))
         with tf.variable_scope("merge"):
             x = mode.output(tf.concat(branches, axis=3))
-            return conv(x, block.output_channels, mode, activation=block.activation)
+            return conv(x, scale(block.output_channels), mode, activation=block.activation)
 
 
 def upsampling_block(x, shortcut, channels, mode, *, scope):
@@ -133,17 +120,3 @@ def upsampling_block(x, shortcut, channels, mode, *, scope):
         with tf.variable_scope("shortcut"):
             shortcut = conv(depthwise(shortcut, mode), channels, mode, before_concat=True)
         return mode.output(tf.concat([x, shortcut], axis=3))
-
-
-def _scale_block(block, scale):
-    return block._replace(
-        branch_channels=scale(block.branch_channels), output_channels=scale(block.output_channels)
-    )
-
-
-def _check_shape(shape, channels):
-    height, width, depth = shape.as_list()[1:]
-    if not height or not width or height % STRIDE or width % STRIDE or depth != channels:
-        raise ValueError(
-            f"images: shape {shape}, expected [N,H,W,{channels}] with H and W multiples of {STRIDE}"
-        )

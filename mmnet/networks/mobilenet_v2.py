@@ -4,46 +4,32 @@ Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", arXiv 
 Variable scopes equal the published TensorFlow checkpoints (slim), so their ImageNet weights load.
 """
 
-from typing import NamedTuple
-
-from mmnet.networks.layers import PLAIN, conv, depthwise
+from mmnet.networks.layers import conv, depthwise
 from mmnet.tf.compat import tf
 
-
-class Stage(NamedTuple):
-    """Inverted residual blocks with the same number of channels."""
-
-    channels: int
-    blocks: int
-    stride: int  # first block; the others have stride 1
-
-
 FIRST_CHANNELS = 32  # first convolution
-STAGES = (
-    Stage(16, 1, 1),
-    Stage(24, 2, 2),
-    Stage(32, 3, 2),
-    Stage(64, 4, 2),
-    Stage(96, 3, 1),
-    Stage(160, 3, 2),
-    Stage(320, 1, 1),
+STAGES = (  # channels, number of blocks, stride of the first block; the others have stride 1
+    (16, 1, 1),
+    (24, 2, 2),
+    (32, 3, 2),
+    (64, 4, 2),
+    (96, 3, 1),
+    (160, 3, 2),
+    (320, 1, 1),
 )
 EXPANSION = 6  # factor of the channels inside a block; the first block does not expand
 LAST_CHANNELS = 1280  # last convolution; width multipliers below 1 do not reduce it
 
 
-def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32, style=PLAIN):
-    """Build the features up to the last inverted residual block.
+def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32):
+    """Return stride -> last features with this stride, [N,H/stride,W/stride,channels].
 
     Strides beyond ``output_stride`` (8, 16 or 32) are replaced by dilations of the later blocks.
-
-    Returns:
-        stride -> last features with this stride, [N,H/stride,W/stride,channels].
     """
     features = {}
     with tf.variable_scope("MobilenetV2"):
         channels = published_channels(FIRST_CHANNELS, width_multiplier)
-        x = conv(x, channels, mode, kernel=3, stride=2, scope="Conv", style=style)
+        x = conv(x, channels, mode, kernel=3, stride=2, scope="Conv")
         stride, dilation = 2, 1
         for index, (channels, block_stride) in enumerate(_blocks()):
             may_stride = stride * block_stride <= output_stride
@@ -55,7 +41,6 @@ def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32, style=PLAIN):
                 stride=block_stride if may_stride else 1,
                 dilation=dilation,
                 scope=f"expanded_conv_{index}" if index else "expanded_conv",
-                style=style,
             )
             if may_stride:
                 stride *= block_stride
@@ -65,28 +50,28 @@ def mobilenet_v2(x, width_multiplier, mode, *, output_stride=32, style=PLAIN):
     return features
 
 
-def last_conv(x, width_multiplier, mode, *, style=PLAIN):
+def last_conv(x, width_multiplier, mode):
     """Apply the last convolution: [N,h,w,C] -> [N,h,w,LAST_CHANNELS or more]."""
     with tf.variable_scope("MobilenetV2"):
         channels = published_channels(LAST_CHANNELS, max(1.0, width_multiplier))
-        return conv(x, channels, mode, scope="Conv_1", style=style)
+        return conv(x, channels, mode, scope="Conv_1")
 
 
 def _blocks():
     """Yield (channels, stride) of each block."""
-    for stage in STAGES:
-        for index in range(stage.blocks):
-            yield stage.channels, stage.stride if index == 0 else 1
+    for channels, blocks, stride in STAGES:
+        yield channels, stride
+        yield from [(channels, 1)] * (blocks - 1)
 
 
-def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope, style):
+def inverted_residual(x, channels, mode, *, expansion, stride, dilation, scope):
     """Expand, convolve each channel and project: [N,H,W,C] -> [N,H/stride,W/stride,channels]."""
     shortcut = x
     with tf.variable_scope(scope):
         if expansion > 1:
-            x = conv(x, x.shape[3].value * expansion, mode, scope="expand", style=style)
-        x = depthwise(x, mode, stride=stride, dilation=dilation, scope="depthwise", style=style)
-        x = conv(x, channels, mode, activation=None, scope="project", style=style)
+            x = conv(x, x.shape[3].value * expansion, mode, scope="expand")
+        x = depthwise(x, mode, stride=stride, dilation=dilation, scope="depthwise")
+        x = conv(x, channels, mode, activation=None, scope="project")
         if stride > 1 or shortcut.shape[3].value != channels:
             return x
         with tf.variable_scope("add"):

@@ -11,7 +11,6 @@ from typing import Callable
 from mmnet.networks.layers import (
     Mode,
     Outputs,
-    Style,
     batch_norm,
     conv,
     conv_without_norm,
@@ -24,7 +23,6 @@ from mmnet.networks.mobilenet_v2 import last_conv, mobilenet_v2
 from mmnet.networks.network import Network
 from mmnet.tf.compat import tf
 
-MODNET_STYLE = Style(epsilon=1e-5, symmetric_padding=True)
 BRANCH_CHANNELS = 32
 ASPP_DILATIONS = (1, 2, 4)  # branches of e-ASPP; the paper does not state the values
 
@@ -35,11 +33,12 @@ def modnet(images01: "tf.Tensor", network: Network, mode: Mode, *, attention: Ca
     attention: block for the deepest features: squeeze_excite (released code) or e_aspp (paper). The
     heads ``semantic`` [N,H/16,W/16,1] and ``detail`` [N,H,W,1] are probabilities.
     """
+    mode = mode._replace(epsilon=1e-5, symmetric_padding=True)
     images = images01 * 2 - 1
     with tf.variable_scope("MODNet"):
         width = network.width_multiplier
-        features = mobilenet_v2(images, width, mode, style=MODNET_STYLE)
-        deepest = last_conv(features[32], width, mode, style=MODNET_STYLE)
+        features = mobilenet_v2(images, width, mode)
+        deepest = last_conv(features[32], width, mode)
         lr8, semantic = low_resolution_branch(deepest, mode, attention)
         hr2, detail = high_resolution_branch(images, features, lr8, mode)
         logits = fusion_branch(images, lr8, hr2, mode)
@@ -93,12 +92,10 @@ def squeeze_excite(x, mode):
     with tf.variable_scope("se_block"):
         image_mean = tf.reduce_mean(x, [1, 2], keepdims=True)
         with tf.variable_scope("squeeze"):
-            squeezed = conv_without_norm(image_mean, channels // 4, mode, style=MODNET_STYLE)
+            squeezed = conv_without_norm(image_mean, channels // 4, mode)
             squeezed = mode.output(relu(squeezed))
         with tf.variable_scope("excite"):
-            channel_weights = tf.sigmoid(
-                conv_without_norm(squeezed, channels, mode, style=MODNET_STYLE)
-            )
+            channel_weights = tf.sigmoid(conv_without_norm(squeezed, channels, mode))
         return mode.output(x * channel_weights)
 
 
@@ -110,20 +107,13 @@ def e_aspp(x, mode):
     """
     channels = x.shape[3].value
     with tf.variable_scope("e_aspp"):
-        x = conv(x, channels // 4, mode, activation=relu, scope="reduce", style=MODNET_STYLE)
+        x = conv(x, channels // 4, mode, activation=relu, scope="reduce")
         branches = []
         for index, dilation in enumerate(ASPP_DILATIONS):
-            branch = depthwise(
-                x,
-                mode,
-                dilation=dilation,
-                activation=None,
-                scope=f"branch{index}",
-                style=MODNET_STYLE,
-            )
-            branches.append(branch)
+            scope = f"branch{index}"
+            branches.append(depthwise(x, mode, dilation=dilation, activation=None, scope=scope))
         x = mode.output(relu(tf.add_n(branches)))
-        return conv(x, channels, mode, activation=relu, scope="fuse", style=MODNET_STYLE)
+        return conv(x, channels, mode, activation=relu, scope="fuse")
 
 
 def conv_ibn_relu(x, channels, mode, *, kernel=1, stride=1, scope):
@@ -134,8 +124,8 @@ def conv_ibn_relu(x, channels, mode, *, kernel=1, stride=1, scope):
         x = conv_with_bias(x, channels, mode, kernel=kernel, stride=stride)
         batch_half, instance_half = tf.split(x, 2, axis=3)
         mean, variance = tf.nn.moments(instance_half, [1, 2], keepdims=True)
-        instance_half = (instance_half - mean) * tf.rsqrt(variance + MODNET_STYLE.epsilon)
-        x = tf.concat([batch_norm(batch_half, mode, MODNET_STYLE), instance_half], axis=3)
+        instance_half = (instance_half - mean) * tf.rsqrt(variance + mode.epsilon)
+        x = tf.concat([batch_norm(batch_half, mode), instance_half], axis=3)
         return mode.output(relu(x))
 
 
@@ -147,7 +137,7 @@ def conv_to_logit(x, mode, *, kernel=1, stride=1, scope):
 
 def conv_with_bias(x, channels, mode, *, kernel, stride):
     """Apply a convolution and add a bias. Both variables belong to the current scope."""
-    x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride, style=MODNET_STYLE)
+    x = conv_without_norm(x, channels, mode, kernel=kernel, stride=stride)
     return x + tf.get_variable("biases", channels, initializer=tf.zeros_initializer())
 
 

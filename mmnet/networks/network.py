@@ -6,7 +6,6 @@ from mmnet.io.errors import MmnetError, format_shape
 
 STRIDE = 32  # height and width of every network input are multiples of it
 
-
 # Rough memory of MMNet 1.0, which detects absurd sizes.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
 WEIGHTS_BYTES, TRAINING_COPIES = 800000, 4
@@ -26,23 +25,12 @@ class Network(NamedTuple):
         return f"{self.name} {width:g} at {format_shape(self.shape)}{memory}"
 
 
-class NetworkRecord(NamedTuple):
-    """Options that describe the network in the record of a training."""
-
-    network: Optional[str] = None
-    width_multiplier: Optional[float] = None
-    size: Optional[int] = None
-    shape: Optional[Tuple[int, int]] = None
-    channels: Optional[int] = None
-
-
 def make_network(
     requested: Mapping[str, Any], recorded: Optional[Mapping[str, Any]] = None
 ) -> Network:
     """Create a Network from the user's fields, then the fields recorded in a source, then defaults.
 
-    Raises:
-        MmnetError: a field has an invalid value.
+    Raise MmnetError if a field has an invalid value.
     """
     fields = dict(recorded or {}, **requested)
     if "shape" in fields:
@@ -50,16 +38,11 @@ def make_network(
     network = Network(**fields)
     invalid_sides = [side for side in network.shape if side < STRIDE or side % STRIDE]
     if len(network.shape) != 2 or invalid_sides:
-        raise MmnetError(
-            f"height and width must be multiples of {STRIDE}, not {format_shape(network.shape)}",
-            "shape",
-        )
+        shape = format_shape(network.shape)
+        raise MmnetError(f"must be two multiples of {STRIDE}, not {shape}", "shape")
     if network.channels not in (3, 4):
-        raise MmnetError(
-            f"must be 3 (RGB) or 4 (RGB and the alpha of the previous frame), not "
-            f"{network.channels}",
-            "channels",
-        )
+        meaning = "3 (RGB) or 4 (RGB and the alpha of the previous frame)"
+        raise MmnetError(f"must be {meaning}, not {network.channels}", "channels")
     if network.width_multiplier is not None and not network.width_multiplier > 0:
         raise MmnetError(f"must be above 0, not {network.width_multiplier}", "width_multiplier")
     return network

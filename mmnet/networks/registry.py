@@ -21,11 +21,6 @@ PREPROCESS = "preprocess"  # name of the operation that divides by 255
 # Weights of the loss terms (training/losses.py).
 WITHOUT_HEADS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy"), 1.0)
 WITH_AUXILIARY = dict(WITHOUT_HEADS, auxiliary=1.0)
-MODNET_LOSSES = dict.fromkeys(("semantic", "detail", "matte"), 1.0)
-
-# MMNet paper, table 3: width multiplier -> millions of parameters with moving statistics.
-MMNET_PARAMETERS = {0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369}
-DEEPLAB_PARAMETERS = {0.35: 0.454, 0.5: 0.713, 0.75: 1.327, 1.0: 2.142}
 
 
 class NetworkDefinition(NamedTuple):
@@ -35,39 +30,34 @@ class NetworkDefinition(NamedTuple):
     loss_weights: Dict[str, float]  # loss term -> weight, the default of training
     classifier: str  # scope of the convolution with bias that computes the logits
     encoder: Optional[str] = None  # scope that accepts converted MobileNetV2 weights
-    paper_parameters: Dict[float, float] = {}  # width multiplier -> millions of parameters
+    # MMNet paper, table 3: width multiplier -> millions of parameters with moving statistics
+    paper_parameters: Dict[float, float] = {}
 
 
-def _deeplab(output_stride):
-    return NetworkDefinition(
-        build=partial(deeplab, output_stride=output_stride),
-        loss_weights=WITHOUT_HEADS,
-        classifier="DeepLab/logits",
-        encoder="DeepLab",
-        paper_parameters=DEEPLAB_PARAMETERS,
-    )
-
-
-def _modnet(attention):
-    return NetworkDefinition(
-        build=partial(modnet, attention=attention),
-        loss_weights=MODNET_LOSSES,
-        classifier="MODNet/f_branch/conv_f_1",
-        encoder="MODNet",
-    )
-
-
+DEEPLAB = NetworkDefinition(
+    build=partial(deeplab, output_stride=16),
+    loss_weights=WITHOUT_HEADS,
+    classifier="DeepLab/logits",
+    encoder="DeepLab",
+    paper_parameters={0.35: 0.454, 0.5: 0.713, 0.75: 1.327, 1.0: 2.142},
+)
+MODNET = NetworkDefinition(
+    build=partial(modnet, attention=squeeze_excite),
+    loss_weights=dict.fromkeys(("semantic", "detail", "matte"), 1.0),
+    classifier="MODNet/f_branch/conv_f_1",
+    encoder="MODNet",
+)
 NETWORKS = {
     "mmnet": NetworkDefinition(
         build=mmnet,
         loss_weights=WITH_AUXILIARY,
         classifier="MMNet/final_block/pointwise_conv",
-        paper_parameters=MMNET_PARAMETERS,
+        paper_parameters={0.5: 0.069, 0.75: 0.127, 1.0: 0.199, 1.4: 0.369},
     ),
-    "deeplab": _deeplab(output_stride=16),
-    "deeplab_os8": _deeplab(output_stride=8),
-    "modnet": _modnet(squeeze_excite),
-    "modnet_easpp": _modnet(e_aspp),
+    "deeplab": DEEPLAB,
+    "deeplab_os8": DEEPLAB._replace(build=partial(deeplab, output_stride=8)),
+    "modnet": MODNET,
+    "modnet_easpp": MODNET._replace(build=partial(modnet, attention=e_aspp)),
     "tiny": NetworkDefinition(
         build=tiny, loss_weights=WITH_AUXILIARY, classifier="Tiny/final_block/pointwise_conv"
     ),
@@ -77,8 +67,7 @@ NETWORKS = {
 def find_definition(network: Network) -> NetworkDefinition:
     """Return the definition of a network. Raise MmnetError if no network has this name."""
     if network.name not in NETWORKS:
-        names = ", ".join(NETWORKS)
-        raise MmnetError(f"unknown network {network.name!r}; the networks are {names}")
+        raise MmnetError(f"unknown network {network.name!r}; known: {', '.join(NETWORKS)}")
     return NETWORKS[network.name]
 
 
@@ -86,18 +75,14 @@ def build(network: Network, images: "tf.Tensor", mode: Mode, preprocess: str = "
     """Build a network into the default graph. Only this function divides images by 255.
 
     Args:
-        network: the network.
         images: float32 [N,H,W,C], RGB first: 0..255, or 0..1 if ``preprocess`` is "outside".
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
         preprocess: "inside" or "outside": where images are divided by 255.
     """
     definition = find_definition(network)
     if preprocess == "inside":
-        images = mode.images(images, 255)
-        images01 = tf.divide(images, 255.0, name=PREPROCESS)
-    else:
-        images01 = images
-    images01 = mode.images(images01, 1)
+        images = tf.divide(mode.images(images, 255), 255.0, name=PREPROCESS)
+    images01 = mode.images(images, 1)
     return definition.build(images01, network, mode)._replace(images01=images01)
 
 

@@ -96,10 +96,8 @@ def write(
 ) -> None:
     """Write variables (name -> array) as a checkpoint, which is complete when its index appears.
 
-    The texts in ``files`` (suffix -> text) are written before the index.
-
-    Raises:
-        OSError: the checkpoint cannot be written; nothing is left behind.
+    The texts in ``files`` (suffix -> text) are written before the index. OSError: the checkpoint
+    cannot be written, and nothing is left behind.
     """
     folder, name = os.path.split(os.path.abspath(prefix))
     temporary = tempfile.mkdtemp(prefix=".saving-", dir=folder)

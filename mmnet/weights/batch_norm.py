@@ -18,9 +18,8 @@ def measure_batch_norm(weights: Weights, images: np.ndarray, batch_size: int = 3
     has no statistics of its own (Izmailov et al., "Averaging Weights Leads to Wider Optima and
     Better Generalization", UAI 2018, section 3.2).
 
-    Args:
-        images: float32 [N,H,W,C], 0..255, in an order in which every batch is representative. An
-            incomplete last batch is ignored.
+    The images are float32 [N,H,W,C], 0..255, in an order in which every batch is representative.
+    An incomplete last batch is ignored.
     """
     batch_size = min(batch_size, len(images))
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:

@@ -60,22 +60,16 @@ def _kernel_name(scope):
     return f"{scope}/{'depthwise_weights' if scope.endswith('/depthwise') else 'weights'}"
 
 
-def _modnet_names() -> Dict[str, str]:
-    """Return the names outside the branches: PyTorch -> TensorFlow."""
-    names = {
-        "lr_branch.se_block.fc.0.weight": "MODNet/lr_branch/se_block/squeeze/weights",
-        "lr_branch.se_block.fc.2.weight": "MODNet/lr_branch/se_block/excite/weights",
-    }
-    for layer in MOBILENET:
-        scope = f"MODNet/MobilenetV2/{layer.scope}"
-        names[f"{layer.convolution}.weight"] = _kernel_name(scope)
-        for torch_name, name in BATCH_NORM.items():
-            names[f"{layer.norm}.{torch_name}"] = f"{scope}/BatchNorm/{name}"
-    return names
-
-
 MOBILENET = _mobilenet_layers()
-MODNET_NAMES = _modnet_names()
+MODNET_NAMES = {  # names outside the branches: PyTorch -> TensorFlow
+    "lr_branch.se_block.fc.0.weight": "MODNet/lr_branch/se_block/squeeze/weights",
+    "lr_branch.se_block.fc.2.weight": "MODNet/lr_branch/se_block/excite/weights",
+}
+for layer in MOBILENET:
+    scope = f"MODNet/MobilenetV2/{layer.scope}"
+    MODNET_NAMES[f"{layer.convolution}.weight"] = _kernel_name(scope)
+    for torch_name, name in BATCH_NORM.items():
+        MODNET_NAMES[f"{layer.norm}.{torch_name}"] = f"{scope}/BatchNorm/{name}"
 BRANCH_NAMES = {"layers.0.weight": "weights", "layers.0.bias": "biases"}
 BRANCH_NAMES.update({f"layers.1.bnorm.{key}": f"BatchNorm/{BATCH_NORM[key]}" for key in BATCH_NORM})
 
@@ -95,11 +89,7 @@ class Conversion(NamedTuple):
 
 
 def convert_weights(path: str, network: Network) -> Conversion:
-    """Read the weights of another project, as ``read_foreign``, and compare them with a network.
-
-    Raises:
-        MmnetError: the file contains no weights of the network, or weights of another shape.
-    """
+    """Read the weights of another project, as ``read_foreign``, and compare them with a network."""
     values = read_foreign(path, network)
     with tf.Graph().as_default():
         build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
@@ -108,11 +98,11 @@ def convert_weights(path: str, network: Network) -> Conversion:
     if not known:
         raise MmnetError(f"{path}: contains no weights of {network.name}")
     for name, value in known.items():
-        shape, width = list(value.shape), network.width_multiplier
-        if shape != shapes[name]:
+        if list(value.shape) != shapes[name]:
             raise MmnetError(
-                f"{path}: is not {network.name} with width_multiplier {width:g}: {name} has the "
-                f"shape {shape}, expected {shapes[name]}"
+                f"{path}: is not {network.name} with width_multiplier "
+                f"{network.width_multiplier:g}: {name} has the shape {list(value.shape)}, "
+                f"expected {shapes[name]}"
             )
     check_finite(path, known)
     return Conversion(Weights(network, known, path), sorted(shapes.keys() - known.keys()))
@@ -147,12 +137,8 @@ def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
 
 def convert_modnet(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Convert the tensors of MODNet from PyTorch to TensorFlow. Unknown tensors are ignored."""
-    values = {}
-    for torch_name, tensor in tensors.items():
-        name = modnet_name(torch_name)
-        if name is not None:
-            values[name] = transpose_kernel(name, tensor)
-    return values
+    names = {torch_name: modnet_name(torch_name) for torch_name in tensors}
+    return {name: transpose_kernel(name, tensors[key]) for key, name in names.items() if name}
 
 
 def modnet_name(torch_name: str) -> Optional[str]:
@@ -186,9 +172,9 @@ def transpose_kernel(name: str, tensor: np.ndarray) -> np.ndarray:
 def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[str, np.ndarray]:
     """Convert MobileNetV2 with slim's names to the encoder of a network.
 
-    MobileNetV2 has a larger epsilon of batch norm, which is added to the variance. It takes images
-    in -1..1. If the network takes 0..1, the first convolution absorbs the difference, except at the
-    border of the image, which is padded with 0.
+    The variance absorbs the difference of epsilon. MobileNetV2 takes images in -1..1. If the
+    network takes 0..1, the first convolution absorbs the difference, except at the border of the
+    image, which is padded with 0.
     """
     scope = find_definition(network).encoder
     pattern = r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$"
@@ -226,8 +212,8 @@ def read_h5(path: str) -> Dict[str, np.ndarray]:
 
     def add(name, item):
         if isinstance(item, h5py.Dataset):
-            parts = name.split("/")
-            values[f"{parts[0]}/{parts[-1].split(':')[0]}"] = item[()]
+            layer, ending = name.split("/")[0], name.rpartition("/")[2].partition(":")[0]
+            values[f"{layer}/{ending}"] = item[()]
 
     data = read_bytes(path)
     try:

@@ -7,6 +7,7 @@ import ssl
 import tempfile
 import urllib.error
 import urllib.request
+from functools import partial
 from typing import NamedTuple, Optional, Sequence
 
 from mmnet.io.errors import MmnetError
@@ -16,13 +17,8 @@ from mmnet.io.progress import progress
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # per address
 DOWNLOAD_TIMEOUT = 30  # seconds without data
-NETWORK_ERRORS = (
-    urllib.error.URLError,
-    http.client.HTTPException,
-    ConnectionError,
-    socket.timeout,
-    ssl.SSLError,
-)
+NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError)
+NETWORK_ERRORS += (socket.timeout, ssl.SSLError)
 
 
 class RegisteredFile(NamedTuple):
@@ -36,28 +32,6 @@ class RegisteredFile(NamedTuple):
         """Return whether the file exists in a folder with its registered size."""
         path = os.path.join(folder, self.name)
         return os.path.isfile(path) and os.path.getsize(path) == self.bytes
-
-
-class SizedDownloader:
-    """A downloader for pooch. It stops at the registered size, whatever the server sends."""
-
-    def __init__(self, size: int):
-        self._size = size
-
-    def __call__(self, url: str, output_file: str, pooch: object) -> None:
-        request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
-        label = f"downloading {os.path.basename(url)}"
-        done = 0
-        with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
-            chunks = iter(lambda: response.read(CHUNK), b"")
-            with open(output_file, "wb") as file:
-                for chunk in progress(chunks, self._size, label, "bytes", count=len):
-                    done += len(chunk)
-                    if done > self._size:
-                        raise MmnetError(f"{url}: has more than the registered {self._size} bytes")
-                    file.write(chunk)
-        if done < self._size:
-            raise ConnectionError(f"the connection was lost after {done} of {self._size} bytes")
 
 
 def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> None:
@@ -86,11 +60,10 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
                 try:
                     _retrieve(file, f"{address.rstrip('/')}/{file.name}", folder)
                     return
-                except urllib.error.HTTPError as error:  # for example 404: try the next address
-                    problem = error
-                    break
                 except NETWORK_ERRORS as error:
                     problem = error
+                    if isinstance(error, urllib.error.HTTPError):  # for example 404
+                        break
     raise OSError(
         f"{file.name}: cannot be downloaded from {', '.join(addresses)} ({problem}); check the "
         f"network, or put the file into {folder}"
@@ -110,7 +83,7 @@ def _retrieve(file, url, folder):
                 known_hash=f"sha256:{file.sha256}",
                 fname=file.name,
                 path=temporary,
-                downloader=SizedDownloader(file.bytes),
+                downloader=partial(_download_bytes, size=file.bytes),
             )
         except MmnetError:
             raise
@@ -118,3 +91,20 @@ def _retrieve(file, url, folder):
             raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None
         os.chmod(path, 0o644)  # pooch's files are private, but users may share a cache
         os.replace(path, os.path.join(folder, file.name))
+
+
+def _download_bytes(url, output_file, pooch, *, size):
+    """Download for pooch. Stop at the registered size, whatever the server sends."""
+    request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
+    label = f"downloading {os.path.basename(url)}"
+    done = 0
+    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
+        chunks = iter(lambda: response.read(CHUNK), b"")
+        with open(output_file, "wb") as file:
+            for chunk in progress(chunks, size, label, "bytes", count=len):
+                done += len(chunk)
+                if done > size:
+                    raise MmnetError(f"{url}: has more than the registered {size} bytes")
+                file.write(chunk)
+    if done < size:
+        raise ConnectionError(f"the connection was lost after {done} of {size} bytes")

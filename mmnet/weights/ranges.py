@@ -21,14 +21,11 @@ EMPTY_BIN = 1e-9  # probability of an empty bin; avoids a division by 0
 def measure_ranges(
     weights: Weights, images: np.ndarray, method: str = "minmax"
 ) -> Dict[str, np.float32]:
-    """Measure the range of every activation that is rounded to 8 bits.
+    """Measure the ranges of all activations that are rounded to 8 bits: variable name -> value.
 
     Args:
         images: float32 [N,H,W,C], 0..255.
         method: "minmax": from the lowest to the highest value; "entropy": see entropy_range.
-
-    Returns:
-        name of a range variable -> value.
     """
     outputs = {}
 
@@ -47,9 +44,7 @@ def measure_ranges(
             for image in progress(images, len(images), description):
                 yield session.run(fetches, {x: image[None]})
 
-        ranges = dict.fromkeys(
-            outputs, (0.0, 0.0)
-        )  # 0 is a level, because convolutions pad with it
+        ranges = dict.fromkeys(outputs, (0.0, 0.0))  # include 0, with which convolutions pad
         extremes = {name: (tf.reduce_min(y), tf.reduce_max(y)) for name, y in outputs.items()}
         for results in run(extremes, "measuring ranges"):
             for name, (low, high) in results.items():
@@ -74,12 +69,8 @@ def entropy_range(histogram: np.ndarray, low: float, high: float) -> Tuple[float
     It minimizes the Kullback-Leibler divergence between the clipped values and the clipped and
     rounded values (Migacz, "8-bit inference with TensorRT", GTC 2017).
 
-    Args:
-        histogram: [bins], counts of equal bins from low to high.
-        low, high: lowest and highest value, with low <= 0 <= high.
-
-    Returns:
-        (lowest, highest) inside low..high, with equal magnitudes unless low or high limits one.
+    The histogram counts equal bins from low to high, and low <= 0 <= high. Both ends of the result
+    have equal magnitudes unless low or high limits one.
     """
     edges = np.linspace(low, high, len(histogram) + 1)
     zero_bin = int(np.searchsorted(edges, 0, "right")) - 1

@@ -1,15 +1,24 @@
 """config.yaml beside a checkpoint: the options of its training, and which network it holds."""
 
 import os
-from typing import Any, Dict
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import yaml
 
 from mmnet.io.checkpoint_files import RUN_FILE
-from mmnet.io.errors import MmnetError
 from mmnet.io.records import to_record
 from mmnet.io.yaml_files import read_yaml
-from mmnet.networks.network import Network, NetworkRecord, network_fields
+from mmnet.networks.network import Network, network_fields
+
+
+class NetworkRecord(NamedTuple):
+    """The options in a RUN_FILE that describe the network."""
+
+    network: Optional[str] = None
+    width_multiplier: Optional[float] = None
+    size: Optional[int] = None
+    shape: Optional[Tuple[int, int]] = None
+    channels: Optional[int] = None
 
 
 def network_of_run(prefix: str) -> Dict[str, Any]:
@@ -18,18 +27,10 @@ def network_of_run(prefix: str) -> Dict[str, Any]:
 
 
 def network_in(path: str) -> Dict[str, Any]:
-    """Return the fields of Network in a RUN_FILE. A missing file has none.
-
-    Raises:
-        MmnetError: the file is not YAML, or a field has the wrong type.
-    """
+    """Return the fields of Network in a RUN_FILE. A missing file has none."""
     if not os.path.exists(path):
         return {}
-    values = {name: value for name, value in read_yaml(path).items() if value is not None}
-    if isinstance(values.get("size"), bool) or not isinstance(values.get("size", 1), int):
-        raise MmnetError(f"{path}: size: must be a whole number")
-    record = to_record(values, NetworkRecord, path)
-    return network_fields({k: v for k, v in record._asdict().items() if v is not None})
+    return network_fields(to_record(read_yaml(path), NetworkRecord, path)._asdict())
 
 
 def network_options(network: Network) -> Dict[str, Any]:
@@ -45,6 +46,5 @@ def network_options(network: Network) -> Dict[str, Any]:
 
 
 def to_yaml(values: Dict[str, Any]) -> str:
-    """Return YAML with tuples as lists, in the given order."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
-    return yaml.safe_dump(plain, sort_keys=False)
+    """Return YAML in the given order. Tuples become lists."""
+    return yaml.safe_dump(values, sort_keys=False)

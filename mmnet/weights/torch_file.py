@@ -40,8 +40,7 @@ def is_zip(path: str) -> bool:
 def read_torch(path: str) -> Dict[str, np.ndarray]:
     """Read the tensors of a .ckpt, .pth or .pt file. Nested names are joined: "outer.inner".
 
-    Raises:
-        MmnetError: no such checkpoint, a damaged one, or one that contains more than tensors.
+    Raise MmnetError if the file is damaged or contains more than tensors.
     """
     data = read_bytes(path)
     try:

@@ -39,10 +39,7 @@ def read_weights(
 ) -> Weights:
     """Read the weights of a checkpoint. Only a restore checks that they fit the network.
 
-    Raises:
-        FileNotFoundError: no such checkpoint.
-        MmnetError: a damaged checkpoint, no moving averages, or (if ``finite``) values that are not
-            finite.
+    ``finite``: raise MmnetError if a value is not finite.
     """
     values = checkpoint.read(prefix)
     if finite:
@@ -50,9 +47,7 @@ def read_weights(
     if options.use_ema:
         averages = moving_averages(values)
         if not averages:
-            raise MmnetError(
-                f"checkpoint {prefix} contains no moving averages; train with use_ema", "use_ema"
-            )
+            raise MmnetError(f"{prefix} contains no moving averages; train with use_ema", "use_ema")
         values.update(averages)
     sha256 = checkpoint_files.index_sha256(prefix)
     weights = Weights(network, values, prefix, global_step(prefix, values), sha256, options)
@@ -76,9 +71,6 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
     """Return the mean of several trained networks of the same kind.
 
     With ``use_ema`` it averages the moving averages of each checkpoint that contains some.
-
-    Raises:
-        MmnetError: the variables of two networks differ.
     """
     first = checkpoints[0]
     all_values = [weights.values for weights in checkpoints]
@@ -86,13 +78,12 @@ def average_weights(checkpoints: Sequence[Weights], *, use_ema: bool = False) ->
         all_values = [dict(values, **moving_averages(values)) for values in all_values]
     means = {}
     for name in filter(is_network_variable, first.values):
-        shape = list(np.shape(first.values[name]))
-        for other in checkpoints:
-            other_shape = list(np.shape(other.values.get(name, ())))
-            if other_shape != shape:
+        shapes = [list(np.shape(weights.values.get(name, ()))) for weights in checkpoints]
+        for other, shape in zip(checkpoints, shapes):
+            if shape != shapes[0]:
                 raise MmnetError(
                     f"{other.source}: is another network than {first.source}: {name} has the shape "
-                    f"{other_shape}, not {shape}"
+                    f"{shape}, not {shapes[0]}"
                 )
         mean = np.mean([values[name] for values in all_values], axis=0, dtype=np.float64)
         means[name] = mean.astype(first.values[name].dtype)
@@ -113,8 +104,7 @@ def global_step(prefix: str, values: Dict[str, np.ndarray]) -> Optional[int]:
     step = np.asarray(values["global_step"])
     if step.size != 1 or not np.issubdtype(step.dtype, np.integer):
         raise MmnetError(
-            f"checkpoint {prefix}: global_step: expected one whole number, not {step.dtype} "
-            f"{list(step.shape)}"
+            f"{prefix}: global_step: expected one whole number, not {step.dtype} {list(step.shape)}"
         )
     return int(step.reshape(()))
 
@@ -135,7 +125,7 @@ def check_finite(source: str, values: Dict[str, np.ndarray]) -> None:
 
 def check_fit(report: checkpoint.RestoreReport, weights: Weights) -> None:
     """Raise MmnetError if a restore of these weights did not fill the whole network."""
-    problems = []
+    problems, network = [], weights.network
     if report.reshaped:
         name, shape, expected = report.reshaped[0]
         problems.append(
@@ -145,11 +135,8 @@ def check_fit(report: checkpoint.RestoreReport, weights: Weights) -> None:
     if report.missing:
         problems.append(f"{len(report.missing)} variables are missing (first: {report.missing[0]})")
     if problems:
-        network = weights.network
-        raise MmnetError(
-            f"checkpoint {weights.source}: is not {network.name} with width_multiplier "
-            f"{network.width_multiplier:g}: {'; '.join(problems)}"
-        )
+        description = f"{network.name} with width_multiplier {network.width_multiplier:g}"
+        raise MmnetError(f"{weights.source}: is not {description}: {'; '.join(problems)}")
 
 
 def is_network_variable(name: str) -> bool:

@@ -15,8 +15,7 @@ from mmnet.weights.values import Weights, is_network_variable
 def write_weights(prefix: str, weights: Weights) -> None:
     """Write a checkpoint of the network alone, and a RUN_FILE with the network in its folder.
 
-    Raises:
-        MmnetError: the folder belongs to a training of another network.
+    Raise MmnetError if the folder belongs to a training of another network.
     """
     folder = os.path.dirname(os.path.abspath(prefix))
     run_file = os.path.join(folder, RUN_FILE)

@@ -1,13 +1,11 @@
 """Tests of mmnet.benchmark.models and of `mmnet benchmark`."""
 
-import json
 import os
 import sys
 
 import pytest
 
-from helpers import SMALL, assert_message, assert_raises
-from mmnet import cli
+from helpers import SMALL, assert_raises
 from mmnet.benchmark import models as models_module
 from mmnet.benchmark.models import TURN_SECONDS, Load, benchmark, measure
 from mmnet.commands.benchmark import format_row
@@ -98,12 +96,10 @@ def test_benchmark_reports_a_process_that_dies(monkeypatch):
         list(benchmark([Source("pb", "x.pb")], Load()))
 
 
-def test_command_prints_one_object_per_model(sources, short_turns, capfd):
+def test_command_prints_one_object_per_model(sources, short_turns, run_json):
     models = [sources[2].path, sources[1].path]
-    assert cli.main(["benchmark", *models, "--seconds", "0.15", "--json"]) == 0
-    output, error = capfd.readouterr()
-    rows = [json.loads(line) for line in output.splitlines()]
-    assert [row["model"] for row in rows] == models and error == ""
+    rows = run_json("benchmark", *models, "--seconds", "0.15")
+    assert [row["model"] for row in rows] == models
     assert all("cores" in row["machine"] and row["median_ms"] > 0 for row in rows)
 
 
@@ -118,9 +114,6 @@ def test_command_prints_one_object_per_model(sources, short_turns, capfd):
     ],
     ids=lambda value: " ".join(map(str, value)),
 )
-def test_bad_options_are_one_line(sources, capfd, arguments, tokens):
+def test_bad_options_are_refused(sources, assert_refused, arguments, tokens):
     paths = {"PB": sources[1].path, "PREFIX": sources[0].path}
-    assert cli.main(["benchmark"] + [paths.get(word, word) for word in arguments]) == 2
-    output, error = capfd.readouterr()
-    assert output == "" and error.count("\n") == 1
-    assert_message(error, *tokens)
+    assert_refused(["benchmark"] + [paths.get(word, word) for word in arguments], *tokens)

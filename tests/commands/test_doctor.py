@@ -1,22 +1,20 @@
 """Tests of mmnet.commands.doctor."""
 
-import json
 import shutil
 
 from helpers import assert_message
-from mmnet.cli import main
 from mmnet.commands import doctor
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 
 
-def test_doctor_reports_versions_and_devices(capfd):
-    assert main(["doctor", "--json"]) == 0
-    report = json.loads(capfd.readouterr().out)
+def test_doctor_reports_versions_and_devices(run, run_json):
+    (report,) = run_json("doctor")
     assert report["parts"]["TensorFlow"] == tf.__version__
     assert "cpu" in report["devices"] and report["weights_in_the_box"] == "work"
-    assert main(["doctor"]) == 0
-    assert_message(capfd.readouterr().out, "bundled weights: work", tf.__version__)
+    code, out, _ = run("doctor")
+    assert code == 0
+    assert_message(out, "weights_in_the_box: work", tf.__version__)
 
 
 def test_find_version_distinguishes_missing_and_broken(tmp_path, monkeypatch):
@@ -29,10 +27,11 @@ def test_find_version_distinguishes_missing_and_broken(tmp_path, monkeypatch):
     assert doctor.find_version(program) == shutil.which("sh")
 
 
-def test_doctor_fails_if_the_weights_do_not_run(monkeypatch, capfd):
+def test_doctor_fails_if_the_weights_do_not_run(monkeypatch, run):
     def fail(source):
         raise MmnetError("no interpreter")
 
     monkeypatch.setattr(doctor, "open_predictor", fail)
-    assert main(["doctor"]) == 1
-    assert_message(capfd.readouterr().out, "bundled weights: no interpreter")
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert_message(out, "weights_in_the_box: no interpreter")

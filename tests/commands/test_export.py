@@ -2,13 +2,13 @@
 
 import json
 import os
+from functools import partial
 
 import numpy as np
 import pytest
 
 from helpers import SMALL_FLAGS, assert_message
 from helpers.models import swapped_channels
-from mmnet import cli
 from mmnet.commands.export import make_spec
 from mmnet.commands.presets import resolve
 from mmnet.datasets.synthetic import synthesize
@@ -17,16 +17,10 @@ from mmnet.inference.tflite import open_tflite
 
 
 @pytest.fixture
-def run_export(small_weights, tmp_path, capfd):
+def run_export(small_weights, tmp_path, run):
     """Export small_weights to the folder ``out``: flags -> (exit code, stdout, stderr)."""
-
-    def run_export(*flags):
-        command = ["export", "--checkpoint_path", small_weights.source, *SMALL_FLAGS]
-        capfd.readouterr()
-        code = cli.main([*command, "--output", str(tmp_path / "out"), *map(str, flags)])
-        return (code, *capfd.readouterr())
-
-    return run_export
+    command = ["export", "--checkpoint_path", small_weights.source, *SMALL_FLAGS]
+    return partial(run, *command, "--output", tmp_path / "out")
 
 
 def test_export_replaces_earlier_models(run_export, portraits, tmp_path):
@@ -34,7 +28,7 @@ def test_export_replaces_earlier_models(run_export, portraits, tmp_path):
         flags = ["--format", "savedmodel", "tflite", "--dataset_path", portraits]
         code, out, err = run_export(*flags)
         assert code == 0 and err == ""
-        assert_message(out, "savedmodel", "tiny_float32.tflite", "4 images", "SHA-256")
+        assert_message(out, "savedmodel", "tiny_float32.tflite", "pictures: 4", "sha256: ")
     names = ["savedmodel", "savedmodel.json", "tiny_float32.tflite", "tiny_float32.tflite.json"]
     assert sorted(os.listdir(str(tmp_path / "out"))) == names
 
@@ -115,23 +109,19 @@ def test_bad_input(run_export, portraits, tmp_path, flags, tokens):
     assert not (tmp_path / "out").exists()
 
 
-def test_255_of_an_int8_model_is_opaque(test_data, tmp_path):
+def test_255_of_an_int8_model_is_opaque(run, test_data, tmp_path):
     """TFLite's 8-bit sigmoid ends at 255/256, so export rescales it."""
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
     command = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
     command += ["--precision", "int8", "--io", "uint8", "--output", str(tmp_path)]
     command += ["--calibration_dataset", os.path.join(test_data, "portraits")]
-    assert cli.main([*command, "--calibration_pictures", "5"]) == 0
+    assert run(*command, "--calibration_pictures", 5)[0] == 0
     interpreter = open_tflite(str(tmp_path / "mmnet_int8.tflite")).run.args[0]
-    (model_input,), (model_output,) = (
-        interpreter.get_input_details(),
-        interpreter.get_output_details(),
-    )
+    (model_input,) = interpreter.get_input_details()
+    (model_output,) = interpreter.get_output_details()
     assert model_input["dtype"] == model_output["dtype"] == np.uint8
-    (input_scale, input_zero), (scale, zero) = (
-        model_input["quantization"],
-        model_output["quantization"],
-    )
+    input_scale, input_zero = model_input["quantization"]
+    scale, zero = model_output["quantization"]
     assert (input_zero, zero) == (0, 0)
     assert input_scale == pytest.approx(1) and scale == pytest.approx(1 / 255, rel=1e-4)
 

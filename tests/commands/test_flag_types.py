@@ -62,9 +62,8 @@ def test_flag_type_rejects(parse, texts, token):
 @pytest.mark.parametrize(
     "parse, name",
     [
-        (flag_types.dataset_folder, "none"),
-        (flag_types.dataset_folder, "file"),
-        (flag_types.image_folder, "none"),
+        (flag_types.existing_folder, "none"),
+        (flag_types.existing_folder, "file"),
         (flag_types.source, "none"),
         (flag_types.source, "none.pb"),
         (flag_types.source, ""),
@@ -84,7 +83,7 @@ def test_source_accepts_every_kind(tmp_path, name):
         (tmp_path / file).write_text("")
     path = str(tmp_path / name)
     assert flag_types.source(path) == path
-    assert flag_types.dataset_folder(str(tmp_path)) == str(tmp_path)
+    assert flag_types.existing_folder(str(tmp_path)) == str(tmp_path)
 
 
 def test_source_never_downloads(monkeypatch):

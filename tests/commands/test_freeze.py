@@ -1,6 +1,5 @@
 """Tests of mmnet.commands.freeze."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -10,57 +9,29 @@ import pytest
 
 from helpers import ROOT, SMALL_FLAGS, assert_message
 from helpers.models import OLD_EXPORTS, swapped_channels
-from mmnet import cli
 from mmnet.export import export as export_module
-from mmnet.export.comparison import BOUNDS, comparison_images
-from mmnet.export.export import ExportSpec, export
+from mmnet.export.comparison import BOUNDS
 from mmnet.inference.card import read_card
-from mmnet.inference.open import load_weights
 from mmnet.tf.compat import tf
 
 
-@pytest.fixture(scope="module", params=[304500, 1898000])
-def published(request, test_data, tmp_path_factory):
-    """Cards of a published checkpoint: unfolded and folded graph."""
-    prefix = os.path.join(test_data, "checkpoints", f"MMNetModel-{request.param}")
-    weights = load_weights(prefix)
-    folder = tmp_path_factory.mktemp("published")
-    specs = [
-        ExportSpec("pb", str(folder / name), output_type="probabilities", fold=fold)
-        for name, fold in (("mmnet.pb", False), ("folded.pb", True))
-    ]
-    return export(weights, specs, comparison_images(None, weights.network))
-
-
-@pytest.mark.parametrize("fold", [False, True])
-def test_published_checkpoints(published, fold):
-    card = published[fold]
-    assert card.largest_difference <= BOUNDS["float32" if fold else "unfolded"].limit
-    assert card.mean_difference < 1e-6
-    with open(card.path, "rb") as file:
-        data = file.read()
-    assert (card.bytes, card.sha256) == (len(data), hashlib.sha256(data).hexdigest())
-    assert card.input == "input_x float32 [1,256,256,3]: RGB in 0..255"
-    assert card.operations["Conv2D"] == 57 and ("BiasAdd" in card.operations) == fold
-
-
 def test_freeze_writes_graph_card_and_graph_with_variables(
-    portraits, write_checkpoints, tmp_path, capsys
+    run, run_json, portraits, write_checkpoints, tmp_path
 ):
     folder = tmp_path / "a b"
     path, graph = str(folder / "mmnet.pb"), str(folder / "model.pb")
     command = ["freeze", "--checkpoint_path", write_checkpoints(5), "--output", path]
     command += ["--dataset_path", portraits, *SMALL_FLAGS]
-    assert cli.main([*command, "--graph", graph]) == 0
-    assert_message(capsys.readouterr().out, "input_x float32 [1,64,64,3]", "4 images")
+    code, out, _ = run(*command, "--graph", graph)
+    assert code == 0
+    assert_message(out, "input_x float32 [1,64,64,3]", "pictures: 4")
     with open(graph, "rb") as file:
         graph_def = tf.GraphDef.FromString(file.read())
     assert any(node.op == "VariableV2" for node in graph_def.node)
     assert sorted(os.listdir(str(folder))) == ["mmnet.pb", "mmnet.pb.json", "model.pb"]
 
     os.unlink(graph)
-    assert cli.main([*command, "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)
+    (record,) = run_json(*command)
     assert record["path"] == path
     assert record["largest_difference"] <= BOUNDS["unfolded"].limit
     assert not os.path.exists(graph)
@@ -70,14 +41,13 @@ def test_freeze_writes_graph_card_and_graph_with_variables(
     assert (card.format, card.output_type, card.pictures) == ("pb", "probabilities", 4)
 
 
-def test_mismatch_keeps_the_old_graph(small_weights, tmp_path, monkeypatch, capsys):
+def test_mismatch_keeps_the_old_graph(run, small_weights, tmp_path, monkeypatch):
     path = tmp_path / "mmnet.pb"
     path.write_bytes(OLD_EXPORTS["pb"])
     monkeypatch.setattr(export_module, "inference_graph", swapped_channels)
     command = ["freeze", "--checkpoint_path", small_weights.source, "--output", str(path)]
-    assert cli.main([*command, "--graph", str(tmp_path / "model.pb"), *SMALL_FLAGS]) == 1
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
+    code, _, error = run(*command, "--graph", tmp_path / "model.pb", *SMALL_FLAGS)
+    assert code == 1 and error.count("\n") == 1
     assert_message(error, path, "not written", "1e-05")
     assert path.read_bytes() == OLD_EXPORTS["pb"]
     assert os.listdir(str(tmp_path)) == ["mmnet.pb"]
@@ -94,15 +64,12 @@ def test_mismatch_keeps_the_old_graph(small_weights, tmp_path, monkeypatch, caps
     ],
     ids=lambda value: " ".join(value),
 )
-def test_bad_input(small_weights, tmp_path, capsys, flags, tokens):
+def test_bad_input(assert_refused, small_weights, tmp_path, flags, tokens):
     def fill(texts):
         return [str(tmp_path) if text == "FOLDER" else text for text in texts]
 
-    command = ["freeze", "--checkpoint_path", small_weights.source, *SMALL_FLAGS, *fill(flags)]
-    assert cli.main(command) == 2
-    error = capsys.readouterr().err
-    assert error.count("\n") == 1
-    assert_message(error, *fill(tokens))
+    command = ["freeze", "--checkpoint_path", small_weights.source, *SMALL_FLAGS]
+    assert_refused([*command, *fill(flags)], *fill(tokens))
 
 
 def test_the_other_tensorflow_runs_the_graph(

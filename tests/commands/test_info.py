@@ -7,8 +7,7 @@ import shutil
 import pytest
 
 from helpers import assert_message
-from mmnet import cli
-from mmnet.commands.info import checkpoint_card, find_scores, format_card
+from mmnet.commands.info import checkpoint_card, find_scores
 from mmnet.inference.card import card_path
 from mmnet.io.checkpoint_files import files_of
 from mmnet.tf.compat import tf
@@ -56,45 +55,41 @@ def test_card_of_a_published_checkpoint(test_data):
         "frozen copy": 0,
     }
     assert [size["checkpoint_bytes"] for size in card["paper_parity"]][2] == 2322908
-    assert_message(format_card(card), "mmnet", "325.5 M", "190,652", "2,322,908")
 
 
-def test_info_shows_lineage_and_scores(folder, portraits, capfd):
+def test_info_shows_lineage_and_scores(run, run_json, folder, portraits):
     prefix = str(folder / "MMNetModel-5")
     (folder / "MMNetModel-5.json").write_text(json.dumps(LINEAGE))
-    arguments = ["--dataset_path", portraits, "--checkpoint_path", prefix, "--json"]
-    assert cli.main(["evaluate"] + arguments) == 0
-    scores = json.loads(capfd.readouterr().out)
-    assert cli.main(["info", str(folder), "--json"]) == 0
-    card = json.loads(capfd.readouterr().out)
+    source = ["--dataset_path", portraits, "--checkpoint_path", prefix]
+    (scores,) = run_json("evaluate", *source)
+    (card,) = run_json("info", folder)
     assert card["checkpoint"] == prefix and card["lineage"] == LINEAGE
     assert (card["network"], card["width_multiplier"]) == ("tiny", 1.0)
     ((name, saved_scores),) = card["scores"].items()
     assert name.endswith("-test-800x600") and saved_scores["MAD/test"] == scores["MAD/test"]
-    assert cli.main(["info", prefix]) == 0
-    tokens = ["step 5, 2 from restore", "/data/b/train (7 images)", "/runs/a/MMNetModel-3, step 3"]
-    tokens += ["/data/a/train (9 images)", "scratch", f"MAD/test {scores['MAD/test']:.6g}"]
-    assert_message(capfd.readouterr().out, *tokens)
+    code, out, _ = run("info", prefix)
+    assert code == 0
+    assert_message(out, "/data/b", "/runs/a/MMNetModel-3", "/data/a", scores["MAD/test"])
     with open(prefix + ".index", "ab") as file:  # the scores belong to another checkpoint now
         file.write(b"x")
     assert find_scores(prefix) == {}
 
 
-def test_info_shows_an_unknown_width(small_weights, tmp_path, capfd):
+def test_info_shows_an_unknown_width(run_json, small_weights, tmp_path):
     for path in files_of(small_weights.source):
         shutil.copy(path, str(tmp_path))
-    assert cli.main(["info", str(tmp_path), "--json"]) == 0
-    card = json.loads(capfd.readouterr().out)
+    (card,) = run_json("info", tmp_path)
     assert card["width_multiplier"] is None and card["lineage"] is None and card["scores"] == {}
 
 
-def test_info_shows_weights_by_name(capfd):
-    assert cli.main(["info"]) == 0
-    assert_message(capfd.readouterr().out, "mmnet-persons", "MAD", "licence", "190,652")
+def test_info_shows_weights_by_name(run):
+    code, out, _ = run("info")
+    assert code == 0
+    assert_message(out, "mmnet-persons", "MAD", "licence", 190652)
 
 
 @pytest.mark.parametrize("has_card", [False, True], ids=["without card", "with card"])
-def test_info_describes_frozen_graphs(exported_models, tmp_path, capfd, has_card):
+def test_info_describes_frozen_graphs(exported_models, tmp_path, run_json, has_card):
     frozen = exported_models("frozen.pb")[0]
     path = str(tmp_path / "a b.pb")
     shutil.copy(frozen.path, path)
@@ -102,23 +97,19 @@ def test_info_describes_frozen_graphs(exported_models, tmp_path, capfd, has_card
         shutil.copy(card_path(frozen.path), card_path(path))
     with open(path, "rb") as file:
         nodes = tf.GraphDef.FromString(file.read()).node
-    assert cli.main(["info", path, "--json"]) == 0
-    card = json.loads(capfd.readouterr().out)
+    (card,) = run_json("info", path)
     assert card["model"] == path and ("checkpoint" in card) == has_card
     assert card["operations"]["Conv2D"] == sum(node.op == "Conv2D" for node in nodes)
     assert card["parameters"] > 500 and card["sha256"] == frozen.sha256
     assert card["output"].startswith("output float32 [1" if has_card else "output [1,64,64,2]")
 
 
-def test_info_prints_the_card_of_a_model(exported_models, small_weights, capfd):
-    assert cli.main(["info", exported_models.path("mmnet.tflite")]) == 0
-    tokens = [small_weights.source, "float32", "multiply_adds", "pictures"]
-    assert_message(capfd.readouterr().out, *tokens)
+def test_info_prints_the_card_of_a_model(run, exported_models, small_weights):
+    code, out, _ = run("info", exported_models.path("mmnet.tflite"))
+    assert code == 0
+    assert_message(out, small_weights.source, "float32", "multiply_adds", "pictures")
 
 
 @pytest.mark.parametrize("path", ["nowhere/x", "x.onnx", "untrained"])
-def test_bad_paths_are_one_line(path, capfd):
-    assert cli.main(["info", path]) == 2
-    output, error = capfd.readouterr()
-    assert output == "" and error.count("\n") == 1
-    assert_message(error, path)
+def test_bad_paths_are_refused(assert_refused, path):
+    assert_refused(["info", path], path)

@@ -9,7 +9,6 @@ import pytest
 from helpers import SMALL, SMALL_FLAGS, assert_message, assert_raises
 from helpers.models import swapped_channels
 from helpers.results import write_results
-from mmnet.cli import main
 from mmnet.commands.parity import compare_models, format_rows, open_model
 from mmnet.datasets.pairs import read_pair
 from mmnet.evaluation.evaluate import matte_once
@@ -74,39 +73,37 @@ def test_open_model_refuses_another_shape(models, portrait_set):
         open_model(models[0], portrait_set, network, "alpha")
 
 
-def test_parity_compares_results_of_msame(command, portrait_set, small_predictor, tmp_path, capfd):
+def test_parity_compares_results_of_msame(
+    run, run_json, assert_refused, command, portrait_set, small_predictor, tmp_path
+):
     alphas = {
         pair.stem: matte_once(read_pair(pair)[0], small_predictor) for pair in portrait_set.pairs
     }
     folder = tmp_path / "20260101_000000"
     write_results(folder, alphas, dtype=np.float16)  # an .om model writes float16
-    command = [*command, "--json", str(tmp_path)]
-    capfd.readouterr()
-    assert main(command) == 0
-    row = json.loads(capfd.readouterr().out.splitlines()[1])
+    command = [*command, str(tmp_path)]
+    row = run_json(*command)[1]
     assert 0 < row["mean_difference"] <= row["largest_difference"] < 1e-3
     assert (row["precision"], row["bytes"], row["operations"]) == ("float16", None, None)
 
     result = folder / f"{portrait_set.pairs[0].stem}_output_0.bin"
     np.fromfile(str(result), np.float16)[::-1].tofile(str(result))
-    assert main(command) == 1
+    assert run(*command)[0] == 1
     result.unlink()
-    capfd.readouterr()
-    assert main(command) == 2
-    assert_message(capfd.readouterr().err, "1 missing", result.name)
+    assert_refused(command, "1 missing", result.name)
 
 
-def test_parity_prints_table_or_json(command, models, small_weights, capfd):
+def test_parity_prints_table_or_json(run, command, models, small_weights):
     good, swapped = models
-    capfd.readouterr()
-    assert main([*command, good]) == 0
-    out, err = capfd.readouterr()
+    code, out, err = run(*command, good)
+    assert (code, err) == (0, "")
     assert_message(out, small_weights.source, "6 images", "good.pb", "95 % interval")
-    assert err == ""
-    assert main([*command, good, swapped]) == 1
-    assert_message(capfd.readouterr().out.splitlines()[-1], swapped)
-    assert main([*command, "--json", good, swapped]) == 1
-    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    code, out, _ = run(*command, good, swapped)
+    assert code == 1
+    assert_message(out.splitlines()[-1], swapped)
+    code, out, _ = run(*command, "--json", good, swapped)
+    assert code == 1
+    rows = [json.loads(line) for line in out.splitlines()]
     assert [row["model"] for row in rows] == [small_weights.source, good, swapped]
     assert [row["problem"] is None for row in rows] == [True, True, False]
     assert set(rows[1]["scores"]["mad"]) == {"mean", "difference", "interval"}
@@ -120,10 +117,6 @@ def test_parity_prints_table_or_json(command, models, small_weights, capfd):
         pytest.param(["GOOD", "--size", "96"], ["good.pb", "64x64", "96x96"], id="other size"),
     ],
 )
-def test_parity_reports_bad_input(command, models, capfd, arguments, tokens):
-    capfd.readouterr()
+def test_parity_reports_bad_input(assert_refused, command, models, arguments, tokens):
     arguments = [models[0] if word == "GOOD" else word for word in arguments]
-    assert main([*command, *arguments]) == 2
-    out, err = capfd.readouterr()
-    assert out == "" and err.count("\n") == 1
-    assert_message(err, *tokens)
+    assert_refused([*command, *arguments], *tokens)

@@ -1,5 +1,6 @@
 """Tests of mmnet.export.export: models equal their checkpoint, or nothing is written."""
 
+import hashlib
 import json
 import os
 
@@ -95,18 +96,21 @@ def break_export(monkeypatch, small_predictor):
 
 
 @pytest.mark.parametrize(
-    "format, broken",
+    "format, precision, broken",
     [  # a SavedModel and a frozen graph keep their dilations, because they are not converted
-        ("pb", swapped_channels),
-        ("savedmodel", swapped_channels),
-        ("tflite", swapped_channels),
-        ("tflite", dropped_dilations),
-        ("onnx", swapped_channels),
-        ("onnx", dropped_dilations),
+        ("pb", "float32", swapped_channels),
+        ("savedmodel", "float32", swapped_channels),
+        ("tflite", "float32", swapped_channels),
+        ("tflite", "float32", dropped_dilations),
+        ("tflite", "float16", swapped_channels),
+        ("tflite", "dynamic", swapped_channels),
+        ("tflite", "int8", swapped_channels),
+        ("onnx", "float32", swapped_channels),
+        ("onnx", "float32", dropped_dilations),
     ],
 )
 def test_export_detects_a_wrong_model(
-    small_weights, small_images, tmp_path, break_export, format, broken
+    small_weights, small_images, tmp_path, break_export, format, precision, broken
 ):
     if format == "onnx":
         need_onnx()
@@ -115,24 +119,15 @@ def test_export_detects_a_wrong_model(
         target.mkdir()
         path = target / "saved_model.pb"
     path.write_bytes(OLD_EXPORTS[format])
-    break_export(broken)
-    with assert_raises(ExportMismatch, target, "largest", BOUNDS["float32"].limit):
-        export(small_weights, [ExportSpec(format, str(target))], small_images)
-    assert path.read_bytes() == OLD_EXPORTS[format] and len(os.listdir(str(tmp_path))) == 1
-
-
-@pytest.mark.parametrize("precision", ["float16", "dynamic", "int8"])
-def test_export_detects_a_wrong_model_of_low_precision(
-    small_weights, small_images, tmp_path, break_export, precision
-):
     representative = None
     if precision == "int8":
         representative = RepresentativeImages(small_images, "minmax", {})
-    break_export(swapped_channels)
-    spec = ExportSpec("tflite", str(tmp_path / "mmnet.tflite"), precision)
-    with assert_raises(ExportMismatch, spec.path, "mean", precision):
+    break_export(broken)
+    statistic, limit = BOUNDS[precision]
+    with assert_raises(ExportMismatch, target, statistic, precision, limit):
+        spec = ExportSpec(format, str(target), precision)
         export(small_weights, [spec], small_images, representative)
-    assert not os.listdir(str(tmp_path))
+    assert path.read_bytes() == OLD_EXPORTS[format] and len(os.listdir(str(tmp_path))) == 1
 
 
 def test_export_writes_all_models_or_none(small_weights, small_images, tmp_path, break_export):
@@ -221,10 +216,19 @@ def test_export_of_a_wide_network(wide, portrait_set, format):
 @pytest.mark.parametrize("step", [304500, 1898000])
 def test_export_of_published_checkpoints(test_data, tmp_path, step):
     weights = load_weights(os.path.join(test_data, "checkpoints", f"MMNetModel-{step}"))
-    spec = ExportSpec("tflite", str(tmp_path / "mmnet.tflite"))
-    (card,) = export(weights, [spec], comparison_images(None, weights.network))
-    assert card.largest_difference <= 1e-4 and card.mean_difference < 1e-6
-    if card.operations is not None:
-        assert card.operations["DEPTHWISE_CONV_2D"] == 49
-        assert card.operations["RESIZE_BILINEAR"] == 3
-        assert sum(card.operations.values()) == 124
+    frozen = ExportSpec("pb", str(tmp_path / "frozen.pb"), output_type="probabilities", fold=False)
+    folded = frozen._replace(path=str(tmp_path / "folded.pb"), fold=True)
+    specs = [frozen, folded, ExportSpec("tflite", str(tmp_path / "mmnet.tflite"))]
+    cards = export(weights, specs, comparison_images(None, weights.network))
+    for card, bound in zip(cards, ("unfolded", "float32", "float32")):
+        assert card.largest_difference <= BOUNDS[bound].limit and card.mean_difference < 1e-6
+        with open(card.path, "rb") as file:
+            data = file.read()
+        assert (card.bytes, card.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert card.input == "input_x float32 [1,256,256,3]: RGB in 0..255"
+    frozen, folded, tflite = (card.operations for card in cards)
+    assert frozen["Conv2D"] == folded["Conv2D"] == 57
+    assert "BiasAdd" not in frozen and "BiasAdd" in folded
+    if tflite is not None:
+        assert (tflite["DEPTHWISE_CONV_2D"], tflite["RESIZE_BILINEAR"]) == (49, 3)
+        assert sum(tflite.values()) == 124

@@ -1,18 +1,17 @@
 """Tests of mmnet.export.formats."""
 
-import json
 import sys
 
 import numpy as np
 import pytest
 
 from helpers import assert_raises
+from helpers.cards import write_card
 from helpers.graphs import dilated_convolution
 from helpers.models import OLD_EXPORTS
 from mmnet.export.export import ExportSpec
 from mmnet.export.formats import CAN_REPLACE, convert_to_onnx, convert_to_tflite
 from mmnet.export.graphs import native_dilations
-from mmnet.inference.card import model_sha256
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
@@ -31,13 +30,8 @@ def test_tflite_computes_native_dilations(tmp_path):
     path = tmp_path / "one.tflite"
     spec = ExportSpec("tflite", str(path))
     path.write_bytes(convert_to_tflite(native_dilations(graph.as_graph_def()), spec, None))
-    card = {
-        "preprocess": "outside",
-        "output_type": "alpha",
-        "precision": "float32",
-        "sha256": model_sha256(str(path)),
-    }
-    (tmp_path / "one.tflite.json").write_text(json.dumps(card))
+    card = {"preprocess": "outside", "output_type": "alpha", "precision": "float32"}
+    write_card(path, card)
     expected = np.maximum(dilated_convolution(x, weights, 4), 0)
     np.testing.assert_allclose(open_tflite(str(path)).run(x), expected, atol=1e-5)
 
@@ -51,14 +45,9 @@ def test_missing_onnx_converter_is_reported(monkeypatch, module):
         convert_to_onnx(tf.GraphDef(), {})
 
 
-@pytest.mark.parametrize("format", ["pb", "tflite", "onnx"])
-def test_only_earlier_exports_are_replaced(format):
-    assert CAN_REPLACE[format](OLD_EXPORTS[format])
-    for data in (b"", b"foreign contents", b"\xff" * 100):
-        assert not CAN_REPLACE[format](data)
-
-
-def test_only_cards_are_replaced():
-    assert CAN_REPLACE["card"](b'{"output_type": "alpha"}')
-    for data in (b"", b"{}", b"[]", b"\xff", b"[" * 100000):
-        assert not CAN_REPLACE["card"](data)
+def test_only_earlier_exports_and_cards_are_replaced():
+    earlier = dict(OLD_EXPORTS, card=b'{"output_type": "alpha"}')
+    for name, is_replaceable in CAN_REPLACE.items():
+        assert is_replaceable(earlier[name])
+        for data in (b"", b"foreign contents", b"{}", b"[]", b"\xff" * 100, b"[" * 100000):
+            assert not is_replaceable(data), name

@@ -8,7 +8,6 @@ from mmnet.datasets.pairs import Dataset
 from mmnet.export import representative as representative_module
 from mmnet.export.representative import (
     RepresentativeImages,
-    check_training_split,
     int8_ranges,
     read_representative_images,
 )
@@ -17,13 +16,6 @@ from mmnet.io.images import read_image
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 from mmnet.weights.values import Weights
-
-
-@pytest.mark.parametrize("split", ["val", "test", "Validation"])
-def test_evaluation_splits_are_rejected(split):
-    with assert_raises(MmnetError, "calibration_split", split):
-        check_training_split(split)
-    check_training_split("train")
 
 
 @pytest.mark.parametrize("shape", [SMALL.shape, (64, 96)])

@@ -22,44 +22,21 @@ def test_make_network_rejects_shapes(shape):
 
 
 @pytest.mark.parametrize(
-    "field, value",
-    [
-        ("width_multiplier", -1),
-        ("width_multiplier", 0),
-        ("width_multiplier", float("nan")),
-        ("channels", 1),
-        ("channels", 5),
-    ],
+    "field, values", [("width_multiplier", [-1, 0, float("nan")]), ("channels", [1, 5])]
 )
-def test_make_network_rejects_numbers(field, value):
-    with assert_raises(MmnetError, field, value):
-        make_network({field: value})
+def test_make_network_rejects_numbers(field, values):
+    for value in values:
+        with assert_raises(MmnetError, field, value):
+            make_network({field: value})
 
 
-@pytest.mark.parametrize(
-    "record, fields",
-    [
-        pytest.param({}, {}, id="empty"),
-        pytest.param({"network": None, "size": None, "shape": None}, {}, id="unset options"),
-        pytest.param(
-            {"width_multiplier": 0.5, "size": 64},
-            {"width_multiplier": 0.5, "shape": (64, 64)},
-            id="size",
-        ),
-        pytest.param(
-            {"network": "other", "shape": (64, 96)},
-            {"name": "other", "shape": (64, 96)},
-            id="name and shape",
-        ),
-        pytest.param(
-            {"network": {"name": "other", "shape": [64, 96]}},
-            {"name": "other", "shape": [64, 96]},
-            id="fields",
-        ),
-    ],
-)
-def test_network_fields_of_records(record, fields):
-    assert network_fields(record) == fields
+def test_network_fields_of_records():
+    assert network_fields({}) == network_fields({"network": None, "size": None}) == {}
+    fields = {"width_multiplier": 0.5, "shape": (64, 64)}
+    assert network_fields({"width_multiplier": 0.5, "size": 64}) == fields
+    fields = {"name": "other", "shape": (64, 96)}
+    assert network_fields({"network": "other", "shape": (64, 96)}) == fields
+    assert network_fields({"network": fields}) == fields
 
 
 def test_network_survives_a_record():

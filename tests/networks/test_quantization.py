@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from helpers import SMALL_FLAGS, assert_message
+from helpers import SMALL_FLAGS
 from mmnet.cli import main
 from mmnet.inference.open import open_predictor
 from mmnet.networks import quantization
@@ -112,22 +112,18 @@ def test_training_resumes_without_a_new_measurement(small_weights, portraits, qu
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
 
 
-def test_training_for_8_bits_needs_a_checkpoint(portraits, tmp_path, capfd):
-    assert main(train_command(tmp_path, portraits)) == 2
-    assert_message(capfd.readouterr().err, "quantize", "--checkpoint_path")
+def test_training_for_8_bits_needs_a_checkpoint(portraits, tmp_path, assert_refused):
+    assert_refused(train_command(tmp_path, portraits), "quantize", "--checkpoint_path")
 
 
 @pytest.mark.parametrize("flags", [[], ["--use_ema"], ["--io", "uint8"]], ids=lambda f: "".join(f))
-def test_checkpoint_with_ranges_exports_to_int8(quantized, tmp_path, capfd, flags):
-    capfd.readouterr()
+def test_checkpoint_with_ranges_exports_to_int8(quantized, tmp_path, run, assert_refused, flags):
     command = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
-    command += ["--precision", "int8", "--output", str(tmp_path), "--json"]
-    code = main(command + flags)
-    out, err = capfd.readouterr()
+    command += ["--precision", "int8", "--output", str(tmp_path), "--json", *flags]
     if not converts_fake_quantization():
-        assert code == 2
-        assert_message(err, "TensorFlow 1.15", "8 bits")
+        assert_refused(command, "TensorFlow 1.15", "8 bits")
         return
+    code, out, err = run(*command)
     assert code == 0, err
     card = json.loads(out)
     assert card["calibration"] == {"method": "quantised training"}
@@ -141,26 +137,23 @@ def test_checkpoint_with_ranges_exports_to_int8(quantized, tmp_path, capfd, flag
         assert details["quantization"] == (pytest.approx(1 / 255), 0)  # 255 is opaque
 
 
-def test_checkpoint_with_ranges_rejects_calibration(quantized, portraits, tmp_path, capfd):
-    capfd.readouterr()
-    command = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
-    command += ["--precision", "int8", "--output", str(tmp_path)]
-    assert main(command + ["--calibration_dataset", portraits]) == 2
-    assert_message(capfd.readouterr().err, "--calibration_dataset", str(quantized))
+def test_checkpoint_with_ranges_rejects_calibration(quantized, portraits, tmp_path, assert_refused):
+    command = ["export", "--checkpoint_path", quantized, "--format", "tflite", "--precision"]
+    command += ["int8", "--output", tmp_path, "--calibration_dataset", portraits]
+    assert_refused(command, "--calibration_dataset", quantized)
 
 
-def test_entropy_calibration_of_a_published_checkpoint(test_data, tmp_path, capfd):
-    capfd.readouterr()
+def test_entropy_calibration_of_a_published_checkpoint(test_data, tmp_path, run, assert_refused):
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
     command = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
     command += ["--precision", "int8", "--output", str(tmp_path), "--json"]
     command += ["--calibration_dataset", os.path.join(test_data, "portraits")]
     command += ["--calibration_pictures", "20", "--calibration_method", "entropy"]
-    code = main(command + ["--dataset_path", os.path.join(test_data, "soft")])
-    out, err = capfd.readouterr()
+    command += ["--dataset_path", os.path.join(test_data, "soft")]
     if not converts_fake_quantization():
-        assert code == 2 and not os.listdir(str(tmp_path))
-        assert_message(err, "TensorFlow 1.15", "entropy")
+        assert_refused(command, "TensorFlow 1.15", "entropy")
+        assert not os.listdir(str(tmp_path))
         return
+    code, out, err = run(*command)
     assert code == 0, err
     assert json.loads(out)["calibration"]["method"] == "entropy"

@@ -162,20 +162,19 @@ def keras_values(values):
     """Yield (name in Keras, value) for values with the names of slim."""
     for name, value in values.items():
         scope, _, ending = name[len("MobilenetV2/") :].rpartition("/")
+        if scope.startswith("Logits") or ending == "RMSProp":
+            continue
         layer = scope.replace("/BatchNorm", "")
         is_batch_norm = layer != scope
         if layer == "Conv":
             keras = "bn_Conv1" if is_batch_norm else "Conv1"
         elif layer == "Conv_1":
             keras = "Conv_1_bn" if is_batch_norm else "Conv_1"
-        elif layer.startswith("expanded_conv"):
+        else:
             keras = layer.replace("expanded_conv_", "block_").replace("/", "_")
             keras += "_BN" if is_batch_norm else ""
-        else:
-            continue
         ending = {"weights": "kernel", "depthwise_weights": "depthwise_kernel"}.get(ending, ending)
-        if ending != "RMSProp":
-            yield f"{keras}/{keras}/{ending}:0", value
+        yield f"{keras}/{keras}/{ending}:0", value
 
 
 @pytest.mark.parametrize("kind", ["slim", "keras"])
