@@ -21,8 +21,8 @@ from mmnet.commands.options import (
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import check_encoding
-from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
+from mmnet.io.extensions import is_clip
 from mmnet.io.files import check_writable
 from mmnet.io.images import check_image_format
 from mmnet.io.tar_shards import Shard, TarShardWriter

@@ -16,8 +16,9 @@ import numpy as np
 
 from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
 from mmnet.io.errors import MmnetError, format_names
+from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, read_json, read_lines, resolve_name
-from mmnet.io.images import IMAGE_EXTENSIONS, decode_image, decode_pixels, list_images, read_image
+from mmnet.io.images import decode_image, decode_pixels, list_images, read_image
 from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_to_cover
 

@@ -1,46 +1,18 @@
 """Read clips with PyAV (the extra ``video``). No TensorFlow."""
 
 import contextlib
-import io
 import os
 from fractions import Fraction
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import read_bytes
 from mmnet.io.frame_colour import convert_frame, is_transposed
 from mmnet.io.timeline import FrameTimes, Timeline, to_fraction
 from mmnet.io.truncation import FileHead, find_incomplete_box, is_truncated
 
-# Containers and raw streams with video that FFmpeg recognizes by their contents.
-CLIP_EXTENSIONS = (
-    *(".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3gpp", ".3g2", ".mj2", ".f4v", ".ismv"),
-    *(".webm", ".mkv", ".mk3d", ".avi", ".divx", ".xvid", ".wmv", ".asf", ".wtv", ".dvr-ms"),
-    *(".mpg", ".mpeg", ".mpe", ".mpv", ".m1v", ".m2v", ".m2p", ".vob", ".evo", ".mod", ".tod"),
-    *(".ts", ".mts", ".m2ts", ".m2t", ".tp", ".trp", ".mxf", ".gxf", ".dv", ".dif", ".flv"),
-    *(
-        ".kux",
-        ".ogg",
-        ".ogv",
-        ".ogm",
-        ".ogx",
-        ".rm",
-        ".rmvb",
-        ".ivr",
-        ".nut",
-        ".nuv",
-        ".nsv",
-        ".y4m",
-    ),
-    *(".ivf", ".obu", ".h261", ".h263", ".264", ".h264", ".h26l", ".avc", ".265", ".h265"),
-    *(".hevc", ".266", ".h266", ".vvc", ".vc1", ".drc", ".mjpg", ".mjpeg", ".roq", ".bik"),
-    *(".smk", ".fli", ".flc", ".viv", ".swf", ".amv", ".pva", ".ty", ".usm", ".xmv", ".thp"),
-    *(".dav", ".mlv", ".cine"),
-)
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
 
 NO_TIME_STAMPS, TS_DISCONT = 0x80, 0x200  # FFmpeg's flags of formats; time stamps may restart
@@ -76,19 +48,6 @@ class Clip(NamedTuple):
     def frame_count(self) -> Optional[int]:
         """Approximate number of frames, or None if the file does not contain it."""
         return self.stream.frames or int(round((self.duration or 0) * self.frame_rate)) or None
-
-
-def is_clip(path: str) -> bool:
-    """Return whether a file is a clip: by its extension, or an animated GIF that PyAV can read."""
-    if not path.lower().endswith(".gif"):
-        return path.lower().endswith(CLIP_EXTENSIONS)
-    try:
-        import av  # noqa: F401
-
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
-            return getattr(image, "is_animated", False)
-    except Exception:  # no PyAV, or a damaged file, for which Pillow raises many classes
-        return False
 
 
 @contextlib.contextmanager

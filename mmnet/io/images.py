@@ -20,16 +20,10 @@ from mmnet.io.colour import SRGB_PROFILE, convert_to_srgb
 from mmnet.io.containers import JPEG, check_complete, detect_format, png_chunk
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
+from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, write_bytes
 from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
 
-IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp"),
-    *(".tif", ".tiff", ".bmp", ".dib", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".pcx", ".sgi", ".qoi", ".psd"),
-)
-# Readable if pillow-heif is installed.
-HEIF_EXTENSIONS = (".heic", ".heif", ".hif", ".heics", ".heifs", ".avif", ".avifs")
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
 PNG_HEADER = 33  # bytes before the second chunk

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from PIL import ImageColor
 
-from mmnet.io.clips import is_clip, open_clip, read_frames
+from mmnet.io.clips import open_clip, read_frames
 from mmnet.io.errors import MmnetError
+from mmnet.io.extensions import is_clip
 from mmnet.io.foreground import COLOUR_SIZE
 from mmnet.io.images import compose_over_grey
 from mmnet.io.resize import resize_to_cover, shrink, to_square_pixels

@@ -9,11 +9,11 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.io.clips import CLIP_EXTENSIONS, is_clip
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.exif import Metadata
+from mmnet.io.extensions import CLIP_EXTENSIONS, HEIF_EXTENSIONS, IMAGE_EXTENSIONS, is_clip
 from mmnet.io.files import read_lines, resolve_name, write_bytes
-from mmnet.io.images import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, encode_image
+from mmnet.io.images import encode_image
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
 

@@ -7,8 +7,8 @@ import sys
 from typing import Iterator, Sequence
 
 from mmnet.inference.predictor import Predictor
-from mmnet.io.clips import is_clip
 from mmnet.io.errors import MmnetError
+from mmnet.io.extensions import is_clip
 from mmnet.io.files import remove_abandoned
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress

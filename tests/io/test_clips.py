@@ -21,7 +21,7 @@ from helpers.clips import (
     write_frames,
     write_tracks,
 )
-from mmnet.io.clips import is_clip, open_clip, read_frames
+from mmnet.io.clips import open_clip, read_frames
 from mmnet.io.errors import MmnetError
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
@@ -169,17 +169,6 @@ def test_open_clip_rejects_video_without_decoder(tmp_path):
         file.write(data)
     with assert_raises(MmnetError, path, "decoder"):
         read_clip(path)
-
-
-def test_is_clip_accepts_animated_gifs_only(tmp_path):
-    Image = pytest.importorskip("PIL.Image")
-    images = [Image.new("L", (8, 8), 99 * number) for number in range(2)]
-    for name, count in (("still.gif", 1), ("moving.GIF", 2)):
-        images[0].save(str(tmp_path / name), save_all=True, append_images=images[1:count])
-    (tmp_path / "damaged.gif").write_bytes(b"GIF89a")
-    names = ["a.mp4", "a.M2TS", "a.jpg", "moving.GIF", "still.gif", "damaged.gif", "missing.gif"]
-    clips = [name for name in names if is_clip(str(tmp_path / name))]
-    assert clips == ["a.mp4", "a.M2TS", "moving.GIF"]
 
 
 @pytest.mark.parametrize(
