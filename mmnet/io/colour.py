@@ -32,14 +32,17 @@ ADOBE_PRIMARIES = (*D65, 0.640, 0.330, 0.210, 0.710, 0.150, 0.060)
 ADOBE_GAMMA = 2.19921875
 SRGB_GAMMA = (2.19, 2.21)  # PNG writers store sRGB as the gamma 1 / 2.2
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0, 17: 2.6}  # by CICP code of the transfer function
+BT1886 = 2.4  # gamma of clips
 SRGB, PQ, HLG = 13, 16, 18  # other codes of transfer functions are read as sRGB
+SDR_WHITE = 100  # cd/m2
+HDR_PEAK = 1000 / SDR_WHITE  # of HDR without metadata
 
 BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
-STRIP_ROWS = 256  # rows that are converted at once, to limit the memory for a large photo
+STRIP_ROWS = 64  # rows that are converted at once; fits the processor's cache
 MIN_AREA = 0.001  # double area of the triangle of the primaries
-LINEAR_LEVELS = 65535  # size of the table that encodes linear light
+LINEAR_LEVELS = 1 << 20  # levels of linear light that are encoded by a table
 
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
@@ -115,33 +118,47 @@ def find_colour_space(info: Mapping[str, Any], is_adobe_rgb: bool) -> Optional[C
     return None if space == ColourSpace(PRIMARIES[BT709], SRGB) else space
 
 
-def convert_space(image: np.ndarray, space: ColourSpace) -> np.ndarray:
-    """Convert an image, uint8 or uint16 [H,W,3] RGB, to sRGB, uint8 [H,W,3]."""
+def convert_space(
+    image: np.ndarray, space: ColourSpace, *, gamma: Optional[float] = None, peak: float = HDR_PEAK
+) -> np.ndarray:
+    """Convert RGB, uint8 or uint16 [H,W,3], to the primaries of sRGB and BT.709, uint8 [H,W,3].
+
+    HDR is tone-mapped as by FFmpeg's filter tonemap=hable:desat=0.
+
+    Args:
+        image: the image.
+        space: its colour space.
+        gamma: of the result; None: sRGB, and BT1886 for HDR.
+        peak: the largest luminance of HDR, in units of SDR_WHITE.
+    """
+    is_hdr = space.transfer in (PQ, HLG)
     linear_levels = make_linear_table(space.transfer, np.iinfo(image.dtype).max)
+    codes = make_encoding_table(gamma or (BT1886 if is_hdr else SRGB))
     matrix = make_matrix(space.primaries)
-    encoded_levels = make_encoding_table(space.transfer in (PQ, HLG))
     result = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP_ROWS):
-        linear = linear_levels[image[top : top + STRIP_ROWS]]
-        linear = cv2.transform(linear, matrix)
-        if space.transfer in (PQ, HLG):
-            linear = tone_map(linear)
-        codes = np.rint(np.clip(linear, 0, 1) * LINEAR_LEVELS).astype(np.uint16)
-        result[top : top + STRIP_ROWS] = encoded_levels[codes]
+        linear = cv2.transform(np.take(linear_levels, image[top : top + STRIP_ROWS]), matrix)
+        if is_hdr:
+            channels = cv2.split(linear)
+            level = np.maximum(functools.reduce(cv2.max, channels), 1e-6)
+            ratio = _hable(level) / (_hable(peak) * level)
+            linear = cv2.merge([channel * ratio for channel in channels])
+        levels = np.rint(linear.clip(0, 1) * LINEAR_LEVELS).astype(np.int32)
+        result[top : top + STRIP_ROWS] = np.take(codes, levels)
     return result
 
 
 @functools.lru_cache(maxsize=8)
 def make_linear_table(transfer: Union[int, float], levels: int) -> np.ndarray:
-    """Return the linear light, float32 [levels + 1], of each code. HDR: in units of 100 cd/m2."""
+    """Return the linear light, float32 [levels + 1], of each code. HDR: in units of SDR_WHITE."""
     codes = np.arange(levels + 1) / levels
     if transfer == PQ:  # SMPTE ST 2084
         root = codes ** (1 / 78.84375)
         light = np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)
-        linear = 100 * light ** (1 / 0.1593017578125)
-    elif transfer == HLG:  # ITU-R BT.2100, on a display of 1000 cd/m2
+        linear = 10000 / SDR_WHITE * light ** (1 / 0.1593017578125)
+    elif transfer == HLG:  # ITU-R BT.2100, system gamma 1.2
         high = (np.exp((codes - 0.55991073) / 0.17883277) + 0.28466892) / 12
-        linear = 10 * np.where(codes <= 0.5, codes**2 / 3, high) ** 1.2
+        linear = HDR_PEAK * np.where(codes <= 0.5, codes**2 / 3, high) ** 1.2
     elif transfer == SRGB:
         linear = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
     else:
@@ -150,13 +167,16 @@ def make_linear_table(transfer: Union[int, float], levels: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def make_encoding_table(is_hdr: bool) -> np.ndarray:
-    """Return the sRGB code, uint8, of each of LINEAR_LEVELS + 1 levels; HDR: as clips encode it."""
+def make_encoding_table(transfer: Union[int, float]) -> np.ndarray:
+    """Return the code, uint8, of each of LINEAR_LEVELS + 1 levels: in sRGB, or with a gamma."""
     linear = np.arange(LINEAR_LEVELS + 1) / LINEAR_LEVELS
-    codes = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return np.rint(255 * (linear ** (1 / 2.4) if is_hdr else codes)).astype(np.uint8)
+    codes = linear ** (1 / 2.4 if transfer == SRGB else 1 / transfer)
+    if transfer == SRGB:
+        codes = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * codes - 0.055)
+    return np.rint(255 * codes).astype(np.uint8)
 
 
+@functools.lru_cache(maxsize=8)
 def make_matrix(primaries: Tuple[float, ...]) -> np.ndarray:
     """Return the matrix from linear RGB with these primaries to linear sRGB."""
     matrices = []
@@ -170,17 +190,9 @@ def make_matrix(primaries: Tuple[float, ...]) -> np.ndarray:
     return np.linalg.solve(matrices[1], matrices[0])
 
 
-def tone_map(linear: np.ndarray) -> np.ndarray:
-    """Map HDR light, float32 [H,W,3] in units of 100 cd/m2, to 0..1.
-
-    The result equals FFmpeg's filter tonemap=hable:desat=0. The peak is 1000 cd/m2.
-    """
-    peak = np.maximum(linear.max(axis=2, keepdims=True), 1e-6)
-    return linear * (_hable(peak) / peak / _hable(10))
-
-
-def _hable(x):
-    return (x * (0.15 * x + 0.05) + 0.004) / (x * (0.15 * x + 0.5) + 0.06) - 0.02 / 0.3
+def _hable(level):
+    """Map a luminance with the curve of John Hable, as FFmpeg's tonemap does."""
+    return (level * (0.15 * level + 0.05) + 0.004) / (level * (0.15 * level + 0.5) + 0.06) - 1 / 15
 
 
 @functools.lru_cache(maxsize=8)
