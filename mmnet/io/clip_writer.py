@@ -1,7 +1,7 @@
 """Write clips with PyAV (the extra ``video``). No TensorFlow.
 
 Frames keep the time stamps of the source clip, also at a variable frame rate, their duration and
-their pixel aspect ratio. clip_tracks.py copies audio and metadata.
+their pixel aspect ratio. clip_tracks.py copies the audio, and clip_metadata.py the metadata.
 """
 
 import contextlib
@@ -11,13 +11,8 @@ from typing import Callable, Iterator
 
 import cv2
 
-from mmnet.io.clip_tracks import (
-    TrackWriter,
-    container_options,
-    copy_metadata,
-    find_losses,
-    read_tags,
-)
+from mmnet.io.clip_metadata import container_options, copy_metadata, find_losses, read_tags
+from mmnet.io.clip_tracks import TrackWriter
 from mmnet.io.clips import Clip, Frame, import_av
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
