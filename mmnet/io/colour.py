@@ -69,7 +69,8 @@ def convert_to_srgb(
         is_adobe_rgb: the EXIF data defines Adobe RGB.
     """
     profile = None if info.get("cicp") else info.get("icc_profile")
-    space = None if profile else find_colour_space(info, is_adobe_rgb)
+    is_srgb = profile or not (is_adobe_rgb or info.keys() & {"cicp", "gamma", "chromaticity"})
+    space = None if is_srgb else find_colour_space(info, is_adobe_rgb)
     if space is not None and (values.ndim == 2 or values.shape[2] == 3):
         rgb = cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if values.ndim == 2 else values
         return convert_space(rgb, space)

@@ -27,7 +27,7 @@ from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
 PNG_HEADER = 33  # bytes before the second chunk
-RELATIVE_COLORIMETRIC = b"\1"  # in the chunk sRGB
+SRGB_CHUNK = b"\0\0\0\1sRGB\1\xd9\xc9\x2c\x7f"  # relative colorimetric
 METRES_PER_INCH = 0.0254
 
 HEIF_HEADER = 1 << 16  # bytes that contain the properties of a HEIC or AVIF image
@@ -213,8 +213,8 @@ def encode_image(
     """
     extension = os.path.splitext(path)[1].lower()
     if extension == ".png":
-        exif = encode_exif(metadata, keep_gps)
-        chunks = b"" if image.ndim == 2 else png_chunk(b"sRGB", RELATIVE_COLORIMETRIC)
+        exif = b"" if metadata == Metadata() else encode_exif(metadata, keep_gps)
+        chunks = b"" if image.ndim == 2 else SRGB_CHUNK
         if metadata.dpi is not None:
             sides = [round(dpi / METRES_PER_INCH) for dpi in metadata.dpi]
             chunks += png_chunk(b"pHYs", struct.pack(">IIB", *sides, 1))  # pixels per metre

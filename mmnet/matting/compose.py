@@ -47,7 +47,8 @@ def render_outputs(
         colours = estimate_foreground(image, alpha)
         if opacity is not None:
             cv2.copyTo(image, (opacity < 255).view(np.uint8), colours)
-    image = compose_over_grey(image, opacity)
+    if opacity is not None:
+        image = compose_over_grey(image, opacity)
     mask = np.rint(alpha * 255).astype(np.uint8)
     outputs = {"alpha": mask}
     if "cutout" in options.kinds:

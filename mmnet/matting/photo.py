@@ -46,7 +46,9 @@ def matte_photo(
 
     The network sees the photo over mid-grey. The alpha is multiplied by the photo's opacity.
     """
-    image = compose_over_grey(photo.image, photo.opacity)
+    image = photo.image
+    if photo.opacity is not None:
+        image = compose_over_grey(image, photo.opacity)
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
     alpha = enlarge_alpha(alpha, small, image, refine=options.refine_edges)
