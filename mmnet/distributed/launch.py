@@ -77,10 +77,7 @@ def _run_once(plan, command, environ, signals):
 
 
 def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:
-    """Wait until all processes (rank -> Popen) end or one fails. Return the exit code.
-
-    A signal handler may append to ``signals``.
-    """
+    """Wait until all processes (rank -> Popen) end or one fails. Return the exit code."""
     forwarded, failure_time = 0, None
     while any(child.poll() is None for child in children.values()):
         codes = set(_find_failures(children).values())

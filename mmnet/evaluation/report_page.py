@@ -26,12 +26,10 @@ BACKGROUND_COLOUR = (0, 177, 64)  # green, behind the people
 def make_page(
     evaluations: Sequence[Evaluation], matte: Matte, *, image_count: int, about: str = ""
 ) -> str:
-    """Return the HTML of evaluations. The first one of each dataset is shown with images.
+    """Return the HTML of evaluations, with images of the first evaluation of each dataset.
 
-    Args:
-        matte: computes the alphas of the shown images.
-        image_count: number of the worst and of the best images to show.
-        about: sentence that states how the images were scored.
+    ``matte`` computes their alphas. The page shows the ``image_count`` worst and best images, and
+    the sentence ``about``, which states how the images were scored.
     """
     shown: Dict[str, Evaluation] = {}
     for evaluation in evaluations:
