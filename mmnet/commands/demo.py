@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from typing import Callable, List, Optional
 
 from mmnet.commands.flag_types import port_number, size_in_bytes, source
@@ -56,7 +57,8 @@ def run(options: Options) -> int:
         server = Server(demo, address, options.upload_limit, names, camera)
         for name in {names[0], camera}:
             demo.open_weights(name)  # reports errors before the page opens
-        return 128 + server.run(listener)
+        exit_code = 128 + server.run(listener)
+    os._exit(exit_code)  # sys.exit would wait for the photo in progress
 
 
 def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Predictor]:

@@ -1,15 +1,19 @@
 """Cut people out of the uploads of the page of `mmnet demo`, in memory. No TensorFlow."""
 
 import functools
+import io
 import re
 import time
+import warnings
 from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
+from PIL import Image
 
 from mmnet.inference.predictor import Predictor
+from mmnet.io.containers import detect_format
 from mmnet.io.errors import MmnetError, shorten
-from mmnet.io.images import compose_over_grey, decode_photo, encode_image, encode_jpeg
+from mmnet.io.images import Photo, compose_over_grey, decode_photo, encode_image, encode_jpeg
 from mmnet.io.resize import shrink
 from mmnet.matting.background import BLUR, Background, parse_colour
 from mmnet.matting.clip import matte_next_frame
@@ -18,6 +22,7 @@ from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame
 
+MAX_PIXELS = 50_000_000  # of an upload: a small file may contain a huge image
 PREVIEW_SIZE = 1280  # pixels of the longer side of the photo before
 JPEG_QUALITY = 95
 SMOOTHING = 0.8  # weight of the earlier frames in the time per frame
@@ -63,6 +68,8 @@ class Demo:
 
     def __init__(self, open_weights: Callable[[str], Predictor], matting: MattingOptions):
         self.open_weights, self.matting = open_weights, matting
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this and refuses the double
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         self.cameras: Dict[str, Camera] = {}
 
     def cut_out_photo(self, fields: Mapping[str, str], body: bytes) -> PageResult:
@@ -70,7 +77,7 @@ class Demo:
         predictor = self.open_weights(fields.get("weights", ""))
         start = time.monotonic()
         data, background = read_upload(fields, body)
-        photo = decode_photo(data, "photo")
+        photo = decode_upload(data, "photo")
         alpha = matte_photo(photo, predictor, self.matting)
         kind = "cutout" if background is TRANSPARENT else "composition"
         options = OutputOptions((kind,), background, self.matting)
@@ -90,7 +97,7 @@ class Demo:
         predictor = self.open_weights(weights)
         start = time.monotonic()
         data, background = read_upload(fields, body)
-        image = decode_photo(data, "frame").image
+        image = decode_upload(data, "frame").image
         options = OutputOptions(("composition",), background, self.matting)
         previous = self.cameras.pop(name, None)
         if previous is not None and previous.weights != weights:
@@ -130,5 +137,15 @@ def read_upload(fields: Mapping[str, str], body: bytes) -> Tuple[bytes, Backgrou
 @functools.lru_cache(maxsize=2)
 def decode_background(data: bytes) -> Background:
     """Decode a background once for all frames of a camera."""
-    photo = decode_photo(data, "background")
+    photo = decode_upload(data, "background")
     return Background(compose_over_grey(photo.image, photo.opacity))
+
+
+def decode_upload(data: bytes, name: str) -> Photo:
+    """Decode an image that has at most MAX_PIXELS. Errors name it ``name``."""
+    if detect_format(data):  # OpenCV decodes it. Pillow, which decodes others, checks their size.
+        try:
+            Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
+        except Exception as error:  # Pillow raises many classes for damaged files
+            raise MmnetError(f"{name}: {str(error) or 'damaged image'}") from None
+    return decode_photo(data, name)

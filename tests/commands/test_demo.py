@@ -1,5 +1,6 @@
 """Tests of mmnet.commands.demo: the server process, and its page in Chromium."""
 
+import http.client
 import os
 import random
 import re
@@ -7,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from urllib.parse import urlsplit
 
 import cv2
@@ -14,9 +16,11 @@ import numpy as np
 import pytest
 
 from helpers import PAGE_TIMEOUT, ROOT, assert_message, assert_raises
+from helpers.matting import colour_image
 from mmnet.cli import main
 from mmnet.commands import demo
 from mmnet.io.errors import MmnetError
+from mmnet.io.images import encode_png
 
 GREEN = (0, 177, 64)  # the default colour of the page
 
@@ -65,9 +69,19 @@ def test_demo_ends_with_a_signal(start_process, number, code):
     server, address = start_demo(start_process, stderr=subprocess.PIPE)
     with socket.create_connection(("127.0.0.1", urlsplit(address).port)) as connection:
         connection.sendall(b"POST /photo HTTP/1.1\r\n")  # a request that never ends
+        post_photo(address, colour_image(5000, 5000, 128))  # seconds of work
         server.send_signal(number)
-        _, stderr = server.communicate(timeout=10)
+        _, stderr = server.communicate(timeout=2)
     assert server.returncode == code and stderr.count("\n") == 1
+
+
+def post_photo(address, image):
+    """Send a photo, and do not wait for the result."""
+    png = encode_png(image)
+    query = f"weights=mmnet-persons&background=transparent&length={len(png)}"
+    connection = http.client.HTTPConnection(urlsplit(address).netloc)
+    connection.request("POST", f"/photo?{query}", png)
+    time.sleep(1)
 
 
 def test_demo_survives_damaged_requests(start_process):

@@ -92,3 +92,9 @@ def test_cut_out_frame_keeps_few_cameras(demo):
 def test_cut_out_photo_rejects(demo, fields, body, name):
     with assert_raises(MmnetError, name):
         demo.cut_out_photo(dict(FIELDS, **fields), body)
+
+
+def test_cut_out_photo_refuses_huge_images_before_decoding(demo):
+    png = encode_png(np.zeros((8000, 8000), np.uint8))
+    with assert_raises(MmnetError, "photo", 8000 * 8000):
+        demo.cut_out_photo(dict(FIELDS, length=str(len(png))), png)
