@@ -199,10 +199,12 @@ class JsonOptions(BaseOptions):
 
     def print_record(self, record: Dict[str, Any], text: Optional[str] = None) -> None:
         """Print a record as a line of JSON, or as text. Default text: its known values as YAML."""
+        json_text = json.dumps(record)
         if self.json:
-            text = json.dumps(record)
+            text = json_text
         elif text is None:
-            known = {name: value for name, value in record.items() if value not in (None, {}, [])}
+            values = json.loads(json_text)  # only types that YAML has
+            known = {name: value for name, value in values.items() if value not in (None, {}, [])}
             text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True, width=1000)
         print(text)
 
