@@ -157,7 +157,7 @@ class _FrameReader:
         for packet in self._packets():
             try:
                 frames = self._clip.decoder.decode(packet)
-            except import_av().FFmpegError:
+            except (import_av().FFmpegError, ValueError):  # ValueError: the decoder cannot start
                 self._broken.append(self._times.remove(packet))
                 continue
             for frame in frames:
