@@ -1,5 +1,6 @@
 """Open checkpoints as Predictors."""
 
+import os
 from typing import Optional
 
 import numpy as np
@@ -29,6 +30,7 @@ class CheckpointPredictor(Predictor):
             MmnetError: the device is missing, or the weights belong to another network.
         """
         check_device(device)
+        config = session_config(device)
         graph = tf.Graph()
         with graph.as_default():
             tf.set_random_seed(SEED)
@@ -37,8 +39,9 @@ class CheckpointPredictor(Predictor):
             self._variables = tf.global_variables()
             initializer = tf.global_variables_initializer()
         graph.finalize()
-        self._session = tf.Session(graph=graph, config=session_config(device))
-        super().__init__(self._run, Card(network), release=self._session.close)
+        self._session = tf.Session(graph=graph, config=config)
+        release = self._session.close
+        super().__init__(self._run, Card(network), release=release, process=os.getpid())
         self._weights: Optional[Weights] = None
         if weights is None:
             self._session.run(initializer)

@@ -1,8 +1,10 @@
 """Open .onnx files as Predictors. Their metadata, or else their card, describes the model."""
 
 import hashlib
+import os
+import weakref
 from collections import Counter
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.device import Device
 
 EXTRA = "'mmnet[export]'"
+# Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
+INHERITED: List[Any] = []
 
 
 def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
@@ -36,6 +40,8 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
         raise
     except Exception as error:  # onnxruntime and onnx raise classes of their own
         raise MmnetError(f"{path}: not an ONNX model that runs here ({error})") from None
+    reference = weakref.ref(session)
+    os.register_at_fork(after_in_child=lambda: INHERITED.append(reference()))
     shapes = {value.name: value.shape for value in session.get_inputs()}
     if INPUT not in shapes or OUTPUT not in [value.name for value in session.get_outputs()]:
         raise MmnetError(f"{path}: has no input {INPUT} or no output {OUTPUT}")
@@ -49,6 +55,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
         card._replace(network=network, sha256=sha256, operations=_count_nodes(data)),
         source=path,
         batch_size=batch_size,
+        process=os.getpid(),
     )
 
 

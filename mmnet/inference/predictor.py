@@ -1,5 +1,6 @@
 """The interface of every trained network: images in, alphas out. No TensorFlow."""
 
+import os
 from typing import Any, Callable, Optional, TypeVar
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from mmnet.inference.card import Card
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, to_unit_range
+from mmnet.tf.device import FORKED
 
 ROUNDING_TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
 
@@ -31,16 +33,19 @@ class Predictor:
         source: Optional[str] = None,
         batch_size: Optional[int] = None,
         release: Optional[Callable[[], Any]] = None,
+        process: Optional[int] = None,
     ):
         """Wrap ``run``: input of the model, float32 [N,H,W,C] -> output of the model, float32.
 
-        ``release`` frees the resources of the model. The other arguments become attributes.
+        ``release`` frees the resources of the model. ``process`` is the id of the only process that
+        may call it, if its runtime does not work after a fork. The other arguments become
+        attributes.
         """
         self.run, self.card = run, card
         self.network, self.precision, self.sha256 = card.network, card.precision, card.sha256
         self.source, self.batch_size = source, batch_size
         self.step: Optional[int] = None
-        self._release = release
+        self._release, self._process = release, process
 
     def __call__(
         self, images: np.ndarray, previous_alphas: Optional[np.ndarray] = None
@@ -51,6 +56,8 @@ class Predictor:
             images: [N,H,W,3], RGB, 0..255, or [N,H,W,C] for a network with C input channels.
             previous_alphas: [N,H,W], 0..1, of the previous frames; input of four-channel networks.
         """
+        if self._process not in (None, os.getpid()):
+            raise MmnetError(f"{self.source or 'the network'} {FORKED}")
         images = np.asarray(images, np.float32)
         channels = self.network.channels
         if images.ndim == 4 and images.shape[3] == 3 and channels > 3:
@@ -58,7 +65,7 @@ class Predictor:
             if previous_alphas is not None:
                 images[..., 3] = 255 * previous_alphas
         height, width = self.network.shape
-        if images.shape[1:] != (height, width, channels):
+        if images.shape[1:] != (height, width, channels) or len(images) == 0:
             raise MmnetError(
                 f"{self.source or 'the network'}: takes images [N,{height},{width},{channels}], "
                 f"not {list(images.shape)}"

@@ -1,6 +1,7 @@
 """Open frozen graphs (.pb) and SavedModels as Predictors."""
 
 import hashlib
+import os
 from collections import Counter
 from typing import Any
 
@@ -67,6 +68,7 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
         source=path,
         batch_size=batch_size,
         release=session.close,
+        process=os.getpid(),
     )
 
 

@@ -6,6 +6,7 @@ Therefore only files whose SHA-256 equals that in their card reach the interpret
 
 import hashlib
 import logging
+import os
 import threading
 from collections import Counter
 from functools import partial
@@ -55,6 +56,7 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
         card._replace(network=network, operations=operations),
         source=path,
         batch_size=batch_size,
+        process=None if has_runtime("tflite") or tflite_supports_threads() else os.getpid(),
     )
 
 

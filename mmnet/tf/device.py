@@ -4,7 +4,9 @@ The npu needs TF Adapter, whose Python package is npu_bridge. Only this module i
 if the npu is used. This code follows TF Adapter's documents and sources; it has not run on an npu.
 """
 
+import functools
 import logging
+import os
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
@@ -15,6 +17,11 @@ MIXED_PRECISIONS = {
     "mixed_float16": "auto_mixed_precision",
     "bfloat16": "auto_mixed_precision_onednn_bfloat16",
 }
+
+FORKED = (  # follows the name of a network or runtime
+    "would hang, because its threads do not exist after a fork; load the network only in the child "
+    "process, or start this process with the method spawn"
+)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +73,12 @@ def check_precision(device: Device) -> None:
 
 
 def session_config(device: Device = Device()) -> "tf.ConfigProto":
-    """Return the configuration of sessions on a device. Raise MmnetError without npu_bridge."""
+    """Return the configuration of sessions on a device.
+
+    Raise MmnetError without npu_bridge, or in a child of a process that had a session.
+    """
+    if _first_process() != os.getpid():
+        raise MmnetError(f"TensorFlow {FORKED}")
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
     config.intra_op_parallelism_threads = device.threads or 0
@@ -81,6 +93,12 @@ def session_config(device: Device = Device()) -> "tf.ConfigProto":
     elif device.kind == "npu":
         _configure_npu(config, device)
     return config
+
+
+@functools.lru_cache(maxsize=None)
+def _first_process():
+    """Return the id of the process that configured the first session."""
+    return os.getpid()
 
 
 def _configure_npu(config, device):

@@ -1,13 +1,20 @@
 """Tests of mmnet.inference.predictor."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from helpers import assert_raises
+from helpers import ROOT, assert_message, assert_raises
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor, output_to_alphas
+from mmnet.inference.runtimes import has_runtime
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
+from mmnet.tf.compat import tf
+from mmnet.weights.registry import DEFAULT, weights_folder
 
 
 def recording_predictor(inputs, channels=3, **card):
@@ -43,8 +50,9 @@ def test_predictor_adds_previous_alphas():
 
 
 def test_predictor_rejects_images_of_another_shape():
-    with assert_raises(MmnetError, "[N,32,64,3]", [2, 64, 32, 3]):
-        recording_predictor([])(np.zeros((2, 64, 32, 3)))
+    for shape in ([2, 64, 32, 3], [0, 32, 64, 3], [32, 64, 3]):
+        with assert_raises(MmnetError, "[N,32,64,3]", shape):
+            recording_predictor([])(np.zeros(shape))
 
 
 def test_predictor_closes_at_the_end_of_the_block():
@@ -75,3 +83,44 @@ def test_output_to_alphas_is_a_softmax_of_logits():
     expected = exponents[..., 1] / exponents.sum(axis=-1)
     np.testing.assert_allclose(output_to_alphas(logits, "logits"), expected)
     np.testing.assert_array_equal(output_to_alphas(logits, "probabilities"), logits[..., 1])
+
+
+CALL_IN_CHILD = """
+import os, signal, sys
+import numpy
+from mmnet.inference.open import open_predictor
+from mmnet.io.errors import MmnetError
+
+source, action = sys.argv[1:]
+predictor = open_predictor(source)
+images = numpy.zeros((1, *predictor.network.shape, 3))
+predictor(images)
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(60)  # ends a child that hangs
+    try:
+        if action == "open":
+            predictor = open_predictor(source)
+        predictor(images)
+        print("alphas", flush=True)
+    except MmnetError as error:
+        print(error, flush=True)
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.parametrize("action", ["call", "open"])
+@pytest.mark.parametrize("model", ["untrained", "mmnet_float32.tflite", "mmnet.onnx"])
+def test_predictor_does_not_hang_after_a_fork(model, action):
+    if model == "mmnet.onnx":
+        pytest.importorskip("onnxruntime")
+    source = model if model == "untrained" else os.path.join(weights_folder(DEFAULT), model)
+    command = [sys.executable, "-c", CALL_IN_CHILD, source, action]
+    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert result.returncode == 0  # the child was not ended by the alarm
+    # LiteRT works after a fork. ONNX Runtime and the interpreter of TensorFlow 1 can be opened.
+    works = model != "untrained" and action == "open"
+    works = works or (model.endswith(".tflite") and (has_runtime("tflite") or tf.__version__ > "2"))
+    assert_message(result.stdout, "alphas" if works else "fork")
