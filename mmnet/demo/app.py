@@ -139,7 +139,8 @@ class Server:
 
     def run(self, listener: socket.socket) -> int:
         """Print the URL and serve until SIGINT or SIGTERM. Return the signal."""
-        logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # damaged requests
+        for name in ("aiohttp", "asyncio"):  # damaged requests, too many connections
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         signals = []
 
         def stop(number):
@@ -190,8 +191,11 @@ class Server:
             status, message = error.status, error.reason
             if status == 413:
                 message = f"larger than {format_size(self.upload_limit, binary=True)}"
-        except (MmnetError, OSError) as error:
+        except (MmnetError, OSError, MemoryError) as error:
             status, message = 400, " ".join(str(error).split())
+        except Exception:
+            log.exception("bug in mmnet: %s %s", request.method, request.path)
+            status, message = 500, "bug in mmnet; the terminal shows its traceback"
         return self.web.json_response({"error": message}, status=status)
 
     def check_access(self, request: Any) -> None:

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from helpers import assert_raises
+from helpers import assert_message, assert_raises
 from mmnet.demo import app as app_module
 from mmnet.demo.app import Address, Server, open_socket
 from mmnet.demo.processing import PageResult
@@ -23,6 +23,8 @@ class EchoDemo:
         return PageResult(json.dumps(dict(fields)), body, b"before")
 
     def cut_out_frame(self, fields, body):
+        if body == b"bug":
+            raise ZeroDivisionError
         raise MmnetError("frame:\nbad")
 
 
@@ -160,6 +162,12 @@ def test_slow_and_damaged_uploads_are_errors(monkeypatch):
     headers = {"Content-Encoding": "gzip"}
     (result,) = send(LOCAL, ("POST", "/photo", headers, b"\x1f\x8b damaged"))
     assert_error(result, 400)
+
+
+def test_server_logs_bugs(caplog):
+    (result,) = send(LOCAL, ("POST", "/frame", {}, b"bug"))
+    assert_error(result, 500)
+    assert_message(caplog.text, "/frame", "Traceback", "ZeroDivisionError")
 
 
 def test_server_limits_the_uploads_in_memory(monkeypatch):
