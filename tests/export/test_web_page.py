@@ -2,14 +2,38 @@
 
 import os
 import shutil
+import socket
 import subprocess
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
 import pytest
 
-from helpers import PAGE_TIMEOUT
+from helpers import PAGE_TIMEOUT, ROOT
 from mmnet.cli import main
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node")
+def test_server_survives_damaged_requests(start_process, tmp_path):
+    shutil.copy(os.path.join(ROOT, "mmnet", "export", "web", "serve.js"), str(tmp_path))
+    (tmp_path / "index.html").write_text("page")
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "folder").mkdir()
+    command = ["node", str(tmp_path / "serve.js")]
+    server = start_process(command, env=dict(os.environ, PORT="0"), stdout=subprocess.PIPE)
+    port = urlsplit(server.stdout.readline()).port
+
+    def status(path):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            return int(connection.recv(65536)[9:12])
+
+    for path in (b"%", b"%00", b"/", b"/x:y/", b"%ff", b"\xff", b"x" * 10000, b"folder", b"../x"):
+        assert status(b"/" + path) in (400, 404), path
+    for path in (b"*", b"x", b"/..%2f..%2f..%2f..%2fetc%2fpasswd", b"/%2e%2e/%2e%2e/etc/passwd"):
+        assert status(path) in (400, 404), path
+    assert status(b"/") == status(b"/index.html?%") == 200 and server.poll() is None
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,20 @@ const here = dirname(fileURLToPath(import.meta.url));
 const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
 const port = Number(process.env.PORT || 8080); // 0: any free port
 
+// Return the path of the file that a request names, or null.
+function findFile(url) {
+  try {
+    const name = normalize(decodeURIComponent(new URL(url, "http://x").pathname));
+    const path = join(here, name === "/" ? "index.html" : name);
+    return path.startsWith(here) && statSync(path).isFile() ? path : null;
+  } catch {
+    return null; // not a URL, not UTF-8, too long, or missing
+  }
+}
+
 const server = createServer((request, response) => {
-  const name = normalize(decodeURIComponent(new URL(request.url, "http://x").pathname));
-  const path = join(here, name === "/" ? "index.html" : name);
-  if (!path.startsWith(here) || !statSync(path, { throwIfNoEntry: false })?.isFile()) {
+  const path = findFile(request.url);
+  if (path === null) {
     response.writeHead(404).end("not found");
     return;
   }
@@ -21,5 +31,5 @@ const server = createServer((request, response) => {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
   });
-  createReadStream(path).pipe(response);
+  createReadStream(path).on("error", () => response.destroy()).pipe(response);
 }).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
