@@ -260,11 +260,11 @@ def _find_video(container):
 
 
 def _find_decoder(stream):
+    """Return the decoder. It decodes one frame at a time, so an error loses no other frame."""
     decoder = stream.codec_context
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     if decoder.name in ALPHA_DECODERS and tags.get("alpha_mode") == "1":
         return import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
-    decoder.thread_type = "AUTO"
     return decoder
 
 

@@ -70,6 +70,15 @@ def test_clip_that_ends_in_the_header_of_a_fragment_is_read(files, tmp_path, key
     assert_message("\n".join(warnings), "truncated")
 
 
+def test_all_frames_before_an_incomplete_one_are_kept(files, tmp_path):
+    data = files["fragmented mp4"]
+    end = data.index(b"moof", data.index(b"moof", data.index(b"moof") + 4) + 4) - 4
+    path = write(str(tmp_path / "a.mp4"), data[: end - 9])
+    seconds, _, warnings = read_clip(path)
+    assert len(seconds) == 19
+    assert_message("\n".join(warnings), path, "1 broken frames", "truncated")
+
+
 @pytest.mark.parametrize("key", ["mp4", "fragmented mp4", "mkv", "webm", "avi"])
 def test_bytes_after_the_clip_are_ignored(files, tmp_path, key):
     path = write(str(tmp_path / FILES[key][0]), files[key] + b"SEFT" + bytes(100))
