@@ -222,6 +222,20 @@ def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, c
     )
 
 
+def test_predict_continues_after_a_clip_without_decoder(clip, flags, tmp_path, capfd):
+    clips = pytest.importorskip("helpers.clips")
+    unknown = tmp_path / "unknown.mkv"
+    clips.write_clip(str(unknown))
+    unknown.write_bytes(unknown.read_bytes().replace(b"V_MPEG4/ISO/AVC", b"V_ABCDE/FGH/IJK"))
+    out = str(tmp_path / "out")
+    command = ["predict", str(unknown), clip, "--output", out, "--write", "alpha"]
+    assert main(command + flags) == 1
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1
+    assert_message(error, unknown, "decoder")
+    assert os.listdir(out) == ["walk_alpha.mp4"]
+
+
 def test_predict_composes_photos_and_clips_over_a_clip(photo, clip, flags, tmp_path):
     command = ["predict", photo, clip, "--output", str(tmp_path), "--background", clip]
     assert main(command + flags) == 0
