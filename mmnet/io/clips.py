@@ -3,7 +3,7 @@
 import contextlib
 import os
 from fractions import Fraction
-from typing import Any, Generator, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Generator, Iterator, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -38,7 +38,6 @@ class Clip(NamedTuple):
     time_base: Fraction  # seconds
     frame_rate: Fraction  # average frames per second
     pixel_aspect: Fraction  # width of a pixel of upright frames / its height
-    audio: Tuple[Any, ...]  # audio streams, the default one first
     start_time: Fraction  # seconds; read_packets subtracts it from the time stamps of all streams
     duration: Optional[Fraction]  # seconds, if the file contains it
     warnings: List[str]  # unreadable parts; complete after the last frame was read
@@ -76,7 +75,6 @@ def open_clip(path: str) -> Iterator[Clip]:
             time_base=to_fraction(stream.time_base),
             frame_rate=_find_frame_rate(container, stream),
             pixel_aspect=_find_pixel_aspect(path, stream),
-            audio=tuple(sorted(container.streams.audio, key=lambda track: -_is_default(track))),
             start_time=start_time,
             duration=_find_duration(container, stream, start_time),
             warnings=[],
