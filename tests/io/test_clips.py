@@ -138,14 +138,6 @@ def test_open_clip_prefers_the_video_to_a_cover_image(tmp_path, is_attached):
     assert find_numbers(images) == list(range(10)) and not warnings
 
 
-def test_open_clip_lists_the_default_audio_first(tmp_path):
-    path = str(tmp_path / "a.mkv")
-    formats = [("mono", 48000)]
-    tracks = [("aac", formats, {"language": name}, name == "fra") for name in ("eng", "fra")]
-    with open_clip(write_tracks(path, *tracks)) as clip:
-        assert [track.language for track in clip.audio] == ["fra", "eng"]
-
-
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mpg", "a.ts"])
 def test_open_clip_reads_the_pixel_aspect(tmp_path, name):
     path, codec, aspect = str(tmp_path / name), "libx264", Fraction(16, 9)
