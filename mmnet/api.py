@@ -89,7 +89,8 @@ def matte(
 
     Args:
         photo: a path, bytes, a file object, a PIL image, or a uint8 array: RGB [H,W,3], RGBA
-            [H,W,4] or grey [H,W]. Files and PIL images are rotated by their EXIF orientation.
+            [H,W,4] or grey [H,W]. Files and PIL images are converted to sRGB, and rotated by their
+            EXIF orientation. The alpha channel of a photo is multiplied into the result.
         predictor: a Predictor from ``load``, or a source; None: the bundled weights. Weights by
             name are opened once.
         second_pass: run the network again on the box that contains the people.

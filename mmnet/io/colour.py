@@ -44,6 +44,8 @@ STRIP_ROWS = 64  # rows that are converted at once; fits the processor's cache
 MIN_AREA = 0.001  # double area of the triangle of the primaries
 LINEAR_LEVELS = 1 << 20  # levels of linear light that are encoded by a table
 
+# Metadata that may define a colour space without a profile, as Pillow and pillow-heif name them.
+SPACE_KEYS = {"cicp", "nclx_profile", "gamma", "chromaticity"}
 SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
@@ -63,14 +65,15 @@ def convert_to_srgb(
 
     Args:
         values: uint8 or uint16: grey [H,W], RGB [H,W,3] or CMYK [H,W,4].
-        info: metadata as Pillow names them: icc_profile, gamma, chromaticity, srgb; and cicp, the
-            codes of the primaries and of the transfer function, two bytes.
+        info: metadata as Pillow and pillow-heif name them; and cicp, the codes of the primaries and
+            of the transfer function, two bytes.
         source: name for messages.
         is_adobe_rgb: the EXIF data defines Adobe RGB.
     """
     profile = None if info.get("cicp") else info.get("icc_profile")
-    is_srgb = profile or not (is_adobe_rgb or info.keys() & {"cicp", "gamma", "chromaticity"})
-    space = None if is_srgb else find_colour_space(info, is_adobe_rgb)
+    space = None
+    if not profile and (is_adobe_rgb or info.keys() & SPACE_KEYS):
+        space = find_colour_space(info, is_adobe_rgb)
     if space is not None and (values.ndim == 2 or values.shape[2] == 3):
         rgb = cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if values.ndim == 2 else values
         return convert_space(rgb, space)
@@ -95,7 +98,9 @@ def convert_to_srgb(
 
 def find_colour_space(info: Mapping[str, Any], is_adobe_rgb: bool) -> Optional[ColourSpace]:
     """Return the colour space of an image without an ICC profile, or None for sRGB."""
-    cicp = info.get("cicp")
+    cicp, nclx = info.get("cicp"), info.get("nclx_profile")
+    if nclx:
+        cicp = [nclx["color_primaries"], nclx["transfer_characteristics"]]
     primaries: Tuple[float, ...] = PRIMARIES[BT709]
     transfer: Union[int, float] = SRGB
     if cicp:

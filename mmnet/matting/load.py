@@ -16,8 +16,8 @@ from mmnet.io.images import Photo, convert_pil, decode_photo
 def load_photo(photo: str) -> Photo:
     """Load a photo.
 
-    Files and PIL images are rotated by their EXIF orientation. Grey, palette and 16-bit images
-    become 8-bit RGB.
+    Files and PIL images are converted to sRGB, and rotated by their EXIF orientation. An alpha
+    channel, or a transparent colour, becomes the opacity.
 
     Args:
         photo: a path (str or os.PathLike), the bytes of an image file, a binary file object, a PIL

@@ -208,6 +208,8 @@ def test_heif_with_colour_codes_is_converted():
         stored = np.array(image.convert("RGB"))
     space = find_colour_space({"cicp": bytes([12, 13])}, False)
     assert_close(decode_photo(data, "a").image, convert_space(stored, space).astype(int))
+    with Image.open(io.BytesIO(data)) as image:
+        assert_close(load_photo(image).image, convert_space(stored, space).astype(int))
     assert np.abs(convert_space(stored, space).astype(int) - stored).mean() > 4
 
 

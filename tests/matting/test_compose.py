@@ -3,8 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import assert_raises
+from helpers.colours import ADOBE, CUBE, make_profile, reference_srgb
+from helpers.images import save
 from helpers.matting import NETWORK_ONLY, colour_image
 from mmnet.io.errors import MmnetError
 from mmnet.io.foreground import estimate_foreground
@@ -52,6 +55,14 @@ def test_render_outputs_returns_the_requested_kinds():
     outputs = render_outputs(colour_image(4, 3, 9), np.zeros((4, 3), np.float32), options)
     assert set(outputs) == {"side-by-side", "alpha"}
     assert (outputs["side-by-side"][:, 6:] == 128).all()  # the default background
+
+
+def test_load_background_converts_colours(tmp_path):
+    profile, path = make_profile(*ADOBE), tmp_path / "a.png"
+    path.write_bytes(save(CUBE, "png", icc_profile=profile))
+    background = load_background(str(path)).at(CUBE, np.zeros((64, 64), np.float32))
+    expected = reference_srgb(Image.fromarray(CUBE), profile)
+    assert np.abs(background.astype(int) - expected).max() <= 2
 
 
 def test_background_covers_the_photo_undistorted():
