@@ -30,7 +30,7 @@ def read_backgrounds(folder: str, shape: Tuple[int, int]) -> List[np.ndarray]:
     """
     names = list_images(folder)
     if not names:
-        raise MmnetError(f"{folder}: contains no image (jpg, jpeg, png, webp)")
+        raise MmnetError(f"{folder}: contains no image")
 
     def read(name):
         image = read_image(os.path.join(folder, name))

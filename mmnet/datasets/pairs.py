@@ -15,6 +15,7 @@ from mmnet.io.masks import Mask, read_mask
 from mmnet.io.tar_shards import Shard
 
 NO_MASK, NO_IMAGE = "images without a mask", "masks without an image"
+SAME_STEM = "files with the stem of another file"
 UNREADABLE = "unreadable files"
 DIFFERENT_SIZES = "pairs of different sizes (height x width, as stored)"
 
@@ -112,7 +113,7 @@ def find_unlabelled_images(folder: str) -> Dataset:
     problems: Problems = {}
     images = _find_files(folder, problems)
     if not images:
-        raise MmnetError(f"{folder}: contains no image (jpg, jpeg, png, webp)")
+        raise MmnetError(f"{folder}: contains no image")
     pairs = [Pair(stem, images[stem], None) for stem in sorted(images)]
     return Dataset(folder, "", pairs, problems)
 
@@ -219,6 +220,17 @@ def pick_evenly(items: Sequence[Any], number: int) -> List[Any]:
     return [items[index] for index in indices]
 
 
+def index_by_stem(folder: str, stems: Dict[str, str], problems: Problems) -> Dict[str, str]:
+    """Return stem -> path for the files of a folder (name -> stem). Only the first one is kept."""
+    files: Dict[str, str] = {}
+    for name, stem in stems.items():
+        if stem in files:
+            subject = f"{name} beside {os.path.basename(files[stem])}"
+            problems.setdefault(SAME_STEM, []).append(subject)
+        files.setdefault(stem, os.path.join(folder, name))
+    return files
+
+
 def _find_files(folder: str, problems: Problems) -> Dict[str, str]:
     """Return stem -> path of the images of a folder, and warn of other files."""
     if not os.path.isdir(folder):
@@ -227,11 +239,5 @@ def _find_files(folder: str, problems: Problems) -> Dict[str, str]:
     visible = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
     others = [name for name in visible if name not in set(images)]
     if others:
-        log.warning("%s: skipped, not jpg, jpeg, png or webp: %s", folder, format_names(others))
-    files: Dict[str, str] = {}
-    for name in images:
-        stem = os.path.splitext(name)[0]
-        if stem in files:
-            problems.setdefault("files with the stem of another file", []).append(name)
-        files[stem] = os.path.join(folder, name)
-    return files
+        log.warning("%s: skipped, not images: %s", folder, format_names(others))
+    return index_by_stem(folder, {name: os.path.splitext(name)[0] for name in images}, problems)

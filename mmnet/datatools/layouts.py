@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import cv2
 import numpy as np
 
-from mmnet.datasets.pairs import NO_MASK, Problems, match_stems
+from mmnet.datasets.pairs import NO_MASK, Problems, index_by_stem, match_stems
 from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, read_json, read_lines, resolve_name
@@ -110,13 +110,13 @@ def match_folders(
     """
     if not images or not masks or not os.path.isdir(images) or not os.path.isdir(masks):
         return []
-    image_files = {stem_of(name): os.path.join(images, name) for name in list_images(images)}
-    mask_files = {}
-    for name in list_images(masks, mask_extensions):
-        stem = stem_of(name)
+    stems = {name: stem_of(name) for name in list_images(images)}
+    image_files = index_by_stem(images, stems, problems)
+    stems = {name: stem_of(name) for name in list_images(masks, mask_extensions)}
+    for name, stem in stems.items():
         if stem.lower().endswith(IMAGE_EXTENSIONS):
-            stem = stem_of(stem)
-        mask_files[stem] = os.path.join(masks, name)
+            stems[name] = stem_of(stem)
+    mask_files = index_by_stem(masks, stems, problems)
     return [
         Item(split, stem, image_files[stem], mask_files[stem], mask_reader)
         for stem in match_stems(image_files, mask_files, problems)

@@ -7,12 +7,15 @@ import time
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from helpers import assert_message, assert_raises
+from helpers.colours import ADOBE, make_profile, reference_srgb
 from mmnet.datasets.pairs import (
     DIFFERENT_SIZES,
     NO_IMAGE,
     NO_MASK,
+    SAME_STEM,
     UNREADABLE,
     DatasetValidator,
     PairError,
@@ -69,6 +72,39 @@ def test_find_dataset_matches_stems_in_two_normal_forms(folder):
         shutil.copy(str(mask / "a.png"), str(mask / (mask_stem + ".png")))
     stems = [pair.stem for pair in validate(folder).pairs]
     assert stems == ["a", "b.c", "d", f"x{decomposed}", f"y{composed}", composed]
+
+
+@pytest.mark.parametrize("extension", [".jfif", ".jpe", ".JPE", ".tif", ".TIFF", ".bmp"])
+def test_datasets_contain_images_of_other_formats(folder, extension):
+    image, mask = (folder / "test" / kind for kind in ("image", "mask"))
+    file_format = {"j": "JPEG", "t": "TIFF", "b": "BMP"}[extension[1].lower()]
+    photo = np.full((20, 10, 3), (200, 100, 50), np.uint8)
+    Image.fromarray(photo).save(str(image / ("e" + extension)), file_format)
+    Image.fromarray(photo[..., 0] * 0 + 1).save(str(mask / ("e" + extension)), file_format)
+    read_image, alpha = read_pair(validate(folder).pairs[-1])
+    assert np.abs(read_image.astype(int) - photo).max() <= 3 and (alpha == 1).all()
+
+
+def test_read_pair_converts_colours_to_srgb(folder):
+    pair = find_dataset(str(folder), "test").pairs[2]
+    profile, colours = make_profile(*ADOBE), np.full((20, 10, 3), (60, 160, 90), np.uint8)
+    Image.fromarray(colours).save(pair.image, "PNG", icc_profile=profile)
+    mask = Image.fromarray(np.resize(np.uint8([0, 60, 120, 255]), (20, 10)))
+    mask.save(pair.mask, "PNG", icc_profile=profile)
+    image, alpha = read_pair(pair)
+    expected = reference_srgb(Image.fromarray(colours), profile)
+    assert np.abs(image.astype(int) - expected).max() <= 2 < np.abs(expected - colours).max()
+    np.testing.assert_allclose(255 * alpha, np.array(mask), atol=1e-3)  # a mask has no colours
+
+
+def test_read_pair_ignores_bytes_after_an_image(folder):
+    pairs = find_dataset(str(folder), "test").pairs
+    expected = read_pair(pairs[0])
+    for path in pairs[0].files:
+        with open(path, "ab") as file:
+            file.write(b"\xff\xda" * 100 + b"ftypmp42" + b"\xff\xd9" + bytes(200))
+    for array, expected_array in zip(read_pair(pairs[0]), expected):
+        np.testing.assert_array_equal(array, expected_array)
 
 
 def test_find_dataset_opens_no_file(folder):
@@ -129,7 +165,7 @@ def test_validator_reports_all_problems_together(folder):
         f"1 {UNREADABLE} (",
         "d.Png",
         f"1 {DIFFERENT_SIZES} (b.c.JPEG 20x10 with mask 30x20)",
-        "stem of another file (a.jpg)",
+        f"1 {SAME_STEM} (a.jpg beside a.jpeg)",
     ) as caught:
         validate(folder)
     assert "\n" not in str(caught.value)

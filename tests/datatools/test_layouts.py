@@ -11,7 +11,7 @@ import pytest
 from helpers import SMALL_FLAGS, assert_message, assert_raises
 from helpers.layouts import draw_pair, write_dapm, write_file, write_pair
 from mmnet.cli import main
-from mmnet.datasets.pairs import find_dataset
+from mmnet.datasets.pairs import SAME_STEM, find_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import encode_jpeg, encode_png, read_image
@@ -246,6 +246,14 @@ def test_layouts_match_names_in_two_normal_forms(tmp_path, layout):
     assert item.stem == decomposed and problems == {}
     assert os.path.isfile(item.image) and os.path.isfile(item.mask)
     assert item.split == {"dapm": "train", "eg1800": "train"}.get(layout)
+
+
+def test_convert_names_files_with_one_stem(tmp_path, caplog):
+    write_pair(str(tmp_path / "a"), "image/0.jpg", "mask/0.png", 0)
+    write_pair(str(tmp_path / "a"), "image/0.png", "mask/0.jpg", 1)
+    assert convert("pairs", tmp_path / "a", tmp_path / "b") == 1
+    assert_message(caplog.text, f"2 {SAME_STEM} (0.png beside 0.jpg")
+    assert len(find_dataset(str(tmp_path / "b"), "train")) == 1
 
 
 def test_pairs_reads_csv_with_splits(tmp_path):

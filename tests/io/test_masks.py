@@ -122,6 +122,22 @@ def test_load_mask_reads_palettes(tmp_path, indices, colours, expected):
         assert mask.problem is None
 
 
+@pytest.mark.parametrize("extension", ["tif", "bmp", "gif", "png"])
+@pytest.mark.parametrize("kind", ["palette", "1 bit", "labels", "16 bits", "float"])
+def test_load_mask_reads_labels_of_other_formats(tmp_path, extension, kind):
+    if extension not in {"16 bits": ("tif", "png"), "float": ("tif",)}.get(kind, (extension,)):
+        pytest.skip("no image of this format has this type")
+    path = str(tmp_path / f"labels.{extension}")
+    if kind == "palette":
+        write_palette(path, LABELS, VOC)
+    else:
+        dtype = {"1 bit": bool, "16 bits": np.uint16, "float": np.float32}.get(kind, np.uint8)
+        Image.fromarray(LABELS.astype(dtype)).save(path)
+    mask = read_mask(path)
+    np.testing.assert_array_equal(mask.alpha, PERSON)
+    assert mask.problem is None
+
+
 def test_load_mask_prefers_transparency_of_palettes(tmp_path):
     path = write_palette(tmp_path / "a.png", 1 - LABELS, [90, 30, 30] * 2, transparency=1)
     np.testing.assert_array_equal(load_mask(path), PERSON)
