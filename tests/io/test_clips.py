@@ -19,7 +19,6 @@ from helpers.clips import (
     video_frames,
     write_clip,
     write_frames,
-    write_tracks,
 )
 from mmnet.io.clips import open_clip, read_frames
 from mmnet.io.errors import MmnetError
