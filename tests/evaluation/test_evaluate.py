@@ -17,7 +17,7 @@ from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.inference.card import Card
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.predictor import Predictor
-from mmnet.io import images as images_module
+from mmnet.io import images, masks
 from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
@@ -99,7 +99,8 @@ def test_evaluate_scores_alphas_of_matte(portrait_set):
 
 def test_evaluate_reads_each_file_once(portrait_set, monkeypatch):
     opened = []
-    call_before(monkeypatch, images_module, "read_bytes", opened.append)
+    for module in (images, masks):
+        call_before(monkeypatch, module, "read_bytes", opened.append)
     evaluate(brightness_predictor(SHAPE), portrait_set, TARGET, batch_size=4)
     paths = [path for pair in portrait_set.pairs for path in pair.files]
     assert Counter(opened) == dict.fromkeys(paths, 1)
