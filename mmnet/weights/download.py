@@ -1,14 +1,14 @@
 """Download a file of the registry: verified, complete or not at all. No TensorFlow."""
 
-import http.client
 import os
 import socket
 import ssl
 import tempfile
-import urllib.error
 import urllib.request
 from functools import partial
+from http.client import HTTPException
 from typing import NamedTuple, Optional, Sequence
+from urllib.error import HTTPError, URLError
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import lock_folder, remove_abandoned
@@ -17,8 +17,7 @@ from mmnet.io.progress import progress
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # per address
 DOWNLOAD_TIMEOUT = 30  # seconds without data
-NETWORK_ERRORS = (urllib.error.URLError, http.client.HTTPException, ConnectionError)
-NETWORK_ERRORS += (socket.timeout, ssl.SSLError)
+NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError)
 
 
 class RegisteredFile(NamedTuple):
@@ -62,7 +61,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
                     return
                 except NETWORK_ERRORS as error:
                     problem = error
-                    if isinstance(error, urllib.error.HTTPError):  # for example 404
+                    if isinstance(error, HTTPError):  # for example 404
                         break
     raise OSError(
         f"{file.name}: cannot be downloaded from {', '.join(addresses)} ({problem}); check the "
