@@ -37,6 +37,10 @@ SRGB, PQ, HLG = 13, 16, 18  # other codes of transfer functions are read as sRGB
 SDR_WHITE = 100  # cd/m2
 HDR_PEAK = 1000 / SDR_WHITE  # of HDR without metadata
 
+# From BT.709 RGB to YCbCr, and the values that 8 bits of the range 16..235 store.
+TO_YCBCR = np.array([[0.2126, 0.7152, 0.0722], [-0.1146, -0.3854, 0.5], [0.5, -0.4542, -0.0458]])
+YCBCR_MIN = np.array([-16 / 219, -128 / 224, -128 / 224], np.float32)
+YCBCR_MAX = np.array([239 / 219, 127 / 224, 127 / 224], np.float32)
 BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
@@ -125,7 +129,7 @@ def find_colour_space(info: Mapping[str, Any], is_adobe_rgb: bool) -> Optional[C
 
 
 def convert_space(
-    image: np.ndarray, space: ColourSpace, *, gamma: Optional[float] = None, peak: float = HDR_PEAK
+    image: np.ndarray, space: ColourSpace, *, is_video: bool = False, peak: float = HDR_PEAK
 ) -> np.ndarray:
     """Convert RGB, uint8 or uint16 [H,W,3], to the primaries of sRGB and BT.709, uint8 [H,W,3].
 
@@ -134,12 +138,12 @@ def convert_space(
     Args:
         image: the image.
         space: its colour space.
-        gamma: of the result; None: sRGB, and BT1886 for HDR.
+        is_video: encode the result as BT.709 video. HDR always is.
         peak: the largest luminance of HDR, in units of SDR_WHITE.
     """
     is_hdr = space.transfer in (PQ, HLG)
     linear_levels = make_linear_table(space.transfer, np.iinfo(image.dtype).max)
-    codes = make_encoding_table(gamma or (BT1886 if is_hdr else SRGB))
+    codes = make_encoding_table()
     matrix = make_matrix(space.primaries)
     result = np.empty(image.shape, np.uint8)
     for top in range(0, len(image), STRIP_ROWS):
@@ -149,9 +153,21 @@ def convert_space(
             level = np.maximum(functools.reduce(cv2.max, channels), 1e-6)
             ratio = _hable(level) / (_hable(peak) * level)
             linear = cv2.merge([channel * ratio for channel in channels])
-        levels = np.rint(linear.clip(0, 1) * LINEAR_LEVELS).astype(np.int32)
-        result[top : top + STRIP_ROWS] = np.take(codes, levels)
+        if is_video or is_hdr:
+            encoded = _encode_video(linear)
+        else:
+            levels = np.rint(linear.clip(0, 1) * LINEAR_LEVELS).astype(np.int32)
+            encoded = np.take(codes, levels)
+        result[top : top + STRIP_ROWS] = encoded
     return result
+
+
+def _encode_video(linear):
+    """Encode linear RGB, float32, as BT.709 video, uint8. YCbCr limits colours outside BT.709."""
+    encoded = np.copysign(cv2.pow(np.abs(linear), 1 / BT1886), linear)
+    ycbcr = np.clip(cv2.transform(encoded, TO_YCBCR), YCBCR_MIN, YCBCR_MAX)
+    encoded = cv2.transform(ycbcr, np.linalg.inv(TO_YCBCR))
+    return cv2.convertScaleAbs(encoded.clip(0, 1), alpha=255)
 
 
 @functools.lru_cache(maxsize=8)
@@ -172,13 +188,11 @@ def make_linear_table(transfer: Union[int, float], levels: int) -> np.ndarray:
     return linear.astype(np.float32)
 
 
-@functools.lru_cache(maxsize=2)
-def make_encoding_table(transfer: Union[int, float]) -> np.ndarray:
-    """Return the code, uint8, of each of LINEAR_LEVELS + 1 levels: in sRGB, or with a gamma."""
+@functools.lru_cache()
+def make_encoding_table() -> np.ndarray:
+    """Return the sRGB code, uint8, of each of LINEAR_LEVELS + 1 levels."""
     linear = np.arange(LINEAR_LEVELS + 1) / LINEAR_LEVELS
-    codes = linear ** (1 / 2.4 if transfer == SRGB else 1 / transfer)
-    if transfer == SRGB:
-        codes = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * codes - 0.055)
+    codes = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.rint(255 * codes).astype(np.uint8)
 
 

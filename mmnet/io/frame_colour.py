@@ -52,7 +52,7 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     image = pixels[..., :3]
     if is_converted:
         space = ColourSpace(PRIMARIES[primaries], transfer if transfer in (PQ, HLG) else BT1886)
-        image = convert_space(image, space, gamma=BT1886, peak=_find_peak(frame))
+        image = convert_space(image, space, is_video=True, peak=_find_peak(frame))
     image = _rotate_upright(image, frame)
     if opacity is None or opacity.min() == 255:
         return image, None
@@ -65,9 +65,7 @@ def _find_peak(frame):
     peak = 0 if light is None else np.frombuffer(light, np.uint32)[0]  # MaxCLL
     mastering = frame.side_data.get("MASTERING_DISPLAY_METADATA")
     if not peak and mastering is not None:
-        numbers = np.frombuffer(
-            mastering, np.int32
-        )  # ten fractions; the last is the largest luminance
+        numbers = np.frombuffer(mastering, np.int32)  # fractions; the tenth is the luminance
         peak = numbers[18] / numbers[19] if numbers[19] else 0
     return peak / SDR_WHITE or HDR_PEAK
 

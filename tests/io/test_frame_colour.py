@@ -7,6 +7,7 @@ import pytest
 
 from helpers.clips import draw_frame, read_clip, set_display_matrix, write_clip, write_frames
 from mmnet.io.clips import open_clip, read_frames
+from mmnet.io.frame_colour import convert_frame
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
 
@@ -17,33 +18,39 @@ LUMA = {BT709: (0.2126, 0.0722), SMPTE240M: (0.212, 0.087), BT2020: (0.2627, 0.0
 
 # 10-bit RGB
 PATCHES = [(0, 0, 0), (300, 300, 300), (520, 520, 520), (769, 769, 769), (1023, 1023, 1023)]
-PATCHES += [(900, 850, 400), (520, 480, 450)]
+PATCHES += [(900, 850, 400), (520, 480, 450), (700, 400, 300), (300, 650, 350), (250, 300, 720)]
 # Results of FFmpeg 5.1. HDR: zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,
 # tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv; SDR: zscale=p=bt709:t=bt709.
 GREYS = [[0] * 3, [75] * 3, [130] * 3, [192] * 3, [255] * 3]
-CONVERTED = {  # (transfer function, primaries) -> 8-bit RGB
-    (PQ, BT2020): [
-        [0] * 3,
-        [64] * 3,
-        [157] * 3,
-        [255] * 3,
-        [255] * 3,
-        [255, 201, 0],
-        [168, 127, 112],
+HDR_GREYS = {
+    PQ: [[0] * 3, [64] * 3, [157] * 3, [255] * 3, [255] * 3],
+    HLG: [[0] * 3, [76] * 3, [126] * 3, [193] * 3, [255] * 3],
+}
+COLOURS = {  # (transfer function, primaries) -> 8-bit RGB
+    (PQ, BT2020): [[255, 201, 0], [168, 127, 112], [235, 0, 0], [0, 206, 0], [0, 30, 245]],
+    (HLG, BT2020): [[237, 188, 0], [132, 114, 107], [194, 64, 56], [0, 164, 64], [0, 64, 184]],
+    (BT709, BT2020): [[237, 211, 66], [136, 118, 111], [206, 83, 67], [0, 169, 73], [0, 74, 187]],
+    (BT709, DISPLAY_P3): [
+        [227, 211, 73],
+        [132, 119, 111],
+        [186, 95, 68],
+        [0, 164, 77],
+        [59, 75, 186],
     ],
-    (HLG, BT2020): [
-        [0] * 3,
-        [76] * 3,
-        [126] * 3,
-        [193] * 3,
-        [255] * 3,
-        [237, 188, 0],
-        [132, 114, 107],
+    (BT709, SMPTE170M): [
+        [223, 211, 98],
+        [129, 120, 112],
+        [171, 101, 74],
+        [83, 160, 87],
+        [66, 78, 180],
     ],
-    (BT709, BT2020): [*GREYS, [237, 211, 66], [136, 118, 111]],
-    (BT709, DISPLAY_P3): [*GREYS, [227, 211, 73], [132, 119, 111]],
-    (BT709, SMPTE170M): [*GREYS, [223, 211, 98], [129, 120, 112]],
-    (BT709, BT470BG): [*GREYS, [225, 212, 102], [130, 120, 112]],
+    (BT709, BT470BG): [
+        [225, 212, 102],
+        [130, 120, 112],
+        [177, 100, 75],
+        [67, 162, 89],
+        [62, 75, 179],
+    ],
 }
 
 
@@ -59,28 +66,39 @@ def read_patches(path, size=16):
     return read_clip(path)[1][0][size // 2, size // 2 :: size].astype(int)
 
 
-@pytest.mark.parametrize("transfer, primaries", CONVERTED)
+@pytest.mark.parametrize("transfer, primaries", COLOURS)
 def test_read_frames_converts_to_bt709(tmp_path, transfer, primaries):
     path = str(tmp_path / "patches.mkv")
     frame = make_patches(PATCHES, "gbrp10le")
     write_frames(path, [frame], color_trc=transfer, color_primaries=primaries)
-    assert np.abs(read_patches(path) - CONVERTED[transfer, primaries]).max() <= 2
+    expected = HDR_GREYS.get(transfer, GREYS) + COLOURS[transfer, primaries]
+    assert np.abs(read_patches(path) - expected).max() <= 2
 
 
-def test_read_frames_tone_maps_to_the_peak_of_the_metadata(tmp_path):
-    """FFmpeg's tonemap divides by hable(peak): the largest luminance becomes white."""
-    greys = {}
-    for peak in (400, 1000):
-        path = str(tmp_path / f"{peak}.mp4")
+class FrameWithMetadata:
+    """A PyAV frame with side data, which PyAV cannot add."""
 
-        frame = make_patches([(520, 520, 520)], "gbrp10le", 32).reformat(
-            format="yuv420p10le", dst_colorspace=BT2020
-        )
-        options = {"x265-params": f"log-level=none:hdr10=1:max-cll={peak},100"}
-        colours = {"colorspace": BT2020, "color_primaries": BT2020, "color_trc": PQ}
-        write_frames(path, [frame], "libx265", options=options, **colours)
-        greys[peak] = read_patches(path, 32)[0, 0]
-    assert greys[1000] == pytest.approx(157, abs=2) and greys[400] > greys[1000] + 20
+    def __init__(self, frame, **side_data):
+        self._frame, self.side_data = frame, side_data
+
+    def __getattr__(self, name):
+        return getattr(self._frame, name)
+
+
+def test_convert_frame_tone_maps_to_the_peak_of_the_metadata():
+    """The largest luminance becomes white: MaxCLL, else that of the mastering display."""
+    frame = make_patches([(520, 520, 520)], "gbrp10le")
+    frame.color_trc, frame.color_primaries = PQ, BT2020
+    light = np.array([400, 100], np.uint32)
+    no_light = np.zeros(2, np.uint32)
+    display = np.array(18 * [1] + [4000000, 10000, 1, 1], np.int32)
+    for side_data, grey in (
+        ({}, 157),
+        ({"CONTENT_LIGHT_LEVEL": light, "MASTERING_DISPLAY_METADATA": 3 * display}, 179),
+        ({"CONTENT_LIGHT_LEVEL": no_light, "MASTERING_DISPLAY_METADATA": display}, 179),
+    ):
+        image, _ = convert_frame(FrameWithMetadata(frame, **side_data))
+        assert np.abs(image.astype(int) - grey).max() <= 1
 
 
 @pytest.mark.parametrize("colour_range", [LIMITED, FULL])
