@@ -12,6 +12,7 @@ from mmnet.io.colour import (
     BT709,
     BT1886,
     BT2020,
+    GAMMAS,
     HDR_PEAK,
     HLG,
     PQ,
@@ -33,10 +34,13 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     matrix = MATRICES.get(frame.colorspace)
     if matrix is None:
         matrix = BT709 if frame.height >= HD_HEIGHT else BT601
-    transfer, primaries = frame.color_trc, frame.color_primaries
-    if transfer in (PQ, HLG) and primaries not in PRIMARIES:
-        primaries = BT2020
-    is_converted = transfer in (PQ, HLG) or primaries in set(PRIMARIES) - {BT709}
+    is_hdr = frame.color_trc in (PQ, HLG)
+    default_primaries = PRIMARIES[BT2020 if is_hdr else BT709]
+    space = ColourSpace(
+        PRIMARIES.get(frame.color_primaries, default_primaries),
+        frame.color_trc if is_hdr else GAMMAS.get(frame.color_trc, BT1886),
+    )
+    is_converted = space != ColourSpace(PRIMARIES[BT709], BT1886)
     pixel_format = frame.format
     has_alpha = pixel_format.name == "pal8" or any(
         part.is_alpha for part in pixel_format.components
@@ -51,7 +55,6 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
             opacity = (opacity >> 8).astype(np.uint8)
     image = pixels[..., :3]
     if is_converted:
-        space = ColourSpace(PRIMARIES[primaries], transfer if transfer in (PQ, HLG) else BT1886)
         image = convert_space(image, space, is_video=True, peak=_find_peak(frame))
     image = _rotate_upright(image, frame)
     if opacity is None or opacity.min() == 255:

@@ -12,7 +12,7 @@ from mmnet.io.frame_colour import convert_frame
 av = pytest.importorskip("av", reason="no PyAV for this Python")
 
 BT709, BT470BG, SMPTE170M, SMPTE240M, BT2020, DISPLAY_P3 = 1, 5, 6, 7, 9, 12
-PQ, HLG = 16, 18
+GAMMA_28, PQ, HLG = 5, 16, 18
 LIMITED, FULL = 1, 2
 LUMA = {BT709: (0.2126, 0.0722), SMPTE240M: (0.212, 0.087), BT2020: (0.2627, 0.0593)}  # red, blue
 
@@ -22,7 +22,8 @@ PATCHES += [(900, 850, 400), (520, 480, 450), (700, 400, 300), (300, 650, 350), 
 # Results of FFmpeg 5.1. HDR: zscale=t=linear:npl=100,format=gbrpf32le,zscale=p=bt709,
 # tonemap=hable:desat=0,zscale=t=bt709:m=bt709:r=tv; SDR: zscale=p=bt709:t=bt709.
 GREYS = [[0] * 3, [75] * 3, [130] * 3, [192] * 3, [255] * 3]
-HDR_GREYS = {
+OTHER_GREYS = {  # by transfer function
+    GAMMA_28: [[0] * 3, [61] * 3, [116] * 3, [183] * 3, [255] * 3],
     PQ: [[0] * 3, [64] * 3, [157] * 3, [255] * 3, [255] * 3],
     HLG: [[0] * 3, [76] * 3, [126] * 3, [193] * 3, [255] * 3],
 }
@@ -43,6 +44,13 @@ COLOURS = {  # (transfer function, primaries) -> 8-bit RGB
         [171, 101, 74],
         [83, 160, 87],
         [66, 78, 180],
+    ],
+    (GAMMA_28, BT470BG): [
+        [220, 205, 88],
+        [116, 105, 98],
+        [166, 85, 61],
+        [51, 150, 75],
+        [49, 61, 169],
     ],
     (BT709, BT470BG): [
         [225, 212, 102],
@@ -71,7 +79,7 @@ def test_read_frames_converts_to_bt709(tmp_path, transfer, primaries):
     path = str(tmp_path / "patches.mkv")
     frame = make_patches(PATCHES, "gbrp10le")
     write_frames(path, [frame], color_trc=transfer, color_primaries=primaries)
-    expected = HDR_GREYS.get(transfer, GREYS) + COLOURS[transfer, primaries]
+    expected = OTHER_GREYS.get(transfer, GREYS) + COLOURS[transfer, primaries]
     assert np.abs(read_patches(path) - expected).max() <= 2
 
 
