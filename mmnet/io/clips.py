@@ -252,7 +252,8 @@ def _find_video(container):
         context = stream.codec_context
         if context is None:
             return (False,)
-        return True, stream.frames != 1, _is_default(stream), context.width * context.height
+        is_default = bool(stream.disposition & Disposition.default)
+        return True, stream.frames != 1, is_default, context.width * context.height
 
     return max(streams, key=rank, default=None)
 
@@ -299,10 +300,6 @@ def _find_duration(container, stream, start_time):
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         duration = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     return duration and max(0, duration - start_time)  # it includes the start
-
-
-def _is_default(stream):
-    return bool(stream.disposition & import_av().stream.Disposition.default)
 
 
 def import_av() -> Any:
