@@ -61,7 +61,8 @@ def load(
             checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
         use_ema: use the moving averages of a checkpoint's weights.
         logit_scale: factor of a checkpoint's logits.
-        device: "cpu", "gpu" or "npu"; None: TensorFlow's choice.
+        device: "cpu", "gpu" or "npu"; None: the choice of the runtime. A .tflite or .onnx runs on
+            the CPU.
         threads: CPU threads; None: the choice of the runtime.
 
     Returns:
@@ -70,7 +71,8 @@ def load(
 
     Raises:
         FileNotFoundError: the source does not exist.
-        MmnetError: the source is damaged, or its runtime is not installed.
+        MmnetError: the source is damaged, its runtime is not installed, or it cannot apply an
+            argument.
     """
     target = Device(device, threads=threads)
     check_device(target)

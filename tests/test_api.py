@@ -95,6 +95,20 @@ def test_load_reports_unusable_sources(tmp_path, run_folder):
         mmnet.load(run_folder, use_ema=True)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"device": "tpu"}, {"threads": 0}, {"threads": 1.5}),
+        *({"logit_scale": 0}, {"logit_scale": -1}, {"logit_scale": float("nan")}),
+    ],
+    ids=str,
+)
+def test_load_reports_invalid_options(run_folder, options):
+    with assert_raises(MmnetError) as caught:
+        mmnet.load(run_folder, **options)
+    assert caught.value.parameter in options
+
+
 def test_load_passes_device_and_threads(run_folder, monkeypatch):
     devices = []
     monkeypatch.setattr(api, "open_predictor", lambda *_, device, **__: devices.append(device))

@@ -9,7 +9,7 @@ import multiprocessing
 import os
 import platform
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -60,12 +60,17 @@ def benchmark(
 ) -> Iterator[Row]:
     """Yield the measurements of each model.
 
-    ``network_fields`` and ``weight_options`` (as in ``open_predictor``) apply to checkpoints only.
+    ``network_fields`` and ``weight_options`` (as in ``open_predictor``) apply to the checkpoints
+    among the models. Without a checkpoint they are an error.
     """
     workers: List[Worker] = []
+    are_checkpoints = [source.kind in ("checkpoint", "untrained") for source in sources]
     try:
-        for source in sources:
-            workers.append(Worker(source, load, network_fields or {}, weight_options))
+        for source, is_checkpoint in zip(sources, are_checkpoints):
+            options: Tuple[Dict[str, Any], WeightOptions] = {}, WeightOptions()
+            if is_checkpoint or not any(are_checkpoints):
+                options = network_fields or {}, weight_options
+            workers.append(Worker(source, load, *options))
         yield from measure(workers, load)
     finally:
         for worker in workers:
@@ -128,8 +133,6 @@ def serve(
     Each request is a number of runs. The answer is (seconds of each run, peak memory).
     """
     start_memory = _reset_peak_memory()
-    if source.kind != "checkpoint":
-        network_fields, weight_options = {}, WeightOptions()
     device = Device(threads=load.threads)
     try:
         predictor = open_predictor(

@@ -4,10 +4,9 @@ The npu needs TF Adapter, whose Python package is npu_bridge. Only this module i
 if the npu is used. This code follows TF Adapter's documents and sources; it has not run on an npu.
 """
 
-import functools
 import logging
 import os
-from typing import Any, Callable, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
@@ -22,6 +21,7 @@ FORKED = (  # follows the name of a network or runtime
     "would hang, because its threads do not exist after a fork; load the network only in the child "
     "process, or start this process with the method spawn"
 )
+FIRST_SESSION: Dict[str, Optional[int]] = {}  # "process": its id, "threads": as in Device
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,10 @@ def has_gpu(device: Device) -> bool:
 
 def check_device(device: Device) -> None:
     """Raise MmnetError with the missing requirement if a device is not available."""
+    if device.kind not in (None, "cpu", "gpu", "npu"):
+        raise MmnetError(f"{device.kind!r}: must be cpu, gpu or npu", "device")
+    if device.threads is not None and (device.threads < 1 or device.threads % 1):
+        raise MmnetError(f"{device.threads}: must be a whole number of at least 1", "threads")
     if device.kind == "gpu" and not has_gpu(device):
         remedy = "install NVIDIA's driver and a TensorFlow with CUDA, or use cpu"
         raise MmnetError(f"gpu: TensorFlow {tf.__version__} finds no GPU; {remedy}", "device")
@@ -77,8 +81,13 @@ def session_config(device: Device = Device()) -> "tf.ConfigProto":
 
     Raise MmnetError without npu_bridge, or in a child of a process that had a session.
     """
-    if _first_process() != os.getpid():
+    if not FIRST_SESSION:
+        FIRST_SESSION.update(process=os.getpid(), threads=device.threads)
+    if FIRST_SESSION["process"] != os.getpid():
         raise MmnetError(f"TensorFlow {FORKED}")
+    if device.threads not in (None, FIRST_SESSION["threads"]):
+        message = "threads %d: ignored, because TensorFlow keeps the threads of its first session"
+        log.warning(message, device.threads)
     config = tf.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = device.exact
     config.intra_op_parallelism_threads = device.threads or 0
@@ -93,12 +102,6 @@ def session_config(device: Device = Device()) -> "tf.ConfigProto":
     elif device.kind == "npu":
         _configure_npu(config, device)
     return config
-
-
-@functools.lru_cache(maxsize=None)
-def _first_process():
-    """Return the id of the process that configured the first session."""
-    return os.getpid()
 
 
 def _configure_npu(config, device):

@@ -56,6 +56,8 @@ def read_weights(
 
 def scale_classifier(weights: Weights, logit_scale: float) -> Weights:
     """Multiply the logits by ``logit_scale``, which is stored in the classifier's variables."""
+    if not 0 < logit_scale < np.inf:
+        raise MmnetError(f"{logit_scale}: must be a positive number", "logit_scale")
     if logit_scale == 1:
         return weights
     scope = find_definition(weights.network).classifier

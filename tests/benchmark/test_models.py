@@ -111,6 +111,8 @@ def test_command_prints_one_object_per_model(sources, short_turns, run_json):
         (["PB", "--threads", "1,0"], ["--threads", "1,0", "1,2"]),
         (["PB", "--train"], ["--train", "benchmarks/training.py"]),
         (["PREFIX"], ["width_multiplier", "mmnet"]),
+        (["PB", "--use_ema"], ["--use_ema", "checkpoints"]),
+        (["PB", "--network", "deeplab"], ["--network", "checkpoints"]),
     ],
     ids=lambda value: " ".join(map(str, value)),
 )

@@ -146,6 +146,41 @@ def test_model_file_rejects_options_of_checkpoints(exported_models, options):
             open_predictor("untrained", FIELDS, weight_options=WeightOptions(**options))
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "arguments, parameter",
+    [
+        pytest.param({"weight_options": WeightOptions(use_ema=True)}, "use_ema", id="use_ema"),
+        pytest.param({"weight_options": WeightOptions(True, 5)}, "use_ema", id="two options"),
+        pytest.param({"network_fields": {"name": "deeplab"}}, "network", id="network"),
+        pytest.param({"network_fields": {"width_multiplier": 0.5}}, "width_multiplier", id="width"),
+        pytest.param({"network_fields": {"channels": 4}}, "channels", id="channels"),
+    ],
+)
+def test_option_that_a_model_file_cannot_apply_is_an_error(
+    exported_models, name, arguments, parameter
+):
+    path = exported_models.path(name)
+    with assert_raises(MmnetError, path) as caught:
+        open_predictor(path, **arguments)
+    assert caught.value.parameter == parameter
+
+
+@pytest.mark.parametrize("name", ["mmnet.tflite", "mmnet.onnx"])
+@pytest.mark.parametrize("kind", ["gpu", "npu"])
+def test_device_of_a_model_file_is_the_cpu(exported_models, name, kind):
+    path = exported_models.path(name)
+    with assert_raises(MmnetError, path, kind) as caught:
+        open_predictor(path, device=Device(kind))
+    assert caught.value.parameter == "device"
+    open_predictor(path, device=Device("cpu")).close()
+
+
+def test_model_file_accepts_its_own_network(exported_models):
+    fields = {"name": "tiny", "shape": [64, 64], "channels": 3, "width_multiplier": 1.0}
+    assert open_predictor(exported_models.path("mmnet.tflite"), fields).network == SMALL
+
+
 def test_weights_by_name_prefer_their_model_file(monkeypatch):
     source = find_source(DEFAULT)
     folder = os.path.dirname(source.path)
