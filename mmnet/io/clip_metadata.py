@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional
 
 from mmnet.io.clips import Clip, import_av
 
+MAX_TIMECODE_RATE = 256  # frames per second; MPEG-4 files store one byte
 UNSET_TIME = "1970-01-01T00:00:00"
 FORMAT_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "timecode")
 POSITION_TAGS = ("location", "gps")  # parts of their names
@@ -31,7 +32,7 @@ def copy_metadata(source: Clip, target: Any, video: Any, extension: str) -> None
     copy_stream_metadata(source.stream, video, extension)
     video.disposition = import_av().stream.Disposition.default.value
     timecode = _find_timecode(source.container)
-    if timecode:
+    if timecode and source.frame_rate < MAX_TIMECODE_RATE:
         video.metadata["timecode"] = timecode
 
 

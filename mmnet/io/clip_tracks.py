@@ -17,7 +17,9 @@ MAX_OVERLAP = AUDIO_RATE // 200  # samples; time stamps of some formats are roun
 MAX_GAP = AUDIO_RATE // 50  # samples; a longer gap is filled with silence
 CHANNEL_BIT_RATE = 96000  # bits per second of encoded audio, for each channel
 ENCODERS = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}  # for audio that is not copied
-STANDARD_LAYOUTS = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}  # channels -> name
+STANDARD_LAYOUTS = dict(
+    enumerate(["mono", "stereo", "3.0", "quad", "5.0", "5.1", "6.1", "7.1"], start=1)
+)  # number of channels -> name
 MPEG4_CODECS = ("aac", "mp3", "mp2", "ac3", "eac3", "alac", "dts", "mov_text")
 COPIED_CODECS = {  # file extension -> beginnings of the names of codecs
     ".mp4": (*MPEG4_CODECS, "flac", "opus"),
@@ -239,7 +241,9 @@ def _choose_layout(layouts, encoder):
     """Return the name of the largest layout in a form that an encoder accepts, or None."""
     av = import_av()
     for layout in layouts[-1:]:
-        for name in (layout.name, STANDARD_LAYOUTS.get(layout.nb_channels, "stereo")):
+        standard = STANDARD_LAYOUTS.get(layout.nb_channels, "stereo")
+        is_unknown = layout.name.endswith(" channels")
+        for name in (standard if is_unknown else layout.name, standard):
             context = av.CodecContext.create(encoder, "w")
             with contextlib.suppress(ValueError, av.FFmpegError):
                 context.layout = name

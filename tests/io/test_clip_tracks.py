@@ -88,6 +88,16 @@ def test_create_clip_reads_transport_streams(tmp_path, formats, expected):
     assert abs(frequency - 600) <= 8
 
 
+@pytest.mark.parametrize("channels, layout", [(1, "mono"), (2, "stereo"), (6, "5.1")])
+def test_create_clip_encodes_audio_without_layout(tmp_path, channels, layout):
+    source, path = str(tmp_path / "a.mkv"), str(tmp_path / "o.mp4")
+    write_tracks(source, ("pcm_s16le", [(layout, 48000)], {}, True))  # Matroska has no layouts
+    assert copy_clip(source, path) == ([], [])
+    with av.open(path) as container:
+        assert container.streams.audio[0].layout.name == layout
+    assert find_tones(path)[0][0] == channels and abs(find_tones(path)[0][1] - 400) <= 8
+
+
 def test_create_clip_skips_audio_of_unknown_codec(tmp_path):
     source, path = tmp_path / "a.mkv", str(tmp_path / "o.mp4")
     tracks = [("libopus", [STEREO], {}, True), ("aac", [STEREO], {}, False)]
