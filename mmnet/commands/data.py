@@ -127,10 +127,10 @@ def run_check(options: Options) -> int:
         check_replaceable(options.report, is_own_page, parameter="report")
     datasets = []
     for root in options.paths:
-        splits = list_splits(root)
-        if not splits:
+        names = list_splits(root)
+        if not names:
             raise MmnetError(f"{root}: contains no SPLIT/image; use mmnet data convert")
-        datasets += [find_dataset(root, split) for split in splits]
+        datasets += [find_dataset(root, name) for name in names]
     splits = [statistics.compute_statistics(dataset) for dataset in datasets]
     shared = statistics.find_shared_photos(splits)
     if options.report:

@@ -123,9 +123,9 @@ def match_stems(images: Dict[str, str], masks: Dict[str, str], problems: Problem
 
     A mask whose stem differs only in the Unicode normal form gets the stem of its image.
     """
-    stems = {unicodedata.normalize("NFC", stem): stem for stem in images.keys() - masks.keys()}
+    unmatched = {unicodedata.normalize("NFC", stem): stem for stem in images.keys() - masks.keys()}
     for mask_stem in masks.keys() - images.keys():
-        stem = stems.pop(unicodedata.normalize("NFC", mask_stem), None)
+        stem = unmatched.pop(unicodedata.normalize("NFC", mask_stem), None)
         if stem is not None:
             masks[stem] = masks.pop(mask_stem)
     for problem, files, others in ((NO_MASK, images, masks), (NO_IMAGE, masks, images)):
