@@ -121,14 +121,14 @@ def read_frames(clip: Clip) -> Generator[Frame, None, None]:
         MmnetError: the clip has no readable frame.
     """
     reader = _FrameReader(clip)
-    frame, end = None, 0
+    frame, end = None, 0  # of the last frame
     for decoded_frame, pts in reader.frames():
         image, opacity = convert_frame(decoded_frame)
         if frame is not None:
             yield frame._replace(duration=pts - frame.pts)
             image, opacity = _resize(image, opacity, frame.image.shape[:2])
         frame = Frame(image, pts, opacity=opacity)
-        end = max(end, pts + (decoded_frame.duration or reader.step))
+        end = pts + (decoded_frame.duration or reader.step)
     if frame is None:
         raise MmnetError(f"{clip.path}: no readable frame")
     yield frame._replace(duration=reader.finish(frame.pts, end) - frame.pts)
@@ -148,7 +148,8 @@ class _FrameReader:
             clip.decoder, self.step, has_pts=clip.container.format.name != "avi"
         )
         self._broken = []  # time stamps of frames, None: unknown
-        self._ends = {}  # index of a stream -> (end in seconds, last packet is incomplete)
+        self._ends = {}  # index of a stream -> end in seconds
+        self._is_incomplete = {}  # index of a stream -> whether its last packet is
 
     def frames(self):
         """Yield (PyAV frame, time stamp)."""
@@ -172,10 +173,12 @@ class _FrameReader:
             for packet in read_packets(self._clip):
                 if not packet.size:
                     continue
+                index = packet.stream.index
+                self._is_incomplete[index] = packet.is_corrupt
                 if packet.pts is not None:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
-                    self._ends[packet.stream.index] = end, packet.is_corrupt
-                if packet.stream.index == video:
+                    self._ends[index] = max(end, self._ends.get(index, 0))
+                if index == video:
                     self._times.add(packet)
                     yield packet
         except import_av().FFmpegError:  # the rest of the file is unreadable
@@ -190,30 +193,30 @@ class _FrameReader:
             first = self._broken[0]
             first = "" if first is None else f", the first at {float(first * clip.time_base):.1f} s"
             clip.warnings.append(f"{clip.path}: {len(self._broken)} broken frames skipped{first}")
-        if self._is_truncated(seconds):
+        if self._is_truncated():
             length = f"{float(seconds):.1f}"
             if clip.duration and clip.duration > seconds:
                 length += f" of {float(clip.duration):.1f}"
             clip.warnings.append(f"{clip.path}: truncated, contains {length} s")
-        elif not self._broken and _has_matroska_duration(clip):
+        elif not self._broken and _has_exact_duration(clip):
             duration = int(clip.duration / clip.time_base)
             end = duration if duration > pts else end
         return end
 
-    def _is_truncated(self, end):
-        """Return whether the file ends too early, at the latest at ``end`` seconds of the video."""
+    def _is_truncated(self):
         clip = self._clip
         container = clip.container
         if is_truncated(clip.path):
             return True
         if _has_restarts(container) or _is_matroska(container):
             return False
-        if any(incomplete for _, incomplete in self._ends.values()):
+        if any(self._is_incomplete.values()):
             return True
         if not clip.duration:
             return False
+        end = self._ends.get(clip.stream.index, 0)
         if clip.stream.duration is None:  # the duration is that of the longest stream
-            end = max(end for end, _ in self._ends.values())
+            end = max(self._ends.values(), default=0)
         return end < clip.duration - max(END_TOLERANCE, 2 / clip.frame_rate)
 
 
@@ -225,10 +228,17 @@ def _is_matroska(container):
     return "matroska" in container.format.name
 
 
-def _has_matroska_duration(clip):
-    """Return whether ``duration`` contains the last frame, whose packet has no duration."""
-    is_video = "DURATION" in clip.stream.metadata or len(clip.container.streams) == 1
-    return _is_matroska(clip.container) and clip.duration is not None and is_video
+def _has_exact_duration(clip):
+    """Return whether ``duration`` is the end of the last frame.
+
+    The packets of Matroska contain no durations. Those of MP4 are differences of decoding times, so
+    they belong to other frames if the clip has B-frames.
+    """
+    if not clip.duration:
+        return False
+    if _is_matroska(clip.container):
+        return "DURATION" in clip.stream.metadata or len(clip.container.streams) == 1
+    return "mp4" in clip.container.format.name and clip.stream.duration is not None
 
 
 def _resize(image, opacity, shape):

@@ -158,10 +158,11 @@ def find_tones(path, track=0):
 
 
 def write_frames(
-    path, frames, codec="ffv1", *, change=None, tone=0, file_options=None, **attributes
+    path, frames, codec="ffv1", *, times=None, change=None, tone=0, file_options=None, **attributes
 ):
-    """Write PyAV frames, 40 ms each. Return the path.
+    """Write PyAV frames. Return the path.
 
+    times: of the frames, in units of 40 ms (default: 0, 1, ...).
     change: edits each packet of the video.
     tone: seconds of an audio track.
     attributes: of the encoder, such as color_trc.
@@ -175,8 +176,8 @@ def write_frames(
         encoder = {".mpg": "mp2", ".webm": "libopus"}.get(os.path.splitext(path)[1], "aac")
         audio = container.add_stream(encoder, rate=48000) if tone else None
         packets = []
-        for number, frame in enumerate(frames):
-            frame.pts, frame.time_base = number, Fraction(1, 25)
+        for pts, frame in zip(times or range(len(frames)), frames):
+            frame.pts, frame.time_base = pts, Fraction(1, 25)
             packets += stream.encode(frame)
         for packet in packets + stream.encode():
             if change:

@@ -114,6 +114,20 @@ def test_complete_clip_has_no_warning(tmp_path, name, tone, delay):
     assert durations == pytest.approx(9 * [0.04] + [last], abs=0.003)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("gap", range(3, 12, 2))
+def test_gap_between_frames_belongs_to_the_frame_before_it(tmp_path, name, gap):
+    """With B-frames, the packets of MP4 contain durations of other frames."""
+    times = [number + (75 if number > gap else 0) for number in range(13)]
+    path, b_frames = str(tmp_path / name), {"max_b_frames": 3, "options": {"b-adapt": "0"}}
+    write_frames(path, video_frames(13), "libx264", times=times, **b_frames)
+    with open_clip(path) as clip:
+        durations = [float(frame.duration * clip.time_base) for frame in read_frames(clip)]
+    expected = 13 * [0.04]
+    expected[gap] += 3
+    assert durations == pytest.approx(expected, abs=0.002)
+
+
 @pytest.mark.parametrize("is_attached", [True, False])
 def test_open_clip_prefers_the_video_to_a_cover_image(tmp_path, is_attached):
     """The cover is the first stream, larger, and the default."""
