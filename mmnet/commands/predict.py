@@ -21,7 +21,7 @@ from mmnet.commands.options import (
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import check_encoding
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MAX_NAMES, MmnetError, summarize_names
 from mmnet.io.extensions import is_clip
 from mmnet.io.files import check_writable
 from mmnet.io.images import check_image_format
@@ -107,7 +107,8 @@ def run(options: Options) -> int:
     to_stdout = output.path == STANDARD_STREAM
     if not to_stdout:
         check_writable(output.folder)
-    files = find_photos(options.photos, output)
+    other_inputs = [path for path in (options.background, options.checkpoint_path) if path]
+    files = find_photos(options.photos, output, other_inputs)
     if options.shard:
         files = [file for file in files if options.shard.contains(file.stem)]
     photos = [file for file in files if not is_clip(file.path)]
@@ -214,9 +215,12 @@ def open_source(options: Options, default: str) -> Predictor:
 def print_results(results: Iterator[Result], options: Options) -> int:
     """Print outputs to stdout, errors and warnings to stderr, and return the exit code."""
     total = failed = partial = 0
+    missing = []
     for result in results:
         total += 1
-        if result.error is not None:
+        if result.is_missing:
+            missing.append(result.path)
+        elif result.error is not None:
             failed += 1
             log.warning("skipped: %s", result.error)
         partial += len(result.warnings)
@@ -233,6 +237,10 @@ def print_results(results: Iterator[Result], options: Options) -> int:
                 rate = result.frames / result.seconds
                 details += f", {result.frames} frames, {rate:.1f} frames/s"
             print(f"{result.path} -> {path} ({details})", flush=True)
+    if missing:
+        failed += len(missing)
+        text = summarize_names("files that do not exist", missing, MAX_NAMES)
+        log.warning("skipped: %s", text)
     if failed and failed == total:
         return 2
     return 1 if failed or partial else 0

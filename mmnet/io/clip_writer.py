@@ -7,6 +7,7 @@ their pixel aspect ratio. clip_tracks.py copies the audio, and clip_metadata.py 
 import contextlib
 import itertools
 import os
+import re
 from typing import Callable, Iterator
 
 import cv2
@@ -35,15 +36,15 @@ ENCODINGS = {  # (file extension, channels) -> codec, pixel format, options
     (".webm", 4): ("libvpx-vp9", "yuva420p", VP9_ALPHA_OPTIONS),
 }
 CLIP_FORMATS = (".mov", ".mp4", ".webm")
+FRAME_NAME = re.compile("[^%]*%(0?[1-9])?d[^%]*")  # pattern with up to 9 digits
 
 
 def check_encoding(path: str, has_alpha: bool) -> None:
     """Raise MmnetError if no clip, or none with an alpha channel, can be written to this path."""
     extension = os.path.splitext(path)[1].lower()
     if extension == ".png":
-        with contextlib.suppress(TypeError, ValueError):
-            if path % 1 != path % 2:
-                return
+        if FRAME_NAME.fullmatch(os.path.basename(path)):
+            return
         raise MmnetError(f"{path}: use a pattern for the frames, such as frames/%05d.png")
     if extension not in CLIP_FORMATS:
         raise MmnetError(
@@ -80,9 +81,11 @@ def create_clip(
     extension = os.path.splitext(path)[1].lower()
     tags = read_tags(source.container, keep_gps=keep_gps)
     if extension == ".png":
+        folder, pattern = os.path.split(path)
         numbers = itertools.count(1)
         yield lambda frame: write_bytes(
-            path % next(numbers), encode_png(to_square_pixels(frame.image, source.pixel_aspect))
+            os.path.join(folder, pattern % next(numbers)),
+            encode_png(to_square_pixels(frame.image, source.pixel_aspect)),
         )
         _add_note(source, path, find_losses(source, tags))
         return

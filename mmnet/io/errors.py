@@ -3,6 +3,8 @@
 from typing import Any, Optional, Sequence
 
 NAMES_SHOWN = 3  # file names that a message shows of a list
+MAX_NAMES = 20  # file names in one message
+NAME_LENGTH = 200  # characters of a file name in a message
 
 
 class MmnetError(ValueError):
@@ -29,12 +31,18 @@ def format_shape(shape: Sequence[int]) -> str:
     return "x".join(str(side) for side in shape)
 
 
-def format_names(names: Sequence[str], limit: int = NAMES_SHOWN, separator: str = ", ") -> str:
+def format_names(names: Sequence[str], limit: int = NAMES_SHOWN) -> str:
     """Return ``a.png, b.png, c.png, ...``: the first names of a list."""
-    shown = list(names[:limit]) + (["..."] if len(names) > limit else [])
-    return separator.join(shown)
+    shown = [shorten_name(name) for name in names[:limit]] + ["..."] * (len(names) > limit)
+    return ", ".join(shown)
 
 
-def summarize_names(problem: str, names: Sequence[str]) -> str:
+def shorten_name(name: str) -> str:
+    """Return the start and the end of a long file name: NAME_LENGTH characters."""
+    half = NAME_LENGTH // 2
+    return name if len(name) <= NAME_LENGTH else f"{name[: half - 3]}...{name[-half:]}"
+
+
+def summarize_names(problem: str, names: Sequence[str], limit: int = NAMES_SHOWN) -> str:
     """Return ``4 images without a mask (a.png, b.png, c.png, ...)``."""
-    return f"{len(names)} {problem} ({format_names(names)})"
+    return f"{len(names)} {problem} ({format_names(names, limit)})"

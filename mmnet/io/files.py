@@ -13,7 +13,7 @@ import stat
 import time
 import unicodedata
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmnet.io.errors import MmnetError
 
@@ -24,12 +24,26 @@ BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 
-def read_bytes(path: str) -> bytes:
-    """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file for reading. Raise MmnetError for a folder, a pipe or a device."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise MmnetError(f"{path}: not a regular file")
-    with open(path, "rb") as file:
+    return open(path, "rb")
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
+    with open_regular(path) as file:
         return file.read()
+
+
+def file_id(path: str) -> Optional[Tuple[int, int]]:
+    """Return device and inode of the file at a path or link, or None if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def read_text(path: str) -> str:

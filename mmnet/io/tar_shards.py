@@ -11,7 +11,7 @@ import zlib
 from typing import Dict, Optional, Set
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import atomic_write
+from mmnet.io.files import atomic_write, open_regular
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class TarShardWriter:
     """
 
     def __init__(self, folder: str, shard: Shard, photos_per_file: int):
-        """Create the folder. Raise MmnetError if it contains tar files of another program."""
+        """Create the folder. Raise MmnetError if it contains damaged or foreign tar files."""
         self._folder, self._photos_per_file = folder, photos_per_file
         self._prefix = f"results-{shard}-"
         self._lock = threading.Lock()
@@ -45,10 +45,10 @@ class TarShardWriter:
         self._next_number = 0
         self.finished_stems: Set[str] = set()
         os.makedirs(folder, exist_ok=True)
-        pattern = re.compile(re.escape(self._prefix) + r"(\d+)\.tar")
+        pattern = re.compile(re.escape(self._prefix) + "([0-9]{6,})[.]tar")
         for match in filter(None, map(pattern.fullmatch, sorted(os.listdir(folder)))):
-            self.finished_stems.update(_read_stems(os.path.join(folder, match.group())))
-            self._next_number = int(match.group(1)) + 1
+            self.finished_stems.update(read_stems(os.path.join(folder, match.group())))
+            self._next_number = max(self._next_number, int(match.group(1)) + 1)
 
     def __enter__(self):
         return self
@@ -95,9 +95,29 @@ class TarShardWriter:
         self._next_number += 1
 
 
-def _read_stems(path):
-    try:
-        with tarfile.open(path) as tar:
-            return {member.pax_headers["comment"] for member in tar}
-    except (tarfile.TarError, KeyError):
-        raise MmnetError(f"{path}: not written by mmnet; use another output folder") from None
+def read_stems(path: str) -> Set[str]:
+    """Return the stems of the photos in a tar file of TarShardWriter.
+
+    Raises:
+        MmnetError: the file is truncated, damaged, of another program, or not a regular file.
+    """
+    problem = "was not written by mmnet"
+    with open_regular(path) as file:
+        try:
+            stems = set()
+            with tarfile.TarFile(fileobj=file) as tar:
+                for member in tar:
+                    stem = member.pax_headers["comment"]
+                    if not (stem and member.isreg() and member.name.startswith(stem)):
+                        raise ValueError(member.name)
+                    stems.add(stem)
+                # tarfile ignores everything after a damaged header.
+                file.seek(tar.offset)
+                end = file.read(tarfile.RECORDSIZE + 1)
+            is_complete = len(end) >= 2 * tarfile.BLOCKSIZE and not any(end)
+            if is_complete and stems and file.tell() % tarfile.RECORDSIZE == 0:
+                return stems
+            problem = "is truncated or damaged"
+        except Exception:  # damaged headers raise errors of many types in tarfile
+            pass
+    raise MmnetError(f"{path}: {problem}; move it away, or use another output folder")

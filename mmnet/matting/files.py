@@ -4,15 +4,16 @@ import contextlib
 import logging
 import os
 import pathlib
+import re
 import sys
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from mmnet.io.errors import MmnetError, format_names
+from mmnet.io.errors import MAX_NAMES, MmnetError, format_names
 from mmnet.io.exif import Metadata
 from mmnet.io.extensions import CLIP_EXTENSIONS, HEIF_EXTENSIONS, IMAGE_EXTENSIONS, is_clip
-from mmnet.io.files import read_lines, resolve_name, write_bytes
+from mmnet.io.files import file_id, read_lines, resolve_name, write_bytes
 from mmnet.io.images import encode_image
 from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
@@ -20,7 +21,6 @@ from mmnet.matting.compose import KINDS
 LIST_EXTENSION = ".txt"  # marks a file that lists photos
 STANDARD_STREAM = "-"  # standard input among the photos, standard output as the output
 MEDIA_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS + CLIP_EXTENSIONS
-MAX_NAMES = 20  # file names in one message
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Result(NamedTuple):
     frames: Optional[int] = None  # number of frames; None: not a clip
     seconds: Optional[float] = None  # processing time of a clip
     error: Optional[str] = None  # why nothing was written
+    is_missing: bool = False  # the photo or clip does not exist
     warnings: Sequence[str] = ()  # unreadable parts of a clip
     notes: Sequence[str] = ()  # contents of a clip that the outputs cannot store
 
@@ -70,6 +71,15 @@ class Output:
         if is_clip(file.path):
             extension = ".webm" if kind == "cutout" else ".mp4"
         return os.path.join(self.path, f"{file.stem}_{kind}{extension}")
+
+    def replaceable_paths(self, file: InputFile) -> List[str]:
+        """Return the paths that the outputs of a photo or clip may replace."""
+        folder, name = os.path.split(self.path)
+        if not self.is_one_file or "%" not in name or not is_clip(file.path):
+            return [self.path_of(file, kind) for kind in KINDS]
+        frame = re.compile(re.sub("%[0-9]*d", "[ 0-9]+", re.escape(name)))
+        names = os.listdir(folder or ".") if os.path.isdir(folder or ".") else []
+        return [os.path.join(folder, name) for name in filter(frame.fullmatch, names)]
 
     def write(
         self, file: InputFile, images: Dict[str, np.ndarray], metadata: Metadata = Metadata()
@@ -101,7 +111,9 @@ class Output:
             return False
 
 
-def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
+def find_photos(
+    paths: Sequence[str], output: Output, other_inputs: Sequence[str] = ()
+) -> List[InputFile]:
     """Find the photos and clips that paths name: files, folders, lists (.txt), standard input.
 
     Folders are searched with their subfolders, also with linked ones. Hidden files and the output
@@ -109,7 +121,8 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
 
     Raises:
         FileNotFoundError: a path does not exist.
-        MmnetError: a folder or list without photos, or photos with the same outputs.
+        MmnetError: a folder or list without photos, photos with the same outputs, or an output that
+            would replace a photo, a clip, a list or one of ``other_inputs``.
     """
     files: List[InputFile] = []
     for path in paths:
@@ -123,7 +136,9 @@ def find_photos(paths: Sequence[str], output: Output) -> List[InputFile]:
             files.append(InputFile(path, os.path.splitext(os.path.basename(path))[0]))
         else:
             raise FileNotFoundError(f"{path}: no such photo, clip or folder")
-    return _check_outputs(files, output)
+    files = _check_distinct(files, output)
+    _check_inputs_stay([*(file.path for file in files), *paths, *other_inputs], files, output)
+    return files
 
 
 def _search_folder(folder, output):
@@ -198,23 +213,26 @@ def _read_list(path):
     return [InputFile(path, stem) for path, stem in zip(paths, stems)]
 
 
-def _check_outputs(files, output):
-    """Return each file once. Raise MmnetError if an output would replace a photo or an output."""
+def _check_distinct(files, output):
+    """Return each file once. Raise MmnetError if two files have the same outputs."""
     unique: Dict[str, Dict[str, InputFile]] = {}  # path of an output -> path -> file
     for file in files:
         # Two files have the same outputs of every kind, or of no kind.
         path = os.path.abspath(output.path_of(file, KINDS[0]))
         unique.setdefault(path, {}).setdefault(os.path.abspath(file.path), file)
-    groups = [[file.path for file in group.values()] for group in unique.values()]
-    conflicts = [format_names(group) for group in groups if len(group) > 1]
+    conflicts = [group.values() for group in unique.values() if len(group) > 1]
     if conflicts:
-        names = format_names(conflicts, MAX_NAMES, "; ")
+        names = format_names([file.path for group in conflicts for file in group], MAX_NAMES)
         remedy = "give a folder as output" if output.is_one_file else "give separate folders"
         raise MmnetError(f"{names}: would have the same outputs; {remedy}")
-    inputs = {os.path.abspath(file.path) for file in files}
-    outputs = {os.path.abspath(output.path_of(file, kind)) for file in files for kind in KINDS}
-    replaced = sorted(inputs & outputs)
+    return [file for group in unique.values() for file in group.values()]
+
+
+def _check_inputs_stay(inputs, files, output):
+    """Raise MmnetError if an output would replace an input, also through a link."""
+    inputs_by_id = {file_id(path): path for path in inputs if os.path.isfile(path)}
+    outputs = {file_id(path) for file in files for path in output.replaceable_paths(file)}
+    replaced = sorted(inputs_by_id[file] for file in inputs_by_id.keys() & outputs)
     if replaced:
         names = format_names(replaced, MAX_NAMES)
-        raise MmnetError(f"{names}: photos and outputs; give another folder", "output")
-    return [file for group in unique.values() for file in group.values()]
+        raise MmnetError(f"{names}: inputs and outputs; give another output", "output")

@@ -61,4 +61,6 @@ def process_file(
     except (MmnetError, OSError) as error:
         if isinstance(error, OSError) and error.errno in LASTING_ERRORS:
             raise
-        return Result(file.path, frames=0 if has_frames else None, error=str(error))
+        is_missing = file.path != STANDARD_STREAM and not os.path.lexists(file.path)
+        frames = 0 if has_frames else None
+        return Result(file.path, frames=frames, error=str(error), is_missing=is_missing)

@@ -14,7 +14,7 @@ from helpers import SMALL_FLAGS, assert_message, assert_raises
 from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files, files
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import read_image
+from mmnet.io.images import read_image, save_png
 from mmnet.io.memory import machine_memory
 from mmnet.tf import checkpoint
 
@@ -212,3 +212,69 @@ def test_unusable_stdout_is_reported(tmp_path, redirect, code):
     error = result.stderr.decode()
     assert result.returncode == code and "Traceback" not in error, error
     assert error.count("\n") == (code != 0)
+
+
+@pytest.fixture
+def predict(small_weights):
+    """Start of a command line that needs neither the bundled weights nor much time."""
+    return ["predict", "--checkpoint_path", small_weights.source, *SMALL_FLAGS]
+
+
+@pytest.mark.parametrize("is_hard_link", [False, True], ids=["symbolic link", "hard link"])
+def test_predict_never_replaces_an_input_through_a_link(
+    assert_refused, predict, portrait_set, tmp_path, is_hard_link
+):
+    photo, photos, background = (tmp_path / name for name in ("me.jpg", "a.txt", "sea.png"))
+    shutil.copy(portrait_set.pairs[0].image, str(photo))
+    shutil.copy(str(portrait_set.pairs[1].mask), str(background))
+    photos.write_text("me.jpg")
+    out = tmp_path / "out"
+    out.mkdir()
+    contents = [path.read_bytes() for path in (photo, photos, background)]
+    command = [*predict, photos, "--background", background, "--output"]
+    for path in (photo, photos, background):
+        for link, output in (("link.png", tmp_path / "link.png"), ("out/me_cutout.png", out)):
+            (os.link if is_hard_link else os.symlink)(str(path), str(tmp_path / link))
+            assert_refused([*command, output], "--output", path)
+            os.unlink(str(tmp_path / link))
+    assert contents == [path.read_bytes() for path in (photo, photos, background)]
+
+
+def test_predict_never_replaces_a_photo_that_has_the_name_of_an_output(
+    assert_refused, predict, portrait_set, tmp_path
+):
+    for name in ("me.jpg", "me_cutout.png"):
+        shutil.copy(portrait_set.pairs[0].image, str(tmp_path / name))
+    content = (tmp_path / "me_cutout.png").read_bytes()
+    (tmp_path / "list.txt").write_text("me_cutout.png\nme.jpg\n")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for output in (tmp_path, tmp_path / "link", tmp_path / "link" / ".." / tmp_path.name):
+        assert_refused([*predict, tmp_path / "list.txt", "--output", output], "me_cutout.png")
+    assert (tmp_path / "me_cutout.png").read_bytes() == content
+
+
+def test_predict_never_replaces_a_background_by_a_frame(assert_refused, predict, tmp_path):
+    clips = pytest.importorskip("helpers.clips")
+    clip = clips.write_clip(str(tmp_path / "walk.mp4"))
+    background = tmp_path / "00002.png"
+    save_png(str(background), np.zeros((9, 9, 3), np.uint8))
+    content = background.read_bytes()
+    command = [*predict, clip, "--background", background, "--output"]
+    for pattern in ("%05d.png", "%d.png"):
+        (tmp_path / "2.png").symlink_to("00002.png")
+        assert_refused([*command, tmp_path / pattern], "--output", background)
+        (tmp_path / "2.png").unlink()
+    assert background.read_bytes() == content and len(os.listdir(str(tmp_path))) == 2
+
+
+def test_predict_summarizes_missing_photos_of_a_list(run, predict, portrait_set, tmp_path):
+    photos, out = tmp_path / "photos.txt", tmp_path / "out"
+    names = [f"{number:05d}.jpg" for number in range(2000)] + ["x" * 100000]
+    photos.write_text("\n".join([*names, portrait_set.pairs[0].image]))
+    code, text, err = run(*predict, photos, "--output", out, "--write", "alpha")
+    assert code == 1 and text.count("\n") == 1
+    assert_message(err, 2001, names[19], "...")
+    assert names[20] not in err and len(err) < 5000
+    photos.write_text("\n".join(names))
+    code, text, err = run(*predict, photos, "--output", out)
+    assert (code, text) == (2, "") and len(err) < 5000

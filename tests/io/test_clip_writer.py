@@ -133,7 +133,14 @@ def test_create_clip_keeps_older_file_if_interrupted(clip, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path, has_alpha", [("a.webm", True), ("a.mov", True), ("a.MP4", False), ("f/%05d.png", True)]
+    "path, has_alpha",
+    [
+        ("a.webm", True),
+        ("a.mov", True),
+        ("a.MP4", False),
+        ("f/%05d.png", True),
+        ("5 %/%d.png", True),
+    ],
 )
 def test_check_encoding_accepts(path, has_alpha):
     check_encoding(path, has_alpha)
@@ -146,6 +153,11 @@ def test_check_encoding_accepts(path, has_alpha):
         ("a.avi", False, ".mov, .mp4, .webm"),
         ("a.png", True, "frames/%05d.png"),
         ("%s%d.png", True, "frames/%05d.png"),
+        ("%s.png", True, "frames/%05d.png"),
+        ("%%d.png", True, "frames/%05d.png"),
+        ("%010d.png", True, "frames/%05d.png"),
+        ("frames%05d/a.png", True, "frames/%05d.png"),
+        ("frames/%0999999999d.png", True, "frames/%05d.png"),
     ],
 )
 def test_check_encoding_rejects(path, has_alpha, token):

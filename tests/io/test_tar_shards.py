@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from helpers import assert_raises
+from helpers import assert_raises, tars
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard, TarShardWriter
 
@@ -56,12 +56,30 @@ def test_writer_deletes_incomplete_file_on_full_disk(tmp_path, monkeypatch):
     assert os.listdir(str(tmp_path)) == ["results-0of1-000000.tar"]
 
 
-@pytest.mark.parametrize("is_tar", [False, True], ids=["text", "tar of another program"])
-def test_writer_rejects_foreign_files(tmp_path, is_tar):
+@pytest.mark.parametrize("name", sorted(tars.damaged_tars()))
+def test_writer_rejects_damaged_and_foreign_files(tmp_path, name):
     path = tmp_path / "results-0of1-000000.tar"
-    path.write_text("no tar file")
-    if is_tar:
-        with tarfile.open(str(path), "w") as tar:
-            tar.addfile(tarfile.TarInfo("a.png"))
+    path.write_bytes(tars.damaged_tars()[name])
     with assert_raises(MmnetError, path):
         TarShardWriter(str(tmp_path), Shard(0, 1), 1)
+    assert path.read_bytes() == tars.damaged_tars()[name]
+
+
+@pytest.mark.parametrize("name", ["pipe", "device", "folder", "missing"])
+def test_writer_rejects_links_to_other_files(tmp_path, name):
+    os.mkfifo(str(tmp_path / "pipe"))
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "results-0of1-000000.tar"
+    path.symlink_to("/dev/zero" if name == "device" else name)
+    with assert_raises((MmnetError, FileNotFoundError), path):
+        TarShardWriter(str(tmp_path), Shard(0, 1), 1)
+
+
+def test_writer_reads_linked_files_and_continues_after_the_highest_number(tmp_path):
+    (tmp_path / "elsewhere").write_bytes(tars.tar_of_results("a", "b"))
+    (tmp_path / "results-0of1-1000000.tar").symlink_to("elsewhere")
+    (tmp_path / "results-0of1-999999.tar").write_bytes(tars.tar_of_results("c"))
+    with TarShardWriter(str(tmp_path), Shard(0, 1), 1) as writer:
+        assert writer.finished_stems == {"a", "b", "c"}
+        writer.add("d", {"d.png": b""})
+    assert (tmp_path / "results-0of1-1000001.tar").exists()
