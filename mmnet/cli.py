@@ -10,7 +10,6 @@ import dataclasses
 import errno
 import logging
 import os
-import re
 import sys
 import traceback
 import warnings
@@ -139,10 +138,12 @@ def parse_options(command: str, argv: List[str]) -> Any:
 def use_underscores(argv: List[str]) -> List[str]:
     """Replace hyphens in flag names: --split-ratio is --split_ratio. Stop at a bare --."""
     end = argv.index("--") if "--" in argv else len(argv)
-    words = [
-        re.sub("^--[^=]+", lambda name: "--" + name[0][2:].replace("-", "_"), word)
-        for word in argv[:end]
-    ]
+    words = []
+    for word in argv[:end]:
+        flag, equals, value = word.partition("=")
+        if flag.startswith("--"):
+            flag = "--" + flag[2:].replace("-", "_")
+        words.append(flag + equals + value)
     return words + argv[end:]
 
 
