@@ -23,6 +23,7 @@ from mmnet.commands.options import REQUIRED
 from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
 from mmnet.io.errors import MmnetError
+from mmnet.io.terminal import escape_controls, escape_output
 from mmnet.tf.compat import is_out_of_memory
 
 METAVARS: Dict[Any, str] = {  # type of a flag, or of its value -> placeholder in --help
@@ -150,7 +151,7 @@ def use_underscores(argv: List[str]) -> List[str]:
 def prepare_output() -> None:
     """Replace closed standard streams, and send the logger ``mmnet``, and only it, to stderr.
 
-    Characters that a stream cannot encode are escaped.
+    Control characters, and characters that a stream cannot encode, are escaped.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -161,15 +162,24 @@ def prepare_output() -> None:
                 os.dup2(opened, descriptor)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+    escape_output()
     logging.raiseExceptions = False  # stderr may be closed or full
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(escape_arguments)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
     log.handlers = [handler]
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata that nothing reads
     log.setLevel(logging.INFO)
+
+
+def escape_arguments(record: logging.LogRecord) -> bool:
+    """Keep the names and errors in a log record on its line."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            escape_controls(str(value)) if isinstance(value, (str, Exception)) else value
+            for value in record.args
+        )
+    return True
 
 
 class Parser(argparse.ArgumentParser):

@@ -39,6 +39,7 @@ from mmnet.io.images import to_unit_range
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
+from mmnet.io.terminal import escape_output
 from mmnet.networks.network import STRIDE
 
 MAX_STEM_LENGTH = 200  # <stem>_output_0.bin must fit into the 255 bytes of a file name
@@ -183,6 +184,7 @@ class Parser(argparse.ArgumentParser):
 
 def run(main: Callable[[], int]) -> int:
     """Run a script's ``main``. Return its exit code, 2 for bad input, or 130 after Ctrl-C."""
+    escape_output()
     name = os.path.basename(sys.argv[0])
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=f"{name}: %(message)s")
     try:

@@ -32,9 +32,11 @@ sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing ins
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, read_json, write_bytes, write_text
 from mmnet.io.images import to_unit_range
+from mmnet.io.terminal import escape_output
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
+    escape_output()
     flags = parse_flags(argv)
     samples: List[Optional[str]] = [None] * flags.loop
     if flags.input is not None:

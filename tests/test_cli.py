@@ -69,6 +69,22 @@ def test_predict_exit_codes(run, portraits, tmp_path, write_checkpoints):
     assert_message(err, "skipped", broken)
 
 
+def test_predict_escapes_control_characters_of_file_names(run, portraits, tmp_path):
+    for name in ("a\033[2Jm.png", "b\r\nmmnet: c.png", "d\x9b31m\x7f\u202e.png"):
+        draw = cv2.imread(os.path.join(portraits, "test", "image", "portrait0_0001.jpg"))
+        (tmp_path / name).write_bytes(cv2.imencode(".png", draw)[1].tobytes())
+        (tmp_path / name.replace(".png", ".xyz")).write_text("ignored")
+        (tmp_path / f"damaged {name}").write_text("no image")
+    arguments = ["predict", tmp_path, "--output", tmp_path / "out\a"]
+    code, out, err = run(*arguments)
+    assert code == 1 and out.count("\n") == 3 and err.count("\n") == 4
+    code, json_out, json_err = run(*arguments, "--json")
+    assert sum(os.path.exists(json.loads(line)["photo"]) for line in json_out.splitlines()) == 6
+    code, _, bad_flag = run(*arguments, "--size", "\033[2J")
+    for text in (out, err, json_out, json_err, bad_flag):
+        assert text.replace("\n", "").isprintable()
+
+
 def test_use_underscores_stops_at_double_hyphen():
     words = ["predict", "a-b.jpg", "--no-second-pass", "--output=a-b", "--", "--a-b.jpg"]
     expected = ["predict", "a-b.jpg", "--no_second_pass", "--output=a-b", "--", "--a-b.jpg"]

@@ -21,6 +21,7 @@ from mmnet.io.errors import MmnetError, format_shape, summarize_names
 from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_own_page
 from mmnet.io.tables import format_table
+from mmnet.io.terminal import escape_controls
 
 MAX_SHARED_LINES = 10  # photos in two places that the text lists
 
@@ -182,6 +183,7 @@ def print_shared_photos(shared: Sequence[SharedPhoto]) -> None:
         for photo in photos[:MAX_SHARED_LINES]:
             mirrored = ", mirrored" if photo.mirrored else ""
             correlation = f"correlation of details {photo.correlation:.2f}"
-            print(f"  {photo.first} = {photo.second}{mirrored} ({correlation})")
+            names = escape_controls(f"{photo.first} = {photo.second}")
+            print(f"  {names}{mirrored} ({correlation})")
         if len(photos) > MAX_SHARED_LINES:
             print("  ... (--json lists all, --report shows them)")

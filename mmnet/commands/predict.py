@@ -26,6 +26,7 @@ from mmnet.io.extensions import is_clip
 from mmnet.io.files import check_writable
 from mmnet.io.images import check_image_format
 from mmnet.io.tar_shards import Shard, TarShardWriter
+from mmnet.io.terminal import escape_controls
 from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find_photos
@@ -236,7 +237,7 @@ def print_results(results: Iterator[Result], options: Options) -> int:
             if result.frames is not None and result.seconds:
                 rate = result.frames / result.seconds
                 details += f", {result.frames} frames, {rate:.1f} frames/s"
-            print(f"{result.path} -> {path} ({details})", flush=True)
+            print(f"{escape_controls(f'{result.path} -> {path}')} ({details})", flush=True)
     if missing:
         failed += len(missing)
         text = summarize_names("files that do not exist", missing, MAX_NAMES)

@@ -9,7 +9,7 @@ from mmnet.evaluation.comparison import Comparison, bootstrap_interval
 from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import METRICS
 from mmnet.inference.predictor import Predictor
-from mmnet.io.errors import format_shape
+from mmnet.io.errors import format_names, format_shape
 from mmnet.io.tables import format_table
 
 
@@ -34,7 +34,7 @@ def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
     if worst:
         values, stems = scores["mad", "target"], evaluation.stems
         order = np.argsort(-values, kind="stable")[:worst]
-        images = ", ".join(f"{stems[index]} {values[index]:.4f}" for index in order)
+        images = format_names([f"{stems[index]} {values[index]:.4f}" for index in order], worst)
         text += f"\nworst by MAD at {format_shape(shapes['target'])}: {images}"
     return text
 

@@ -2,6 +2,8 @@
 
 from typing import Any, Optional, Sequence
 
+from mmnet.io.terminal import escape_controls
+
 NAMES_SHOWN = 3  # file names that a message shows of a list
 MAX_NAMES = 20  # file names in one message
 NAME_LENGTH = 200  # characters of a file name in a message
@@ -38,8 +40,8 @@ def format_names(names: Sequence[str], limit: int = NAMES_SHOWN) -> str:
 
 
 def shorten_name(name: str) -> str:
-    """Return the start and the end of a long file name: NAME_LENGTH characters."""
-    half = NAME_LENGTH // 2
+    """Return a file name on one line. A long one is shortened to its start and its end."""
+    name, half = escape_controls(name), NAME_LENGTH // 2
     return name if len(name) <= NAME_LENGTH else f"{name[: half - 3]}...{name[-half:]}"
 
 

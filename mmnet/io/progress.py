@@ -11,6 +11,8 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Iterator, Optional
 
+from mmnet.io.terminal import escape_controls
+
 TERMINAL_SECONDS = 0.2  # between two updates of the line on a terminal
 PLAIN_SECONDS = 10.0  # between two lines on any other stderr
 TERMINAL_DELAY = 1.0  # work that ends within this time shows nothing on a terminal
@@ -44,6 +46,7 @@ def progress(
         if now >= next_time:
             next_time = now + interval
             line = f"{description}: {_format_progress(done, total, unit, done / (now - start))}"
+            line = escape_controls(line)
             _show(CLEAR_LINE + line if terminal else line + "\n")
             has_shown = True
     if terminal and has_shown:
@@ -61,5 +64,6 @@ def _show(text):
     if logging.getLogger("mmnet").level > logging.INFO:
         return
     with contextlib.suppress(OSError):  # a full or closed stderr does not stop the work
-        sys.stderr.write(text)
-        sys.stderr.flush()
+        stream = getattr(sys.stderr, "unescaped", sys.stderr)  # CLEAR_LINE is a control sequence
+        stream.write(text)
+        stream.flush()

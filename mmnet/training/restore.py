@@ -94,7 +94,9 @@ def _load_warm_start(session, graph, warm_start):
     selected = {name: values[name] for name in values if _is_selected(name, graph, warm_start)}
     report = checkpoint.restore(session, _pad_input_channels(selected, graph), graph.variables)
     skipped = sorted(values.keys() - selected.keys())
-    log.info("warm start from %s\n%s", prefix, _format_report(report, skipped))
+    log.info("warm start from %s", prefix)
+    for line in _format_report(report, skipped).splitlines():
+        log.info("%s", line)
     optional = {"global_step", *graph.slots, *skipped, *(copy.op.name for copy in graph.copies)}
     missing = [name for name in report.missing if name not in optional and not is_range(name)]
     if (missing or report.reshaped) and not warm_start.ignore_missing_vars:
