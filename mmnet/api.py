@@ -1,6 +1,7 @@
 """The public functions of ``import mmnet``: load, matte, cutout and cutout_image."""
 
 import functools
+import os
 import warnings
 from typing import Any, Callable, Optional, TypeVar, Union, cast
 
@@ -141,7 +142,10 @@ def _find_predictor(predictor: NetworkSource) -> Predictor:
     if isinstance(predictor, Predictor):
         return predictor
     source = predictor or DEFAULT
-    return _open_once(source) if is_name(source) else load(source)
+    return _open_once(source, os.getpid()) if is_name(source) else load(source)
 
 
-_open_once = functools.lru_cache(maxsize=None)(load)
+@functools.lru_cache(maxsize=None)
+def _open_once(source: str, process: int) -> Predictor:
+    """Open weights by name once per process, because some runtimes do not work after a fork."""
+    return load(source)

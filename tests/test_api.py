@@ -143,8 +143,10 @@ def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
         mmnet.cutout(photo, "mmnet-fast")
         mmnet.matte(photo)
     mmnet.matte(photo, run_folder)
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # a forked child
+    mmnet.matte(photo)
     api._open_once.cache_clear()
-    assert sources == ["mmnet-fast", "mmnet-persons", run_folder]
+    assert sources == ["mmnet-fast", "mmnet-persons", run_folder, "mmnet-persons"]
 
 
 def test_cutout_image_returns_a_pil_image(photo):
