@@ -40,16 +40,18 @@ def read_mask(path: str) -> Mask:
     - If no value exceeds 1, the values are labels: 0 or 1, at any bit depth.
     - A palette image with two used entries is read by index, unless they are black and white.
     - If the values are 0 and one other value, this value is the person (GUESSED).
-    - All other values are divided by the largest value of the bit depth.
+    - All other values are divided by the largest value of the bit depth: 65535, or 255 if no value
+      exceeds it.
     """
     values = _read_values(read_bytes(path), path)
-    alpha = values.astype(np.float32)
     high, problem = values.max(), None
-    if high > 1:
-        limit = 65535 if values.dtype == np.uint16 and high > 255 else 255
+    limit = 65535 if values.dtype == np.uint16 and high > 255 else 255
+    if high <= 1:
+        alpha = values.astype(np.float32)
+    elif high < MIN_PERSON * limit and ((values == 0) | (values == high)).all():
+        alpha, problem = (values > 0).astype(np.float32), GUESSED
+    else:
         alpha = values / np.float32(limit)
-        if high < MIN_PERSON * limit and ((values == 0) | (values == high)).all():
-            alpha, problem = (values > 0).astype(np.float32), GUESSED
     if alpha.min() == alpha.max():
         problem = FLAT
     elif alpha.min() > MAX_BACKGROUND or alpha.max() < MIN_PERSON:
