@@ -15,6 +15,7 @@ from mmnet.io.clips import Clip, import_av, open_clip, read_packets
 AUDIO_RATE = 48000  # samples per second of encoded audio
 MAX_OVERLAP = AUDIO_RATE // 200  # samples; time stamps of some formats are rounded to 1 ms
 MAX_GAP = AUDIO_RATE // 50  # samples; a longer gap is filled with silence
+MAX_SILENCE = 3600 * AUDIO_RATE  # samples; a longer gap, as in damaged files, is left as it is
 CHANNEL_BIT_RATE = 96000  # bits per second of encoded audio, for each channel
 ENCODERS = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}  # for audio that is not copied
 STANDARD_LAYOUTS = dict(
@@ -183,7 +184,7 @@ class _EncodedTrack:
             pts = int(round(frame.pts * frame.time_base * AUDIO_RATE))
         if end is not None:
             pts = max(pts, end - MAX_OVERLAP)
-            while pts - end > MAX_GAP:
+            while MAX_GAP < pts - end < MAX_SILENCE:
                 silence = import_av().AudioFrame(
                     frame.format.name, frame.layout.name, min(pts - end, AUDIO_RATE)
                 )

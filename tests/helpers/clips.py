@@ -133,6 +133,20 @@ def encode_tones(path, encoder, formats):
         yield from packets
 
 
+def describe_audio(path):
+    """Return (codec, channels, language, is default) per audio track."""
+    with av.open(path) as container:
+        return [
+            (
+                stream.codec_context.codec.canonical_name,
+                stream.codec_context.layout.nb_channels,
+                stream.language,
+                stream.disposition.value & 1,
+            )
+            for stream in container.streams.audio
+        ]
+
+
 def make_adts_packet(packet, layout, rate, pts):
     """Return an AAC packet with a header of MPEG-2 transport streams (ISO 14496-3, 1.A.2)."""
     fields = 1 << 38 | [96000, 88200, 64000, 48000, 44100].index(rate) << 34  # AAC LC
