@@ -74,11 +74,18 @@ def read_lines(path: str) -> List[str]:
 def resolve_name(folder: str, name: str) -> str:
     """Return the path of a file in a folder.
 
-    If there is no such file, the name may be in another Unicode normal form. macOS stores NFD.
+    If there is no such file, its name and its folders may be in another Unicode normal form. macOS
+    stores NFD.
     """
-    names = [name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)]
-    paths = [os.path.join(folder, name) for name in names]
-    return next(filter(os.path.lexists, paths), paths[0])
+    path = os.path.join(folder, name)
+    if os.path.lexists(path):
+        return path
+    resolved = ""
+    for part in path.split(os.sep):
+        parts = [part] + [unicodedata.normalize(form, part) for form in ("NFC", "NFD")]
+        paths = [resolved + part for part in parts]
+        resolved = next(filter(os.path.lexists, paths), paths[0]) + os.sep
+    return resolved[: -len(os.sep)]
 
 
 def read_json(path: str) -> Dict[str, Any]:

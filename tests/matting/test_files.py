@@ -77,13 +77,13 @@ def test_find_photos_reads_lists_of_names_that_are_not_utf8(tmp_path, output):
     assert os.fsencode(file.path) == name and os.path.exists(file.path)
 
 
-@pytest.mark.parametrize("forms", [("\xe9", "e\u0301"), ("e\u0301", "\xe9")], ids=ascii)
-def test_find_photos_reads_lists_in_another_normal_form(tmp_path, output, forms):
-    listed, stored = forms
-    create_files(tmp_path, f"{stored}/{stored}.jpg")
-    (tmp_path / "photos.txt").write_bytes(f"{listed}/{listed}.jpg\n".encode())
+@pytest.mark.parametrize("listed", ["\xe9/\xe9.jpg", "e\u0301/e\u0301.jpg"], ids=ascii)
+@pytest.mark.parametrize("stored", ["\xe9/\xe9.jpg", "e\u0301/\xe9.jpg"], ids=ascii)
+def test_find_photos_reads_lists_in_another_normal_form(tmp_path, output, listed, stored):
+    create_files(tmp_path, stored)
+    (tmp_path / "photos.txt").write_bytes(f"{listed}\n".encode())
     (file,) = find_photos([str(tmp_path / "photos.txt")], output)
-    assert file.path == str(tmp_path / stored / f"{stored}.jpg")
+    assert file.path == str(tmp_path / stored)
 
 
 def test_find_photos_reads_every_extension(tmp_path, output, caplog):
