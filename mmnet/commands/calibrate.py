@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from typing import Optional
 
 from mmnet.commands.flag_types import positive_int
@@ -16,11 +15,10 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset
 from mmnet.evaluation.calibration import score_logit_scales, select_logit_scale
 from mmnet.inference.checkpoints import open_weights
-from mmnet.io.files import check_writable
 from mmnet.io.tables import format_table
 from mmnet.tf.device import Device
 from mmnet.weights.values import scale_classifier
-from mmnet.weights.write import write_weights
+from mmnet.weights.write import check_target, write_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +36,10 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
 
 
 def run(options: Options) -> int:
-    if options.output:
-        check_writable(os.path.dirname(os.path.abspath(options.output)))
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
     weights = options.load_weights()
+    if options.output:
+        check_target(options.output, [weights.source or ""])
     predictor = open_weights(weights, Device(options.device))
 
     scores = score_logit_scales(predictor, dataset, batch_size=options.batch_size)

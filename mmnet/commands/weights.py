@@ -1,7 +1,6 @@
 """`mmnet weights`: list, download, average or convert weights."""
 
 import dataclasses
-import os
 from typing import Optional, Tuple
 
 import numpy as np
@@ -14,14 +13,13 @@ from mmnet.datasets.pairs import find_dataset, pick_evenly
 from mmnet.export.representative import read_images
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import check_writable
 from mmnet.networks.network import Network, make_network
 from mmnet.weights import registry
 from mmnet.weights.batch_norm import measure_batch_norm
 from mmnet.weights.convert import convert_weights
 from mmnet.weights.source import find_source
 from mmnet.weights.values import average_weights
-from mmnet.weights.write import write_weights
+from mmnet.weights.write import check_target, write_weights
 
 IMAGES = 320  # per dataset, for the statistics of batch norm
 USAGE = {
@@ -90,8 +88,6 @@ class Options(JsonOptions):
 
 
 def run(options: Options) -> int:
-    if options.output:
-        check_writable(os.path.dirname(os.path.abspath(options.output)))
     actions = {"list": run_list, "get": run_get, "average": run_average, "convert": convert_file}
     actions[options.action](options)
     return 0
@@ -120,6 +116,7 @@ def run_get(options: Options) -> None:
 def run_average(options: Options) -> None:
     assert options.output is not None
     checkpoints = [load_weights(name) for name in options.names]
+    check_target(options.output, [weights.source or "" for weights in checkpoints])
     mean = average_weights(checkpoints, use_ema=options.use_ema)
     if options.dataset_path:
         mean = measure_batch_norm(mean, read_training_images(options.dataset_path, mean.network))
@@ -129,6 +126,7 @@ def run_average(options: Options) -> None:
 
 def convert_file(options: Options) -> None:
     assert options.output is not None
+    check_target(options.output, options.names)
     network = make_network({"name": options.network, "width_multiplier": options.width_multiplier})
     weights, missing = convert_weights(options.names[0], network)
     write_weights(options.output, weights)

@@ -11,6 +11,7 @@ from typing import List, Optional
 from mmnet.io.files import read_bytes, sha256_of_file, write_bytes, write_text
 
 RUN_FILE = "config.yaml"  # beside a checkpoint: the options of its training
+LATEST_FILE, LATEST_KEY = "checkpoint", "model_checkpoint_path"  # as TensorFlow names them
 
 
 def step_of(prefix: str) -> Optional[int]:
@@ -76,6 +77,6 @@ def delete_checkpoint(prefix: str) -> None:
 
 
 def mark_latest(prefix: str) -> None:
-    """Write TensorFlow's ``checkpoint`` file, which names the latest checkpoint of a folder."""
+    """Write TensorFlow's LATEST_FILE, which names the latest checkpoint of a folder."""
     folder, name = os.path.split(prefix)
-    write_text(os.path.join(folder, "checkpoint"), f'model_checkpoint_path: "{name}"\n')
+    write_text(os.path.join(folder, LATEST_FILE), f'{LATEST_KEY}: "{name}"\n')

@@ -278,3 +278,72 @@ def test_predict_summarizes_missing_photos_of_a_list(run, predict, portrait_set,
     photos.write_text("\n".join(names))
     code, text, err = run(*predict, photos, "--output", out)
     assert (code, text) == (2, "") and len(err) < 5000
+
+
+def snapshot(folder):
+    """Return path -> contents of the files in a folder and its subfolders."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(params=["calibrate", "average"])
+def write_checkpoint(request, small_weights, portraits):
+    """Start of a command line that writes a checkpoint: (command, its source)."""
+    source = small_weights.source
+    if request.param == "average":
+        return ["weights", "average", source, source]
+    flags = ["--dataset_path", portraits, "--dataset_split_name", "test", *SMALL_FLAGS]
+    return ["calibrate", "--checkpoint_path", source, *flags]
+
+
+@pytest.mark.parametrize("name", ["MMNetModel-6", "tuned-7", "./MMNetModel-6.index"])
+@pytest.mark.parametrize("has_run_file", [True, False])
+def test_checkpoints_are_not_written_to_a_training(
+    assert_refused, write_checkpoint, write_checkpoints, tmp_path, name, has_run_file
+):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    write_checkpoints(6, folder=str(folder))
+    if has_run_file:
+        (folder / "config.yaml").write_text("network: tiny\nsize: 64\nlearning_rate: 0.1\n")
+    (tmp_path / "link").symlink_to("run")
+    before = snapshot(folder)
+    for parent in ("run", "link"):
+        output = os.path.join(str(tmp_path), parent, name)
+        assert_refused([*write_checkpoint, "--output", output], "--output", tmp_path / parent)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("output", [".", "..", "./", "x/", "folder", "folder/.", ""])
+def test_checkpoints_need_a_prefix(assert_refused, write_checkpoint, tmp_path, monkeypatch, output):
+    (tmp_path / "a" / "folder").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    assert_refused([*write_checkpoint, "--output", output], "--output")
+    assert os.listdir(str(tmp_path)) == ["a"] and os.listdir(str(tmp_path / "a")) == ["folder"]
+
+
+def test_checkpoints_never_replace_an_input_or_a_foreign_file(
+    assert_refused, run, write_checkpoint, tmp_path
+):
+    prefix = tmp_path / "own" / "MMNetModel-5"
+    for _ in range(2):  # a command replaces its own checkpoint
+        assert run(*write_checkpoint, "--output", prefix)[0] == 0
+    before = snapshot(tmp_path)
+    for index, word in enumerate(write_checkpoint):
+        if word.endswith("MMNetModel-5"):
+            write_checkpoint[index] = str(prefix)
+    assert_refused([*write_checkpoint, "--output", prefix], "--output", prefix, "input")
+    (tmp_path / "checkpoint").write_text("a list")
+    assert_refused([*write_checkpoint, "--output", tmp_path / "a"], tmp_path / "checkpoint")
+    (tmp_path / "checkpoint").unlink()
+    (tmp_path / "config.yaml").symlink_to("nowhere")
+    assert_refused([*write_checkpoint, "--output", tmp_path / "a"], "config.yaml")
+    assert snapshot(tmp_path) == before
+
+
+def test_convert_never_replaces_its_source(assert_refused, write_checkpoints, tmp_path):
+    prefix = os.path.join(write_checkpoints(3), "MMNetModel-3")
+    before = files.read_bytes(prefix + ".index")
+    convert = ["weights", "convert", prefix, "--network", "modnet", "--output"]
+    assert_refused([*convert, prefix], "--output")
+    assert_refused([*convert, os.path.dirname(prefix)], "--output")
+    assert files.read_bytes(prefix + ".index") == before
