@@ -157,7 +157,7 @@ class _EncodedTrack:
         return packets
 
     def _encode(self, frame):
-        """Encode a frame. None: encode the rest of the samples in the resampler."""
+        """Encode a frame. At the end (None), empty the resampler."""
         frames = []
         input_format = frame and (frame.format.name, frame.layout.name, frame.sample_rate)
         if input_format != self._input_format:
