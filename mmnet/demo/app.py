@@ -207,8 +207,8 @@ class Server:
         if self.address.is_local:
             return
         tokens = request.cookies.get(self.cookie_name()), request.query.get("token")
-        token = self.address.token.encode()
-        if not any(secrets.compare_digest((text or "").encode(), token) for text in tokens):
+        texts = [(text or "").encode("utf-8", "replace") for text in tokens]
+        if not any(secrets.compare_digest(data, self.address.token.encode()) for data in texts):
             raise self.web.HTTPForbidden(reason="open the address with the token that was printed")
 
     def cookie_name(self) -> str:

@@ -22,7 +22,7 @@ from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame
 
-MAX_PIXELS = 50_000_000  # of an upload: a small file may contain a huge image
+MAX_PIXELS = 50_000_000  # pixels of an upload; a small file may contain a huge image
 PREVIEW_SIZE = 1280  # pixels of the longer side of the photo before
 JPEG_QUALITY = 95
 SMOOTHING = 0.8  # weight of the earlier frames in the time per frame

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import types
 
 import pytest
 
@@ -28,10 +29,14 @@ class EchoDemo:
         raise MmnetError("frame:\nbad")
 
 
+def make_server(address):
+    return Server(EchoDemo(), address, 1000, ["a<b", "c"], "c")
+
+
 def send(address, *requests):
     """Send requests (method, path, headers, body) to a server. Return (status, headers, text)."""
     test_utils = pytest.importorskip("aiohttp.test_utils")
-    server = Server(EchoDemo(), address, 1000, ["a<b", "c"], "c")
+    server = make_server(address)
 
     async def send_all():
         results = []
@@ -130,6 +135,15 @@ def test_server_of_other_machines_needs_the_token():
     cookies = results[3][1]["Set-Cookie"]
     assert "mmnet-7860=secret" in cookies and "HttpOnly" in cookies and "SameSite=Strict" in cookies
     assert REMOTE.url() == "http://mmnet.example:7860/?token=secret"
+
+
+def test_server_refuses_tokens_that_are_not_utf8():
+    pytest.importorskip("aiohttp")
+    server = make_server(REMOTE)
+    headers, cookies = {"Host": "mmnet.example:7860"}, {server.cookie_name(): "\udcff"}
+    request = types.SimpleNamespace(headers=headers, cookies=cookies, query={})
+    with pytest.raises(server.web.HTTPForbidden):
+        server.check_access(request)
 
 
 @pytest.mark.parametrize(
