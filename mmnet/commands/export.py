@@ -19,14 +19,17 @@ from mmnet.commands.options import (
 from mmnet.datasets.pairs import find_dataset
 from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportMismatch, ExportSpec, check_spec, export
+from mmnet.export.formats import CAN_REPLACE
 from mmnet.export.representative import RepresentativeImages, read_representative_images
-from mmnet.inference.card import FIELD_VALUES, card_to_dict
+from mmnet.inference.card import FIELD_VALUES, card_path, card_to_dict
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import check_writable, read_bytes, write_bytes
+from mmnet.io.files import TEMPORARY_PREFIXES, check_writable, read_bytes, write_bytes
 from mmnet.networks.network import Network
 from mmnet.weights.values import Weights
 
 HELD_OUT_SPLITS = ("test", "val", "validation")
+PAGE_SOURCE = os.path.join(os.path.dirname(export_folder.__file__), "web")
+PAGE_MODEL = "network.onnx"  # file of the network beside the page
 
 output_type_flag = partial(
     flag,
@@ -108,6 +111,8 @@ class Options(ModelOptions):
 
 def run(options: Options) -> int:
     check_writable(options.output)
+    if "web" in options.format:
+        check_page_folder(os.path.join(options.output, "web"))
     weights = options.load_weights()
     network = weights.network
     if "web" in options.format and network.channels != 3:
@@ -134,7 +139,7 @@ def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
         "tflite": f"{network.name}_{options.precision}.tflite",
         "onnx": f"{network.name}.onnx",
         "pb": f"{network.name}.pb",
-        "web": os.path.join("web", "network.onnx"),
+        "web": os.path.join("web", PAGE_MODEL),
     }
     return ExportSpec(
         format="onnx" if format == "web" else format,
@@ -167,8 +172,24 @@ def export_and_print(
     return 0
 
 
+def check_page_folder(folder: str) -> None:
+    """Raise MmnetError unless the folder is new, empty, or has the card of an earlier export.
+
+    A link to a folder, and links in place of the files of the page, are refused.
+    """
+    if not os.path.lexists(folder):
+        return
+    names = [name for name in os.listdir(folder) if not name.startswith(TEMPORARY_PREFIXES)]
+    model = os.path.join(folder, PAGE_MODEL)
+    card = card_path(model)
+    is_own = os.path.isfile(card) and CAN_REPLACE["card"](read_bytes(card))
+    page = [os.path.join(folder, name) for name in os.listdir(PAGE_SOURCE)]
+    has_links = any(map(os.path.islink, [folder, model, card, *page]))
+    if has_links or (names and not is_own):
+        raise MmnetError(f"{folder} was not created by mmnet; use another folder", "output")
+
+
 def write_page(folder: str) -> None:
-    """Write the files of the web page beside its network.onnx."""
-    source = os.path.join(os.path.dirname(export_folder.__file__), "web")
-    for name in sorted(os.listdir(source)):
-        write_bytes(os.path.join(folder, name), read_bytes(os.path.join(source, name)))
+    """Write the files of the web page beside its PAGE_MODEL."""
+    for name in sorted(os.listdir(PAGE_SOURCE)):
+        write_bytes(os.path.join(folder, name), read_bytes(os.path.join(PAGE_SOURCE, name)))

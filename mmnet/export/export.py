@@ -27,6 +27,8 @@ from mmnet.tf.compat import tf
 from mmnet.weights.source import SAVED_MODEL, source_bytes
 from mmnet.weights.values import Weights
 
+SAVED_MODEL_NAMES = {SAVED_MODEL, "variables", "assets", "fingerprint.pb"}
+
 
 class ExportSpec(NamedTuple):
     """A model file to make from a checkpoint."""
@@ -189,6 +191,8 @@ def check_target(spec: ExportSpec, inputs: Sequence[str] = ()) -> None:
     files.check_replaceable(card_path(spec.path), CAN_REPLACE["card"], inputs=inputs)
     if spec.format != "savedmodel":
         files.check_replaceable(spec.path, CAN_REPLACE[spec.format], inputs=inputs)
-    elif os.path.lexists(spec.path) and not os.path.isfile(os.path.join(spec.path, SAVED_MODEL)):
-        message = f"{spec.path} is not a SavedModel and is not replaced; use another folder"
-        raise MmnetError(message, "output")
+    elif os.path.lexists(spec.path):
+        files.check_replaceable(os.path.join(spec.path, SAVED_MODEL), CAN_REPLACE[spec.format])
+        if set(os.listdir(spec.path)) - SAVED_MODEL_NAMES:
+            message = f"{spec.path} contains other files and is not replaced; use another folder"
+            raise MmnetError(message, "output")

@@ -136,7 +136,7 @@ def is_tflite(data: bytes) -> bool:
     return data[4:8] == b"TFL3"
 
 
-def is_onnx(data: bytes) -> bool:
+def has_tensor_names(data: bytes) -> bool:
     return INPUT.encode() in data and OUTPUT.encode() in data
 
 
@@ -149,4 +149,10 @@ def is_card(data: bytes) -> bool:
 
 
 # Format -> function (contents of a file) that returns whether export may replace the file.
-CAN_REPLACE = {"pb": is_inference_graph, "tflite": is_tflite, "onnx": is_onnx, "card": is_card}
+CAN_REPLACE = {
+    "pb": is_inference_graph,
+    "tflite": is_tflite,
+    "onnx": has_tensor_names,
+    "savedmodel": has_tensor_names,
+    "card": is_card,
+}

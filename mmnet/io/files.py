@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequ
 from mmnet.io.errors import MmnetError
 
 LOCK_FILE = ".lock"  # in a folder that only one process at a time may write to
+TEMPORARY_PREFIXES = (".writing-", ".building-")  # names of incomplete files and folders
 ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
 BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 
@@ -136,11 +137,10 @@ def atomic_write(path: str) -> Iterator[str]:
     """Yield the path of an empty temporary file, which replaces ``path`` at the end of the block.
 
     If the block fails, the temporary file is deleted, and the file at ``path`` stays. A device, a
-    pipe or a folder is never replaced (MmnetError).
+    pipe or a folder is never replaced (MmnetError). A link is replaced, its target stays.
     """
     if os.path.lexists(path) and not os.path.isfile(path):
         raise MmnetError(f"{path}: not a regular file, so it is not replaced")
-    path = os.path.realpath(path)  # replace the target of a link, not the link
     temporary = os.path.join(os.path.dirname(path), f".writing-{uuid.uuid4().hex}")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL, 0o666))  # less the process's umask
     try:
@@ -157,7 +157,7 @@ def atomic_write(path: str) -> Iterator[str]:
 def remove_abandoned(folder: str) -> None:
     """Delete the temporary files and folders of killed writers that are older than an hour."""
     for name in os.listdir(folder):
-        if not name.startswith((".writing-", ".building-")):
+        if not name.startswith(TEMPORARY_PREFIXES):
             continue
         path = os.path.join(folder, name)
         paths = [path] + [subfolder for subfolder, _, _ in os.walk(path)]

@@ -138,3 +138,32 @@ def test_web_page_is_complete(run_export, tmp_path):
     assert "./mmnet.js" in page and "https:" not in page
     package = json.loads((folder / "package.json").read_text())
     assert "onnxruntime-web" in package["dependencies"]
+
+    (folder / "notes.txt").write_text("mine")
+    (folder / "index.html").write_text("older")
+    assert run_export("--format", "web")[0] == 0
+    assert (folder / "index.html").read_text() == page
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "serve.js").unlink()
+    (folder / "serve.js").symlink_to("index.html")
+    code, _, err = run_export("--format", "web")
+    assert code == 2 and (folder / "index.html").read_text() == page
+
+
+@pytest.mark.parametrize(
+    "names", [["index.html"], ["serve.js"], [".git"], ["network.onnx"], ["network.onnx.json"]]
+)
+@pytest.mark.parametrize("is_link", [False, True])
+def test_web_page_replaces_no_foreign_folder(run_export, tmp_path, names, is_link):
+    folder = tmp_path / "site" if is_link else tmp_path / "out" / "web"
+    (tmp_path / "out").mkdir()
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("{}")
+    if is_link:
+        (tmp_path / "out" / "web").symlink_to(folder)
+    code, _, err = run_export("--format", "tflite", "web")
+    assert code == 2 and err.count("\n") == 1
+    assert_message(err, "--output", tmp_path / "out" / "web")
+    assert sorted(os.listdir(str(folder))) == names and os.listdir(str(tmp_path / "out")) == ["web"]
+    assert all((folder / name).read_text() == "{}" for name in names)

@@ -164,13 +164,23 @@ def test_unfolded_graph_is_within_its_bound(exported_models):
     assert card.largest_difference <= BOUNDS["unfolded"].limit == 1e-5
 
 
-def test_export_keeps_a_foreign_folder(small_weights, small_images, tmp_path):
-    (tmp_path / "savedmodel").mkdir()
-    (tmp_path / "savedmodel" / "letters.txt").write_text("dear")
-    spec = ExportSpec("savedmodel", str(tmp_path / "savedmodel"))
-    with assert_raises(MmnetError, "output", spec.path):
-        export(small_weights, [spec], small_images)
-    assert (tmp_path / "savedmodel" / "letters.txt").read_text() == "dear"
+@pytest.mark.parametrize(
+    "contents",
+    [
+        {"letters.txt": b"dear"},
+        {"saved_model.pb": b"a model of another program"},
+        {"saved_model.pb": OLD_EXPORTS["savedmodel"], "letters.txt": b"dear"},
+    ],
+    ids=["letters", "foreign model", "letters beside an own model"],
+)
+def test_export_keeps_a_foreign_folder(small_weights, small_images, tmp_path, contents):
+    folder = tmp_path / "savedmodel"
+    folder.mkdir()
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
+    with assert_raises(MmnetError, "output", folder):
+        export(small_weights, [ExportSpec("savedmodel", str(folder))], small_images)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ VALUE_LIMITS = {"gamma": (0.5, 1.5), "beta": (-0.5, 0.5), "biases": (-0.5, 0.5)}
 # Contents of an earlier export, as far as export checks them before it replaces the file.
 OLD_EXPORTS = {
     "pb": tf.GraphDef(node=[tf.NodeDef(name=INPUT, op="Placeholder")]).SerializeToString(),
-    "savedmodel": b"the old model",
+    "savedmodel": b"input_x output the old model",
     "tflite": b"\0\0\0\0TFL3 the old model",
     "onnx": b"input_x output the old model",
 }

@@ -41,13 +41,16 @@ def test_read_json_rejects_other_contents(tmp_path, contents, token):
         files.read_json(str(path))
 
 
-def test_write_json_is_readable_through_links(tmp_path):
-    path = tmp_path / "a.json"
+def test_write_json_replaces_a_link_and_keeps_its_target(tmp_path):
+    path, link = tmp_path / "a.json", tmp_path / "link"
     files.write_json(str(path), {"a": [1, 2.5, None]})
     assert path.read_text().endswith("}\n")
-    os.symlink(str(path), str(tmp_path / "link"))
-    assert files.read_json(str(tmp_path / "link")) == {"a": [1, 2.5, None]}
+    link.symlink_to(path)
+    assert files.read_json(str(link)) == {"a": [1, 2.5, None]}
     assert files.sha256_of_file(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+    files.write_json(str(link), {})
+    assert files.read_json(str(link)) == {} and not link.is_symlink()
+    assert files.read_json(str(path)) == {"a": [1, 2.5, None]}
 
 
 def test_write_text_replaces_whole_files(tmp_path, monkeypatch):
