@@ -67,7 +67,7 @@ def benchmark(
     are_checkpoints = [source.kind in ("checkpoint", "untrained") for source in sources]
     try:
         for source, is_checkpoint in zip(sources, are_checkpoints):
-            options: Tuple[Dict[str, Any], WeightOptions] = {}, WeightOptions()
+            options: Tuple[Dict[str, Any], WeightOptions] = ({}, WeightOptions())
             if is_checkpoint or not any(are_checkpoints):
                 options = network_fields or {}, weight_options
             workers.append(Worker(source, load, *options))

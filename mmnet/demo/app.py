@@ -193,6 +193,8 @@ class Server:
                 message = f"larger than {format_size(self.upload_limit, binary=True)}"
         except (MmnetError, OSError, MemoryError) as error:
             status, message = 400, " ".join(str(error).split())
+        except asyncio.CancelledError:  # an Exception on Python 3.7
+            raise
         except Exception:
             log.exception("bug in mmnet: %s %s", request.method, request.path)
             status, message = 500, "bug in mmnet; the terminal shows its traceback"
