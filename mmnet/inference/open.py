@@ -66,20 +66,15 @@ def open_predictor(
     if source.kind in ("tflite", "onnx") and device.kind not in (None, "cpu"):
         raise MmnetError(f"{device.kind}: {source.path} runs on the CPU", "device")
     predictor = OPENERS[source.kind](source.path, device, batch_size)
-    check_network(predictor, network_fields or {})
-    return predictor
-
-
-def check_network(predictor: Predictor, network_fields: Dict[str, Any]) -> None:
-    """Raise MmnetError unless a model file has these fields of Network."""
-    for name, value in network_fields.items():
+    for name, value in (network_fields or {}).items():
         known = getattr(predictor.network, name)
         if name == "shape" and tuple(value) != known:
             shapes = f"{format_shape(known)}, not {format_shape(value)}"
-            raise MmnetError(f"{predictor.source}: takes images of {shapes}")
+            raise MmnetError(f"{source.path}: takes images of {shapes}")
         if name != "shape" and value != known:
-            parameter = {"name": "network"}.get(name, name)
-            raise MmnetError(f"applies to checkpoints, not to {predictor.source}", parameter)
+            parameter = "network" if name == "name" else name
+            raise MmnetError(f"applies to checkpoints, not to {source.path}", parameter)
+    return predictor
 
 
 def prefer_model_file(source: Source) -> Source:
