@@ -15,7 +15,7 @@ import secrets
 import signal
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Optional, Sequence, Tuple
 
 from humanfriendly import format_size
 
@@ -25,7 +25,9 @@ from mmnet.io.optional import import_optional
 from mmnet.io.pages import render_page
 
 TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
-HOST_HEADER = re.compile(r"(\[[^\]]+\]|[^:]+)(?::([0-9]{1,5}))?")  # name, port
+HOST_HEADER = re.compile(
+    r"(?P<name>(?P<ip>\[[0-9a-f:.]+\]|[0-9.]+)|[^:\[\]]+)(:(?P<port>[0-9]{1,5}))?"
+)
 UPLOAD_SECONDS = 60  # in which the body of a request must arrive
 MAX_UPLOADS = 8  # in memory at a time
 HEADERS = {
@@ -45,46 +47,28 @@ class Address(NamedTuple):
     """The address that the server opened.
 
     Attributes:
-        host: name or IP address that the user gave.
-        is_local: only this machine can connect.
-        is_wildcard: all addresses of this machine.
-        token: secret of clients, unless ``is_local``.
+        port: number of the port.
+        names: names and IP addresses of this machine by which clients may call it.
+        any_ip: clients may also use any other IP address. No web site can have one as its name.
+        token: secret of the clients, or None if only this machine can connect.
     """
 
-    host: str
     port: int
-    is_local: bool
-    is_wildcard: bool
-    token: str
+    names: Sequence[str]
+    any_ip: bool = False
+    token: Optional[str] = None
 
     def url(self) -> str:
-        """Return the URL of the page."""
-        host = socket.gethostname() if self.is_wildcard else self.host
-        host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}/" + ("" if self.is_local else f"?token={self.token}")
+        """Return the URL of the page. It contains the token."""
+        host = f"[{self.names[0]}]" if ":" in self.names[0] else self.names[0]
+        return f"http://{host}:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
     def matches(self, host_header: str) -> bool:
         """Return whether a header Host names this address."""
         match = HOST_HEADER.fullmatch(host_header.lower())
-        if match is None or int(match[2] or 80) != self.port:
+        if match is None or int(match["port"] or 80) != self.port:
             return False
-        name = match[1].strip("[]")
-        if self.is_wildcard and is_ip_address(name):
-            return True  # no web site can claim an IP address as its name
-        names = {self.host.lower()}
-        if self.is_local:
-            names |= {"localhost", "127.0.0.1", "::1"}
-        if self.is_wildcard:
-            names |= {"localhost", socket.gethostname().lower()}
-        return name in names
-
-
-def is_ip_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return match["name"].strip("[]") in self.names or (self.any_ip and bool(match["ip"]))
 
 
 def open_socket(host: str, port: int) -> Tuple[socket.socket, Address]:
@@ -105,8 +89,10 @@ def open_socket(host: str, port: int) -> Tuple[socket.socket, Address]:
         raise MmnetError(message) from None
     ip, port = server.getsockname()[:2]
     ip = ipaddress.ip_address(ip.partition("%")[0])
-    token = secrets.token_urlsafe(24)
-    return server, Address(host, port, ip.is_loopback, ip.is_unspecified, token)
+    if ip.is_loopback:
+        return server, Address(port, [host.lower(), "localhost", "127.0.0.1", "::1"])
+    names = [socket.gethostname().lower(), "localhost"] if ip.is_unspecified else [host.lower()]
+    return server, Address(port, names, ip.is_unspecified, secrets.token_urlsafe(24))
 
 
 class Server:
@@ -130,7 +116,7 @@ class Server:
             nonce=nonce,
             weights=weights,
             camera_weights=camera_weights,
-            is_local=address.is_local,
+            is_local=address.token is None,
             limit=upload_limit,
             limit_text=format_size(upload_limit, binary=True),
         )
@@ -206,7 +192,7 @@ class Server:
         origin = request.headers.get("Origin", f"http://{host}")
         if not self.address.matches(host) or origin != f"http://{host}":
             raise self.web.HTTPForbidden(reason="the headers Host and Origin must name this server")
-        if self.address.is_local:
+        if self.address.token is None:
             return
         tokens = request.cookies.get(self.cookie_name()), request.query.get("token")
         texts = [(text or "").encode("utf-8", "replace") for text in tokens]
@@ -219,7 +205,7 @@ class Server:
 
     async def show_page(self, request: Any) -> Any:
         response = self.web.Response(text=self.page, content_type="text/html")
-        if not self.address.is_local:
+        if self.address.token is not None:
             response.set_cookie(
                 self.cookie_name(), self.address.token, httponly=True, samesite="Strict"
             )

@@ -12,9 +12,9 @@ from mmnet.demo.app import Address, Server, open_socket
 from mmnet.demo.processing import PageResult
 from mmnet.io.errors import MmnetError
 
-LOCAL = Address("127.0.0.1", 7860, True, False, "secret")
-REMOTE = Address("mmnet.example", 7860, False, False, "secret")
-WILDCARD = Address("0.0.0.0", 7860, False, True, "secret")
+LOCAL = Address(7860, ["127.0.0.1", "localhost", "::1"])
+REMOTE = Address(7860, ["mmnet.example"], token="secret")
+WILDCARD = Address(7860, ["mmnet.example", "localhost"], any_ip=True, token="secret")
 
 
 class EchoDemo:
@@ -42,7 +42,7 @@ def send(address, *requests):
         results = []
         async with test_utils.TestClient(test_utils.TestServer(server.application())) as client:
             for method, path, headers, body in requests:
-                headers = dict({"Host": f"{address.host}:{address.port}"}, **headers)
+                headers = dict({"Host": f"{address.names[0]}:{address.port}"}, **headers)
                 async with client.request(method, path, headers=headers, data=body) as response:
                     results.append((response.status, response.headers, await response.text()))
         return results
@@ -90,6 +90,7 @@ def test_photo_returns_images_and_text():
         ("evil.example:7860", None, 403),
         ("evil.example:7860", "http://evil.example:7860", 403),
         ("evil@localhost:7860", None, 403),
+        ("[localhost]:7860", None, 403),
         ("[", None, 403),
     ],
 )
@@ -193,13 +194,14 @@ def test_server_limits_the_uploads_in_memory(monkeypatch):
 def test_open_socket_returns_its_address():
     listener, address = open_socket("127.0.0.1", 0)
     with listener:
-        assert address.is_local and not address.is_wildcard
+        assert address.token is None and not address.any_ip
+        assert address.url() == f"http://127.0.0.1:{address.port}/"
         assert address.port == listener.getsockname()[1]
         with assert_raises(MmnetError, "--port", address.port):
             open_socket("127.0.0.1", address.port)
     listener, address = open_socket("0.0.0.0", 0)
     with listener:
-        assert address.is_wildcard and not address.is_local and address.token in address.url()
+        assert address.any_ip and address.token and address.token in address.url()
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "x" * 300, "a b", "", "http://localhost"])
