@@ -55,5 +55,5 @@ def run(options: Options) -> int:
         graph_def = inference_graph(
             weights.network, preprocess=options.preprocess, output_type=options.output_type
         )
-        write_bytes(options.graph, graph_def.SerializeToString())
+        write_bytes(options.graph, graph_def.SerializeToString(deterministic=True))
     return exit_code

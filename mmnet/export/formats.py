@@ -19,7 +19,7 @@ MESSAGE_LENGTH = 300  # characters of a converter's message in our error
 
 
 def write_pb(path, graph_def, spec, images):
-    write_bytes(path, graph_def.SerializeToString())
+    write_bytes(path, graph_def.SerializeToString(deterministic=True))
 
 
 def write_savedmodel(path, graph_def, spec, images):

@@ -12,6 +12,7 @@ from helpers.models import OLD_EXPORTS, swapped_channels
 from mmnet.export import export as export_module
 from mmnet.export.comparison import BOUNDS
 from mmnet.inference.card import read_card
+from mmnet.io.files import read_bytes
 from mmnet.tf.compat import tf
 
 
@@ -25,8 +26,10 @@ def test_freeze_writes_graph_card_and_graph_with_variables(
     code, out, _ = run(*command, "--graph", graph)
     assert code == 0
     assert_message(out, "input_x float32 [1,64,64,3]", "pictures: 4")
-    with open(graph, "rb") as file:
-        graph_def = tf.GraphDef.FromString(file.read())
+    for file in (path, graph):  # every run writes the same bytes
+        data = read_bytes(file)
+        graph_def = tf.GraphDef.FromString(data)
+        assert data == graph_def.SerializeToString(deterministic=True)
     assert any(node.op == "VariableV2" for node in graph_def.node)
     assert sorted(os.listdir(str(folder))) == ["mmnet.pb", "mmnet.pb.json", "model.pb"]
 
