@@ -21,7 +21,7 @@ LONG_FUNCTION = 40  # lines without the docstring
 IGNORED_NAMES = {"log", "run", "Options", "__all__"}  # many modules define these on purpose
 
 TRACE = """
-import json, os, sys, threading
+import inspect, json, os, sys, threading
 root, argv = sys.argv[1], sys.argv[2:]
 package = os.path.join(root, "mmnet") + os.sep
 functions, sources = set(), 0
@@ -29,7 +29,7 @@ def profile(frame, event, _):
     global sources
     if event == "call" and frame.f_code.co_filename.startswith(package):
         code = frame.f_code
-        if code.co_name != "<module>":
+        if code.co_flags & inspect.CO_OPTIMIZED:  # neither a module nor the body of a class
             functions.add((code.co_filename, code.co_name, code.co_firstlineno))
         sources += code.co_name == "find_source"
 from mmnet.cli import main

@@ -83,7 +83,7 @@ def resolve_name(folder: str, name: str) -> str:
         return path
     resolved = ""
     for part in path.split(os.sep):
-        parts = [part] + [unicodedata.normalize(form, part) for form in ("NFC", "NFD")]
+        parts = [part, unicodedata.normalize("NFC", part), unicodedata.normalize("NFD", part)]
         paths = [resolved + part for part in parts]
         resolved = next(filter(os.path.lexists, paths), paths[0]) + os.sep
     return resolved[: -len(os.sep)]

@@ -75,29 +75,19 @@ def build_training_graph(
     if ADAPTATION.keys() & recipe.loss_weights.keys():
         outputs, copies = _add_frozen_copy(outputs, network, inputs["images"])
     losses = _compute_losses(outputs, inputs, recipe)
-
     network_variables = set(tf.global_variables())
     trained = _trained_variables(recipe.trainable_scopes)
     optimizer = make_optimizer(recipe.optimizer, inputs["learning_rate"])
     if wrap_optimizer is not None:
         optimizer = wrap_optimizer(optimizer)
     gradients = _compute_gradients(optimizer, losses["total"], trained)
-    statistics = tf.get_collection(BATCH_STATISTICS)  # (moving statistic, batch statistic)
-    local_results = {
-        "losses": losses,
-        "gradients": [gradient for gradient, _ in gradients],
-        "statistics": [batch for _, batch in statistics],
-        "stop": inputs["stop_here"],
-    }
-    means = all_reduce_mean(local_results, group)
-    losses, finite_check = means["losses"], None
-    if wrap_optimizer is None:
-        losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
-        finite_check = losses["total"].op
+    means = _average_results(losses, gradients, inputs["stop_here"], group)
+    losses = means["losses"]
+    finite_check = _check_finite(losses) if wrap_optimizer is None else None
     step = _update(
         optimizer,
-        list(zip(means["gradients"], [variable for _, variable in gradients])),
-        list(zip([moving for moving, _ in statistics], means["statistics"])),
+        means["gradients"],
+        means["statistics"],
         decay=inputs["batch_norm_decay"],
         global_step=global_step,
         finite_check=finite_check,
@@ -126,6 +116,28 @@ def _compute_gradients(optimizer, loss, variables):
     method = tf.AggregationMethod.EXPERIMENTAL_TREE  # sums in pairs, in the order of the graph
     gradients = optimizer.compute_gradients(loss, variables, aggregation_method=method)
     return [(gradient, variable) for gradient, variable in gradients if gradient is not None]
+
+
+def _average_results(losses, gradients, stop, group):
+    """Return the means over the group; gradients and statistics in pairs with their variables."""
+    statistics = tf.get_collection(BATCH_STATISTICS)  # (moving statistic, batch statistic)
+    local_results = {
+        "losses": losses,
+        "gradients": [gradient for gradient, _ in gradients],
+        "statistics": [batch for _, batch in statistics],
+        "stop": stop,
+    }
+    means = all_reduce_mean(local_results, group)
+    variables = [variable for _, variable in gradients]
+    means["gradients"] = list(zip(means["gradients"], variables))
+    means["statistics"] = list(zip([moving for moving, _ in statistics], means["statistics"]))
+    return means
+
+
+def _check_finite(losses):
+    """Let the step fail if the total loss is not finite. Return the operation that fails."""
+    losses["total"] = tf.check_numerics(losses["total"], "the loss is not finite")
+    return losses["total"].op
 
 
 def make_optimizer(name: str, learning_rate: "tf.Tensor") -> "tf.train.Optimizer":
