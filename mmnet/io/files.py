@@ -20,6 +20,7 @@ from mmnet.io.errors import MmnetError
 LOCK_FILE = ".lock"  # in a folder that only one process at a time may write to
 TEMPORARY_PREFIXES = (".writing-", ".building-")  # names of incomplete files and folders
 ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
+MAX_BYTES = 1 << 30  # largest file that is read into memory
 BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
@@ -32,9 +33,12 @@ def open_regular(path: str) -> BinaryIO:
     return open(path, "rb")
 
 
-def read_bytes(path: str) -> bytes:
-    """Read a regular file. Raise MmnetError for a folder, a pipe or a device."""
+def read_bytes(path: str, limit: int = MAX_BYTES) -> bytes:
+    """Read a regular file of at most ``limit`` bytes. Raise MmnetError for any other file."""
     with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise MmnetError(f"{path}: has {size} bytes; at most {limit} are read")
         return file.read()
 
 

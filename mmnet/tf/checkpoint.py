@@ -12,7 +12,7 @@ import numpy as np
 
 from mmnet.io.checkpoint_files import files_of, list_checkpoints, mark_latest
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import write_text
+from mmnet.io.files import MAX_BYTES, write_text
 from mmnet.tf.compat import reason_of, tf
 
 AVERAGE_SUFFIX = "/ExponentialMovingAverage"  # appended to the name of a variable
@@ -46,11 +46,28 @@ def read(prefix: str) -> Dict[str, np.ndarray]:
     try:
         with _plain_prefix(prefix) as plain_prefix:
             reader = tf.train.load_checkpoint(plain_prefix)
+            declared, size = _declared_bytes(reader), sum(map(os.path.getsize, files_of(prefix)))
+            if declared > min(size, MAX_BYTES):
+                raise MmnetError(f"{prefix}: declares {declared} bytes in files of {size} bytes")
             return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except MmnetError:
+        raise
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:
         # TensorFlow 2.x raises some of its errors as Python's built-in ones.
         reason = reason_of(error)
         raise MmnetError(f"{prefix}: damaged or incomplete checkpoint ({reason})") from None
+
+
+def _declared_bytes(reader):
+    """Return the size of the variables that a checkpoint declares."""
+    total = 0
+    types = reader.get_variable_to_dtype_map()
+    for name, shape in reader.get_variable_to_shape_map().items():
+        size = 1 if types[name] == tf.string else types[name].size  # a text has a length at least
+        for side in shape:
+            size *= side
+        total += size
+    return total
 
 
 @contextlib.contextmanager

@@ -8,11 +8,11 @@ become the encoder of deeplab or modnet.
 import io
 import os
 import re
-from typing import Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, shorten, shorten_name
 from mmnet.io.files import read_bytes
 from mmnet.io.optional import import_optional
 from mmnet.networks.layers import INFERENCE
@@ -20,7 +20,7 @@ from mmnet.networks.network import Network
 from mmnet.networks.registry import NETWORKS, build, find_definition, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
-from mmnet.weights.torch_file import is_zip, read_torch
+from mmnet.weights.torch_file import read_torch
 from mmnet.weights.values import Weights, check_finite
 
 BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
@@ -29,6 +29,7 @@ BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
     "running_mean": "moving_mean",
     "running_var": "moving_variance",
 }
+MAX_BYTES = 1 << 27  # largest foreign file; MODNet has 26 MB
 ENCODER_EPSILON = 1e-5  # batch norm in deeplab and modnet
 IMAGENET_EPSILON = 1e-3  # batch norm in MobileNetV2 for ImageNet
 
@@ -89,50 +90,76 @@ class Conversion(NamedTuple):
 
 
 def convert_weights(path: str, network: Network) -> Conversion:
-    """Read the weights of another project, as ``read_foreign``, and compare them with a network."""
-    values = read_foreign(path, network)
+    """Read the weights of another project, as ``read_foreign``."""
+    shapes = variable_shapes(network)
+    values = read_foreign(path, network, shapes)
+    check_finite(path, values)
+    return Conversion(Weights(network, values, path), sorted(shapes.keys() - values.keys()))
+
+
+def variable_shapes(network: Network) -> Dict[str, List[int]]:
+    """Return the shape of each variable of a network by name."""
     with tf.Graph().as_default():
         build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
-        shapes = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
-    known = {name: values[name] for name in values if name in shapes}
-    if not known:
-        raise MmnetError(f"{path}: contains no weights of {network.name}")
-    for name, value in known.items():
-        if list(value.shape) != shapes[name]:
-            raise MmnetError(
-                f"{path}: is not {network.name} with width_multiplier "
-                f"{network.width_multiplier:g}: {name} has the shape {list(value.shape)}, "
-                f"expected {shapes[name]}"
-            )
-    check_finite(path, known)
-    return Conversion(Weights(network, known, path), sorted(shapes.keys() - known.keys()))
+        return {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
 
 
-def read_foreign(path: str, network: Network) -> Dict[str, np.ndarray]:
-    """Read a file of another project: our variable names -> float32 arrays.
+def read_foreign(
+    path: str, network: Network, shapes: Dict[str, List[int]]
+) -> Dict[str, np.ndarray]:
+    """Read the variables of a network from a file of another project: name -> float32 array.
 
     Args:
         path: .ckpt, .pth or .pt of PyTorch, .onnx, .h5, or the prefix of a TensorFlow checkpoint.
         network: deeplab or modnet, or a variant of them.
+        shapes: ``variable_shapes(network)``.
     """
-    if find_definition(network).encoder is None:
+    scope = find_definition(network).encoder
+    if scope is None:
         accepted = ", ".join(name for name in NETWORKS if NETWORKS[name].encoder)
         raise MmnetError(f"{network.name}: weights can be converted for {accepted}", "network")
     extension = os.path.splitext(path)[1].lower()
     if os.path.exists(path + ".index"):
-        values = convert_mobilenet(checkpoint.read(path), network)
-    elif extension == ".onnx":
-        values = convert_modnet(read_onnx(path))
+        tensors = rename_mobilenet(checkpoint.read(path), scope)
     elif extension in (".h5", ".hdf5"):
-        values = convert_mobilenet(rename_keras(read_h5(path)), network)
-    elif is_zip(path):
-        values = convert_modnet(read_torch(path))
+        tensors = rename_mobilenet(rename_keras(read_h5(path)), scope)
+    elif extension == ".onnx":
+        return load_variables(path, network, shapes, convert_modnet(read_onnx(path)))
     else:
-        raise MmnetError(
-            f"{path}: expected a PyTorch checkpoint (a zip), an .onnx, an .h5, or the prefix of a "
-            "TensorFlow checkpoint"
-        )
-    return {name: np.asarray(value, np.float32) for name, value in values.items()}
+        tensors = convert_modnet(read_torch(read_bytes(path, MAX_BYTES), path))
+        return load_variables(path, network, shapes, tensors)
+    return adapt_mobilenet(load_variables(path, network, shapes, tensors), scope)
+
+
+def load_variables(
+    path: str, network: Network, shapes: Dict[str, List[int]], tensors: Dict[str, Any]
+) -> Dict[str, np.ndarray]:
+    """Load the tensors that are variables of a network. Check shape and type of each before.
+
+    Args:
+        tensors: our variable name -> array, or a dataset of h5py, which is read here.
+    """
+    names = [name for name in tensors if name in shapes]
+    if not names:
+        raise MmnetError(f"{path}: contains no weights of {network.name}")
+    values = {}
+    for name in names:
+        tensor = tensors[name]
+        if list(tensor.shape or ()) != shapes[name]:
+            raise MmnetError(
+                f"{path}: is not {network.name} with width_multiplier "
+                f"{network.width_multiplier:g}: {name} has the shape "
+                f"{shorten(list(tensor.shape or ()))}, expected {shapes[name]}"
+            )
+        try:
+            if not np.can_cast(tensor.dtype, np.float32, "same_kind"):
+                raise TypeError(f"{tensor.dtype} is no type of numbers")
+            with np.errstate(over="ignore"):  # infinite values are reported later
+                values[name] = np.asarray(tensor, np.float32)
+        except (OSError, RuntimeError, TypeError, ValueError) as error:  # h5py
+            reason = shorten_name(str(error))
+            raise MmnetError(f"{path}: {name} cannot be read ({reason})") from None
+    return values
 
 
 def convert_modnet(tensors: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -169,23 +196,27 @@ def transpose_kernel(name: str, tensor: np.ndarray) -> np.ndarray:
     return tensor.transpose(2, 3, 1, 0)
 
 
-def convert_mobilenet(values: Dict[str, np.ndarray], network: Network) -> Dict[str, np.ndarray]:
-    """Convert MobileNetV2 with slim's names to the encoder of a network.
+def rename_mobilenet(values: Dict[str, Any], scope: str) -> Dict[str, Any]:
+    """Rename MobileNetV2 from slim to the encoder of a network."""
+    pattern = r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$"
+    return {f"{scope}/{name}": values[name] for name in values if re.match(pattern, name)}
+
+
+def adapt_mobilenet(values: Dict[str, np.ndarray], scope: str) -> Dict[str, np.ndarray]:
+    """Adapt MobileNetV2 for ImageNet to the epsilon and the input of our encoder.
 
     The variance absorbs the difference of epsilon. MobileNetV2 takes images in -1..1. If the
     network takes 0..1, the first convolution absorbs the difference, except at the border of the
     image, which is padded with 0.
     """
-    scope = find_definition(network).encoder
-    pattern = r"MobilenetV2/(Conv|Conv_1|expanded_conv(_\d+)?/\w+)/(\w+|BatchNorm/\w+)$"
-    encoder = {f"{scope}/{name}": values[name] for name in values if re.match(pattern, name)}
+    encoder = dict(values)
     for name in encoder:
         if name.endswith("/moving_variance"):
             encoder[name] = encoder[name] + (IMAGENET_EPSILON - ENCODER_EPSILON)
     kernel_name = f"{scope}/MobilenetV2/Conv/weights"
-    if scope == "DeepLab" and kernel_name in encoder:
+    mean_name = f"{scope}/MobilenetV2/Conv/BatchNorm/moving_mean"
+    if scope == "DeepLab" and {kernel_name, mean_name} <= encoder.keys():
         kernel = encoder[kernel_name]
-        mean_name = f"{scope}/MobilenetV2/Conv/BatchNorm/moving_mean"
         encoder[kernel_name] = 2 * kernel
         encoder[mean_name] = encoder[mean_name] + kernel.sum(axis=(0, 1, 2))
     return encoder
@@ -205,23 +236,31 @@ def rename_keras(values: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
     return renamed
 
 
-def read_h5(path: str) -> Dict[str, np.ndarray]:
-    """Read the weights in an .h5 file of Keras: ``layer/kernel`` -> array."""
+def read_h5(path: str) -> Dict[str, Any]:
+    """Return the datasets in an .h5 file of Keras, which h5py reads later: ``layer/kernel`` -> it.
+
+    Links to other files are ignored.
+    """
     h5py = import_optional("h5py", f"{path}: reading an .h5", "h5py")
-    values = {}
+    datasets = {}
 
     def add(name, item):
         if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise MmnetError(f"{path}: {shorten_name(name)} is stored in another file")
+            name = re.sub("^model_weights/", "", name)
             layer, ending = name.split("/")[0], name.rpartition("/")[2].partition(":")[0]
-            values[f"{layer}/{ending}"] = item[()]
+            datasets[f"{layer}/{ending}"] = item
 
-    data = read_bytes(path)
+    data = read_bytes(path, MAX_BYTES)
     try:
-        with h5py.File(io.BytesIO(data), "r") as file:
-            file.get("model_weights", file).visititems(add)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise MmnetError(f"{path}: not an .h5 file of weights ({error})") from None
-    return values
+        h5py.File(io.BytesIO(data), "r").visititems(add)
+    except MmnetError:
+        raise
+    except Exception as error:  # h5py raises other classes on damaged files
+        reason = shorten_name(str(error))
+        raise MmnetError(f"{path}: not an .h5 file of weights ({reason})") from None
+    return datasets
 
 
 def read_onnx(path: str) -> Dict[str, np.ndarray]:
@@ -231,25 +270,42 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
     recognized by their order, and the remaining bias becomes their batch norm.
     """
     onnx = import_optional("onnx", f"{path}: reading an .onnx", "onnx")
-    data = read_bytes(path)
+    data = read_bytes(path, MAX_BYTES)
     try:
         graph = onnx.load_model_from_string(data).graph
-        values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        values = {tensor.name: _onnx_array(onnx, tensor) for tensor in graph.initializer}
     except Exception as error:  # protobuf raises other classes on other versions
-        raise MmnetError(f"{path}: not an ONNX model ({error})") from None
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    folded = [node.input[1:] for node in convolutions if modnet_name(node.input[1]) is None]
+        raise MmnetError(f"{path}: not an ONNX model ({shorten_name(str(error))})") from None
+    convolutions = [list(node.input[1:3]) for node in graph.node if node.op_type == "Conv"]
+    folded = [names for names in convolutions if not names or modnet_name(names[0]) is None]
     if len(folded) not in (0, len(MOBILENET)):
         raise MmnetError(
             f"{path}: not an ONNX model of MODNet: {len(folded)} convolutions have unknown names, "
             f"but MobileNetV2 has {len(MOBILENET)}"
         )
-    for layer, (kernel, *bias) in zip(MOBILENET, folded):
-        channels = len(values[kernel])
-        values[f"{layer.convolution}.weight"] = values[kernel]
+    for layer, names in zip(MOBILENET, folded):
+        names = [name for name in names if name]  # an absent bias has an empty name
+        if not names or not all(name in values for name in names) or not values[names[0]].ndim:
+            raise MmnetError(f"{path}: a convolution has no kernel or no bias in the file")
+        kernel, *bias = (values[name] for name in names)
+        channels = len(kernel)
+        values[f"{layer.convolution}.weight"] = kernel
         # The batch norm adds the bias and changes nothing else.
         values[f"{layer.norm}.weight"] = np.full(channels, np.sqrt(1 + ENCODER_EPSILON))
-        values[f"{layer.norm}.bias"] = values[bias[0]] if bias else np.zeros(channels)
+        values[f"{layer.norm}.bias"] = bias[0] if bias else np.zeros(channels)
         values[f"{layer.norm}.running_mean"] = np.zeros(channels)
         values[f"{layer.norm}.running_var"] = np.ones(channels)
     return values
+
+
+def _onnx_array(onnx, tensor):
+    """Return the array of an ONNX tensor. Check its declaration before allocating memory."""
+    proto = onnx.TensorProto
+    if tensor.data_location == proto.EXTERNAL:
+        raise MmnetError(f"{shorten_name(tensor.name)} is stored in another file")
+    if tensor.data_type in (proto.STRING, proto.COMPLEX64, proto.COMPLEX128):
+        raise MmnetError(f"{shorten_name(tensor.name)} contains no real numbers")
+    if any(side < 0 or side > MAX_BYTES for side in tensor.dims):
+        raise MmnetError(f"{shorten_name(tensor.name)} has the shape {shorten(list(tensor.dims))}")
+    array = onnx.numpy_helper.to_array(tensor)
+    return array.astype(np.float32) if tensor.data_type == proto.BFLOAT16 else array

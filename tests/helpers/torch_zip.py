@@ -6,6 +6,7 @@ import pickle
 import sys
 import types
 import zipfile
+from typing import NamedTuple, Tuple
 from unittest import mock
 
 import numpy as np
@@ -13,18 +14,25 @@ import numpy as np
 STORAGE_TYPES = {"float32": "FloatStorage", "float16": "HalfStorage", "int64": "LongStorage"}
 
 
-class _Tensor:
-    """An array that is pickled as a tensor of PyTorch."""
+class View(NamedTuple):
+    """A tensor with any shape and strides, in values, that shares its storage with other views."""
 
-    def __init__(self, key, array):
-        self.key, self.array = key, array
+    storage: np.ndarray
+    shape: Tuple[int, ...]
+    strides: Tuple[int, ...]
+
+
+class _Tensor:
+    """A view that is pickled as a tensor of PyTorch."""
+
+    def __init__(self, key, view):
+        self.key, self.view = key, view
 
     def __reduce__(self):
-        array = self.array
+        array, shape, strides = self.view
         storage = _Storage(STORAGE_TYPES[array.dtype.name], self.key, array.size)
-        strides = tuple(side // array.itemsize for side in array.strides)
         rebuild = sys.modules["torch._utils"]._rebuild_tensor_v2
-        return rebuild, (storage, 0, array.shape, strides, False, collections.OrderedDict())
+        return rebuild, (storage, 0, shape, strides, False, collections.OrderedDict())
 
 
 class _Storage:
@@ -40,14 +48,19 @@ class _Pickler(pickle.Pickler):
 def write_torch(path, contents, compression=zipfile.ZIP_STORED):
     """Write a checkpoint as torch.save does since version 1.6.
 
-    The contents are a dictionary: name -> array, dictionary, or any other value.
+    The contents are a dictionary: name -> array, View, dictionary, or any other value.
     """
-    arrays = []
+    storages = []
 
     def replace(value):
         if isinstance(value, np.ndarray):
-            arrays.append(np.ascontiguousarray(value).reshape(value.shape))
-            return _Tensor(str(len(arrays) - 1), arrays[-1])
+            array = np.ascontiguousarray(value).reshape(value.shape)
+            value = View(array, value.shape, tuple(n // array.itemsize for n in array.strides))
+        if isinstance(value, View):
+            if not any(value.storage is storage for storage in storages):
+                storages.append(value.storage)
+            (key,) = (i for i, storage in enumerate(storages) if storage is value.storage)
+            return _Tensor(str(key), value)
         if isinstance(value, dict):
             return collections.OrderedDict((name, replace(item)) for name, item in value.items())
         return value
@@ -55,10 +68,16 @@ def write_torch(path, contents, compression=zipfile.ZIP_STORED):
     pickled = io.BytesIO()
     with mock.patch.dict(sys.modules, _torch_modules()):
         _Pickler(pickled, protocol=2).dump(replace(contents))
+    data = [storage.tobytes() for storage in storages]
+    write_torch_zip(path, pickled.getvalue(), data, compression)
+
+
+def write_torch_zip(path, pickled, storages=(), compression=zipfile.ZIP_STORED):
+    """Write a zip of PyTorch with any bytes as its pickle."""
     with zipfile.ZipFile(str(path), "w", compression) as archive:
-        archive.writestr("archive/data.pkl", pickled.getvalue())
-        for index, array in enumerate(arrays):
-            archive.writestr(f"archive/data/{index}", array.tobytes())
+        archive.writestr("archive/data.pkl", pickled)
+        for index, data in enumerate(storages):
+            archive.writestr(f"archive/data/{index}", data)
         archive.writestr("archive/version", "3\n")
 
 

@@ -99,7 +99,7 @@ def test_golden_forward_pass_of_the_official_modnet(test_data, tmp_path):
     names = [name for name in golden.files if name.startswith(prefix)]
     tensors = {name[len(prefix) :]: golden[name] for name in names}
     write_torch(tmp_path / "modnet.ckpt", tensors)
-    values = read_foreign(str(tmp_path / "modnet.ckpt"), Network("modnet"))
+    values = convert_weights(str(tmp_path / "modnet.ckpt"), Network("modnet")).weights.values
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [1, 256, 256, 3])
         outputs = build(Network("modnet"), images, INFERENCE)
@@ -131,7 +131,7 @@ def test_onnx_of_modnet_is_converted(modnet, tmp_path, is_folded):
     initializers = [onnx.numpy_helper.from_array(value, name) for name, value in tensors.items()]
     graph = onnx.helper.make_graph(nodes, "modnet", [], [], initializers)
     onnx.save(onnx.helper.make_model(graph), str(tmp_path / "modnet.onnx"))
-    converted = read_foreign(str(tmp_path / "modnet.onnx"), MODNET)
+    converted = convert_weights(str(tmp_path / "modnet.onnx"), MODNET).weights.values
     assert converted.keys() == values.keys()
     for name, value in values.items():
         if not is_folded or "MobilenetV2" not in name:
@@ -233,7 +233,7 @@ def test_conversion_rejects_weights_of_another_network(modnet, tmp_path):
 def test_conversion_rejects_other_files(tmp_path, name, token):
     path = tmp_path / name
     with pytest.raises(FileNotFoundError):
-        read_foreign(str(path), MODNET)
+        read_foreign(str(path), MODNET, {})
     path.write_text("text")
     with assert_raises(MmnetError, path, token):
-        read_foreign(str(path), MODNET)
+        read_foreign(str(path), MODNET, {})
