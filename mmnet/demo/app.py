@@ -8,6 +8,7 @@ the printed address contains it, and a cookie repeats it.
 
 import asyncio
 import ipaddress
+import json
 import logging
 import os
 import re
@@ -128,6 +129,13 @@ class Server:
         for name in ("aiohttp", "asyncio"):  # damaged requests, too many connections
             logging.getLogger(name).setLevel(logging.CRITICAL)
         signals = []
+        protocol, handle_error = self.web.RequestHandler, self.web.RequestHandler.handle_error
+
+        def refuse(connection, request, status=500, error=None, message=None):
+            reason = json.dumps({"error": (message or "damaged request").splitlines()[0]})
+            response = handle_error(connection, request, status, error, reason)
+            response.content_type = "application/json"
+            return response
 
         def stop(number):
             signals.append(number)
@@ -139,6 +147,7 @@ class Server:
             print(self.address.url(), flush=True)
             log.info("the page is open; Ctrl-C closes it")
 
+        protocol.handle_error = refuse  # requests that are not HTTP do not reach the application
         app = self.application()
         app.on_startup.append(start)
         self.web.run_app(

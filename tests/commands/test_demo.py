@@ -1,6 +1,7 @@
 """Tests of mmnet.commands.demo: the server process, and its page in Chromium."""
 
 import http.client
+import json
 import os
 import random
 import re
@@ -108,7 +109,10 @@ def send_bytes(port, data):
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5) as connection:
             connection.sendall(data)
-            return connection.recv(65536)[9:12]
+            response = connection.recv(65536)
+            body = response.partition(b"\r\n\r\n")[2].decode()
+            assert not body or "error" in json.loads(body)
+            return response[9:12]
     except OSError:  # the server closed the connection, or waits for more
         return b""
 
