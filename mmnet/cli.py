@@ -22,7 +22,7 @@ from mmnet.commands import COMMANDS, RENAMED_COMMANDS, flag_types, load_command
 from mmnet.commands.options import REQUIRED
 from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, shorten_message
 from mmnet.io.terminal import escape_controls, escape_output
 from mmnet.tf.compat import is_out_of_memory
 
@@ -102,7 +102,7 @@ def fail(command: Optional[str], message: str) -> int:
     """Print an error as one line and return the exit code for bad input."""
     name = "mmnet" if command is None else f"mmnet {command}"
     with contextlib.suppress(OSError):  # stderr may be closed; the exit code remains
-        sys.stderr.write(f"{name}: error: {' '.join(message.split())}\n")
+        sys.stderr.write(f"{name}: error: {shorten_message(' '.join(message.split()))}\n")
         sys.stderr.flush()
     return 2
 
@@ -173,10 +173,12 @@ def prepare_output() -> None:
 
 
 def escape_arguments(record: logging.LogRecord) -> bool:
-    """Keep the names and errors in a log record on its line."""
+    """Keep the names and errors in a log record short and on its line."""
     if isinstance(record.args, tuple):
         record.args = tuple(
-            escape_controls(str(value)) if isinstance(value, (str, Exception)) else value
+            escape_controls(shorten_message(str(value)))
+            if isinstance(value, (str, Exception))
+            else value
             for value in record.args
         )
     return True

@@ -1,5 +1,6 @@
 """The exception for bad input, and helpers that format values for messages."""
 
+import re
 from typing import Any, Optional, Sequence
 
 from mmnet.io.terminal import escape_controls
@@ -7,6 +8,7 @@ from mmnet.io.terminal import escape_controls
 NAMES_SHOWN = 3  # file names that a message shows of a list
 MAX_NAMES = 20  # file names in one message
 NAME_LENGTH = 200  # characters of a file name in a message
+MESSAGE_LENGTH = 5000  # characters of a message
 
 
 class MmnetError(ValueError):
@@ -43,6 +45,13 @@ def shorten_name(name: str) -> str:
     """Return a file name on one line. A long one is shortened to its start and its end."""
     name, half = escape_controls(name), NAME_LENGTH // 2
     return name if len(name) <= NAME_LENGTH else f"{name[: half - 3]}...{name[-half:]}"
+
+
+def shorten_message(text: str) -> str:
+    """Return a message whose words, such as paths, have at most NAME_LENGTH characters."""
+    long_word = f"\\S{{{NAME_LENGTH + 1},}}"
+    text = re.sub(long_word, lambda word: shorten_name(word.group()), text)
+    return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 3] + "..."
 
 
 def summarize_names(problem: str, names: Sequence[str], limit: int = NAMES_SHOWN) -> str:

@@ -347,3 +347,17 @@ def test_convert_never_replaces_its_source(assert_refused, write_checkpoints, tm
     assert_refused([*convert, prefix], "--output")
     assert_refused([*convert, os.path.dirname(prefix)], "--output")
     assert files.read_bytes(prefix + ".index") == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["{}", "info {}", "predict {} --output {}", "data check {}", "train --{} 1", "weights get {}"],
+)
+def test_messages_shorten_names(assert_refused, command):
+    assert_refused(command.format(*["x" * 100000] * 2).split(), "x...x")
+
+
+def test_warnings_shorten_names(run, predict, tmp_path):
+    (tmp_path / "list.txt").write_text("/".join(["x" * 200] * 15) + ".png")
+    code, _, err = run(*predict, tmp_path / "list.txt", "--output", tmp_path / "out")
+    assert code == 2 and len(err) < 600
