@@ -193,6 +193,11 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
     if best is not None and best.pictures != score.pictures:
         log.warning("%s: selected on other images, so it is kept; use another output", folder)
         return
+    prefixes = checkpoint_files.list_checkpoints(folder) if os.path.isdir(folder) else []
+    foreign = {os.path.basename(prefix) for prefix in prefixes} - {os.path.basename(copy)}
+    if foreign and not os.path.lexists(score_path):
+        log.warning("%s: evaluate did not write it, so it is kept; use another output", folder)
+        return
     if best is None or sign * score.score > sign * best.score:
         name = os.path.basename(copy)
         os.makedirs(folder, exist_ok=True)

@@ -156,6 +156,16 @@ def test_keep_best_leaves_best_of_other_images(tmp_path, caplog):
     assert_message(caplog.text, best, "other images")
 
 
+def test_keep_best_keeps_checkpoints_of_the_user(tmp_path, caplog):
+    best = tmp_path / "best"
+    best.mkdir()
+    write_checkpoint(best, 1)
+    copy = write_checkpoint(tmp_path / "copies", 2)
+    keep_best(str(best), make_best(2, 0.9), copy, higher_is_better=False)
+    assert steps_in(best) == [1] and not (best / "score.json").exists()
+    assert_message(caplog.text, best, "kept")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"score": "high", "checkpoint": "x"}'])
 def test_keep_best_replaces_damaged_score(tmp_path, caplog, text):
     best = tmp_path / "best"
