@@ -22,6 +22,7 @@ from mmnet.commands import COMMANDS, RENAMED_COMMANDS, flag_types, load_command
 from mmnet.commands.options import REQUIRED
 from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
+from mmnet.distributed.launch import ERRORS
 from mmnet.io.errors import MmnetError, shorten_message
 from mmnet.io.terminal import escape_controls, escape_output
 from mmnet.tf.compat import is_out_of_memory
@@ -101,9 +102,13 @@ def user_message(error: BaseException) -> Optional[str]:
 def fail(command: Optional[str], message: str) -> int:
     """Print an error as one line and return the exit code for bad input."""
     name = "mmnet" if command is None else f"mmnet {command}"
-    with contextlib.suppress(OSError):  # stderr may be closed; the exit code remains
-        sys.stderr.write(f"{name}: error: {shorten_message(' '.join(message.split()))}\n")
-        sys.stderr.flush()
+    line = f"{name}: error: {shorten_message(' '.join(message.split()))}\n"
+    try:  # mmnet launch prints the errors of its processes
+        os.write(int(os.environ[ERRORS]), line.encode("utf-8", "backslashreplace"))
+    except (KeyError, ValueError, OSError):
+        with contextlib.suppress(OSError):  # stderr may be closed; the exit code remains
+            sys.stderr.write(line)
+            sys.stderr.flush()
     return 2
 
 

@@ -11,10 +11,13 @@ from typing import Callable, Dict, Optional, Tuple
 
 from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
 
+from mmnet.distributed.members import LAST_PORT
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
+
+MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 
 
 def positive_int(value: str) -> int:
@@ -36,6 +39,11 @@ def seed_number(value: str) -> int:
 
 def port_number(value: str) -> int:
     return _integer(value, "a port from 0 to 65535", highest=(1 << 16) - 1)
+
+
+def first_port(value: str) -> int:
+    message = f"a port from 1 to {LAST_PORT}, because each process needs two ports"
+    return _integer(value, message, lowest=1, highest=LAST_PORT)
 
 
 def shard(value: str) -> Shard:
@@ -78,9 +86,12 @@ def size_in_bytes(value: str) -> int:
 
 def timespan(value: str) -> float:
     try:
-        return parse_timespan(value)
-    except InvalidTimespan:
-        raise MmnetError("must be a time, for example 90s, 10m or 2h") from None
+        seconds = float(parse_timespan(value))
+    except (InvalidTimespan, OverflowError):
+        seconds = math.inf
+    if seconds > MAX_SECONDS:
+        raise MmnetError("must be a time, for example 90s, 10m or 2h")
+    return seconds
 
 
 def switch(value: str) -> bool:

@@ -4,8 +4,9 @@ import dataclasses
 from typing import Optional, Tuple
 
 from mmnet.cli import parse_options
-from mmnet.commands.flag_types import one_of, port_number, positive_int, timespan, whole_number
+from mmnet.commands.flag_types import first_port, one_of, positive_int, timespan, whole_number
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
+from mmnet.distributed.connection import SECRET, choose_secret
 from mmnet.distributed.heartbeat import DEFAULT_TIMEOUT, TIMEOUT
 from mmnet.distributed.launch import launch
 from mmnet.distributed.members import ENGINE, PORT, plan_processes
@@ -18,8 +19,9 @@ class Options(BaseOptions):
 
     Each process computes the gradients of its part of every batch, and all apply their mean, so the
     training equals that of one process with the whole batch. For several machines, run the same
-    command on each of them; --hosts or TF_CONFIG lists the machines. If a process dies or hangs,
-    all processes stop, and one line names it.
+    command on each of them; --hosts or TF_CONFIG lists the machines, and the environment variable
+    MMNET_SECRET holds the same random text on each. If a process dies or hangs, all processes stop,
+    and one line names it.
     """
 
     command: Tuple[str, ...] = flag(
@@ -37,7 +39,7 @@ class Options(BaseOptions):
         help="index of this machine in --hosts, from 0 (default: by Slurm, Kubernetes or its name)",
     )
     port: int = flag(
-        PORT, port_number, help="first port of each machine; every process needs two ports"
+        PORT, first_port, help="first port of each machine; every process needs two ports"
     )
     engine: str = flag(
         "tensorflow",
@@ -63,6 +65,11 @@ class Options(BaseOptions):
 
 def run(options: Options) -> int:
     train_options = parse_options("train", list(options.command[1:]))  # reports bad input once
+    if options.processes > train_options.batch_size:
+        raise MmnetError(
+            f"--processes {options.processes}: must be at most --batch_size, "
+            f"{train_options.batch_size}"
+        )
     plan = plan_processes(
         options.processes,
         hosts=options.hosts or (),
@@ -75,4 +82,5 @@ def run(options: Options) -> int:
             f"processes, {len(plan.addresses)}"
         )
     environ = {ENGINE: options.engine, TIMEOUT: str(options.peer_timeout)}
+    environ[SECRET] = choose_secret(is_single_host=len(plan.ranks) == len(plan.addresses))
     return launch(plan, options.command, environ=environ, restarts=options.restarts)

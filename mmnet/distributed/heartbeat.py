@@ -3,20 +3,22 @@
 The collectives of TensorFlow 1.15 wait forever for a dead process, and no engine distinguishes a
 slow process from a stopped one. So every process sends its step to rank 0 once per second, and rank
 0 sends its own step to all. If a process is gone, is silent or stays behind the others for too
-long, rank 0 reports it in one line, and all processes exit. A message is a JSON object in one line.
+long, rank 0 reports it in one line, and all processes exit.
 """
 
 import contextlib
-import json
+import hashlib
 import logging
+import math
 import os
-import select
+import queue
 import socket
 import threading
 import time
 from typing import Any, Dict, Optional
 
-from mmnet.io.errors import MmnetError
+from mmnet.distributed.connection import Listener, Peer, read_secret
+from mmnet.io.errors import MmnetError, shorten
 from mmnet.tf.device import Device
 
 LOST = 75  # exit code: another process was lost (sysexits.h: try again later)
@@ -24,43 +26,18 @@ LAUNCHED = "MMNET_LAUNCHED"  # environment variable: a launcher on this host rep
 TIMEOUT = "MMNET_PEER_TIMEOUT"  # environment variable, set by ``mmnet launch``
 DEFAULT_TIMEOUT = 20.0  # seconds that a process may be silent or behind the others
 BEAT_SECONDS = 1.0
-HELLO_SECONDS = 5.0  # for the first message of a new connection
 START_SECONDS = 300.0  # for all processes to connect; machines may have to start first
-MAX_LINE_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
 
-class Peer:
-    """Another process, and the connection to it."""
-
-    def __init__(self, connection: socket.socket):
-        self.last_beat = 0.0  # time of its last message, by the clock of Heartbeat
-        self.step: Optional[int] = None  # None before its first step
-        self.is_done = False
-        self._connection = connection
-        self._lines = connection.makefile("rb")
-
-    def send(self, message: Dict[str, Any]) -> None:
-        self._connection.sendall(json.dumps(message).encode() + b"\n")
-
-    def receive(self, timeout: Optional[float] = None) -> Dict[str, Any]:
-        """Wait for the next message. OSError or ValueError: the connection is useless."""
-        self._connection.settimeout(timeout)
-        line = self._lines.readline(MAX_LINE_BYTES)
-        message = json.loads(line.decode())
-        if not line.endswith(b"\n") or not isinstance(message, dict):
-            raise ValueError("no JSON object in one line")
-        return message
-
-    def has_input(self) -> bool:
-        """Return whether a message waits, or the other process has closed the connection."""
-        return bool(select.select([self._connection], [], [], 0)[0])
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):  # the other process has closed it
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
+def read_timeout() -> float:
+    """Return the seconds that a process may be silent or behind the others."""
+    text = os.environ.get(TIMEOUT, str(DEFAULT_TIMEOUT))
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise MmnetError(f"{TIMEOUT}: must be a number of seconds, not {shorten(text)}")
 
 
 class Heartbeat:
@@ -83,8 +60,9 @@ class Heartbeat:
         """
         self.step: Optional[int] = None
         self.bootstrap = bootstrap or {}
-        self._device, self._identity = device, identity
-        self._timeout = float(os.environ.get(TIMEOUT, DEFAULT_TIMEOUT))
+        self._device = device
+        self._identity = hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
+        self._timeout = read_timeout()
         self._peers: Dict[int, Peer] = {}  # rank -> Peer
         self._clock = 0.0  # seconds; it stops while this process is suspended (Ctrl-Z)
         self._closing, self._all_done = threading.Event(), threading.Event()
@@ -120,52 +98,42 @@ class Heartbeat:
     def _accept_all(self, host, port):
         """Accept the connections of all other ranks, then send the bootstrap values (rank 0)."""
         deadline = time.monotonic() + START_SECONDS
-        with socket.socket() as server:
-            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                server.bind((host if host.startswith("127.") else "", port))
-            except OSError as error:
-                raise MmnetError(f"port {port}: is not free ({error})") from None
-            server.listen()
+        with Listener(host, port, read_secret()) as listener:
             while len(self._peers) < self._device.processes - 1:
-                server.settimeout(max(0.01, deadline - time.monotonic()))
-                problem = None
-                with contextlib.suppress(OSError, ValueError):  # timeout, or an unknown program
-                    problem = self._accept(server)
-                if time.monotonic() >= deadline:
+                try:
+                    peer, message = listener.hellos.get(timeout=deadline - time.monotonic())
+                except (queue.Empty, ValueError):  # ValueError: the deadline is over
                     missing = sorted(set(range(1, self._device.processes)) - set(self._peers))
                     names = " and ".join(map(self._name, missing))
-                    problem = f"process {names} did not connect in {START_SECONDS:g} s"
-                if problem:
-                    raise MmnetError(problem)
+                    raise MmnetError(
+                        f"process {names} did not connect in {START_SECONDS:g} s"
+                    ) from None
+                self._add_peer(peer, message["rank"], message["identity"])
         self._send_all({"bootstrap": self.bootstrap})
 
-    def _accept(self, server):
-        """Accept the connection of one process. Return the problem if it does not fit."""
-        peer = Peer(server.accept()[0])
-        message = peer.receive(HELLO_SECONDS)
-        rank = message.get("rank")
-        if not isinstance(rank, int) or "identity" not in message:
-            raise ValueError("not a process of a training")
+    def _add_peer(self, peer, rank, identity):
+        """Add a process that knows the secret. Raise MmnetError if it does not fit."""
         # A process sends nothing while it waits. A restarted process replaces a dead one.
         is_repeated = rank in self._peers and not self._peers[rank].has_input()
+        problem = None
         if is_repeated or not 0 < rank < self._device.processes:
             problem = f"two processes have the rank {rank}"
-        elif message["identity"] != self._identity:
+        elif identity != self._identity:
             problem = f"process {self._name(rank)} has other options than process 0"
-        else:
-            self._peers[rank] = peer
-            return None
-        peer.send({"problem": problem})
-        peer.close()
-        return problem
+        if problem is not None:
+            peer.send({"problem": problem})
+            peer.close()
+            raise MmnetError(problem)
+        self._peers[rank] = peer
 
     def _connect(self, host, port):
         """Connect to rank 0 and read the bootstrap values."""
-        deadline = time.monotonic() + START_SECONDS
+        secret, deadline, is_reported = read_secret(), time.monotonic() + START_SECONDS, False
         while True:
+            peer = None
             try:
                 peer = Peer(socket.create_connection((host, port), 5))
+                peer.exchange_challenges(secret, is_rank_0=False)
                 peer.send({"rank": self._device.rank, "identity": self._identity})
                 message = peer.receive(max(1.0, deadline - time.monotonic()))
                 break
@@ -174,9 +142,14 @@ class Heartbeat:
                     raise MmnetError(
                         f"process {self._name(0)} cannot be reached ({error})"
                     ) from None
+                if peer is not None:  # the port belongs to another program, or secrets differ
+                    peer.close()
+                    if not is_reported:
+                        log.warning("%s:%d is not process 0 yet: %s", host, port, error)
+                    is_reported = True
                 time.sleep(0.2)
-        if "bootstrap" not in message:
-            raise MmnetError(str(message.get("problem", f"{host}:{port} is not a training")))
+        if "problem" in message:
+            raise MmnetError(message["problem"])
         self.bootstrap = message["bootstrap"]
         self._peers[0] = peer
 

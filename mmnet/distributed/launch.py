@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Dict, Iterator, List, Mapping, Sequence
 
 from mmnet.distributed.heartbeat import LAUNCHED, LOST
 from mmnet.distributed.members import Plan, write_tf_config
 
+ERRORS = "MMNET_ERRORS"  # environment variable: descriptor of a file for the launcher's stderr
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
 BAD_INPUT = 2  # exit code
@@ -67,13 +69,26 @@ def _run_once(plan, command, environ, signals):
     """Start all processes and wait for them. Return the exit code."""
     words = [sys.executable, "-m", "mmnet", *command]
     children = {}  # rank -> process
-    try:
-        for rank in plan.ranks:
-            environment = {**process_environment(rank, plan), **environ}
-            children[rank] = subprocess.Popen(words, env=environment, preexec_fn=_stop_with_parent)
-        return wait_for_processes(children, plan, signals)
-    finally:
-        _stop_processes(children.values())
+    with tempfile.TemporaryFile("a+b", buffering=0) as errors:  # messages of the processes
+        try:
+            for rank in plan.ranks:
+                environment = {**process_environment(rank, plan), **environ}
+                environment[ERRORS] = str(errors.fileno())
+                children[rank] = subprocess.Popen(
+                    words, env=environment, pass_fds=[errors.fileno()], preexec_fn=_stop_with_parent
+                )
+            return wait_for_processes(children, plan, signals)
+        finally:
+            _stop_processes(children.values())
+            _print_once(errors)
+
+
+def _print_once(errors):
+    """Print each error once, because all processes find the same bad input."""
+    errors.seek(0)
+    for line in dict.fromkeys(errors.read().decode("utf-8", "replace").split("\n")):
+        with contextlib.suppress(OSError):  # stderr may be closed
+            sys.stderr.write(line + "\n" if line else "")
 
 
 def wait_for_processes(children, plan: Plan, signals: Sequence[int]) -> int:

@@ -12,12 +12,14 @@ import re
 import socket
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, shorten, shorten_name
 from mmnet.tf.device import Device
 
 PORT = 29400  # first port of a host, if there are several hosts
 PORTS = 2  # per process: its own port and the next one
+LAST_PORT = (1 << 16) - PORTS  # 65535 is the last port of TCP
 ENGINE = "MMNET_ENGINE"  # environment variable with the engine; ``mmnet launch`` sets it
+ENGINES = ("tensorflow", "horovod", "hccl")
 
 
 class Plan(NamedTuple):
@@ -34,15 +36,17 @@ def join_members(device: Device, environ: Mapping[str, str] = os.environ) -> Dev
     start scripts of Ascend. Without any of them, there is one process.
     """
     engine = environ.get(ENGINE, "hccl" if device.kind == "npu" else "tensorflow")
+    if engine not in ENGINES:
+        raise MmnetError(f"{ENGINE}: must be one of {', '.join(ENGINES)}, not {shorten(engine)}")
     if "HOROVOD_RANK" in environ:
         engine = "horovod"
     addresses, rank = read_tf_config(environ)
     if addresses:
         processes = len(addresses)
     elif engine == "horovod" and "HOROVOD_RANK" in environ:
-        rank, processes = (_read_number(environ, f"HOROVOD_{x}") for x in ("RANK", "SIZE"))
+        rank, processes = _read_rank(environ, "HOROVOD_RANK", "HOROVOD_SIZE")
     elif engine == "hccl" and "RANK_ID" in environ:
-        rank, processes = (_read_number(environ, f"RANK_{x}") for x in ("ID", "SIZE"))
+        rank, processes = _read_rank(environ, "RANK_ID", "RANK_SIZE")
     else:
         return device
     return device._replace(rank=rank, processes=processes, addresses=addresses, engine=engine)
@@ -64,14 +68,16 @@ def read_tf_config(environ: Mapping[str, str]) -> Tuple[Tuple[str, ...], int]:
         if kind == "worker":
             rank += len(chiefs)
         is_member = kind in ("chief", "master", "worker") and 0 <= rank < len(addresses)
-        if not is_member or not all(re.fullmatch(r".+:\d+", address) for address in addresses):
+        if not is_member:
             raise ValueError
-    except (ValueError, TypeError, AttributeError):
+        hosts = [split_address(address) for address in addresses]
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         raise MmnetError(
-            "TF_CONFIG: must be JSON with a cluster (HOST:PORT of all processes) and the task of "
-            f"this process, a member of the cluster; it is {text[:300]!r}"
+            f"TF_CONFIG: must be JSON with a cluster (HOST:PORT of all processes, 0 < PORT <= "
+            f"{LAST_PORT}) and the task of this process, a member of the cluster; it is "
+            f"{shorten_name(repr(text))}"
         ) from None
-    return addresses, rank
+    return tuple(f"{host}:{port}" for host, port in hosts), rank
 
 
 def write_tf_config(addresses: Sequence[str], rank: int) -> str:
@@ -101,13 +107,14 @@ def plan_processes(
         host_index = rank if host_index is None else host_index
     if len(hosts) <= 1:
         return Plan([f"127.0.0.1:{p}" for p in find_free_ports(processes)], list(range(processes)))
-    host_index = _find_host_index(hosts, host_index, environ)
+    pairs = [split_address(host, port) for host in hosts]
+    host_index = _find_host_index([name for name, _ in pairs], host_index, environ)
     addresses = []
-    for host in hosts:
-        name, first = split_address(host, port)
+    for name, first in pairs:
+        split_address(f"{name}:{first + PORTS * (processes - 1)}")
         addresses += [f"{name}:{first + PORTS * local}" for local in range(processes)]
     if len(set(addresses)) < len(addresses):
-        raise MmnetError(f"{' '.join(hosts)}: two hosts are equal", "hosts")
+        raise MmnetError(f"{shorten_name(' '.join(hosts))}: two hosts are equal", "hosts")
     first_rank = host_index * processes
     return Plan(addresses, list(range(first_rank, first_rank + processes)))
 
@@ -120,11 +127,11 @@ def _find_host_index(hosts, host_index, environ):
     if host_index is None:
         own_name = socket.gethostname()
         own_names = {own_name, own_name.split(".")[0], socket.getfqdn()}
-        matches = [i for i, host in enumerate(hosts) if split_address(host, 0)[0] in own_names]
+        matches = [index for index, host in enumerate(hosts) if host in own_names]
         if len(matches) != 1:
             raise MmnetError(
-                f"this machine ({own_name}) is not one of the hosts {' '.join(hosts)}; give 0 to "
-                f"{len(hosts) - 1}",
+                f"this machine ({own_name}) is not one of the hosts "
+                f"{shorten_name(' '.join(hosts))}; give 0 to {len(hosts) - 1}",
                 "host_index",
             )
         host_index = matches[0]
@@ -133,12 +140,18 @@ def _find_host_index(hosts, host_index, environ):
     return host_index
 
 
-def split_address(address: str, port: int) -> Tuple[str, int]:
-    """Split ``host:port``. ``port`` is the default."""
-    match = re.fullmatch(r"([^:\s]+)(?::(\d+))?", address)
-    if not match:
-        raise MmnetError(f"{address}: must be HOST or HOST:PORT", "hosts")
-    return match.group(1), int(match.group(2) or port)
+def split_address(address: str, port: Optional[int] = None) -> Tuple[str, int]:
+    """Split ``host:port``. ``port`` is the default. A process also needs the next port."""
+    match = re.fullmatch(r"([^:\s]+)(?::([0-9]{1,5}))?", address)
+    if match and match.group(2):
+        port = int(match.group(2))
+    if not match or port is None or not 1 <= port <= LAST_PORT:
+        raise MmnetError(
+            f"{shorten_name(address)}: must be HOST or HOST:PORT, with a port from 1 to "
+            f"{LAST_PORT}, because each process needs its port and the next one",
+            "hosts",
+        )
+    return match.group(1), port
 
 
 def find_free_ports(count: int) -> List[int]:
@@ -161,8 +174,15 @@ def count_on_host(device: Device) -> int:
     return hosts.count(hosts[device.rank]) if hosts else 1
 
 
+def _read_rank(environ, rank_name, size_name):
+    rank, size = _read_number(environ, rank_name), _read_number(environ, size_name)
+    if rank >= size:
+        raise MmnetError(f"{rank_name}: must be below {size_name}, {size}, not {rank}")
+    return rank, size
+
+
 def _read_number(environ, name):
-    try:
-        return int(environ[name])
-    except (KeyError, ValueError):
-        raise MmnetError(f"{name}: must be a number, not {environ.get(name)!r}") from None
+    text = environ.get(name, "")
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise MmnetError(f"{name}: must be a number, not {shorten(text)}")
+    return int(text)

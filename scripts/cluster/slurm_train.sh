@@ -13,6 +13,8 @@ dataset=$1 train_dir=$2
 shift 2
 mmnet=${MMNET:-${SLURM_SUBMIT_DIR:-.}/.venv/bin/mmnet}
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+MMNET_SECRET=${MMNET_SECRET:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')} # srun passes it to all nodes
+export MMNET_SECRET
 # shellcheck disable=SC2086 # one word per host
 srun "$mmnet" launch --hosts $hosts --processes "${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}" --restarts 3 -- \
     train --dataset_path "$dataset" --train_dir "$train_dir" "$@" &

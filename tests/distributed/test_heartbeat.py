@@ -3,6 +3,7 @@
 The timeouts are short. Only a machine that hangs for seconds could break them.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import time
 import pytest
 
 from helpers import assert_message
+from mmnet.distributed.connection import HELLO_SECONDS
 from mmnet.distributed.heartbeat import LOST
 from mmnet.distributed.members import find_free_ports
 
@@ -37,10 +39,10 @@ print("done", flush=True)
 def start(start_process):
     """Start process ``rank``. It computes steps of these durations in seconds."""
 
-    def start(rank, addresses, identity="same", steps=()):
+    def start(rank, addresses, identity="same", steps=(), secret="secret"):
         arguments = json.dumps([rank, addresses, identity, list(steps)])
         command = [sys.executable, "-c", CODE, arguments]
-        environ = dict(os.environ, MMNET_PEER_TIMEOUT="3")
+        environ = dict(os.environ, MMNET_PEER_TIMEOUT="3", MMNET_SECRET=secret)
         return start_process(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     return start
@@ -81,26 +83,102 @@ def test_rank_0_waits_for_late_and_restarted_processes(start):
         assert assert_success(process).endswith("done\n")
 
 
-@pytest.mark.parametrize(
-    "message",
-    [b"hello\n", b'{"rank": "1"}\n', b"\xff\n", b"[1]\n", b""],
-    ids=["text", "rank as text", "no UTF-8", "list", "empty"],
-)
-def test_unknown_connections_are_ignored(start, addresses, message):
-    first = start(0, addresses)
-    host, port = addresses[0].split(":")
+def connect(address, host=None):
+    """Connect to the port for heartbeats of rank 0 as soon as it listens."""
+    own_host, port = address.split(":")
     deadline = time.monotonic() + 60
     while True:
         try:
-            connection = socket.create_connection((host, int(port) + 1), 5)
-            break
+            return socket.create_connection((host or own_host, int(port) + 1), 5)
         except OSError:
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    with connection:
+
+
+def test_rank_0_drops_and_logs_unknown_connections(start, addresses):
+    """It does so whatever they send, and also if they send nothing and stay open."""
+    challenge = b"0" * 64 + b"\n"
+    messages = [
+        b"hello\n",
+        b'{"rank": "1"}\n',
+        b'{"rank": 99, "identity": "same"}\n',
+        b'{"rank": 1, "identity": "other"}\n',
+        b"\xff\n",
+        b"[" * 100000,
+        b"5\n",
+        challenge + b'{"rank": 1}\n',
+        challenge + b"0" * 64 + b'{"rank": 1}\n',
+        challenge,
+        b"",
+    ]
+    first = start(0, addresses)
+    connections = [connect(addresses[0]) for _ in range(2 * len(messages))]
+    for connection, message in zip(connections, messages * 2):
         connection.sendall(message)
-    for process in (first, start(1, addresses)):
-        assert_success(process)
+    for connection in connections[: len(messages)]:
+        connection.close()
+    assert assert_success(start(1, addresses)).endswith("done\n")
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert err.count("\n") == err.count("unknown connection from 127.0.0.1") == len(connections)
+
+
+def test_silent_connections_do_not_delay_a_training(start, addresses):
+    first = start(0, addresses)
+    connections = [connect(addresses[0]) for _ in range(150)]
+    begin = time.monotonic()
+    assert_success(start(1, addresses))
+    assert time.monotonic() - begin < HELLO_SECONDS
+    assert first.wait(60) == 0
+    for connection in connections:
+        connection.close()
+
+
+def test_process_with_another_secret_is_dropped(start, addresses):
+    first, stranger = start(0, addresses), start(1, addresses, secret="wrong")
+    assert_message(stranger.stderr.readline(), addresses[0].split(":")[0], "not process 0")
+    assert_success(start(1, addresses))
+    stranger.kill()
+    _, err = first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert_message(err, "unknown connection", "MMNET_SECRET")
+
+
+@pytest.mark.parametrize("answer", [b"5\n", b"[1]\n", b'{"problem": "x"}\n', b"0" * 64 + b"\n5\n"])
+def test_process_ignores_another_program_at_the_port_of_rank_0(start, addresses, answer):
+    host, port = addresses[0].split(":")
+    with socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind((host, int(port) + 1))
+        server.listen()
+        last = start(1, addresses)
+        with server.accept()[0] as connection:
+            data = connection.recv(1000)
+            connection.sendall(answer)
+            with contextlib.suppress(OSError):
+                data += connection.recv(1000)
+    assert b"secret" not in data
+    assert_success(start(0, addresses))
+    _, err = last.communicate(timeout=60)
+    assert last.returncode == 0
+    assert err.count("\n") == 1
+
+
+def test_rank_0_listens_at_its_address_only(start):
+    addresses = [f"localhost:{port}" for port in find_free_ports(2)]
+    first = start(0, addresses)
+    connect(addresses[0]).close()
+    with pytest.raises(OSError):
+        port = int(addresses[0].split(":")[1]) + 1
+        socket.create_connection(("127.0.0.2", port), 5)
+    assert_success(start(1, addresses))
+    assert first.wait(60) == 0
+
+
+def test_missing_secret_is_reported(start, addresses):
+    for rank in range(2):
+        _, err = start(rank, addresses, secret=" ").communicate(timeout=60)
+        assert_message(err, "MmnetError", "MMNET_SECRET")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -14,6 +14,7 @@ import pytest
 from helpers import assert_message
 from helpers.runs import read_last, steps_in
 from mmnet.distributed.heartbeat import LOST
+from mmnet.distributed.launch import launch as run_launch
 from mmnet.distributed.launch import process_environment, select_gpu, wait_for_processes
 from mmnet.distributed.members import Plan, read_tf_config
 from mmnet.io import checkpoint_files
@@ -142,6 +143,32 @@ def test_failure_of_the_lost_process_decides(start_process, exit_code, expected)
     commands = (f"exit {LOST}", f"sleep .3; exit {exit_code}")
     children = {rank: start_process(["sh", "-c", code]) for rank, code in enumerate(commands)}
     assert wait_for_processes(children, plan, []) == expected
+
+
+def test_error_of_all_processes_is_printed_once(capfd):
+    plan = Plan([f"127.0.0.1:{port}" for port in (1, 3, 5)], [0, 1, 2])
+    assert run_launch(plan, ["nocommand"], environ={}) == 2
+    err = capfd.readouterr().err
+    assert err.count("nocommand") == err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "flags, tokens",
+    [
+        (["--port", "65535"], ["--port", "65534"]),
+        (["--port", "0"], ["--port", "65534"]),
+        (["--hosts", "a", "b:99999", "--host_index", "0"], ["--hosts", "b:99999"]),
+        (["--hosts", "a", "b", "--host_index", "0"], ["MMNET_SECRET"]),
+        (["--processes", "1000000"], ["--processes", "1000000", "--batch_size"]),
+        (["--peer_timeout", "9" * 400], ["--peer_timeout"]),
+    ],
+    ids=["last port", "port 0", "port of a host", "no secret", "many processes", "long timeout"],
+)
+def test_bad_launch_is_refused(assert_refused, portraits, tmp_path, monkeypatch, flags, tokens):
+    monkeypatch.delenv("MMNET_SECRET", raising=False)
+    train = ["train", "--dataset_path", portraits, "--train_dir", tmp_path / "run"]
+    assert_refused(["launch", *flags, "--", *train], *tokens)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")

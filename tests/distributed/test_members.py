@@ -47,13 +47,33 @@ def test_default_is_one_process(environ):
         {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": 2}},
         {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "ps"}},
         {"cluster": {"worker": ["a", "b:1"]}},
+        {"cluster": {"worker": ["a:99999", "b:1"]}},
+        {"cluster": {"worker": ["a:1", "b:65535"]}},
+        {"cluster": {"worker": ["a:0", "b:1"]}},
+        {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"index": float("inf")}},
     ],
-    ids=["no object", "index too high", "parameter server", "no port"],
+    ids=[
+        "no object",
+        "index too high",
+        "parameter server",
+        "no port",
+        "port too high",
+        "no port for heartbeats",
+        "port 0",
+        "infinite index",
+    ],
 )
 def test_invalid_tf_config_is_rejected(config):
     for text in (json.dumps(config), json.dumps(config)[:-1]):
         with assert_raises(MmnetError, "TF_CONFIG", "JSON", text):
             join_members(Device(), {"TF_CONFIG": text})
+
+
+@pytest.mark.parametrize("text", ["[" * 100000, '{"a":' * 100000, "x" * 100000])
+def test_message_about_tf_config_is_short(text):
+    with assert_raises(MmnetError, "TF_CONFIG", text[:20]) as caught:
+        join_members(Device(), {"TF_CONFIG": text})
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(
@@ -70,9 +90,16 @@ def test_members_of_other_launchers(device, environ, expected):
     assert (device.rank, device.processes, device.engine) == expected
 
 
-def test_rank_must_be_a_number():
-    with assert_raises(MmnetError, "RANK_SIZE", "'x'"):
-        join_members(Device("npu"), {"RANK_ID": "0", "RANK_SIZE": "x"})
+@pytest.mark.parametrize("rank, size", [("0", "x"), ("0", "0"), ("2", "2"), ("0", "9" * 5000)])
+def test_invalid_rank_is_rejected(rank, size):
+    with assert_raises(MmnetError, "RANK_SIZE") as caught:
+        join_members(Device("npu"), {"RANK_ID": rank, "RANK_SIZE": size})
+    assert len(str(caught.value)) < 200
+
+
+def test_unknown_engine_is_rejected():
+    with assert_raises(MmnetError, ENGINE, "'x'"):
+        join_members(Device(), {ENGINE: "x"})
 
 
 def test_count_on_host():
@@ -114,11 +141,27 @@ def test_plan_uses_tf_config_and_host_name():
         (["a", "b"], 2, ["host_index", "2"]),
         (["a", "a"], 0, ["hosts", "a a"]),
         (["a", "b:x"], 0, ["hosts", "b:x"]),
+        (["a", "b:99999"], 0, ["hosts", "b:99999", "65534"]),
+        (["a", "b:65535"], 0, ["hosts", "b:65535", "65534"]),
+        (["a", "b:0"], 0, ["hosts", "b:0"]),
     ],
 )
 def test_invalid_hosts_are_rejected(hosts, host_index, tokens):
     with assert_raises(MmnetError, *tokens):
         plan_processes(1, hosts=hosts, host_index=host_index, environ={})
+
+
+def test_last_port_of_a_host_is_checked():
+    with assert_raises(MmnetError, "hosts", "a:65536"):
+        plan_processes(2, hosts=["a:65534", "b"], host_index=0, environ={})
+
+
+def test_message_about_many_hosts_is_short():
+    hosts = [f"host{number}" for number in range(100000)]
+    for names in (hosts, hosts + hosts[:1]):
+        with assert_raises(MmnetError, "host0", "host9999") as caught:
+            plan_processes(1, hosts=names, host_index=None if names is hosts else 0, environ={})
+        assert len(str(caught.value)) < 500
 
 
 def test_free_ports_and_the_next_ports_are_free():
