@@ -20,7 +20,7 @@ from mmnet.networks.network import Network
 from mmnet.networks.registry import NETWORKS, build, find_definition, input_shape
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
-from mmnet.weights.torch_file import read_torch
+from mmnet.weights.torch_file import MAX_NAME_LENGTH, read_torch
 from mmnet.weights.values import Weights, check_finite
 
 BATCH_NORM = {  # name in PyTorch -> name in TensorFlow
@@ -244,7 +244,10 @@ def read_h5(path: str) -> Dict[str, Any]:
     h5py = import_optional("h5py", f"{path}: reading an .h5", "h5py")
     datasets = {}
 
-    def add(name, item):
+    def add(name):
+        if len(name) > MAX_NAME_LENGTH:
+            raise MmnetError(f"{path}: contains a name of {len(name)} characters")
+        item = file[name]
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise MmnetError(f"{path}: {shorten_name(name)} is stored in another file")
@@ -254,7 +257,8 @@ def read_h5(path: str) -> Dict[str, Any]:
 
     data = read_bytes(path, MAX_BYTES)
     try:
-        h5py.File(io.BytesIO(data), "r").visititems(add)
+        file = h5py.File(io.BytesIO(data), "r")
+        file.visit(add)
     except MmnetError:
         raise
     except Exception as error:  # h5py raises other classes on damaged files

@@ -4,6 +4,7 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 import urllib.request
 from functools import partial
 from http.client import HTTPException
@@ -17,6 +18,7 @@ from mmnet.io.progress import progress
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # per address
 DOWNLOAD_TIMEOUT = 30  # seconds without data
+MIN_SPEED = 10_000  # bytes per second
 NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError)
 
 
@@ -53,6 +55,9 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
         remove_abandoned(folder)
         if file.is_complete(folder):
             return
+        path = os.path.join(folder, file.name)
+        if os.path.islink(path) or os.path.exists(path) and not os.path.isfile(path):
+            raise MmnetError(f"{path}: not a regular file, so it is not replaced")
         problem: Optional[Exception] = None
         for address in addresses:
             for _ in range(ATTEMPTS):
@@ -61,7 +66,8 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
                     return
                 except NETWORK_ERRORS as error:
                     problem = error
-                    if isinstance(error, HTTPError):  # for example 404
+                    # Another attempt does not help against a 404 or a silent server.
+                    if isinstance(error, (HTTPError, socket.timeout)):
                         break
     raise OSError(
         f"{file.name}: cannot be downloaded from {', '.join(addresses)} ({problem}); check the "
@@ -93,17 +99,19 @@ def _retrieve(file, url, folder):
 
 
 def _download_bytes(url, output_file, pooch, *, size):
-    """Download for pooch. Stop at the registered size, whatever the server sends."""
+    """Download for pooch. Stop at the registered size, and if the server sends slowly."""
     request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
     label = f"downloading {os.path.basename(url)}"
-    done = 0
+    done, end = 0, time.monotonic() + DOWNLOAD_TIMEOUT + size / MIN_SPEED
     with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
-        chunks = iter(lambda: response.read(CHUNK), b"")
+        chunks = iter(lambda: response.read1(CHUNK), b"")  # read would wait for a whole chunk
         with open(output_file, "wb") as file:
             for chunk in progress(chunks, size, label, "bytes", count=len):
                 done += len(chunk)
                 if done > size:
                     raise MmnetError(f"{url}: has more than the registered {size} bytes")
+                if time.monotonic() > end:
+                    raise socket.timeout(f"too slow: {done} of {size} bytes")
                 file.write(chunk)
     if done < size:
         raise ConnectionError(f"the connection was lost after {done} of {size} bytes")

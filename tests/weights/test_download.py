@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -19,11 +20,15 @@ from mmnet.weights.download import ATTEMPTS, RegisteredFile, download
 DATA = bytes(range(256)) * 2000
 FILE = RegisteredFile("MMNetModel-7.index", len(DATA), hashlib.sha256(DATA).hexdigest())
 FOLDERS = {"good": DATA, "cut": DATA, "other": DATA[::-1], "long": DATA + b"x", "endless": DATA}
+FOLDERS["slow"] = DATA
 NO_SERVER = "http://127.0.0.1:9"  # the port "discard"
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """Serve FOLDERS: /cut closes the connection too early, and /endless sends without end."""
+    """Serve FOLDERS: /cut closes the connection too early, and /endless sends without end.
+
+    /slow sends a byte per 50 ms for two seconds.
+    """
 
     requests = []
 
@@ -38,6 +43,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         if folder != "endless":
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
+        for byte in data[:40] if folder == "slow" else b"":
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.05)
         with contextlib.suppress(ConnectionError):
             self.wfile.write(data[:200000] if folder == "cut" else data)
             while folder == "endless":
@@ -105,6 +113,33 @@ def test_download_reports_why_no_address_works(server, tmp_path, folder, reason)
     with assert_raises(OSError, FILE.name, address, reason, tmp_path):
         download(FILE, [address], str(tmp_path))
     assert list_files(tmp_path) == []
+
+
+def test_download_stops_if_the_server_is_slow(server, requests, tmp_path, monkeypatch):
+    monkeypatch.setattr(download_module, "DOWNLOAD_TIMEOUT", 0.5)
+    monkeypatch.setattr(download_module, "MIN_SPEED", 1e9)
+    with assert_raises(OSError, FILE.name, "slow", f"of {len(DATA)}"):
+        download(FILE, [f"{server}/slow"], str(tmp_path))
+    assert requests == ["slow"] and list_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_download_replaces_only_a_regular_file(server, requests, tmp_path, kind):
+    folder, photo = tmp_path / "weights", tmp_path / "photo.jpg"
+    photo.write_bytes(b"photo")
+    folder.mkdir()
+    path = folder / FILE.name
+    if kind == "link":
+        path.symlink_to(photo)
+    elif kind == "pipe":
+        os.mkfifo(str(path))
+    else:
+        path.mkdir()
+    mode = os.lstat(str(path)).st_mode
+    with assert_raises(MmnetError, path):
+        download(FILE, [f"{server}/good"], str(folder))
+    assert photo.read_bytes() == b"photo" and os.lstat(str(path)).st_mode == mode
+    assert requests == [] and list_files(folder) == [FILE.name]
 
 
 def test_download_leaves_nothing_on_a_full_disk(server, tmp_path, monkeypatch):

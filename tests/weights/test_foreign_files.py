@@ -120,6 +120,14 @@ def test_h5_without_space_for_values_is_rejected(h5py, tmp_path):
         read_small(path)
 
 
+def test_h5_with_deep_groups_is_rejected(h5py, tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(str(path), "w") as file:
+        file["a/" * 500 + "kernel"] = np.ones(3, "f")
+    with assert_raises(MmnetError, path, "characters"):
+        read_small(path)
+
+
 def hostile_tensors(onnx):
     """Return name -> TensorProto."""
     make = onnx.helper.make_tensor
