@@ -3,7 +3,8 @@
 from collections import Counter
 from typing import Any, Dict, List, Optional
 
-from mmnet.io.clips import Clip, import_av
+from mmnet.io.clip_files import import_av, open_container
+from mmnet.io.clips import Clip
 
 MAX_TIMECODE_RATE = 256  # frames per second; MPEG-4 files store one byte
 UNSET_TIME = "1970-01-01T00:00:00"
@@ -95,7 +96,7 @@ def find_losses(source: Clip, tags: Dict[str, str], path: Optional[str] = None) 
     losses = _count_streams(source.container)
     if path is None:
         return [f"{name}: {count}" for name, count in losses.items() if count]
-    with import_av().open(path) as written:
+    with open_container(path) as written:
         losses.subtract(_count_streams(written))
         written_tags = read_tags(written, keep_gps=True)
         names = _tag_names(source.container, tags) - _tag_names(written, written_tags)

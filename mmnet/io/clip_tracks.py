@@ -9,8 +9,9 @@ import io
 from fractions import Fraction
 from typing import Any, Dict
 
+from mmnet.io.clip_files import import_av, open_container
 from mmnet.io.clip_metadata import copy_stream_metadata
-from mmnet.io.clips import Clip, import_av, open_clip, read_packets
+from mmnet.io.clips import Clip, open_clip, read_packets
 
 AUDIO_RATE = 48000  # samples per second of encoded audio
 MAX_OVERLAP = AUDIO_RATE // 200  # samples; time stamps of some formats are rounded to 1 ms
@@ -229,7 +230,7 @@ def _find_formats(path, stream):
         return [context.layout], {context.sample_rate}
     layouts, rates = {}, set()
     error_type = import_av().FFmpegError
-    with import_av().open(path) as container, contextlib.suppress(error_type):
+    with open_container(path) as container, contextlib.suppress(error_type):
         for packet in container.demux(container.streams[stream.index]):
             with contextlib.suppress(error_type):
                 for frame in packet.decode():

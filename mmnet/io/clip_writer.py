@@ -12,9 +12,10 @@ from typing import Callable, Iterator
 
 import cv2
 
+from mmnet.io.clip_files import create_container, import_av
 from mmnet.io.clip_metadata import container_options, copy_metadata, find_losses, read_tags
 from mmnet.io.clip_tracks import TrackWriter
-from mmnet.io.clips import Clip, Frame, import_av
+from mmnet.io.clips import Clip, Frame
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.frame_colour import BT709
@@ -152,17 +153,16 @@ class _ClipWriter:
     def _open(self, image):
         height, width, channels = image.shape
         source, extension = self._source, self._extension
-        codec, pixel_format, options = ENCODINGS[extension, channels]
+        codec, pixel_format, encoder_options = ENCODINGS[extension, channels]
         if codec == "libx264":  # its colour planes have half the size
             height, width = height + height % 2, width + width % 2
-        container = import_av().open(
-            self._path, "w", format=extension[1:], options=container_options(self._tags, extension)
-        )
-        self._container = self._stack.enter_context(container)
+        options = container_options(self._tags, extension)
+        container = create_container(self._path, extension, options)
+        self._container = container = self._stack.enter_context(container)
         container.metadata.update(self._tags)
         self._stream = stream = container.add_stream(codec, rate=source.frame_rate)
         self.size = stream.width, stream.height = width, height
-        stream.pix_fmt, stream.options = pixel_format, options
+        stream.pix_fmt, stream.options = pixel_format, encoder_options
         context = stream.codec_context
         context.time_base = source.time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709

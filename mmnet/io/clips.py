@@ -1,17 +1,17 @@
 """Read clips with PyAV (the extra ``video``). No TensorFlow."""
 
 import contextlib
-import os
 from fractions import Fraction
 from typing import Any, Generator, Iterator, List, NamedTuple, Optional
 
 import cv2
 import numpy as np
 
+from mmnet.io.clip_files import import_av, open_container
 from mmnet.io.errors import MmnetError
 from mmnet.io.frame_colour import convert_frame, is_transposed
 from mmnet.io.timeline import FrameTimes, Timeline, to_fraction
-from mmnet.io.truncation import FileHead, find_incomplete_box, is_truncated
+from mmnet.io.truncation import is_truncated
 
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
 
@@ -57,7 +57,7 @@ def open_clip(path: str) -> Iterator[Clip]:
         FileNotFoundError: no such file.
         MmnetError: PyAV is not installed, or the file is no clip or has no video.
     """
-    with contextlib.closing(_open_container(path)) as container:
+    with open_container(path) as container:
         stream = _find_video(container)
         if stream is None:
             raise MmnetError(f"{path}: contains no video")
@@ -80,22 +80,6 @@ def open_clip(path: str) -> Iterator[Clip]:
             warnings=[],
             notes=[],
         )
-
-
-def _open_container(path):
-    av = import_av()
-    try:
-        return av.open(path)
-    except FileNotFoundError:
-        raise
-    except av.FFmpegError as error:
-        # FFmpeg refuses a fragmented MP4 file that ends in the header of a fragment.
-        with open(path, "rb") as file:
-            size = find_incomplete_box(file, os.path.getsize(path))
-        with contextlib.suppress(av.FFmpegError):
-            if size:
-                return av.open(FileHead(path, size))
-        raise MmnetError(f"{path}: not a readable clip ({error.strerror})") from None
 
 
 def read_packets(clip: Clip, *streams: Any) -> Generator:
@@ -293,7 +277,7 @@ def _find_pixel_aspect(path, stream):
     aspect = to_fraction(aspect)
     if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
         return Fraction(1)
-    with _open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
+    with open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
         for frame in container.decode(container.streams[stream.index]):
             return 1 / aspect if is_transposed(frame) else aspect
     return aspect
@@ -310,14 +294,3 @@ def _find_duration(container, stream, start_time):
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         duration = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     return duration and max(0, duration - start_time)  # it includes the start
-
-
-def import_av() -> Any:
-    """Import PyAV. Raise MmnetError if it is not installed."""
-    try:
-        import av
-    except ImportError:
-        message = "clips need PyAV: pip install 'mmnet[video]' (Python 3.10 or newer)"
-        raise MmnetError(message) from None
-    av.logging.set_libav_level(av.logging.PANIC)  # broken parts are reported by our warnings
-    return av

@@ -34,7 +34,7 @@ def is_clip(path: str) -> bool:
     try:
         import av  # noqa: F401
 
-        with Image.open(io.BytesIO(read_bytes(path))) as image:
+        with Image.open(io.BytesIO(read_bytes(path)), formats=["GIF"]) as image:
             return getattr(image, "is_animated", False)
     except Exception:  # no PyAV, or a damaged file, for which Pillow raises many classes
         return False

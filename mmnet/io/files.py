@@ -28,9 +28,12 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 def open_regular(path: str) -> BinaryIO:
     """Open a regular file for reading. Raise MmnetError for a folder, a pipe or a device."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise MmnetError(f"{path}: not a regular file")
-    return open(path, "rb")
+    if stat.S_ISREG(os.stat(path).st_mode):  # opening a device may change it
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return open(descriptor, "rb")
+        os.close(descriptor)  # a pipe replaced the file in between
+    raise MmnetError(f"{path}: not a regular file")
 
 
 def read_bytes(path: str, limit: int = MAX_BYTES) -> bytes:

@@ -2,7 +2,9 @@
 
 import io
 import os
-from typing import Any, Optional
+from typing import Any, BinaryIO, Optional
+
+from mmnet.io.files import open_regular
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675  # Matroska elements whose contents are searched
 MAX_HEADER = 12  # bytes of the identifier and the size of a Matroska element
@@ -13,7 +15,7 @@ def is_truncated(path: str) -> bool:
 
     The result for other formats, and for a file without sizes, is False.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(4)
         if start == b"\x1a\x45\xdf\xa3":
@@ -46,23 +48,22 @@ def find_incomplete_box(file: Any, size: int) -> Optional[int]:
     return start if is_incomplete else None
 
 
-class FileHead(io.FileIO):
-    """The first ``size`` bytes of a file."""
+class FileHead:
+    """The first ``size`` bytes of an open file."""
 
-    def __init__(self, path: str, size: int):
-        super().__init__(path)
-        self.size = size
+    def __init__(self, file: BinaryIO, size: int):
+        self._file, self._size = file, size
+        self.tell = file.tell
 
-    def read(self, size: Optional[int] = -1) -> bytes:
+    def read(self, size: int) -> bytes:
         """Read bytes. The result is shorter at the end."""
-        rest = max(0, self.size - self.tell())
-        return super().read(rest if size is None or size < 0 else min(size, rest))
+        return self._file.read(max(0, min(size, self._size - self.tell())))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to a position. The end is that of the first bytes."""
         if whence == io.SEEK_END:
-            return super().seek(self.size + offset)
-        return super().seek(offset, whence)
+            return self._file.seek(self._size + offset)
+        return self._file.seek(offset, whence)
 
 
 def _is_truncated_riff(file: Any, size: int) -> bool:
