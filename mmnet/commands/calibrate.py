@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Optional
 
-from mmnet.commands.flag_types import positive_int
+from mmnet.commands.flag_types import positive_int, split_name
 from mmnet.commands.options import (
     CheckpointOptions,
     DatasetOptions,
@@ -30,7 +30,7 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
     validation set here, and keep the test set for the final evaluation.
     """
 
-    dataset_split_name: str = flag("val", help="split of the dataset", group="data")
+    dataset_split_name: str = flag("val", split_name, help="split of the dataset", group="data")
     batch_size: int = flag(8, positive_int, help="images per network run")
     output: Optional[str] = flag(None, help="prefix of the checkpoint to write")
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Optional, Sequence, Tuple
 
 from mmnet import export as export_folder
-from mmnet.commands.flag_types import existing_folder, one_of, positive_int
+from mmnet.commands.flag_types import existing_folder, one_of, positive_int, split_name
 from mmnet.commands.options import (
     REQUIRED,
     CheckpointOptions,
@@ -83,7 +83,9 @@ class Options(ModelOptions):
     calibration_dataset: Optional[str] = flag(
         None, existing_folder, help="int8: dataset on which the ranges of activations are measured"
     )
-    calibration_split: str = flag("train", help="split of that dataset, with training images")
+    calibration_split: str = flag(
+        "train", split_name, help="split of that dataset, with training images"
+    )
     calibration_pictures: int = flag(
         100, positive_int, help="number of images, evenly spread over the split"
     )

@@ -124,6 +124,13 @@ def existing_folder(value: str) -> str:
     return value
 
 
+def split_name(value: str) -> str:
+    """Check that a split is a folder in its dataset: commands write to folders with its name."""
+    if os.path.isabs(value) or ".." in value.split(os.sep):
+        raise MmnetError("must be the name of a folder in the dataset, for example test")
+    return value
+
+
 def source(value: str) -> str:
     """Check that a checkpoint, a folder of checkpoints, a model file or a known name exists."""
     find_source(value, download=False)

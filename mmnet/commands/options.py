@@ -19,6 +19,7 @@ from mmnet.commands.flag_types import (
     positive_float,
     positive_int,
     source,
+    split_name,
     switch,
 )
 from mmnet.inference.open import load_weights
@@ -90,7 +91,7 @@ class BaseOptions:
 class DatasetOptions(BaseOptions):
     """One labelled dataset."""
 
-    dataset_split_name: str = data_flag("test", help="split of the dataset")
+    dataset_split_name: str = data_flag("test", split_name, help="split of the dataset")
     dataset_path: str = data_flag(
         REQUIRED, existing_folder, help="folder of the dataset: SPLIT/image and SPLIT/mask"
     )

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Optional, Tuple
 
-from mmnet.commands.flag_types import existing_folder, one_of, positive_int, seed_number
+from mmnet.commands.flag_types import existing_folder, one_of, positive_int, seed_number, split_name
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.datasets.backgrounds import read_backgrounds
 from mmnet.datasets.synthetic import LOOKS, synthesize
@@ -20,7 +20,7 @@ class Options(BaseOptions):
     """Draw synthetic portraits with their true soft alpha as a dataset."""
 
     output: str = flag(REQUIRED, help="folder of the dataset to write", old_name="dataset_path")
-    dataset_split_name: str = flag("test", help="name of the split")
+    dataset_split_name: str = flag("test", split_name, help="name of the split")
     pictures: int = flag(32, positive_int, help="number of portraits or clips")
     seed: int = flag(0, seed_number, help="random seed; the same seed draws the same portraits")
     shape: Tuple[int, int] = flag((800, 600), positive_int, help="size in pixels", nargs=2)
@@ -47,6 +47,9 @@ class Options(BaseOptions):
 def run(options: Options) -> int:
     check_writable(options.output, "output")
     folder = options.backgrounds_path
+    split = os.path.join(options.output, options.dataset_split_name)
+    if folder and os.path.realpath(folder).startswith(os.path.realpath(split) + os.sep):
+        raise MmnetError(f"{split} contains the backgrounds; give another folder", "output")
     backgrounds = read_backgrounds(folder, options.shape) if folder else []
     synthesize(
         options.output,

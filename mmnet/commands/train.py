@@ -1,6 +1,7 @@
 """`mmnet train`: train a network."""
 
 import dataclasses
+import os
 from functools import partial
 from typing import Any, Dict, Optional, Tuple
 
@@ -26,6 +27,7 @@ from mmnet.commands.options import (
     data_flag,
     flag,
 )
+from mmnet.commands.presets import read_preset
 from mmnet.commands.train_types import (
     CACHE_BUDGET,
     LOSS_TERMS,
@@ -38,6 +40,7 @@ from mmnet.commands.train_types import (
     parse_schedule,
 )
 from mmnet.datasets.augmentation import POLICIES, AugmentOptions
+from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_writable
 from mmnet.networks.layers import INFERENCE, TRAINING
@@ -333,4 +336,11 @@ class Options(NetworkOptions, DeviceOptions):
 
 def run(options: Options) -> int:
     check_writable(options.train_dir, "train_dir")
+    run_file = os.path.join(options.train_dir, RUN_FILE)
+    if os.path.lexists(run_file) and not find_own_checkpoints(options.train_dir):
+        try:
+            read_preset(run_file)
+        except MmnetError as error:
+            message = f"{error}; it belongs to another program, so use another folder"
+            raise MmnetError(message, "train_dir") from None
     return train(options.config())

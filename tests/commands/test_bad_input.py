@@ -361,3 +361,31 @@ def test_warnings_shorten_names(run, predict, tmp_path):
     (tmp_path / "list.txt").write_text("/".join(["x" * 200] * 15) + ".png")
     code, _, err = run(*predict, tmp_path / "list.txt", "--output", tmp_path / "out")
     assert code == 2 and len(err) < 600
+
+
+@pytest.mark.parametrize("split", ["../x", "/x", "..", "a/../../x"])
+def test_splits_are_folders_of_the_dataset(assert_refused, portraits, tmp_path, split):
+    out = tmp_path / "out"
+    synthesize = ["synthesize", "--output", out, "--pictures", "1"]
+    for command in (synthesize, ["evaluate", "--dataset_path", portraits, "--output", out]):
+        assert_refused([*command, "--dataset_split_name", split], "--dataset_split_name", split)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_synthesize_never_replaces_a_background(assert_refused, run, tmp_path):
+    command = ["synthesize", "--pictures", "1", "--shape", "40", "30", "--output", tmp_path]
+    assert run(*command)[0] == 0
+    before = snapshot(tmp_path)
+    images = tmp_path / "test" / "image"
+    (tmp_path / "link").symlink_to(images)
+    for folder in (images, tmp_path / "link"):
+        assert_refused([*command, "--looks", "varied", "--backgrounds_path", folder], "--output")
+    assert snapshot(tmp_path) == before
+
+
+def test_train_keeps_the_configuration_of_another_program(assert_refused, portraits, tmp_path):
+    (tmp_path / "config.yaml").write_text("services: {web: {image: nginx}}\n")
+    command = ["train", "--dataset_path", portraits, "--dataset_split_name", "test"]
+    command += ["--train_dir", tmp_path, *SMALL_FLAGS]
+    assert_refused(command, "--train_dir", tmp_path / "config.yaml")
+    assert os.listdir(str(tmp_path)) == ["config.yaml"]
