@@ -2,7 +2,7 @@
 
 A reader must return a value, or raise MmnetError or OSError with a message of one line.
 
-    python tests/helpers/fuzz.py SECONDS FOLDER     (sh scripts/fuzz.sh SECONDS)
+    python tests/helpers/fuzz.py SECONDS FOLDER [KIND ...]     (sh scripts/fuzz.sh SECONDS)
 
 runs with new seeds for this time, and writes every input with another result into the folder.
 """
@@ -25,6 +25,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]
 
 from helpers.results import make_identity  # noqa: E402
+from helpers.tars import tar_of_results  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
@@ -35,6 +36,8 @@ from mmnet.io.errors import MmnetError  # noqa: E402
 from mmnet.io.files import read_json  # noqa: E402
 from mmnet.io.images import read_image  # noqa: E402
 from mmnet.io.masks import load_mask  # noqa: E402
+from mmnet.io.tar_shards import read_stems  # noqa: E402
+from mmnet.matting.files import Output, find_photos  # noqa: E402
 from mmnet.networks.network import Network  # noqa: E402
 from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402
@@ -68,6 +71,7 @@ JSON_RECORDS = {
         "pictures": [{"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "ab"}],
     },
 }
+LIST = "a.jpg\r\nfolder/b.jpg\n/x/\u2028é.png\n".encode("utf-8-sig")
 PRESET = b"size: 128\nlearning_rate: 1e-4\ntarget_eval_shape: [800, 600]\n"
 
 
@@ -101,6 +105,10 @@ def file_kinds():
     }
     for name, record in JSON_RECORDS.items():
         kinds[name] = FileKind(".json", json.dumps(record).encode(), readers[name])
+
+    tar = tar_of_results("a", "folder/b")
+    kinds["tar"] = FileKind(".tar", tar, read_stems)
+    kinds["list"] = FileKind(".txt", LIST, lambda path: find_photos([path], Output("output")))
 
     npy = io.BytesIO()
     np.save(npy, ALPHA)
@@ -163,9 +171,10 @@ def find_problem(folder, kind, data):
     return None
 
 
-def main(seconds, findings_folder):
+def main(seconds, findings_folder, *names):
     logging.disable(logging.CRITICAL)
     kinds = file_kinds()
+    kinds = {name: kinds[name] for name in names or kinds}
     findings = inputs = 0
     end, seed = time.monotonic() + seconds, int(time.time())
     with tempfile.TemporaryDirectory() as folder:
@@ -188,4 +197,4 @@ def main(seconds, findings_folder):
 
 
 if __name__ == "__main__":
-    sys.exit(main(float(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(float(sys.argv[1]), *sys.argv[2:]))
