@@ -90,7 +90,9 @@ setup(
             'mypy==1.18.2; python_version >= "3.10"',
             'types-PyYAML; python_version >= "3.10"',
             'ruff==0.17.6; python_version >= "3.10"',
+            'mkdocs>=1.6,<2; python_version >= "3.10"',  # tests of the extra "docs"
         ],
+        "docs": ['mkdocs>=1.6,<2; python_version >= "3.10"'],  # mkdocs build --strict
         "demo": ["aiohttp>=3.8,<4"],  # mmnet demo
         "heif": ["pillow-heif>=0.10"],  # photos in HEIC and AVIF
         # Built during installation (cmake, g++) for the installed TensorFlow: 1.15 or 2.15.

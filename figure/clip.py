@@ -1,4 +1,4 @@
-"""Draw FOLDER/clip.webp: a synthetic clip, its alpha and the person over another background.
+"""Draw FOLDER/clip.webp: a camera moves over a photo; the person is composed over another photo.
 
 python figure/clip.py FOLDER
 """
@@ -10,28 +10,40 @@ import numpy as np
 from PIL import Image
 
 import mmnet
-from mmnet.datasets.synthetic import draw_clip, draw_portrait
 from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
 from mmnet.matting.compose import OutputOptions, render_outputs
+from mmnet.matting.load import load_photo
 from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 from mmnet.weights.registry import VIDEO
 
-SHAPE = (320, 280)  # (height, width) of a panel
-FRAMES = 24
-FRAME_MILLISECONDS = 80
-QUALITY = 60  # WebP quality, 0..100
-SEED = [3, 1]
+HERE = os.path.dirname(os.path.abspath(__file__))
+PHOTO, BACKGROUND = os.path.join(HERE, "astronaut.jpg"), os.path.join(HERE, "hubble.jpg")
+SIDE = 240  # pixels, of each of the two panels
+FRAMES = 16
+FRAME_MILLISECONDS = 100
+QUALITY = 40  # WebP quality, 0..100
+# Left, top and side of the camera's view, as fractions of the photo: first and last frame.
+FIRST_VIEW, LAST_VIEW = np.array([0, 0, 1]), np.array([0.1, 0, 0.62])
+
+
+def read_frames(frames):
+    """Yield the frames, uint8 [SIDE,SIDE,3]. The camera starts and stops slowly."""
+    photo = Image.open(PHOTO).convert("RGB")
+    for time in np.linspace(0, 1, frames):
+        position = (1 - np.cos(np.pi * time)) / 2
+        left, top, side = photo.width * (FIRST_VIEW + position * (LAST_VIEW - FIRST_VIEW))
+        box = (left, top, left + side, top + side)
+        yield np.asarray(photo.resize((SIDE, SIDE), Image.LANCZOS, box))
 
 
 def draw(predictor, path, frames=FRAMES):
     """Write the animation. It plays forwards and backwards."""
-    wall = draw_portrait(np.random.RandomState(8), SHAPE)[0][:40]  # rows above the person
-    options = OutputOptions(("side-by-side",), Background(wall))
+    options = OutputOptions(("composition",), Background(load_photo(BACKGROUND).image))
     previous, previous_alpha, panels = None, None, []
-    for image, _ in draw_clip(np.random.RandomState(SEED), frames, SHAPE):
+    for image in read_frames(frames):
         small = shrink(image, WORKING_SIZE)
         alpha = matte_at_working_size(small, predictor, previous_alpha=previous_alpha)
         previous_alpha = alpha
@@ -39,10 +51,10 @@ def draw(predictor, path, frames=FRAMES):
             alpha = smooth_along_motion(alpha, small, previous)
         previous = PreviousFrame(small, alpha)
         alpha = enlarge_alpha(alpha, small, image)
-        panel = render_outputs(image, alpha, options)["side-by-side"]
-        panels.append(Image.fromarray(panel))
+        composition = render_outputs(image, alpha, options)["composition"]
+        panels.append(Image.fromarray(np.hstack([image, composition])))
     rest = panels[1:] + panels[-2:0:-1]
-    webp_options = {"duration": FRAME_MILLISECONDS, "quality": QUALITY, "loop": 0}
+    webp_options = {"duration": FRAME_MILLISECONDS, "quality": QUALITY, "method": 6, "loop": 0}
     panels[0].save(path, save_all=True, append_images=rest, **webp_options)
 
 
