@@ -277,11 +277,13 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
     data = read_bytes(path, MAX_BYTES)
     try:
         graph = onnx.load_model_from_string(data).graph
-        values = {tensor.name: _onnx_array(onnx, tensor) for tensor in graph.initializer}
+        values = {str(tensor.name): _onnx_array(onnx, tensor) for tensor in graph.initializer}
     except Exception as error:  # protobuf raises other classes on other versions
         raise MmnetError(f"{path}: not an ONNX model ({shorten_name(str(error))})") from None
-    convolutions = [list(node.input[1:3]) for node in graph.node if node.op_type == "Conv"]
-    folded = [names for names in convolutions if not names or modnet_name(names[0]) is None]
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    # str: protobuf returns names that are not UTF-8 as bytes.
+    inputs = [list(map(str, node.input[1:3])) for node in convolutions]
+    folded = [names for names in inputs if not names or modnet_name(names[0]) is None]
     if len(folded) not in (0, len(MOBILENET)):
         raise MmnetError(
             f"{path}: not an ONNX model of MODNet: {len(folded)} convolutions have unknown names, "
@@ -304,12 +306,12 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
 
 def _onnx_array(onnx, tensor):
     """Return the array of an ONNX tensor. Check its declaration before allocating memory."""
-    proto = onnx.TensorProto
+    proto, name = onnx.TensorProto, shorten_name(str(tensor.name))
     if tensor.data_location == proto.EXTERNAL:
-        raise MmnetError(f"{shorten_name(tensor.name)} is stored in another file")
+        raise MmnetError(f"{name} is stored in another file")
     if tensor.data_type in (proto.STRING, proto.COMPLEX64, proto.COMPLEX128):
-        raise MmnetError(f"{shorten_name(tensor.name)} contains no real numbers")
+        raise MmnetError(f"{name} contains no real numbers")
     if any(side < 0 or side > MAX_BYTES for side in tensor.dims):
-        raise MmnetError(f"{shorten_name(tensor.name)} has the shape {shorten(list(tensor.dims))}")
+        raise MmnetError(f"{name} has the shape {shorten(list(tensor.dims))}")
     array = onnx.numpy_helper.to_array(tensor)
     return array.astype(np.float32) if tensor.data_type == proto.BFLOAT16 else array

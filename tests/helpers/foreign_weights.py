@@ -1,7 +1,13 @@
 """Small weights of MODNet and MobileNetV2 in files of other projects, valid and hostile."""
 
+import importlib.util
+import os
+import tempfile
+import zipfile
+
 import numpy as np
 
+from helpers.torch_zip import write_torch, write_torch_zip
 from mmnet.networks.network import Network
 from mmnet.weights.convert import read_foreign
 
@@ -42,3 +48,29 @@ def write_onnx(path, initializers=None, convolutions=()):
     graph = onnx.helper.make_graph(nodes, "modnet", [], [], initializers)
     with open(str(path), "wb") as file:
         file.write(onnx.helper.make_model(graph).SerializeToString())
+
+
+def small_files():
+    """Return name -> (extension, bytes, reader) of the files that the installed packages read."""
+    writers = {"torch": (".ckpt", lambda path: write_torch(path, TORCH_TENSORS), read_small)}
+    if importlib.util.find_spec("h5py"):
+        writers["h5"] = (".h5", write_h5, read_small)
+    if importlib.util.find_spec("onnx"):
+        writers["onnx"] = (".onnx", write_onnx, read_small)
+    files = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (extension, write, read) in writers.items():
+            path = os.path.join(folder, "a" + extension)
+            write(path)
+            with open(path, "rb") as file:
+                files[name] = extension, file.read(), read
+        with zipfile.ZipFile(os.path.join(folder, "a.ckpt")) as archive:
+            files["pickle"] = ".pkl", archive.read("archive/data.pkl"), read_pickle
+    return files
+
+
+def read_pickle(path):
+    """Read a file as the pickle in a checkpoint of PyTorch."""
+    with open(path, "rb") as file:
+        write_torch_zip(path + ".ckpt", file.read(), [v.tobytes() for v in TORCH_TENSORS.values()])
+    return read_small(path + ".ckpt")

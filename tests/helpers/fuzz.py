@@ -24,6 +24,7 @@ import numpy as np
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]
 
+from helpers.foreign_weights import small_files  # noqa: E402
 from helpers.results import make_identity  # noqa: E402
 from helpers.tars import tar_of_results  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
@@ -72,6 +73,7 @@ JSON_RECORDS = {
     },
 }
 LIST = "a.jpg\r\nfolder/b.jpg\n/x/\u2028é.png\n".encode("utf-8-sig")
+MAX_SECONDS = 20  # per file
 PRESET = b"size: 128\nlearning_rate: 1e-4\ntarget_eval_shape: [800, 600]\n"
 
 
@@ -116,6 +118,8 @@ def file_kinds():
     results = {"npy": npy.getvalue(), "bin": ALPHA.tobytes(), "txt": text}
     for name, data in results.items():
         kinds[name] = FileKind("." + name, data, read_result)
+    for name, file in small_files().items():
+        kinds[name] = FileKind(*file)
     return kinds
 
 
@@ -161,6 +165,7 @@ def find_problem(folder, kind, data):
     path = os.path.join(folder, "case" + kind.extension)
     with open(path, "wb") as file:
         file.write(data)
+    start = time.monotonic()
     try:
         kind.read(path)
     except (MmnetError, OSError) as error:
@@ -168,7 +173,8 @@ def find_problem(folder, kind, data):
             return f"a message of several lines: {error}"
     except Exception:
         return traceback.format_exc()
-    return None
+    seconds = time.monotonic() - start
+    return f"took {seconds:.0f} s" if seconds > MAX_SECONDS else None
 
 
 def main(seconds, findings_folder, *names):

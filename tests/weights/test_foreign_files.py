@@ -163,6 +163,15 @@ def test_onnx_with_hostile_tensor_is_rejected(onnx, secret, tmp_path, kind):
         read_small(path)
 
 
+def test_onnx_with_name_that_is_not_utf_8_is_rejected(onnx, tmp_path):
+    path = tmp_path / "a.onnx"
+    write_onnx(path, convolutions=[["x", "name"]])
+    data = path.read_bytes().replace(b"backbone", b"backbon\xff")
+    path.write_bytes(data.replace(b"nam", b"na\xff"))
+    with assert_raises(MmnetError, path):
+        read_small(path)
+
+
 @pytest.mark.parametrize("inputs", ["", "x", "x,missing", "x,", "x,scalar"])
 @pytest.mark.parametrize("count", [1, len(MOBILENET)])
 def test_onnx_with_incomplete_convolution_is_rejected(onnx, tmp_path, inputs, count):
