@@ -230,6 +230,7 @@ def _check_distinct(files, output):
 
 def _check_inputs_stay(inputs, files, output):
     """Raise MmnetError if an output would replace an input, also through a link."""
+    inputs = ["/dev/stdin" if path == STANDARD_STREAM else path for path in inputs]
     inputs_by_id = {file_id(path): path for path in inputs if os.path.isfile(path)}
     outputs = {file_id(path) for file in files for path in output.replaceable_paths(file)}
     replaced = sorted(inputs_by_id[file] for file in inputs_by_id.keys() & outputs)

@@ -240,6 +240,15 @@ def test_predict_never_replaces_an_input_through_a_link(
     assert contents == [path.read_bytes() for path in (photo, photos, background)]
 
 
+def test_predict_never_replaces_standard_input(predict, portrait_set, tmp_path):
+    photo = tmp_path / "me.png"
+    shutil.copy(str(portrait_set.pairs[0].mask), str(photo))
+    content = photo.read_bytes()
+    result = start([*predict, "-", "--output", photo], f"< '{photo}'", stderr=subprocess.PIPE)
+    assert result.returncode == 2 and photo.read_bytes() == content
+    assert_message(result.stderr.decode(), "--output", "stdin")
+
+
 def test_predict_never_replaces_a_photo_that_has_the_name_of_an_output(
     assert_refused, predict, portrait_set, tmp_path
 ):
