@@ -51,11 +51,11 @@ def main(argv: Optional[List[str]] = None) -> int:
     """Run a command line and return its exit code."""
     prepare_output()
     argv = list(sys.argv[1:] if argv is None else argv)
-    if "_ARGCOMPLETE" in os.environ:
-        load_command("completion").complete_command_line()
     debug = "--debug" in argv[: argv.index("--") if "--" in argv else len(argv)]
     command = None
     try:
+        if "_ARGCOMPLETE" in os.environ:
+            load_command("completion").complete_command_line()
         if not argv or argv[0] in ("-h", "--help"):
             print(INTRODUCTION)
             for name, text in COMMANDS.items():

@@ -6,12 +6,14 @@ import os
 from typing import Iterable
 
 import argcomplete
+from argcomplete.exceptions import ArgcompleteException
 
 from mmnet.cli import make_parser
 from mmnet.commands import COMMANDS, load_command
 from mmnet.commands.flag_types import one_of
 from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.commands.presets import list_presets
+from mmnet.io.errors import MmnetError
 from mmnet.weights.registry import UNTRAINED, read_registry
 
 NAMED_WEIGHTS = ("checkpoint_path", "model", "teacher", "models", "path", "names")
@@ -48,7 +50,12 @@ def complete_command_line() -> None:
         set_completer(top.add_argument("command"), COMMANDS)
         top.add_argument("--help", action="help")
         top.add_argument("--version", action="version")
-    argcomplete.autocomplete(top, always_complete_options="long")
+    try:
+        argcomplete.autocomplete(top, always_complete_options="long")
+    except (ValueError, KeyError, ArgcompleteException) as error:
+        raise MmnetError(
+            f"COMP_LINE, COMP_POINT: must be set by a shell that completes a command ({error})"
+        ) from None
 
 
 def add_completers(parser: argparse.ArgumentParser, command: str) -> None:

@@ -17,6 +17,7 @@ from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
 
+MAX_FLOAT = 1e38  # TensorFlow computes with float32
 MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 
 
@@ -54,11 +55,11 @@ def shard(value: str) -> Shard:
 
 
 def positive_float(value: str) -> float:
-    return _float(value, "a number above 0", lambda number: 0 < number < math.inf)
+    return _float(value, "a number above 0", lambda number: 0 < number < MAX_FLOAT)
 
 
 def not_negative(value: str) -> float:
-    return _float(value, "a number, 0 or more", lambda number: 0 <= number < math.inf)
+    return _float(value, "a number, 0 or more", lambda number: 0 <= number < MAX_FLOAT)
 
 
 def fraction(value: str) -> float:

@@ -3,8 +3,10 @@
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.memory import check_memory
 
 STRIDE = 32  # height and width of every network input are multiples of it
+MAX_WIDTH = 100  # channel multiplier
 
 # Rough memory of MMNet 1.0, which detects absurd sizes.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image
@@ -43,8 +45,12 @@ def make_network(
     if network.channels not in (3, 4):
         meaning = "3 (RGB) or 4 (RGB and the alpha of the previous frame)"
         raise MmnetError(f"must be {meaning}, not {network.channels}", "channels")
-    if network.width_multiplier is not None and not network.width_multiplier > 0:
-        raise MmnetError(f"must be above 0, not {network.width_multiplier}", "width_multiplier")
+    if network.width_multiplier is not None and not 0 < network.width_multiplier <= MAX_WIDTH:
+        raise MmnetError(
+            f"must be above 0 and at most {MAX_WIDTH}, not {network.width_multiplier}",
+            "width_multiplier",
+        )
+    check_memory(str(network), network_bytes(network, 1))
     return network
 
 

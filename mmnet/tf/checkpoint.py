@@ -32,7 +32,7 @@ class RestoreReport(NamedTuple):
 
 
 def read(prefix: str) -> Dict[str, np.ndarray]:
-    """Read all variables of a checkpoint (name -> array), and verify their checksums.
+    """Read all numbers of a checkpoint (name -> array), and verify their checksums.
 
     Raises:
         FileNotFoundError: no such checkpoint.

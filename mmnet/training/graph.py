@@ -115,7 +115,10 @@ def _compute_gradients(optimizer, loss, variables):
     """Return (gradient, variable). The sums have a fixed order, so the bits, too."""
     method = tf.AggregationMethod.EXPERIMENTAL_TREE  # sums in pairs, in the order of the graph
     gradients = optimizer.compute_gradients(loss, variables, aggregation_method=method)
-    return [(gradient, variable) for gradient, variable in gradients if gradient is not None]
+    gradients = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
+    if not gradients:
+        raise MmnetError("no loss term depends on these variables", "trainable_scopes")
+    return gradients
 
 
 def _average_results(losses, gradients, stop, group):

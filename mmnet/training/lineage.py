@@ -16,6 +16,8 @@ from mmnet.io.files import read_json
 from mmnet.io.records import to_record
 from mmnet.tf.compat import tf
 
+MAX_STEP = (1 << 31) - 1  # the global step is an int32
+
 
 class Start(NamedTuple):
     """Where a training starts. The fields are names in the JSON file."""
@@ -125,9 +127,11 @@ def read_lineage(prefix: str) -> Optional[Dict[str, Any]]:
         return None
     try:
         values = read_json(path)
-        to_record(values, Lineage, path)
+        record = to_record(values, Lineage, path)
+        if not 0 <= record.step_from_restore <= MAX_STEP:
+            raise MmnetError(f"{path}: step_from_restore: must be 0 to {MAX_STEP}")
         return values
-    except MmnetError as error:
+    except (MmnetError, RecursionError) as error:
         remedy = f"Delete {path} to continue without the steps from restore"
         raise MmnetError(f"{error}. {remedy}") from None
 

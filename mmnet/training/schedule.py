@@ -4,6 +4,7 @@ These functions are pure, so a resumed training needs no state of them.
 """
 
 import math
+import sys
 from typing import NamedTuple, Optional
 
 from mmnet.io.errors import MmnetError
@@ -33,7 +34,8 @@ class Schedule(NamedTuple):
         if self.max_steps is not None:
             limits.append(self.max_steps)
         if self.max_epochs is not None:
-            limits.append(math.ceil(self.max_epochs * images / batch_size))
+            steps = self.max_epochs * images / batch_size
+            limits.append(math.ceil(min(steps, sys.maxsize)))
         if not limits and self.name in ("polynomial", "cosine"):
             raise MmnetError(
                 f"{self.name} needs a last step; set max_step_from_restore or "

@@ -16,7 +16,7 @@ from mmnet.distributed.members import count_on_host
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MAX_NAMES, MmnetError, format_names
 from mmnet.io.files import lock_folder, write_text
 from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.compat import tf
@@ -215,7 +215,8 @@ def feed_batch(run: Run, batch: Batch) -> Dict["tf.Tensor", np.ndarray]:
     feed = {run.graph.images: batch.images}
     if run.teacher is not None:  # first, because it sets masks
         alphas = compute_teacher_alphas(run.teacher, batch, run.setup.datasets)
-        feed[run.graph.teacher_alphas] = alphas
+        if run.graph.teacher_alphas is not None:  # the weight of this term may be 0
+            feed[run.graph.teacher_alphas] = alphas
     feed[run.graph.truths] = batch.masks / np.float32(255)
     return feed
 
@@ -240,5 +241,5 @@ def describe_bad_step(setup: Setup, global_step: int, batch: Batch) -> str:
     images = [setup.datasets[dataset].pairs[index].image for dataset, index in batch.indices]
     return (
         f"the loss of step {global_step} is not finite; {setup.config.train_dir} holds the state "
-        f"before it; images of the batch: {', '.join(images)}"
+        f"before it; images of the batch: {format_names(images, MAX_NAMES)}"
     )

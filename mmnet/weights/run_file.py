@@ -6,9 +6,11 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 import yaml
 
 from mmnet.io.checkpoint_files import RUN_FILE
+from mmnet.io.errors import MmnetError
 from mmnet.io.records import to_record
 from mmnet.io.yaml_files import read_yaml
-from mmnet.networks.network import Network, network_fields
+from mmnet.networks.network import Network, make_network, network_fields
+from mmnet.networks.registry import find_definition
 
 
 class NetworkRecord(NamedTuple):
@@ -30,7 +32,12 @@ def network_in(path: str) -> Dict[str, Any]:
     """Return the fields of Network in a RUN_FILE. A missing file has none."""
     if not os.path.exists(path):
         return {}
-    return network_fields(to_record(read_yaml(path), NetworkRecord, path)._asdict())
+    fields = network_fields(to_record(read_yaml(path), NetworkRecord, path)._asdict())
+    try:
+        find_definition(make_network(fields))
+    except MmnetError as error:
+        raise MmnetError(f"{path}: {error}") from None
+    return fields
 
 
 def network_options(network: Network) -> Dict[str, Any]:

@@ -51,6 +51,25 @@ def test_bash_completes(bin_folder, line, expected):
     assert output.decode().split() == expected
 
 
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"COMP_LINE": "mmnet ", "COMP_POINT": "x"},
+        {"COMP_LINE": "mmnet ", "COMP_POINT": "9" * 5000},
+        {"COMP_LINE": "'", "COMP_POINT": "9"},
+        {},
+    ],
+    ids=["text", "many digits", "quote", "missing"],
+)
+def test_wrong_variables_of_the_shell_are_refused(variables):
+    command = ["sh", "-c", 'exec "$@" 8>/dev/null', "sh", sys.executable, "-m", "mmnet"]
+    environment = dict(os.environ, _ARGCOMPLETE="1", PYTHONPATH=ROOT, **variables)
+    result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, check=False)
+    error = result.stderr.decode()
+    assert (result.returncode, error.count("\n")) == (2, 1), error
+    assert_message(error, "COMP_POINT")
+
+
 @pytest.mark.parametrize("shell, token", [("zsh", "compdef"), ("fish", "complete --command")])
 def test_completion_supports_other_shells(shell, token, capfd):
     assert main(["completion", shell]) == 0

@@ -22,12 +22,17 @@ def test_make_network_rejects_shapes(shape):
 
 
 @pytest.mark.parametrize(
-    "field, values", [("width_multiplier", [-1, 0, float("nan")]), ("channels", [1, 5])]
+    "field, values", [("width_multiplier", [-1, 0, float("nan"), 1e308]), ("channels", [1, 5])]
 )
 def test_make_network_rejects_numbers(field, values):
     for value in values:
         with assert_raises(MmnetError, field, value):
             make_network({field: value})
+
+
+def test_make_network_rejects_sizes_beyond_the_memory():
+    with assert_raises(MmnetError, "3200000000x64", "memory"):
+        make_network({"shape": (3200000000, 64)})
 
 
 def test_network_fields_of_records():

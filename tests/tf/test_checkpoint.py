@@ -69,6 +69,13 @@ def test_write_is_readable(tmp_path):
     assert tf.train.latest_checkpoint(str(tmp_path)) == prefix
 
 
+def test_read_ignores_texts(tmp_path):
+    prefix = str(tmp_path / "MMNetModel-7")
+    values = {"a": np.zeros(3, np.float32), "b": np.array(b"x", object), "global_step": np.int32(7)}
+    checkpoint.write(prefix, values)
+    assert sorted(checkpoint.read(prefix)) == ["a", "global_step"]
+
+
 def test_write_reports_reason_and_leaves_nothing(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10000, limits[1]))

@@ -5,6 +5,8 @@ import os
 import numpy as np
 import pytest
 
+from helpers import assert_raises
+from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -138,6 +140,12 @@ def test_loss_that_is_not_finite_changes_no_variable(stepping, feed):
     assert caught.value.op.name == graph.finite_check.name
     for name, value in values_of(session, graph).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
+
+
+def test_scopes_without_gradients_are_rejected():
+    recipe = Recipe({"auxiliary": 1.0}, 0.0, trainable_scopes=["MMNet/final_block"])
+    with tf.Graph().as_default(), assert_raises(MmnetError, "trainable_scopes"):
+        build_training_graph(SMALLEST, recipe, 2)
 
 
 def test_trainable_scopes_limit_updates(feed):

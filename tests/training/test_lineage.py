@@ -29,6 +29,14 @@ RECORD = {
 }
 
 
+def make_parents(number):
+    """Return the record of a parent that has parents itself."""
+    record = None
+    for _ in range(number):
+        record = {"path": "B", "global_step": 3, "lineage": dict(RECORD, parent=record)}
+    return record
+
+
 def test_count_steps_adds_and_keeps_earlier_datasets():
     a, b = {"path": "A", "manifest_sha256": "a"}, {"path": "B", "manifest_sha256": "b"}
     first = count_steps([a], [], 10)
@@ -78,6 +86,9 @@ def test_record_survives_reading(tmp_path, portrait_set):
         (dict(RECORD, parent={"path": "B", "global_step": "1", "lineage": None}), "global_step"),
         (dict(RECORD, parent={"path": "B", "global_step": 3, "lineage": {}}), "lineage"),
         ({"global_step": 7}, "step_from_restore"),
+        (dict(RECORD, step_from_restore=-1), "step_from_restore"),
+        (dict(RECORD, step_from_restore=10**30), "step_from_restore"),
+        (dict(RECORD, parent=make_parents(400)), "recursion"),
     ],
 )
 def test_damaged_lineage_names_file_and_field(tmp_path, content, token):

@@ -34,6 +34,7 @@ def test_learning_rate_follows_schedule(schedule, steps, expected):
         ({"max_steps": 7}, 7),
         ({"max_epochs": 2.5}, 7),  # 2.5 * 10 images / 4 images per step, rounded up
         ({"max_steps": 9, "max_epochs": 1}, 3),
+        ({"max_steps": 9, "max_epochs": 1e308}, 9),
     ],
 )
 def test_last_step_is_the_smaller_limit(limits, expected):

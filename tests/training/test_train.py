@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import types
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 from helpers import ROOT, assert_message, assert_raises
 from helpers.runs import read_events, read_last, steps_in
 from mmnet.commands.presets import read_preset, resolve
+from mmnet.datasets.batches import Batch
+from mmnet.datasets.pairs import Pair
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, network_of_checkpoint, open_predictor
 from mmnet.io import checkpoint_files
@@ -335,6 +338,24 @@ def test_teacher_alphas_replace_missing_masks(options, teacher_flags, tmp_path):
             np.testing.assert_array_equal(batch.masks[slot], masks[slot])
     teacher = open_predictor(teacher_flags["teacher"], {"shape": (64, 64)})
     np.testing.assert_allclose(alphas, teacher(batch.images.astype("f")), atol=1e-6)
+
+
+def test_teacher_of_weight_0_only_sets_missing_masks(portrait_set):
+    datasets = [portrait_set, portrait_set._replace(pairs=[Pair("a", "a.jpg", None)])]
+    run = types.SimpleNamespace(
+        graph=types.SimpleNamespace(images="images", truths="truths", teacher_alphas=None),
+        teacher=lambda images: np.ones(images.shape[:3], np.float32),
+        setup=types.SimpleNamespace(datasets=datasets),
+    )
+    batch = Batch(
+        images=np.zeros((2, 4, 4, 3), np.uint8),
+        masks=np.zeros((2, 4, 4), np.uint8),
+        indices=[(0, 0), (1, 0)],
+        epoch=0.0,
+    )
+    feed = train_module.feed_batch(run, batch)
+    assert sorted(feed) == ["images", "truths"]
+    np.testing.assert_array_equal(feed["truths"].mean((1, 2)), [0, 1])
 
 
 def test_network_learns_from_a_teacher(run, teacher_flags, tmp_path):

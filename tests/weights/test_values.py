@@ -126,6 +126,14 @@ def test_count_variables_groups_by_purpose(averaged_prefix, small_weights):
     assert (count_parameters(values), count_parameters(values, MOVING)) == (6, 3)
 
 
+@pytest.mark.parametrize("text", ["size: 320000000", "network: x", "width_multiplier: 1.0e+308"])
+def test_bad_record_of_a_network_names_its_file(tmp_path, text):
+    path = tmp_path / "config.yaml"
+    path.write_text(text)
+    with assert_raises(MmnetError, path):
+        network_in(str(path))
+
+
 def test_write_weights_records_the_network(averaged_prefix, tmp_path):
     weights = read_weights(averaged_prefix, SMALL)
     prefix = str(tmp_path / "new" / "MMNetModel-9")
