@@ -49,7 +49,9 @@ def read(prefix: str) -> Dict[str, np.ndarray]:
             declared, size = _declared_bytes(reader), sum(map(os.path.getsize, files_of(prefix)))
             if declared > min(size, MAX_BYTES):
                 raise MmnetError(f"{prefix}: declares {declared} bytes in files of {size} bytes")
-            return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+            types = reader.get_variable_to_dtype_map()
+            names = [name for name in types if tf.as_dtype(types[name]) != tf.string]
+            return {name: reader.get_tensor(name) for name in names}
     except MmnetError:
         raise
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as error:

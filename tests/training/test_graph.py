@@ -143,7 +143,9 @@ def test_loss_that_is_not_finite_changes_no_variable(stepping, feed):
 
 
 def test_scopes_without_gradients_are_rejected():
-    recipe = Recipe({"auxiliary": 1.0}, 0.0, trainable_scopes=["MMNet/final_block"])
+    recipe = Recipe(
+        {"auxiliary": 1.0}, 0.0, trainable_scopes=["MMNet/final_block/pointwise_conv/biases"]
+    )
     with tf.Graph().as_default(), assert_raises(MmnetError, "trainable_scopes"):
         build_training_graph(SMALLEST, recipe, 2)
 

@@ -17,7 +17,7 @@ from helpers import ROOT, assert_message, assert_raises
 from helpers.runs import read_events, read_last, steps_in
 from mmnet.commands.presets import read_preset, resolve
 from mmnet.datasets.batches import Batch
-from mmnet.datasets.pairs import Pair
+from mmnet.datasets.pairs import Dataset, Pair
 from mmnet.inference.checkpoints import CheckpointPredictor
 from mmnet.inference.open import load_weights, network_of_checkpoint, open_predictor
 from mmnet.io import checkpoint_files
@@ -341,7 +341,7 @@ def test_teacher_alphas_replace_missing_masks(options, teacher_flags, tmp_path):
 
 
 def test_teacher_of_weight_0_only_sets_missing_masks(portrait_set):
-    datasets = [portrait_set, portrait_set._replace(pairs=[Pair("a", "a.jpg", None)])]
+    datasets = [portrait_set, Dataset("b", "", [Pair("a", "a.jpg", None)])]
     run = types.SimpleNamespace(
         graph=types.SimpleNamespace(images="images", truths="truths", teacher_alphas=None),
         teacher=lambda images: np.ones(images.shape[:3], np.float32),
