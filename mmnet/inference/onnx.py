@@ -30,6 +30,8 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
     data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     check_own_card(path, sha256)
+    if b"location" in data:  # the key of values in another file, which onnxruntime would read
+        raise MmnetError(f"{path}: stores values in other files")
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only

@@ -37,6 +37,19 @@ def test_open_onnx_needs_a_card_without_metadata(exported_models, small_images, 
     np.testing.assert_array_equal(model(small_images), open_onnx(complete)(small_images))
 
 
+def test_open_onnx_reads_no_other_file(exported_models, tmp_path, monkeypatch):
+    need_onnx()
+    import onnx
+
+    monkeypatch.chdir(str(tmp_path))
+    model = onnx.load(exported_models.path("mmnet.onnx"))
+    onnx.external_data_helper.convert_model_to_external_data(model, True, "secret", 100)
+    onnx.save(model, str(tmp_path / "a.onnx"))
+    assert (tmp_path / "secret").stat().st_size > 1000
+    with assert_raises(MmnetError, "a.onnx", "other files"):
+        open_onnx(str(tmp_path / "a.onnx"))
+
+
 def test_open_onnx_rejects_other_files(tmp_path):
     need_onnx()
     path = tmp_path / "a.onnx"
