@@ -18,11 +18,11 @@ from mmnet.evaluation.evaluate import Evaluation
 from mmnet.evaluation.metrics import METRICS
 from mmnet.evaluation.report import published_scores
 from mmnet.io import checkpoint_files
-from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.errors import MAX_NAMES, MmnetError, format_names, format_shape
 from mmnet.io.files import remove_abandoned, write_json
 from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
-from mmnet.io.tar_shards import Shard
+from mmnet.io.tar_shards import Shard, shard_index
 from mmnet.io.tensorboard import EventWriter, make_panel
 
 DAMAGED = "%s: damaged (%s); ignored"
@@ -103,17 +103,21 @@ def merge_shards(
 ) -> Evaluation:
     """Return the evaluation of a dataset from the records of all its shards."""
     shards, missing = [], []
-    for index in range(count):
+    for index in sorted({shard_index(pair.stem, count) for pair in dataset.pairs}):
         part = dataset.select_shard(Shard(index, count))
         part_identity = identity._replace(pictures=part.fingerprint)
         evaluation = read_evaluation(output, part, source, part_identity)
         if evaluation is not None:
             shards.append(evaluation)
-        elif len(part):
+        else:
             missing.append(f"{index}/{count}")
+        if len(missing) > MAX_NAMES:
+            break
     if missing:
-        message = f"{output}: no scores of these weights, images and options for "
-        raise MmnetError(message + ", ".join(missing), "shard")
+        names = format_names(missing, MAX_NAMES)
+        raise MmnetError(
+            f"{output}: no scores of these weights, images and options for {names}", "shard"
+        )
     stems = [stem for shard in shards for stem in shard.stems]
     positions = {stem: index for index, stem in enumerate(stems)}
     order = [positions[pair.stem] for pair in dataset.pairs]

@@ -22,11 +22,16 @@ class Shard:
     count: int
 
     def contains(self, name: str) -> bool:
-        """Return whether a photo belongs to this shard. This depends on the photo's name only."""
-        return zlib.crc32(name.encode("utf-8", "surrogateescape")) % self.count == self.index
+        """Return whether a photo belongs to this shard."""
+        return shard_index(name, self.count) == self.index
 
     def __str__(self):
         return f"{self.index}of{self.count}"
+
+
+def shard_index(name: str, count: int) -> int:
+    """Return the index of the shard of a photo. It depends on the photo's name only."""
+    return zlib.crc32(name.encode("utf-8", "surrogateescape")) % count
 
 
 class TarShardWriter:

@@ -118,6 +118,15 @@ def test_merge_shards_restores_the_order(tmp_path):
     assert evaluation.scores["mad", "target"].tolist() == [ord(stem) for stem in "abcdefgh"]
 
 
+def test_merge_shards_names_few_of_many_shards(tmp_path):
+    (tmp_path / "a.jpg").write_text("image")
+    pairs = [Pair(str(number), str(tmp_path / "a.jpg"), None) for number in range(90)]
+    dataset = Dataset("faces", "test", pairs)
+    with assert_raises(MmnetError, "shard", "9" * 20, "...") as caught:
+        merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=int("9" * 20))
+    assert len(str(caught.value)) < 2000
+
+
 def write_checkpoint(folder, step):
     """Write files with the names of a checkpoint and of its run. Return its prefix."""
     folder.mkdir(exist_ok=True)

@@ -7,16 +7,20 @@ A reader must return a value, or raise MmnetError or OSError with a message of o
 runs with new seeds for this time, and writes every input with another result into the folder.
 """
 
+import contextlib
 import io
 import json
 import logging
 import os
 import shutil
+import socket
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from typing import Any, Callable, NamedTuple
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -30,6 +34,7 @@ from helpers.tars import tar_of_results  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
+from mmnet.distributed.connection import HELLO_SECONDS, Peer  # noqa: E402
 from mmnet.evaluation.records import read_best, read_evaluation, record_path  # noqa: E402
 from mmnet.inference.card import Card, card_to_dict, parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
@@ -44,6 +49,8 @@ from mmnet.training.lineage import read_lineage  # noqa: E402
 from offline_infer.evaluate import read_manifest  # noqa: E402
 
 SPLICES = (b"", b"\0", b"\xff" * 4, b"[" * 3000, b"{}", b"null", b"nan", b"-1", b'""', b"1e999")
+CHALLENGE = "0" * 64
+HELLO = {"rank": 1, "identity": "same"}
 ALPHA = np.full((8, 6), 0.5, np.float32)
 DATASET = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
 IDENTITY = make_identity(network={"shape": [64, 64]}, source=None)
@@ -118,9 +125,48 @@ def file_kinds():
     results = {"npy": npy.getvalue(), "bin": ALPHA.tobytes(), "txt": text}
     for name, data in results.items():
         kinds[name] = FileKind("." + name, data, read_result)
+    kinds["messages"] = FileKind(".bin", write_messages(), read_messages)
     for name, file in small_files().items():
         kinds[name] = FileKind(*file)
     return kinds
+
+
+def read_messages(path):
+    """Return the messages that rank 0 of a training accepts from a connection."""
+    messages, (own, other) = [], socket.socketpair()
+    sender = threading.Thread(target=send_file, args=(path, other))
+    sender.start()
+    peer = Peer(own)
+    with mock.patch("secrets.token_hex", return_value=CHALLENGE):
+        try:
+            peer.exchange_challenges("secret", is_rank_0=True)
+            while True:
+                messages.append(peer.receive(HELLO_SECONDS))
+        except (OSError, ValueError) as error:
+            messages.append(error)
+    peer.close()
+    sender.join()
+    assert all(message == HELLO for message in messages[:-1])
+    return messages
+
+
+def send_file(path, connection):
+    with open(path, "rb") as file, connection, contextlib.suppress(OSError):
+        connection.sendall(file.read())
+
+
+def write_messages():
+    """Return what a process of a training sends to rank 0."""
+    own, other = socket.socketpair()
+    other.sendall(CHALLENGE.encode() + b"\n")
+    peer = Peer(own)
+    with mock.patch("secrets.token_hex", return_value=CHALLENGE):
+        peer.exchange_challenges("secret", is_rank_0=False)
+    peer.send(HELLO)
+    data = other.recv(1000)
+    peer.close()
+    other.close()
+    return data
 
 
 def read_result(path):
