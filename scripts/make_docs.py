@@ -83,9 +83,11 @@ def describe_commands():
     common = [row for row, count in counts.items() if count >= COMMON]
     text = ""
     for name, parser in parsers.items():
-        text += f"\n## {name}\n\n    {parser.usage}\n\n{escape(parser.description)}\n"
+        description = inspect.cleandoc(parser.description)  # Python 3.13 dedents docstrings itself
+        text += f"\n## {name}\n\n    {parser.usage}\n\n{escape(description)}\n"
         text += make_table([row for row in rows[name] if row not in common])
-        flags = ", ".join(f"`{flag.split()[0]}`" for flag, _ in rows[name] if (flag, _) in common)
+        common_rows = [row for row in rows[name] if row in common]
+        flags = ", ".join(f"`{flag.split()[0]}`" for flag, _ in common_rows)
         text += f"\nAlso {flags}.\n" if flags else ""
     return f"{text}\n## Common flags\n{make_table(common)}"
 
