@@ -10,10 +10,12 @@ import numpy as np
 from mmnet.io.clip_files import import_av, open_container
 from mmnet.io.errors import MmnetError
 from mmnet.io.frame_colour import convert_frame, is_transposed
+from mmnet.io.mp4_header import read_track_end
 from mmnet.io.timeline import FrameTimes, Timeline, to_fraction
 from mmnet.io.truncation import is_truncated
 
 END_TOLERANCE = Fraction(1, 2)  # seconds that may be missing at the end of a complete clip
+END_PRECISION = Fraction(1, 100)  # seconds; MP4 files round the end of a track
 
 NO_TIME_STAMPS, TS_DISCONT = 0x80, 0x200  # FFmpeg's flags of formats; time stamps may restart
 MAX_FRAME_RATE = 1000  # frames per second
@@ -76,7 +78,7 @@ def open_clip(path: str) -> Iterator[Clip]:
             frame_rate=_find_frame_rate(container, stream),
             pixel_aspect=_find_pixel_aspect(path, stream),
             start_time=start_time,
-            duration=_find_duration(container, stream, start_time),
+            duration=_find_duration(path, container, stream, start_time),
             warnings=[],
             notes=[],
         )
@@ -177,6 +179,9 @@ class _FrameReader:
             first = self._broken[0]
             first = "" if first is None else f", the first at {float(first * clip.time_base):.1f} s"
             clip.warnings.append(f"{clip.path}: {len(self._broken)} broken frames skipped{first}")
+        if self._times.skipped:
+            skipped = f"{self._times.skipped} frames before the first key frame skipped"
+            clip.notes.append(f"{clip.path}: {skipped}")
         if self._is_truncated():
             length = f"{float(seconds):.1f}"
             if clip.duration and clip.duration > seconds:
@@ -196,12 +201,14 @@ class _FrameReader:
             return False
         if any(self._is_incomplete.values()):
             return True
-        if not clip.duration:
+        duration = _find_stream_end(clip.stream, clip.start_time) or clip.duration
+        if not duration:
             return False
         end = self._ends.get(clip.stream.index, 0)
-        if clip.stream.duration is None:  # the duration is that of the longest stream
+        # The duration is that of the longest stream.
+        if clip.stream.duration is None or container.format.name == "asf":
             end = max(self._ends.values(), default=0)
-        return end < clip.duration - max(END_TOLERANCE, 2 / clip.frame_rate)
+        return end < duration - max(END_TOLERANCE, 2 / clip.frame_rate)
 
 
 def _has_restarts(container):
@@ -283,14 +290,27 @@ def _find_pixel_aspect(path, stream):
     return aspect
 
 
-def _find_duration(container, stream, start_time):
+def _find_stream_end(stream, start_time):
+    """Return the end of a stream that has a duration, in seconds after the start, or None."""
+    if not stream.duration:
+        return None
+    return (stream.duration + (stream.start_time or 0)) * stream.time_base - start_time
+
+
+def _find_duration(path, container, stream, start_time):
     """Return the end of the video, else of the longest stream, in seconds after the start."""
-    if stream.duration:
-        return (stream.duration + (stream.start_time or 0)) * stream.time_base - start_time
+    end = _find_stream_end(stream, start_time)
+    if end and "mp4" in container.format.name:  # FFmpeg's duration is a sum of decoding times
+        edited_end = (read_track_end(path, stream.id) or end + start_time) - start_time
+        return edited_end if abs(edited_end - end) > END_PRECISION else end
+    if end:
+        return end
     duration = container.duration and Fraction(container.duration, import_av().time_base)
     if not _is_matroska(container):
         return duration
     with contextlib.suppress(KeyError, ValueError):
         hours, minutes, seconds = stream.metadata["DURATION"].split(":")
         duration = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+        if "_STATISTICS_TAGS" in stream.metadata:  # mkvmerge does not include the start
+            duration += (stream.start_time or 0) * stream.time_base
     return duration and max(0, duration - start_time)  # it includes the start

@@ -86,6 +86,7 @@ class FrameTimes:
 
     def __init__(self, decoder: Any, step: int, *, has_pts: bool):
         self.last: Optional[int] = None
+        self.skipped = 0  # frames before the first key frame
         self._decoder, self._step = decoder, step
         self._is_sorted, self._has_pts = True, has_pts
         self._pending: List[int] = []  # sorted times of packets that have no frame so far
@@ -115,6 +116,7 @@ class FrameTimes:
             is_first = last is None and self._has_pts
             older = bisect.bisect_left(self._pending, pts) - (0 if is_first else depth + 1)
             del self._pending[: max(0, older)]
+            self.skipped += older if is_first else 0
         is_decode_order = depth > 0 and self._is_sorted
         if is_decode_order or pts is None or (last is not None and pts <= last):
             if self._pending:

@@ -114,6 +114,28 @@ def test_complete_clip_has_no_warning(tmp_path, name, tone, delay):
     assert durations == pytest.approx(9 * [0.04] + [last], abs=0.003)
 
 
+def test_longer_audio_of_a_windows_media_file_is_no_truncation(tmp_path):
+    path = write_frames(str(tmp_path / "a.wmv"), video_frames(10), "wmv2", tone=3)
+    seconds, _, warnings = read_clip(path)
+    assert len(seconds) == 10 and not warnings
+
+
+@pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("a.mov", "libx265")])
+def test_last_frame_ends_where_the_edit_list_ends(tmp_path, name, codec):
+    """With B-frames, the decoding times do not contain this end."""
+
+    def change(packet):
+        if packet.pts * packet.time_base == 12 * Fraction(1, 25):
+            packet.duration = int(3 / packet.time_base)
+
+    path = str(tmp_path / name)
+    write_frames(path, video_frames(13), codec, change=change)
+    with open_clip(path) as clip:
+        durations = [float(frame.duration * clip.time_base) for frame in read_frames(clip)]
+        assert not clip.warnings
+    assert durations[-1] == pytest.approx(3, abs=0.002)
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
 @pytest.mark.parametrize("gap", range(3, 12, 2))
 def test_gap_between_frames_belongs_to_the_frame_before_it(tmp_path, name, gap):

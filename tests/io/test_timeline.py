@@ -4,6 +4,7 @@ from fractions import Fraction
 
 import pytest
 
+from helpers import assert_message
 from helpers.clips import find_numbers, read_clip, video_frames, write_frames
 from mmnet.io.clips import open_clip, read_frames, read_packets
 
@@ -105,6 +106,7 @@ def test_frames_before_the_first_key_frame_do_not_shift_the_others(tmp_path):
         with av.open(path) as container:
             pts = [frame.pts for frame in container.decode(container.streams.video[0])]
         start = int(clip.start_time / clip.time_base)
+        assert_message(clip.notes[0], path, "before the first key frame")
     assert 5 < len(frames) < 30 and [frame.pts + start for frame in frames] == pts
 
 
