@@ -18,7 +18,7 @@ from mmnet.inference.checkpoints import open_weights
 from mmnet.io.tables import format_table
 from mmnet.tf.device import Device
 from mmnet.weights.values import scale_classifier
-from mmnet.weights.write import check_target, write_weights
+from mmnet.weights.write import check_prefix, write_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +39,7 @@ def run(options: Options) -> int:
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
     weights = options.load_weights()
     if options.output:
-        check_target(options.output, [weights.source or ""])
+        check_prefix(options.output, [weights.source or ""])
     predictor = open_weights(weights, Device(options.device))
 
     scores = score_logit_scales(predictor, dataset, batch_size=options.batch_size)

@@ -19,7 +19,7 @@ from mmnet.weights.batch_norm import measure_batch_norm
 from mmnet.weights.convert import convert_weights
 from mmnet.weights.source import find_source
 from mmnet.weights.values import average_weights
-from mmnet.weights.write import check_target, write_weights
+from mmnet.weights.write import check_prefix, write_weights
 
 IMAGES = 320  # per dataset, for the statistics of batch norm
 USAGE = {
@@ -116,7 +116,7 @@ def run_get(options: Options) -> None:
 def run_average(options: Options) -> None:
     assert options.output is not None
     checkpoints = [load_weights(name) for name in options.names]
-    check_target(options.output, [weights.source or "" for weights in checkpoints])
+    check_prefix(options.output, [weights.source or "" for weights in checkpoints])
     mean = average_weights(checkpoints, use_ema=options.use_ema)
     if options.dataset_path:
         mean = measure_batch_norm(mean, read_training_images(options.dataset_path, mean.network))
@@ -126,7 +126,7 @@ def run_average(options: Options) -> None:
 
 def convert_file(options: Options) -> None:
     assert options.output is not None
-    check_target(options.output, options.names)
+    check_prefix(options.output, options.names)
     network = make_network({"name": options.network, "width_multiplier": options.width_multiplier})
     weights, missing = convert_weights(options.names[0], network)
     write_weights(options.output, weights)

@@ -8,7 +8,7 @@ from mmnet.io.terminal import escape_controls
 NAMES_SHOWN = 3  # file names that a message shows of a list
 MAX_NAMES = 20  # file names in one message
 NAME_LENGTH = 200  # characters of a file name in a message
-MESSAGE_LENGTH = 5000  # characters of a message
+MAX_MESSAGE = 5000  # characters of a message
 
 
 class MmnetError(ValueError):
@@ -51,7 +51,7 @@ def shorten_message(text: str) -> str:
     """Return a message whose words, such as paths, have at most NAME_LENGTH characters."""
     long_word = f"\\S{{{NAME_LENGTH + 1},}}"
     text = re.sub(long_word, lambda word: shorten_name(word.group()), text)
-    return text if len(text) <= MESSAGE_LENGTH else text[: MESSAGE_LENGTH - 3] + "..."
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 3] + "..."
 
 
 def summarize_names(problem: str, names: Sequence[str], limit: int = NAMES_SHOWN) -> str:

@@ -15,7 +15,7 @@ from mmnet.weights.run_file import RUN_FILE, NetworkRecord, network_in, network_
 from mmnet.weights.values import Weights, is_network_variable
 
 
-def check_target(prefix: str, sources: Sequence[str] = ()) -> None:
+def check_prefix(prefix: str, sources: Sequence[str] = ()) -> None:
     """Raise MmnetError unless write_weights may write to a prefix.
 
     Its folder contains no checkpoints of a training or of another program: a training would resume
@@ -44,9 +44,9 @@ def check_target(prefix: str, sources: Sequence[str] = ()) -> None:
 def write_weights(prefix: str, weights: Weights) -> None:
     """Write a checkpoint of the network alone, and a RUN_FILE with the network in its folder.
 
-    Raise MmnetError if check_target refuses the prefix, or if the folder contains another network.
+    Raise MmnetError if check_prefix refuses the prefix, or if the folder contains another network.
     """
-    check_target(prefix)
+    check_prefix(prefix)
     folder = os.path.dirname(os.path.abspath(prefix))
     run_file = os.path.join(folder, RUN_FILE)
     has_run_file = os.path.exists(run_file)
