@@ -13,7 +13,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
                   colours, records, parallel, progress, tar shards, tables, errors. No TensorFlow.
     tf/           compat (the only module that imports TensorFlow), device, checkpoint
     datasets/     pairs, cache, augmentation, batches, duplicates, synthetic
-    datatools/    layouts of other datasets, convert, statistics, report page
+    datatools/    layouts of other datasets, supervisely, convert, statistics, report page
     networks/     network (the value Network), registry, layers, quantization, inference_graph,
                   mmnet, deeplab, mobilenet_v2, modnet, tiny
     training/     setup (resolve), input (data), train (build, restore, loop), graph,

@@ -17,7 +17,7 @@ from mmnet.datatools.convert import RESIZED, ConversionPlan, convert_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
 from mmnet.datatools.report import render_report
 from mmnet.datatools.statistics import DatasetStatistics, SharedPhoto, summarize_statistics
-from mmnet.io.errors import MmnetError, format_shape, summarize_names
+from mmnet.io.errors import MAX_NAMES, MmnetError, format_shape, summarize_names, summarize_problems
 from mmnet.io.files import check_replaceable, check_writable, write_text
 from mmnet.io.pages import is_own_page
 from mmnet.io.tables import format_table
@@ -107,19 +107,21 @@ def run_convert(options: Options) -> int:
         options={k: v for k, v in layout_options._asdict().items() if v is not None},
     )
     summary = convert_dataset(items, target, plan, problems)
+    if not summary.pairs:
+        reasons = summarize_problems(summary.problems)
+        raise MmnetError(f"{source}: contains no usable pair: {reasons}")
     for problem, names in sorted(summary.problems.items()):
         prefix = "" if problem == RESIZED else "skipped: "
-        log.warning("%s%s", prefix, summarize_names(problem, names))
+        log.warning("%s%s", prefix, summarize_names(problem, names, MAX_NAMES))
     if options.json:
         record = {"pairs": summary.pairs, "before": summary.existing, "problems": summary.problems}
         record.update(linked=summary.links, target=target, licence=plan.licence)
         print(json.dumps(record))
     else:
         pairs = ", ".join(f"{number} in {split}" for split, number in summary.pairs.items())
-        print(f"{target}: pairs: {pairs or 'none'}; {summary.existing} existed already")
+        pairs = escape_controls(pairs)
+        print(f"{target}: pairs: {pairs}; {summary.existing} existed already")
         print(f"licence: {plan.licence}")
-    if not summary.pairs:
-        raise MmnetError(f"{source}: contains no usable pair")
     return 1 if set(summary.problems) - {RESIZED} else 0
 
 

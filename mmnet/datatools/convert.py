@@ -24,10 +24,12 @@ from mmnet.io.errors import MmnetError, format_names
 from mmnet.io.images import encode_jpeg, encode_png
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
+from mmnet.io.records import to_record
 
 MANIFEST = "manifest.jsonl"  # one line for the plan, then one line per pair
 ASPECT_TOLERANCE = 0.01  # relative difference of the aspect ratios of image and mask, for rounding
 RESIZED = "masks of another size, resized"
+DAMAGED_LINES = "damaged lines of the manifest"
 DIFFERENT_SHAPES = "pairs of different shapes (height x width)"
 
 
@@ -41,6 +43,15 @@ class ConversionPlan(NamedTuple):
     split_ratio: Optional[float] = None  # fraction of the images in the test split
     seed: int = 0
     options: Dict[str, Any] = {}  # LayoutOptions that the user gave
+
+
+class ManifestEntry(NamedTuple):
+    """The fields of a pair's line in a manifest that a later call reads."""
+
+    split: str
+    stem: str
+    image: str  # file names
+    mask: str
 
 
 class ConversionResult(NamedTuple):
@@ -80,7 +91,7 @@ def convert_dataset(
     problems = {problem: list(names) for problem, names in problems.items()}
     links = 0
     with files.lock_folder(target):
-        pairs = resume_manifest(target, plan)
+        pairs = resume_manifest(target, plan, problems)
         existing = len(pairs)
         if plan.split_ratio is None:
             splits = [item.split or TRAIN for item in items]
@@ -89,9 +100,10 @@ def convert_dataset(
         items = [item._replace(split=split) for item, split in zip(items, splits)]
         items = [item for item in make_stems_unique(items) if (item.split, item.stem) not in pairs]
         for split in set(splits):
-            for kind in ("image", "mask"):
-                os.makedirs(os.path.join(target, split, kind), exist_ok=True)
-        with open(os.path.join(target, MANIFEST), "a", encoding="utf-8") as manifest:
+            for name in (split, os.path.join(split, "image"), os.path.join(split, "mask")):
+                make_own_folder(target, name)
+        path = os.path.join(target, MANIFEST)
+        with open(path, "a", encoding="utf-8", opener=files.open_own) as manifest:
             results = parallel_map(lambda item: convert_item(item, target, plan), items)
             for result in progress(results, len(items), "converting"):
                 if result.problem:
@@ -104,30 +116,53 @@ def convert_dataset(
     return ConversionSummary(Counter(split for split, _ in pairs), existing, problems, links)
 
 
-def resume_manifest(target: str, plan: ConversionPlan) -> Dict[Tuple[str, str], Dict[str, str]]:
+def make_own_folder(target: str, name: str) -> None:
+    """Create a folder below the target. Raise MmnetError if it is a link to another place."""
+    path = os.path.join(target, name)
+    os.makedirs(path, exist_ok=True)
+    if os.path.realpath(path) != os.path.join(os.path.realpath(target), name):
+        raise MmnetError(f"{path}: a link to another folder, so nothing is written there")
+    files.remove_abandoned(path)
+
+
+def resume_manifest(
+    target: str, plan: ConversionPlan, problems: Problems
+) -> Dict[Tuple[str, str], Dict[str, Any]]:
     """Read the manifest of an interrupted conversion, or start a new one.
+
+    Damaged lines are removed, and become problems. Their pairs are converted again.
 
     Returns:
         (split, stem) -> line of the manifest, for the pairs whose files exist.
     """
     path = os.path.join(target, MANIFEST)
     header = json.dumps(plan._asdict())
-    if not os.path.exists(path):
+    if not os.path.lexists(path):
         files.write_text(path, header + "\n")
         return {}
-    lines = files.read_text(path).split("\n")
-    if lines[0] != header:
+    first, *lines = files.read_lines(path)
+    if first != header:
         raise MmnetError(
             f"{target}: was converted from another source or with other options; use a new folder"
         )
-    if lines[-1]:  # the process was killed while it wrote this line
-        files.write_text(path, "\n".join(lines[:-1] + [""]))
-    pairs = {}
-    for record in map(json.loads, lines[1:-1]):
-        folder = os.path.join(target, record["split"])
-        paths = [os.path.join(folder, kind, record[kind]) for kind in ("image", "mask")]
+    pairs, valid_lines = {}, [header]
+    for number, line in enumerate(lines[:-1], 2):  # a killed process leaves a part of the last line
+        where = f"{path} line {number}"
+        try:
+            record = json.loads(line)
+            entry = to_record(record, ManifestEntry, "pair")
+            for name in (entry.split, entry.image, entry.mask):
+                files.check_name(name)
+        except (ValueError, RecursionError) as error:
+            problems.setdefault(DAMAGED_LINES, []).append(f"{where}: {error}")
+            continue
+        valid_lines.append(line)
+        folder = os.path.join(target, entry.split)
+        paths = os.path.join(folder, "image", entry.image), os.path.join(folder, "mask", entry.mask)
         if all(map(os.path.isfile, paths)):
-            pairs[record["split"], record["stem"]] = record
+            pairs[entry.split, entry.stem] = record
+    if len(valid_lines) < len(lines) or lines[-1]:
+        files.write_text(path, "\n".join(valid_lines + [""]))
     return pairs
 
 
@@ -173,7 +208,7 @@ def convert_item(item: Item, target: str, plan: ConversionPlan) -> ConversionRes
     try:
         image = item.read_image()
         alpha = item.read_mask(image.shape[:2])
-    except (MmnetError, FileNotFoundError) as error:
+    except (MmnetError, OSError) as error:
         return ConversionResult(problem=UNREADABLE, subject=str(error))
     problem, subject = None, ""
     if alpha.shape != image.shape[:2]:

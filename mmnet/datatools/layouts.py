@@ -3,21 +3,21 @@
 A layout is one row in LAYOUTS, and one function unless its folders are fixed. No image is opened.
 """
 
-import base64
 import csv
 import os
 import random
+import sys
 import unicodedata
-import zlib
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
 
 from mmnet.datasets.pairs import NO_MASK, Problems, index_by_stem, match_stems
-from mmnet.io.errors import MmnetError, format_names
-from mmnet.io.extensions import IMAGE_EXTENSIONS
-from mmnet.io.files import read_bytes, read_json, read_lines, resolve_name
+from mmnet.datatools.supervisely import draw_annotation
+from mmnet.io.errors import MmnetError, format_names, summarize_problems
+from mmnet.io.extensions import HEIF_EXTENSIONS, IMAGE_EXTENSIONS
+from mmnet.io.files import check_name, read_bytes, read_lines, resolve_name
 from mmnet.io.images import decode_image, decode_pixels, list_images, read_image
 from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_to_cover
@@ -28,7 +28,8 @@ MASK_FOLDERS = (
     *("mask", "masks", "Masks", "matte", "alpha", "Labels", "labels", "label", "annotations"),
     *("SegmentationClass", "pixel-level", "annotations/pixel-level"),
 )
-PERSON_CLASS = "person"  # prefix of Supervisely's class titles of people
+OTHER_FORMATS = "images of other formats"
+BAD_LINES = "unusable lines"
 
 
 class Item(NamedTuple):
@@ -78,7 +79,7 @@ def find_items(
 
     Raises:
         FileNotFoundError: no such source.
-        MmnetError: the source has another layout.
+        MmnetError: the source has another layout, or no usable pair.
     """
     if not os.path.exists(source):
         raise FileNotFoundError(f"no dataset {source}")
@@ -88,6 +89,8 @@ def find_items(
     for split, images, masks in folders:
         paths = os.path.join(source, images), os.path.join(source, masks)
         items += match_folders(split, *paths, problems)
+    if not items and problems:
+        raise MmnetError(f"{source}: contains no usable pair: {summarize_problems(problems)}")
     if not items:
         names = sorted(os.listdir(source)) if os.path.isdir(source) else []
         visible = format_names([name for name in names if not name.startswith(".")])
@@ -110,6 +113,7 @@ def match_folders(
     """
     if not images or not masks or not os.path.isdir(images) or not os.path.isdir(masks):
         return []
+    report_other_images(images, IMAGE_EXTENSIONS, problems)
     stems = {name: stem_of(name) for name in list_images(images)}
     image_files = index_by_stem(images, stems, problems)
     stems = {name: stem_of(name) for name in list_images(masks, mask_extensions)}
@@ -121,6 +125,14 @@ def match_folders(
         Item(split, stem, image_files[stem], mask_files[stem], mask_reader)
         for stem in match_stems(image_files, mask_files, problems)
     ]
+
+
+def report_other_images(folder: str, extensions: Tuple[str, ...], problems: Problems) -> None:
+    """Add the images of a folder that have none of the extensions to the problems."""
+    others = list_images(folder, IMAGE_EXTENSIONS + HEIF_EXTENSIONS)
+    others = [name for name in others if not name.lower().endswith(extensions)]
+    if others:
+        problems.setdefault(OTHER_FORMATS, []).extend(others)
 
 
 def stem_of(path: str) -> str:
@@ -195,8 +207,10 @@ def find_rgba(source, options, problems):
         background = resize_to_cover(background, alpha.shape)
         return cv2.blendLinear(colours, background, alpha, 1 - alpha)
 
-    folder = os.path.join(source, options.images or "")
-    names = list_images(folder, (".png", ".webp")) if os.path.isdir(folder) else []
+    folder, extensions, names = os.path.join(source, options.images or ""), (".png", ".webp"), []
+    if os.path.isdir(folder):
+        names = list_images(folder, extensions)
+        report_other_images(folder, extensions, problems)
     items = []
     for name in names:
         path = os.path.join(folder, name)
@@ -207,7 +221,7 @@ def find_rgba(source, options, problems):
 def find_pairs(source, options, problems):
     """Read a CSV file, or find two folders by the names in the options or by the usual names."""
     if os.path.isfile(source):
-        return read_csv(source)
+        return read_csv(os.path.abspath(source), problems)
     folders = []
     for name, usual_names in ((options.images, IMAGE_FOLDERS), (options.masks, MASK_FOLDERS)):
         paths = [os.path.join(source, folder) for folder in ([name] if name else usual_names)]
@@ -217,30 +231,37 @@ def find_pairs(source, options, problems):
     return match_folders(None, *folders, problems)
 
 
-def read_csv(path: str) -> List[Item]:
+def read_csv(path: str, problems: Problems) -> List[Item]:
     """Read a CSV with the columns image, mask and optionally split. Paths are relative to it.
 
+    Lines that are no CSV, and splits that are not the name of a folder, become problems.
+
     Raises:
-        MmnetError: a column is missing, or files do not exist (one message lists all of them).
+        MmnetError: a column is missing.
     """
     lines = read_lines(path)
     # Excel writes semicolons in some languages, and tabs in UTF-16.
     delimiter = next((mark for mark in ";\t" if mark in lines[0] and "," not in lines[0]), ",")
+    csv.field_size_limit(sys.maxsize)  # a long field is reported as a missing file
+    reader, folder = csv.DictReader(lines, delimiter=delimiter), os.path.dirname(path)
     try:
-        rows = list(csv.DictReader(lines, delimiter=delimiter))
+        columns = reader.fieldnames or ()
     except csv.Error as error:
         raise MmnetError(f"{path}: is no CSV ({error})") from None
-    if not rows or not {"image", "mask"} <= set(rows[0]):
+    if not {"image", "mask"} <= set(columns):
         raise MmnetError(f"{path}: is no CSV with the columns image,mask or image,mask,split")
-    folder = os.path.dirname(os.path.abspath(path))
-    items, missing = [], []
-    for row in rows:
-        image, mask = (resolve_name(folder, row[name] or "") for name in ("image", "mask"))
-        missing += [file for file in (image, mask) if not os.path.isfile(file)]
-        items.append(Item(row.get("split") or None, stem_of(image), image, mask))
-    if missing:
-        raise MmnetError(f"{path}: {len(missing)} files do not exist: {format_names(missing)}")
-    return items
+    items: List[Item] = []
+    while True:
+        try:
+            row = next(reader)
+            split = row.get("split") or None
+            check_name(split or TRAIN)
+            image, mask = (resolve_name(folder, row[name] or "") for name in ("image", "mask"))
+            items.append(Item(split, stem_of(image), image, mask))
+        except StopIteration:
+            return items
+        except (csv.Error, ValueError) as error:
+            problems.setdefault(BAD_LINES, []).append(f"{path} line {reader.line_num}: {error}")
 
 
 def read_alpha_channel(path: str, shape: Tuple[int, ...]) -> np.ndarray:
@@ -255,38 +276,6 @@ def read_cutout(path: str) -> Tuple[np.ndarray, np.ndarray]:
     if pixels.ndim != 3 or pixels.shape[2] != 4:
         raise MmnetError(f"{path}: has no alpha channel")
     return decode_image(data, path), pixels[..., 3] / np.float32(np.iinfo(pixels.dtype).max)
-
-
-def draw_annotation(path: str, shape: Tuple[int, ...]) -> np.ndarray:
-    """Draw the people of a Supervisely annotation (bitmaps and polygons): float32 [H,W], 0 or 1."""
-    annotation = read_json(path)
-    size = annotation.get("size") or {}
-    mask = np.zeros((size.get("height", shape[0]), size.get("width", shape[1])), np.uint8)
-    try:
-        for shape_record in annotation["objects"]:
-            title = shape_record.get("classTitle", PERSON_CLASS)
-            if title.lower().startswith(PERSON_CLASS):
-                _draw_object(mask, shape_record)
-    except (KeyError, TypeError, ValueError, zlib.error, cv2.error) as error:
-        raise MmnetError(f"{path}: is no annotation of Supervisely ({error!r})") from None
-    return mask.astype(np.float32)
-
-
-def _draw_object(mask: np.ndarray, shape_record: Dict[str, Any]) -> None:
-    """Draw a bitmap (zlib, base64), or a polygon with holes, into the mask."""
-    bitmap = shape_record.get("bitmap")
-    if bitmap:
-        png = zlib.decompress(base64.b64decode(bitmap["data"]))
-        image = decode_pixels(png, "bitmap", cv2.IMREAD_UNCHANGED)
-        inside = image[..., -1] if image.ndim == 3 else image
-        left, top = bitmap["origin"]
-        part = mask[top : top + inside.shape[0], left : left + inside.shape[1]]
-        part |= (inside[: part.shape[0], : part.shape[1]] > 0).astype(np.uint8)
-    elif shape_record.get("points", {}).get("exterior"):
-        points = shape_record["points"]
-        polygons = [points["exterior"]] + points.get("interior", [])
-        corners = [np.rint(np.array(polygon)).astype(np.int32) for polygon in polygons]
-        cv2.fillPoly(mask, corners, 1)
 
 
 RESEARCH = "released for research: ask its authors before any other use"

@@ -1,7 +1,7 @@
 """The exception for bad input, and helpers that format values for messages."""
 
 import re
-from typing import Any, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from mmnet.io.terminal import escape_controls
 
@@ -57,3 +57,8 @@ def shorten_message(text: str) -> str:
 def summarize_names(problem: str, names: Sequence[str], limit: int = NAMES_SHOWN) -> str:
     """Return ``4 images without a mask (a.png, b.png, c.png, ...)``."""
     return f"{len(names)} {problem} ({format_names(names, limit)})"
+
+
+def summarize_problems(problems: Dict[str, List[str]], limit: int = MAX_NAMES) -> str:
+    """Return ``2 unreadable files (a.png, b.png); 1 images without a mask (c.png)``."""
+    return "; ".join(summarize_names(*problem, limit) for problem in sorted(problems.items()))

@@ -15,12 +15,14 @@ import unicodedata
 import uuid
 from typing import Any, BinaryIO, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, shorten_name
 
 LOCK_FILE = ".lock"  # in a folder that only one process at a time may write to
+LOCK_TEXT = "process "  # start of a lock file
 TEMPORARY_PREFIXES = (".writing-", ".building-")  # names of incomplete files and folders
 ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
 MAX_BYTES = 1 << 30  # largest file that is read into memory
+MAX_NAME_BYTES = 255  # of a file name
 BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
@@ -28,6 +30,8 @@ AT_FDCWD, RENAME_EXCHANGE = -100, 2  # arguments of Linux's renameat2
 
 def open_regular(path: str) -> BinaryIO:
     """Open a regular file for reading. Raise MmnetError for a folder, a pipe or a device."""
+    if "\0" in path:
+        raise MmnetError(f"{shorten_name(path)}: no file has such a name")
     if stat.S_ISREG(os.stat(path).st_mode):  # opening a device may change it
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -77,6 +81,15 @@ def read_lines(path: str) -> List[str]:
     except UnicodeDecodeError as error:
         raise MmnetError(f"{path}: not a list in UTF-8 or UTF-16 ({error})") from None
     return text.replace("\r\n", "\n").split("\n")
+
+
+def check_name(name: str, parameter: Optional[str] = None) -> None:
+    """Raise MmnetError unless ``name`` is the name of one visible file or folder."""
+    is_long = len(os.fsencode(name)) > MAX_NAME_BYTES
+    if not name or name.startswith(".") or os.sep in name or "\0" in name or is_long:
+        raise MmnetError(
+            f"{shorten_name(name)!r} must be the name of one file or folder", parameter
+        )
 
 
 def resolve_name(folder: str, name: str) -> str:
@@ -216,13 +229,35 @@ def _exchange(first, second):
     raise OSError(code, os.strerror(code), first, None, second)
 
 
+def open_own(path: str, flags: int) -> int:
+    """Open a regular file of mmnet, as an ``opener`` of ``open``.
+
+    Raises:
+        MmnetError: the path is a link or a pipe, which others may have put there.
+    """
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError:
+        if os.path.islink(path):
+            raise MmnetError(f"{path}: a link, so it is not written") from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise MmnetError(f"{path}: not a regular file, so it is not written")
+    return descriptor
+
+
 @contextlib.contextmanager
 def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
     """Lock a folder, if its file system has locks, until the block or the process ends.
 
     If another process has locked the folder, wait for its release, or raise MmnetError.
     """
-    with open(os.path.join(folder, LOCK_FILE), "a+", encoding="utf-8") as file:
+    path = os.path.join(folder, LOCK_FILE)
+    with open(path, "a+", encoding="utf-8", errors="replace", opener=open_own) as file:
+        file.seek(0)
+        if not (file.read(len(LOCK_TEXT)) or LOCK_TEXT).startswith(LOCK_TEXT):
+            raise MmnetError(f"{path}: not a lock file of mmnet, so it is not written")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
@@ -232,7 +267,7 @@ def lock_folder(folder: str, wait: bool = False) -> Iterator[None]:
         except OSError:
             pass  # the file system has no locks
         file.truncate(0)
-        file.write(f"process {os.getpid()}\n")
+        file.write(f"{LOCK_TEXT}{os.getpid()}\n")
         file.flush()
         yield
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from mmnet.io.colour import SRGB_PROFILE, convert_to_srgb
-from mmnet.io.containers import JPEG, check_complete, detect_format, png_chunk
+from mmnet.io.containers import JPEG, PNG, check_complete, detect_format, png_chunk
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
 from mmnet.io.extensions import IMAGE_EXTENSIONS
@@ -26,6 +26,7 @@ from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
 
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
+MAX_PIXELS = 1 << 27  # of an image or mask of a dataset
 PNG_HEADER = 33  # bytes before the second chunk
 SRGB_CHUNK = b"\0\0\0\1sRGB\1\xd9\xc9\x2c\x7f"  # relative colorimetric
 METRES_PER_INCH = 0.0254
@@ -73,6 +74,7 @@ def decode_image(data: bytes, source: str) -> np.ndarray:
     JPEG, PNG and WebP are not rotated, because a mask belongs to the stored pixels. An alpha
     channel is dropped.
     """
+    check_pixels(data, source)
     return decode_photo(data, source, upright=False).image
 
 
@@ -165,10 +167,26 @@ def decode_pixels(data: bytes, source: str, flags: int) -> np.ndarray:
         conversion = cv2.COLOR_GRAY2BGR if values.ndim == 2 else cv2.COLOR_RGB2BGR
         colours = cv2.cvtColor(values, conversion)
         return colours if opacity is None else np.dstack([colours, opacity])
+    check_pixels(data, source)
     pixels = _decode_with_opencv(check_complete(data, source), source, flags)
     if pixels is None:
         raise MmnetError(f"{source}: damaged image file")
     return pixels
+
+
+def check_pixels(data: bytes, source: str) -> None:
+    """Raise MmnetError if an image of a dataset has more than MAX_PIXELS.
+
+    Pillow has its own limit for other formats than JPEG, PNG and WebP.
+    """
+    file_format = detect_format(data)
+    width, height = open_header(data, file_format).size if file_format else (0, 0)
+    if file_format == PNG:  # Pillow cannot read all headers that OpenCV reads
+        width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    if width * height > MAX_PIXELS:
+        raise MmnetError(
+            f"{source}: {format_shape((height, width))}: more than {MAX_PIXELS} pixels"
+        )
 
 
 def _decode_with_opencv(data, source, flags):

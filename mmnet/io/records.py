@@ -58,7 +58,10 @@ def _convert(value, hint, where):
         _check_type(value, dict, where)
         return {key: _convert(value[key], arguments[1], f"{where}: {key}") for key in value}
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise MmnetError(f"{where}: {shorten(value)} is too large") from None
     _check_type(value, hint, where)
     return value
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
+from helpers.images import make_empty_png
 from helpers.layouts import draw_pair, write_file, write_pair
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
@@ -112,6 +113,89 @@ def test_convert_resumes_after_full_disk(source, tmp_path, capfd, monkeypatch):
     assert convert(source, tmp_path / "b", "--json") == 0
     record = json.loads(capfd.readouterr().out)
     assert record["pairs"] == {"train": 8} and 0 < record["before"] < 8
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe"])
+def test_convert_writes_no_lock_through_a_link(source, tmp_path, capfd, kind):
+    letter, lock = tmp_path / "letter.txt", tmp_path / "b" / ".lock"
+    letter.write_text("a letter of the user")
+    lock.parent.mkdir()
+    if kind == "pipe":
+        os.mkfifo(str(lock))
+    elif kind == "hard link":
+        os.link(str(letter), str(lock))
+    else:
+        lock.symlink_to(letter if kind == "link" else tmp_path / "new.txt")
+    assert convert(source, tmp_path / "b") == 2
+    assert_message(capfd.readouterr().err, lock)
+    assert letter.read_text() == "a letter of the user" and not (tmp_path / "new.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["train", "train/image", "manifest.jsonl"])
+def test_convert_writes_nothing_through_links_in_the_target(source, tmp_path, capfd, name):
+    assert convert(source, tmp_path / "b") == 0
+    link, other = tmp_path / "b" / name, tmp_path / "other"
+    other.mkdir()
+    place = other / "mine"
+    os.rename(str(link), str(place))
+    link.symlink_to(place)
+    with open(str(tmp_path / "b" / "manifest.jsonl"), "r+") as manifest:
+        length = len(manifest.readline())
+        if name != "manifest.jsonl":
+            manifest.truncate(length)  # convert all pairs again
+    states = list_states(str(other))
+    assert convert(source, tmp_path / "b") == 2
+    assert_message(capfd.readouterr().err, link)
+    assert list_states(str(other)) == states
+
+
+BAD_LINES = ["{}", "[]", "null", "3", "", "[" * 100000, '{"split": "train"}', "\\", "9" * 6000]
+BAD_VALUES = {"split": "../../a", "stem": 3, "image": None, "mask": "../0.png"}
+
+
+def test_convert_repairs_damaged_manifest(source, tmp_path, caplog):
+    assert convert(source, tmp_path / "b") == 0
+    manifest = tmp_path / "b" / "manifest.jsonl"
+    header, *lines = manifest.read_text().splitlines()
+    good = dict(json.loads(lines[7]), unknown=[1])
+    bad = BAD_LINES + [json.dumps(dict(good, **{key: BAD_VALUES[key]})) for key in BAD_VALUES]
+    for line in bad:
+        text = "\n".join([header, *lines[:6], line, json.dumps(good), ""])
+        manifest.write_text(text)
+        caplog.clear()
+        assert convert(source, tmp_path / "b") == 1, line[:99]
+        assert_message(caplog.text, f"{manifest} line 8")
+        records = [json.loads(line) for line in manifest.read_text().splitlines()]
+        assert sorted(record["stem"] for record in records[1:]) == list("01234567")
+        assert convert(source, tmp_path / "b") == 0
+    assert len(find_dataset(str(tmp_path / "b"), "train")) == 8
+
+
+def test_convert_names_links_and_folders_among_the_files(source, tmp_path, caplog):
+    for name in ("images/0.jpg", "masks/1.png", "images/2.jpg"):
+        os.unlink(os.path.join(source, name))
+    os.symlink("0.jpg", os.path.join(source, "images", "0.jpg"))
+    os.symlink("none", os.path.join(source, "masks", "1.png"))
+    os.mkdir(os.path.join(source, "images", "2.jpg"))
+    assert convert(source, tmp_path / "b") == 1
+    assert_message(caplog.text, "images/0.jpg", "masks/1.png", "images/2.jpg")
+    assert len(find_dataset(str(tmp_path / "b"), "train")) == 5
+
+
+def test_convert_refuses_absurd_images_before_decoding(source, tmp_path, caplog):
+    write_file(source, "masks/0.png", make_empty_png(12000, 12000, 3))
+    os.unlink(os.path.join(source, "images", "1.jpg"))
+    write_file(source, "images/1.png", make_empty_png(12000, 12000, 3))
+    assert convert(source, tmp_path / "b") == 1
+    assert_message(caplog.text, "masks/0.png: 12000x12000", "images/1.png: 12000x12000")
+    assert len(find_dataset(str(tmp_path / "b"), "train")) == 6
+
+
+def test_convert_without_a_usable_pair_is_one_message(source, assert_refused, tmp_path):
+    for number in range(8):
+        write_file(source, f"masks/{number}.png", "x")
+    command = ["data", "convert", "--layout", "pairs", source, tmp_path / "b"]
+    assert_refused(command, source, "masks/7.png")
 
 
 def test_split_keeps_near_duplicates_together(tmp_path):

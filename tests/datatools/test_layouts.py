@@ -266,11 +266,7 @@ def test_pairs_reads_csv_with_splits(tmp_path):
 @pytest.mark.parametrize(
     "text, tokens",
     [
-        pytest.param(
-            "image,mask\nleft/0.jpg,right/5.png\nleft/6.jpg,right/1.png\n",
-            ["2 files", "5.png", "6.jpg"],
-            id="missing files",
-        ),
+        pytest.param("image,mask,split\na.jpg,a.png,../x\n", ["line 2", "../x"], id="split"),
         pytest.param("photo,alpha\na,b\n", ["image,mask"], id="other columns"),
         pytest.param("image,mask\ra.jpg,b.png\r", ["CSV"], id="carriage returns"),
     ],
@@ -280,6 +276,50 @@ def test_pairs_reports_invalid_csv(tmp_path, text, tokens):
     (tmp_path / "list.csv").write_text(text)
     with assert_raises(MmnetError, tmp_path / "list.csv", *tokens):
         find_items("pairs", str(tmp_path / "list.csv"))
+
+
+SPLITS = ["../x", "../../x", "/x", "..", ".", "a/b", "./x", ".lock", "x\0", "n" * 300]
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=lambda split: ascii(split[:20]))
+def test_csv_split_is_the_name_of_one_folder(tmp_path, caplog, split):
+    write_pairs(str(tmp_path / "a" / "b"))
+    rows = f"left/0.jpg,right/0.png,{split}\nleft/1.jpg,right/1.png,\n"
+    write_file(tmp_path, "a/b/list.csv", "image,mask,split\n" + rows)
+    target = tmp_path / "a" / "t"
+    assert convert("pairs", tmp_path / "a" / "b" / "list.csv", target) == 1
+    assert_message(caplog.text, "list.csv line 2")
+    assert [pair.stem for pair in find_dataset(str(target), "train").pairs] == ["1"]
+    assert sorted(os.listdir(str(target))) == [".lock", "manifest.jsonl", "train"]
+    assert os.listdir(str(tmp_path)) == ["a"] and len(os.listdir(str(tmp_path / "a"))) == 2
+
+
+def test_csv_reports_unusable_files_and_long_fields(tmp_path, caplog):
+    write_pairs(str(tmp_path))
+    os.symlink("loop.jpg", str(tmp_path / "loop.jpg"))
+    (tmp_path / "folder.jpg").mkdir()
+    bad = ["none.jpg", "loop.jpg", "folder.jpg", "nul\0.jpg", "x" * 200000 + ".jpg", ""]
+    rows = [f"{name},right/1.png" for name in bad] + ["left/0.jpg,none.png", "left/1.jpg"]
+    rows += ["left/0.jpg,right/0.png"]
+    write_file(tmp_path, "list.csv", "image,mask\n" + "\n".join(rows) + "\n")
+    assert convert("pairs", tmp_path / "list.csv", tmp_path / "t") == 1
+    assert_message(caplog.text, "none.jpg", "loop.jpg", "folder.jpg", "nul", "x.jpg", "none.png")
+    assert max(map(len, caplog.messages)) < 4000
+    assert len(find_dataset(str(tmp_path / "t"), "train")) == 1
+
+
+@pytest.mark.parametrize("layout", ["pairs", "rgba"])
+def test_convert_names_images_of_other_formats(tmp_path, caplog, layout):
+    writer, flags = WRITERS[layout]
+    source = str(tmp_path / "a")
+    writer(source)
+    folder = "left/" if layout == "pairs" else ""
+    for name in ("a.gif", "b.heic", "notes.txt"):
+        write_file(source, folder + name, "x")
+    flags = [flag.replace("SOURCE", source) for flag in flags]
+    assert convert(layout, source, tmp_path / "t", *flags) == 1
+    assert_message(caplog.text, "a.gif", "b.heic")
+    assert len(find_dataset(str(tmp_path / "t"), "train")) == 2
 
 
 @pytest.mark.parametrize("layout", sorted(set(LAYOUTS) - {"dapm", "rgba"}))

@@ -66,3 +66,14 @@ def draw_scene(height=48, width=64):
     image = np.dstack([255 * x / width, 255 * y / height, 80 + 0 * x])
     image[: height // 3, : width // 4] = (230, 40, 40)
     return image.astype(np.uint8)
+
+
+def make_empty_png(height, width, colour_type=0):
+    """Return a complete 8-bit PNG of zeros that is small, whatever its size."""
+    compressor, block = zlib.compressobj(9), 1 << 20
+    size = height * (1 + width)  # a filter type precedes each row
+    data = b"".join(compressor.compress(bytes(block)) for _ in range(size // block))
+    data += compressor.compress(bytes(size % block)) + compressor.flush()
+    chunks = [png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0))]
+    chunks += [png_chunk(b"PLTE", bytes(6))] if colour_type == 3 else []
+    return b"".join([PNG_SIGNATURE, *chunks, png_chunk(b"IDAT", data), png_chunk(b"IEND", b"")])
