@@ -156,9 +156,10 @@ class Listener:
             except OSError:  # timeout, or no file descriptor is free
                 self._closing.wait(0.01)
                 continue
-            self._limit_unknown(MAX_UNKNOWN - 1)
             peer = Peer(connection)
-            self._unknown.append(peer)
+            self._limit_unknown(MAX_UNKNOWN - 1)
+            with self._lock:
+                self._unknown.append(peer)
             threading.Thread(target=self._greet, args=(peer, address), daemon=True).start()
 
     def _limit_unknown(self, limit):
@@ -173,9 +174,10 @@ class Listener:
             peer.exchange_challenges(self._secret, is_rank_0=True)
             message = peer.receive(HELLO_SECONDS)
         except (OSError, ValueError) as error:
+            reason = error if peer in self._unknown else "it sent no valid message in time"
             self._dropped += 1
             if self._dropped <= MAX_UNKNOWN:
-                log.warning("unknown connection from %s:%d dropped: %s", *address[:2], error)
+                log.warning("unknown connection from %s:%d dropped: %s", *address[:2], reason)
             message = None
         with self._lock:
             if message is None:
