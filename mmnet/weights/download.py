@@ -4,14 +4,14 @@ import os
 import socket
 import ssl
 import tempfile
-import time
+import threading
 import urllib.request
 from functools import partial
 from http.client import HTTPException
 from typing import NamedTuple, Optional, Sequence
 from urllib.error import HTTPError, URLError
 
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, shorten_name
 from mmnet.io.files import lock_folder, remove_abandoned
 from mmnet.io.progress import progress
 
@@ -70,8 +70,8 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
                     if isinstance(error, (HTTPError, socket.timeout)):
                         break
     raise OSError(
-        f"{file.name}: cannot be downloaded from {', '.join(addresses)} ({problem}); check the "
-        f"network, or put the file into {folder}"
+        f"{file.name}: cannot be downloaded from {', '.join(addresses)} "
+        f"({shorten_name(str(problem))}); check the network, or put the file into {folder}"
     )
 
 
@@ -99,19 +99,37 @@ def _retrieve(file, url, folder):
 
 
 def _download_bytes(url, output_file, pooch, *, size):
-    """Download for pooch. Stop at the registered size, and if the server sends slowly."""
+    """Download for pooch, with a limit for the total time: a server may send bytes without end."""
+    errors = []
+
+    def transfer():
+        try:
+            _transfer(url, output_file, size)
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=transfer, daemon=True)
+    thread.start()
+    thread.join(DOWNLOAD_TIMEOUT + size / MIN_SPEED)
+    if thread.is_alive():
+        raise socket.timeout("the server is too slow")
+    if errors:
+        raise errors[0]
+
+
+def _transfer(url, output_file, size):
+    """Download ``size`` bytes. Stop if the server sends more."""
     request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
     label = f"downloading {os.path.basename(url)}"
-    done, end = 0, time.monotonic() + DOWNLOAD_TIMEOUT + size / MIN_SPEED
+    done = 0
     with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT) as response:
-        chunks = iter(lambda: response.read1(CHUNK), b"")  # read would wait for a whole chunk
+        # read would wait for a whole chunk, and read a chunk of the size -1 without end.
+        chunks = iter(lambda: response.read1(CHUNK), b"")
         with open(output_file, "wb") as file:
             for chunk in progress(chunks, size, label, "bytes", count=len):
                 done += len(chunk)
                 if done > size:
                     raise MmnetError(f"{url}: has more than the registered {size} bytes")
-                if time.monotonic() > end:
-                    raise socket.timeout(f"too slow: {done} of {size} bytes")
                 file.write(chunk)
     if done < size:
         raise ConnectionError(f"the connection was lost after {done} of {size} bytes")

@@ -20,14 +20,15 @@ from mmnet.weights.download import ATTEMPTS, RegisteredFile, download
 DATA = bytes(range(256)) * 2000
 FILE = RegisteredFile("MMNetModel-7.index", len(DATA), hashlib.sha256(DATA).hexdigest())
 FOLDERS = {"good": DATA, "cut": DATA, "other": DATA[::-1], "long": DATA + b"x", "endless": DATA}
-FOLDERS["slow"] = DATA
+FOLDERS.update(slow=DATA, trailers=b"")
+SLOW_PIECES = {"slow": [b"x"] * 40, "trailers": [b"0\r\n"] + [b"a: b\r\n"] * 39}
 NO_SERVER = "http://127.0.0.1:9"  # the port "discard"
 
 
 class Server(http.server.BaseHTTPRequestHandler):
     """Serve FOLDERS: /cut closes the connection too early, and /endless sends without end.
 
-    /slow sends a byte per 50 ms for two seconds.
+    For two seconds /slow sends a byte per 50 ms, and /trailers lines after the last chunk.
     """
 
     requests = []
@@ -40,13 +41,15 @@ class Server(http.server.BaseHTTPRequestHandler):
             return
         data = FOLDERS[folder]
         self.send_response(200)
-        if folder != "endless":
+        if folder == "trailers":
+            self.send_header("Transfer-Encoding", "chunked")
+        elif folder != "endless":
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        for byte in data[:40] if folder == "slow" else b"":
-            self.wfile.write(bytes([byte]))
-            time.sleep(0.05)
         with contextlib.suppress(ConnectionError):
+            for piece in SLOW_PIECES.get(folder, ()):
+                self.wfile.write(piece)
+                time.sleep(0.05)
             self.wfile.write(data[:200000] if folder == "cut" else data)
             while folder == "endless":
                 self.wfile.write(data)
@@ -115,12 +118,13 @@ def test_download_reports_why_no_address_works(server, tmp_path, folder, reason)
     assert list_files(tmp_path) == []
 
 
-def test_download_stops_if_the_server_is_slow(server, requests, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", ["slow", "trailers"])
+def test_download_stops_if_the_server_never_ends(server, requests, tmp_path, monkeypatch, folder):
     monkeypatch.setattr(download_module, "DOWNLOAD_TIMEOUT", 0.5)
     monkeypatch.setattr(download_module, "MIN_SPEED", 1e9)
-    with assert_raises(OSError, FILE.name, "slow", f"of {len(DATA)}"):
-        download(FILE, [f"{server}/slow"], str(tmp_path))
-    assert requests == ["slow"] and list_files(tmp_path) == []
+    with assert_raises(OSError, FILE.name, "slow"):
+        download(FILE, [f"{server}/{folder}"], str(tmp_path))
+    assert requests == [folder] and list_files(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
