@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import open_regular
+from mmnet.io.memory import limit_growth
 from mmnet.io.truncation import FileHead, find_incomplete_box
 
 # FFmpeg's names of the formats with CLIP_EXTENSIONS, and of subtitles in AVI files.
@@ -26,7 +27,7 @@ READER_OPTIONS = {
     "protocol_whitelist": "none",
     "max_streams": str(MAX_STREAMS),
 }
-MAX_ALLOCATION = 320 << 20  # bytes of one block; a plane of a frame, or the index of a file
+MAX_INDEX = 960 << 20  # bytes for the index of a file, and for the frames that FFmpeg examines
 
 
 def import_av() -> Any:
@@ -62,7 +63,8 @@ def open_container(path: str) -> Iterator[Any]:
 
 
 def _open(file, path):
-    return import_av().open(_Nameless(file, path), container_options=READER_OPTIONS)
+    with limit_growth(MAX_INDEX):
+        return import_av().open(_Nameless(file, path), container_options=READER_OPTIONS)
 
 
 def _open_head(file, path):

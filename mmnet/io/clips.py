@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mmnet.io.clip_files import import_av, open_container
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.frame_colour import convert_frame, is_transposed
 from mmnet.io.mp4_header import read_track_end
 from mmnet.io.timeline import FrameTimes, Timeline, to_fraction
@@ -21,6 +21,7 @@ NO_TIME_STAMPS, TS_DISCONT = 0x80, 0x200  # FFmpeg's flags of formats; time stam
 MAX_FRAME_RATE = 1000  # frames per second
 ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders ignore alpha
 MAX_PIXEL_ASPECT = 16  # a larger value is wrong
+MAX_PIXELS = 8192 * 4352  # the largest frames of H.264 and AV1, level 6
 
 
 class Frame(NamedTuple):
@@ -65,6 +66,10 @@ def open_clip(path: str) -> Iterator[Clip]:
             raise MmnetError(f"{path}: contains no video")
         if stream.codec_context is None:
             raise MmnetError(f"{path}: no decoder for its video")
+        shape = (stream.codec_context.height, stream.codec_context.width)
+        if shape[0] * shape[1] > MAX_PIXELS:
+            message = f"frames have at most {MAX_PIXELS} pixels"
+            raise MmnetError(f"{path}: {format_shape(shape)}: {message}")
         precision = Fraction(1, import_av().time_base)
         start_time = max(0, container.start_time or 0) * precision
         if abs((stream.start_time or 0) * stream.time_base - start_time) < precision:
@@ -264,7 +269,8 @@ def _find_decoder(stream):
     decoder = stream.codec_context
     tags = {name.lower(): value for name, value in stream.metadata.items()}
     if decoder.name in ALPHA_DECODERS and tags.get("alpha_mode") == "1":
-        return import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
+        decoder = import_av().CodecContext.create(ALPHA_DECODERS[decoder.name], "r")
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change
     return decoder
 
 
@@ -282,7 +288,8 @@ def _find_pixel_aspect(path, stream):
     if not aspect or aspect == 1:
         return Fraction(1)
     aspect = to_fraction(aspect)
-    if not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+    stretch = max(aspect, 1 / aspect)
+    if stretch > min(MAX_PIXEL_ASPECT, Fraction(MAX_PIXELS, stream.width * stream.height)):
         return Fraction(1)
     with open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
         for frame in container.decode(container.streams[stream.index]):

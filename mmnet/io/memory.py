@@ -1,11 +1,18 @@
 """Refuse work that needs more memory than the machine has, before it is allocated."""
 
+import contextlib
 import os
-from typing import Optional
+import resource
+import threading
+from typing import Iterator, Optional
 
 from humanfriendly import format_size
 
 from mmnet.io.errors import MmnetError
+
+PAGES_OF_DATA = 5  # field of /proc/self/statm
+
+_limit_lock = threading.Lock()
 
 
 def machine_memory() -> Optional[int]:
@@ -25,3 +32,23 @@ def check_memory(subject: str, needed_bytes: float) -> None:
             f"{subject}: needs about {needed} of memory, but this machine has "
             f"{format_size(available, binary=True)}"
         )
+
+
+@contextlib.contextmanager
+def limit_growth(size: int) -> Iterator[None]:
+    """Let the process allocate at most ``size`` more bytes in the block, if the system is Linux."""
+    try:
+        with open("/proc/self/statm") as file:
+            pages = int(file.read().split()[PAGES_OF_DATA])
+    except OSError:
+        yield
+        return
+    with _limit_lock:
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = size + pages * resource.getpagesize()
+        limits = [value for value in (limit, soft, hard) if value != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(limits), hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))

@@ -26,7 +26,8 @@ LISTS = {
     "rtp": "RTP/1.0 {}\n",
     "imf": '<?xml version="1.0"?><CompositionPlaylist xmlns="http://www.smpte-ra.org/schemas/2067-'
     '3/2016"><Id>urn:uuid:8713c020-2489-45f5-a9f7-87be539e20b5</Id>{}</CompositionPlaylist>',
-    "vobsub": "# VobSub index file, v7\nsize: 720x576\ntimestamp: 00:00:00:000, filepos: 000\n# {}\n",
+    "vobsub": "# VobSub index file, v7\nsize: 720x576\ntimestamp: 00:00:00:000, "
+    "filepos: 000\n# {}\n",
     "asx": '<asx version="3.0"><entry><ref href="{}"/></entry></asx>',
     "m3u": "{}\n{}\n",
 }
