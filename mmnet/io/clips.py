@@ -170,6 +170,7 @@ class _FrameReader:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self._ends[index] = max(end, self._ends.get(index, 0))
                 if index == video:
+                    _hide_profile(packet)
                     self._times.add(packet)
                     yield packet
         except import_av().FFmpegError:  # the rest of the file is unreadable
@@ -264,6 +265,12 @@ def _find_video(container):
     return max(streams, key=rank, default=None)
 
 
+def _hide_profile(packet):
+    """Rename the colour profile of a PNG frame, because PyAV frees its name twice."""
+    if packet.size and packet.stream.codec_context.name in ("png", "apng"):
+        packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
+
+
 def _find_decoder(stream):
     """Return the decoder. It decodes one frame at a time, so an error loses no other frame."""
     decoder = stream.codec_context
@@ -292,8 +299,10 @@ def _find_pixel_aspect(path, stream):
     if stretch > min(MAX_PIXEL_ASPECT, Fraction(MAX_PIXELS, stream.width * stream.height)):
         return Fraction(1)
     with open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
-        for frame in container.decode(container.streams[stream.index]):
-            return 1 / aspect if is_transposed(frame) else aspect
+        for packet in container.demux(container.streams[stream.index]):
+            _hide_profile(packet)
+            for frame in packet.decode():
+                return 1 / aspect if is_transposed(frame) else aspect
     return aspect
 
 

@@ -1,10 +1,13 @@
 """Tests of mmnet.io.clips."""
 
 import os
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from PIL import ImageCms
 
 from helpers import assert_message, assert_raises
 from helpers.clips import (
@@ -20,6 +23,7 @@ from helpers.clips import (
     write_clip,
     write_frames,
 )
+from helpers.images import save
 from mmnet.io.clips import open_clip, read_frames
 from mmnet.io.errors import MmnetError
 
@@ -112,6 +116,25 @@ def test_complete_clip_has_no_warning(tmp_path, name, tone, delay):
     expected = [first + 0.04 * number for number in range(10)]
     assert seconds == pytest.approx(expected, abs=0.025)  # the audio may start earlier
     assert durations == pytest.approx(9 * [0.04] + [last], abs=0.003)
+
+
+def test_png_frames_with_a_colour_profile_are_read(tmp_path):
+    """PyAV frees the name of such a profile twice, which ended the process."""
+    path, image = str(tmp_path / "a.mov"), np.ascontiguousarray(draw_frame(1)[:, :96])
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    with av.open(path, "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.height, stream.width, stream.pix_fmt = *image.shape[:2], "rgb24"
+        for number in range(9):
+            packet = av.Packet(save(image, "PNG", icc_profile=profile))
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream = Fraction(1, 25), stream
+            container.mux(packet)
+    code = "import sys; from helpers.clips import read_clip; print(len(read_clip(sys.argv[1])[1]))"
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, *filter(None, sys.path)])}
+    command = [sys.executable, "-c", code, path]
+    assert subprocess.check_output(command, env=environment).split() == [b"9"]
 
 
 def test_longer_audio_of_a_windows_media_file_is_no_truncation(tmp_path):
