@@ -9,7 +9,7 @@ from helpers import SMALL, SMALL_FLAGS, assert_message
 from mmnet.cli import main
 from mmnet.evaluation.calibration import LOGIT_SCALES
 from mmnet.inference.open import load_weights
-from mmnet.weights.values import scale_classifier
+from mmnet.networks.registry import find_definition
 from mmnet.weights.write import write_weights
 
 
@@ -17,7 +17,12 @@ from mmnet.weights.write import write_weights
 def checkpoint(small_weights, tmp_path_factory):
     """Prefix of a checkpoint that scores better with a larger logit scale."""
     prefix = str(tmp_path_factory.mktemp("inverted") / "MMNetModel-5")
-    write_weights(prefix, scale_classifier(small_weights, -1.0))
+    scope = find_definition(SMALL).classifier
+    values = {
+        name: -value if name.startswith(scope) else value
+        for name, value in small_weights.values.items()
+    }
+    write_weights(prefix, small_weights._replace(values=values))
     return prefix
 
 
