@@ -6,8 +6,6 @@ import resource
 import threading
 from typing import Iterator, Optional
 
-from humanfriendly import format_size
-
 from mmnet.io.errors import MmnetError
 
 PAGES_OF_DATA = 5  # field of /proc/self/statm
@@ -27,6 +25,8 @@ def check_memory(subject: str, needed_bytes: float) -> None:
     """Raise MmnetError if ``subject`` needs more memory than this machine has."""
     available = machine_memory()
     if available is not None and needed_bytes > available:
+        from humanfriendly import format_size  # offline_infer/evaluate.py runs without it
+
         needed = format_size(int(needed_bytes), binary=True)
         raise MmnetError(
             f"{subject}: needs about {needed} of memory, but this machine has "
