@@ -16,7 +16,7 @@ from mmnet.io.clips import Clip, open_clip, read_packets
 AUDIO_RATE = 48000  # samples per second of encoded audio
 MAX_OVERLAP = AUDIO_RATE // 200  # samples; time stamps of some formats are rounded to 1 ms
 MAX_GAP = AUDIO_RATE // 50  # samples; a longer gap is filled with silence
-MAX_SILENCE = 3600 * AUDIO_RATE  # samples; a longer gap, as in damaged files, is left as it is
+MAX_SILENCE = 3600 * AUDIO_RATE  # samples; more silence, as in damaged files, is left out
 CHANNEL_BIT_RATE = 96000  # bits per second of encoded audio, for each channel
 ENCODERS = {".mp4": "aac", ".mov": "aac", ".webm": "libopus"}  # for audio that is not copied
 STANDARD_LAYOUTS = dict(
@@ -140,6 +140,7 @@ class _EncodedTrack:
         copy_stream_metadata(stream, self._stream, extension)
         self._resampler = self._input_format = None
         self._end = None  # end of the encoded audio in samples
+        self._free_silence = MAX_SILENCE  # samples that may still be added
         self.broken_packets = 0
 
     def convert(self, packet):
@@ -185,7 +186,7 @@ class _EncodedTrack:
             pts = int(round(frame.pts * frame.time_base * AUDIO_RATE))
         if end is not None:
             pts = max(pts, end - MAX_OVERLAP)
-            while MAX_GAP < pts - end < MAX_SILENCE:
+            while MAX_GAP < pts - end < self._free_silence:
                 silence = import_av().AudioFrame(
                     frame.format.name, frame.layout.name, min(pts - end, AUDIO_RATE)
                 )
@@ -195,6 +196,7 @@ class _EncodedTrack:
                 silence.pts, silence.time_base = end, Fraction(1, AUDIO_RATE)
                 yield silence
                 end += silence.samples
+                self._free_silence -= silence.samples
         frame.pts, frame.time_base = pts, Fraction(1, AUDIO_RATE)
         self._end = pts + frame.samples
         yield frame

@@ -61,34 +61,40 @@ class ClipBackground(Background):
 
     def __init__(self, path: str):
         self.path = path
+        self._length = None  # seconds; unknown before the last frame was read
         self._start()
         super().__init__(self._current[1])
 
     def still(self, seconds, pixel_aspect=SQUARE):
         """Return the frame at a time. An earlier time than the last one starts the clip again."""
+        if self._length is None:
+            self._find(seconds)
+        if self._length is not None:
+            self._find(seconds % self._length)
+        return Background(self._current[1]).still(seconds, pixel_aspect)
+
+    def _find(self, seconds):
         if seconds < self._current[0]:
             self._frames.close()
             self._start()
-        while self._next[0] <= seconds:
-            self._current, self._next = self._next, next(self._frames)
-        return Background(self._current[1]).still(seconds, pixel_aspect)
+        while self._next is not None and self._next[0] <= seconds:
+            self._current, self._next = self._next, next(self._frames, None)
 
     def _start(self):
-        self._frames = self._repeat()
+        self._frames = self._read()
         self._current = self._next = next(self._frames)
 
-    def _repeat(self):
-        """Yield (seconds, image) without end."""
-        start = Fraction(0)
-        while True:
-            with open_clip(self.path) as clip, contextlib.closing(read_frames(clip)) as frames:
-                first_pts = None
-                for frame in frames:
-                    first_pts = frame.pts if first_pts is None else first_pts
-                    seconds = start + (frame.pts - first_pts) * clip.time_base
-                    image = compose_over_grey(frame.image, frame.opacity)
-                    yield seconds, to_square_pixels(image, clip.pixel_aspect)
-                start = seconds + frame.duration * clip.time_base
+    def _read(self):
+        """Yield (seconds, image)."""
+        with open_clip(self.path) as clip, contextlib.closing(read_frames(clip)) as frames:
+            first_pts = None
+            for frame in frames:
+                first_pts = frame.pts if first_pts is None else first_pts
+                image = compose_over_grey(frame.image, frame.opacity)
+                image = to_square_pixels(image, clip.pixel_aspect)
+                yield (frame.pts - first_pts) * clip.time_base, image
+            end = frame.pts - first_pts + max(1, frame.duration)
+            self._length = end * clip.time_base
 
 
 def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -1,12 +1,15 @@
 """Tests of mmnet.io.clip_files."""
 
 import os
+import struct
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from helpers import assert_raises
-from helpers.clips import copy_clip, read_clip, write_clip
+from helpers import ROOT, assert_raises
+from helpers.clips import copy_clip, read_clip, video_frames, write_clip, write_frames
 from mmnet.io.errors import MmnetError
 
 pytest.importorskip("av", reason="no PyAV for this Python")
@@ -76,6 +79,53 @@ def test_open_container_rejects_other_contents(tmp_path, content):
     with open(path, "wb") as file:
         file.write(content)
     with assert_raises(MmnetError, path, "not a readable clip"):
+        read_clip(path)
+
+
+def test_open_container_limits_the_index(clip, tmp_path):
+    """The file states 40 million samples of 1 byte, which is 1 GB in FFmpeg's index."""
+    path, count = str(tmp_path / "a.mp4"), 40_000_000
+    with open(clip, "rb") as file:
+        data = file.read()
+    data = replace_box(data, b"stsz", struct.pack(">III", 0, 1, count))
+    data = replace_box(data, b"stts", struct.pack(">IIII", 0, 1, count, 512))
+    data = replace_box(data, b"stsc", struct.pack(">IIIII", 0, 1, 1, count, 1))
+    with open(path, "wb") as file:
+        file.write(data)
+    command = (
+        "import resource, sys\n"
+        "from mmnet.io.clips import open_clip\n"
+        "try:\n"
+        "    with open_clip(sys.argv[1]): pass\n"
+        "except ValueError: pass\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
+    )
+    small, large = (
+        int(subprocess.check_output([sys.executable, "-c", command, name], cwd=ROOT))
+        for name in (clip, path)
+    )
+    assert large - small < 1000  # MiB
+
+
+def replace_box(data, kind, body):
+    """Replace a box of the sample table of a MP4 file with one track."""
+    start = data.index(kind) - 4
+    end = start + int.from_bytes(data[start : start + 4], "big")
+    box = struct.pack(">I", 8 + len(body)) + kind + body
+    changed = bytearray(data[:start] + box + data[end:])
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        offset = data.index(parent) - 4
+        size = int.from_bytes(data[offset : offset + 4], "big") + len(box) - (end - start)
+        changed[offset : offset + 4] = struct.pack(">I", size)
+    return bytes(changed)
+
+
+def test_open_clip_rejects_huge_frames(tmp_path):
+    path = write_frames(str(tmp_path / "a.gif"), video_frames(2, "rgb8"), "gif")
+    with open(path, "r+b") as file:
+        file.seek(6)
+        file.write(struct.pack("<HH", 9000, 9000))
+    with assert_raises(MmnetError, path, "9000x9000", "pixels"):
         read_clip(path)
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from helpers import assert_message
 from helpers.clips import copy_clip, describe_audio, find_tones, write_tracks
+from mmnet.io import clip_tracks
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
 
@@ -31,6 +32,15 @@ def test_create_clip_encodes_audio_that_changes(tmp_path, name, encoder, formats
     assert len(found) >= len(tones)
     for (channels, frequency), tone in zip(found, tones):
         assert channels == tone[0] and abs(frequency - tone[1]) <= 8
+
+
+def test_create_clip_limits_the_silence_in_gaps(tmp_path, monkeypatch):
+    monkeypatch.setattr(clip_tracks, "MAX_SILENCE", clip_tracks.AUDIO_RATE // 3)
+    source, path = str(tmp_path / "a.mkv"), str(tmp_path / "o.mp4")
+    write_tracks(source, ("mp2", [MONO, None, STEREO, None, MONO], {}, True))
+    copy_clip(source, path)
+    frequencies = [frequency for _, frequency in find_tones(path)]
+    assert [20 * round(frequency / 20) for frequency in frequencies][:4] == [400, 0, 800, 1200]
 
 
 @pytest.mark.parametrize(

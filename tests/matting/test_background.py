@@ -62,3 +62,4 @@ def test_clip_background_repeats_after_the_last_frame(tmp_path):
     first, last = background.still(Fraction(0)).image, background.still(Fraction(1)).image
     assert np.abs(first.astype(int) - last).max() > 50
     np.testing.assert_array_equal(background.still(Fraction(11, 10)).image, first)
+    np.testing.assert_array_equal(background.still(Fraction(10**15) + Fraction(1, 2)).image, last)
