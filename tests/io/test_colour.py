@@ -90,6 +90,14 @@ def test_profile_of_grey_image_is_converted(form):
     assert_close(decode_photo(data, "a").image, pillow_srgb(data))
 
 
+def test_profile_of_grey_png_with_alpha_is_converted():
+    profile = make_profile(SRGB_PRIMARIES, 1.8, b"GRAY")
+    image = Image.merge("LA", [Image.fromarray(GREY), Image.new("L", GREY.shape[::-1], 100)])
+    photo = decode_photo(save(image, "png", icc_profile=profile), "a.png")
+    assert_close(photo.image, reference_srgb(Image.fromarray(GREY), profile))
+    assert (photo.opacity == 100).all()
+
+
 def test_profile_of_palette_and_16_bit_images_is_converted():
     profile = make_profile(*ADOBE)
     image = Image.fromarray(CUBE)
