@@ -84,7 +84,8 @@ def convert_to_srgb(
     if values.dtype == np.uint16:
         values = (values >> 8).astype(np.uint8)
     if values.ndim == 3 and profile and profile[16:20] == b"GRAY":
-        values = cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)  # OpenCV decodes grey with alpha as RGBA
+        first = values[..., 0]  # OpenCV decodes grey with alpha as RGBA
+        values = first if (values == first[..., None]).all() else values
     if values.ndim == 2 and (not profile or profile[16:20] == b"RGB "):
         values = cv2.cvtColor(values, cv2.COLOR_GRAY2RGB)
     mode = "L" if values.ndim == 2 else {3: "RGB", 4: "CMYK"}[values.shape[2]]
