@@ -38,10 +38,9 @@ DATA = f"""
 for name in DATASET PERSONS DAPM AISEGMENT UNSPLIT; do
     mmnet synthesize --output $name --dataset_split_name train --pictures 6 --shape 120 90
 done
-for split in test val; do
-    mmnet synthesize --output DATASET --dataset_split_name $split --pictures 3 --shape 120 90
-done
-mmnet synthesize --output PERSONS --pictures 3 --seed 2 --shape 120 90
+mmnet synthesize --output DATASET --pictures 3 --seed 1 --shape 120 90
+mmnet synthesize --output DATASET --dataset_split_name val --pictures 3 --seed 2 --shape 120 90
+mmnet synthesize --output PERSONS --pictures 3 --seed 3 --shape 120 90
 mkdir SOURCE photos ROOMS
 cp "{ROOT}/figure/astronaut.jpg" photo.jpg
 cp "{ROOT}/figure/hubble.jpg" beach.jpg
