@@ -118,7 +118,7 @@ def read_stems(path: str) -> Set[str]:
                     stems.add(stem)
                 # tarfile ignores everything after a damaged header.
                 file.seek(tar.offset)
-                end = file.read(tarfile.RECORDSIZE + 1)
+                end = file.read(2 * tarfile.RECORDSIZE)
             is_complete = len(end) >= 2 * tarfile.BLOCKSIZE and not any(end)
             if is_complete and stems and file.tell() % tarfile.RECORDSIZE == 0:
                 return stems

@@ -1,6 +1,6 @@
 """Tar files of results: a valid one, and damaged or foreign ones."""
 
-import gzip
+import bz2
 import io
 import os
 import tarfile
@@ -52,6 +52,6 @@ def damaged_tars():
         "stem": flip(2048 + 512 + 11),
         "of another program": foreign_tar(),
         "with a comment for all": foreign_tar(pax_headers={"comment": "x"}),
-        "compressed": gzip.compress(data),
+        "compressed": bz2.compress(data),
         "followed by text": data + b"text",
     }

@@ -65,6 +65,13 @@ def test_writer_rejects_damaged_and_foreign_files(tmp_path, name):
     assert path.read_bytes() == tars.damaged_tars()[name]
 
 
+@pytest.mark.parametrize("blocks", range(tarfile.RECORDSIZE // tarfile.BLOCKSIZE))
+def test_writer_accepts_its_files_of_every_length(tmp_path, blocks):
+    with TarShardWriter(str(tmp_path), Shard(0, 1), 1) as writer:
+        writer.add("a", {"a.png": bytes(blocks * tarfile.BLOCKSIZE)})
+    assert TarShardWriter(str(tmp_path), Shard(0, 1), 1).finished_stems == {"a"}
+
+
 @pytest.mark.parametrize("name", ["pipe", "device", "folder", "missing"])
 def test_writer_rejects_links_to_other_files(tmp_path, name):
     os.mkfifo(str(tmp_path / "pipe"))
