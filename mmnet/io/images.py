@@ -22,7 +22,7 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
 from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, write_bytes
-from mmnet.io.pil_images import Pixels, open_header, open_pil, read_pixels
+from mmnet.io.pil_images import Pixels, check_size, open_header, open_pil, read_pixels
 
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
@@ -100,6 +100,7 @@ def decode_photo(data: bytes, source: str, upright: bool = True) -> Photo:
         return convert_pil(image, source)
     data = check_complete(data, source)
     header = open_header(data, file_format)
+    check_size(_read_size(data, header, file_format), data, source)
     flags = cv2.IMREAD_UNCHANGED
     if file_format == JPEG:
         if header.mode == "CMYK" and "icc_profile" in header.info:
@@ -180,13 +181,20 @@ def check_pixels(data: bytes, source: str) -> None:
     Pillow has its own limit for other formats than JPEG, PNG and WebP.
     """
     file_format = detect_format(data)
-    width, height = open_header(data, file_format).size if file_format else (0, 0)
-    if file_format == PNG:  # Pillow cannot read all headers that OpenCV reads
-        width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    if not file_format:
+        return
+    width, height = _read_size(data, open_header(data, file_format), file_format)
     if width * height > MAX_PIXELS:
         raise MmnetError(
             f"{source}: {format_shape((height, width))}: more than {MAX_PIXELS} pixels"
         )
+
+
+def _read_size(data, header, file_format):
+    """Return (width, height). Pillow cannot read all headers of PNG files that OpenCV reads."""
+    if file_format == PNG:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    return header.size
 
 
 def _decode_with_opencv(data, source, flags):

@@ -2,13 +2,14 @@
 
 import contextlib
 import io
-from typing import NamedTuple, Optional
+import warnings
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from mmnet.io.containers import JPEG, PNG, WEBP, read_png_chunks
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, format_shape
 
 # Formats that Pillow decodes itself. Others may start programs.
 FORMATS = (
@@ -25,11 +26,26 @@ NEW_SUBFILE_TYPE, BITS_PER_SAMPLE = 254, 258  # TIFF tags
 REDUCED_IMAGE = 1  # bit of NEW_SUBFILE_TYPE: a preview of another image in the file
 
 
+MAX_PIXELS = 1 << 28
+MAX_PIXELS_PER_BYTE = 50  # of a photo with more than MAX_FLAT_PIXELS
+MAX_FLAT_PIXELS = 40_000_000
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
 class Pixels(NamedTuple):
     """The pixels of an image, before its colours are converted."""
 
     values: np.ndarray  # uint8 or uint16: grey [H,W], RGB [H,W,3] or CMYK [H,W,4]
     opacity: Optional[np.ndarray]  # uint8 [H,W]; None: opaque
+
+
+def check_size(size: Tuple[int, int], data: bytes, source: str) -> None:
+    """Raise MmnetError if a photo of (width, height) has more pixels than its file may contain."""
+    small_limit = max(MAX_FLAT_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
+    if size[0] * size[1] > min(MAX_PIXELS, small_limit):
+        shape = format_shape(size[::-1])
+        raise MmnetError(f"{source}: {shape} pixels in {len(data)} bytes: too large for a photo")
 
 
 def open_header(data: bytes, file_format: str) -> Image.Image:
@@ -70,7 +86,10 @@ def open_pil(data: bytes, source: str) -> Image.Image:
     try:
         formats = [name for name in FORMATS if name in Image.OPEN]
         image = Image.open(io.BytesIO(data), formats=formats)
+        check_size(image.size, data, source)
         image.load()
+    except MmnetError:
+        raise
     except Exception as error:  # Pillow and libheif raise many classes for damaged files
         is_unknown = isinstance(error, Image.UnidentifiedImageError)
         message = f"truncated or damaged image file ({' '.join(str(error).split())})"

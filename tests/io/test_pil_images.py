@@ -167,3 +167,12 @@ def test_preview_of_a_raw_photo_is_refused(is_preview):
             decode_photo(data, "a.dng")
     else:
         assert decode_photo(data, "a.dng").image.shape == (RGB.height, RGB.width, 3)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "GIF", "TIFF"])
+def test_huge_photo_in_a_small_file_is_rejected(file_format):
+    stream = io.BytesIO()
+    options = {"compression": "tiff_deflate"} if file_format == "TIFF" else {}
+    Image.new("L", (7000, 6500)).save(stream, file_format, **options)
+    with assert_raises(MmnetError, "a.png", "6500x7000", "too large"):
+        decode_photo(stream.getvalue(), "a.png")
