@@ -42,7 +42,7 @@ def open_regular(path: str) -> BinaryIO:
 
 def read_bytes(path: str, limit: int = MAX_BYTES) -> bytes:
     """Read a regular file of at most ``limit`` bytes. Raise MmnetError for any other file."""
-    with open_regular(path) as file:
+    with open_regular(path) as file, add_path_to_errors(path):
         size = os.fstat(file.fileno()).st_size
         if size > limit:
             raise MmnetError(f"{path}: has {size} bytes; at most {limit} are read")

@@ -41,6 +41,20 @@ def test_read_json_rejects_other_contents(tmp_path, contents, token):
         files.read_json(str(path))
 
 
+def test_read_bytes_reads_no_huge_file(tmp_path):
+    path = tmp_path / "sparse"
+    path.write_bytes(b"")
+    os.truncate(str(path), files.MAX_BYTES + 1)  # takes no space on the disk
+    with assert_raises(MmnetError, path, files.MAX_BYTES):
+        files.read_bytes(str(path))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs Linux")
+def test_read_bytes_names_the_file_of_an_error():
+    with assert_raises(OSError, "/proc/self/mem"):
+        files.read_bytes("/proc/self/mem")
+
+
 def test_write_json_replaces_a_link_and_keeps_its_target(tmp_path):
     path, link = tmp_path / "a.json", tmp_path / "link"
     files.write_json(str(path), {"a": [1, 2.5, None]})
