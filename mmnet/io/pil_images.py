@@ -30,7 +30,7 @@ MAX_PIXELS = 1 << 28
 MAX_PIXELS_PER_BYTE = 50  # of a photo with more than MAX_FLAT_PIXELS
 MAX_FLAT_PIXELS = 40_000_000
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")  # damage is reported by our errors
 
 
 class Pixels(NamedTuple):

@@ -19,11 +19,13 @@ import tempfile
 import threading
 import time
 import traceback
+from importlib.util import find_spec
 from typing import Any, Callable, NamedTuple
 from unittest import mock
 
 import cv2
 import numpy as np
+from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path[:0] = [ROOT, os.path.join(ROOT, "tests")]
@@ -84,6 +86,11 @@ MAX_SECONDS = 20  # per file
 PRESET = b"size: 128\nlearning_rate: 1e-4\ntarget_eval_shape: [800, 600]\n"
 
 
+PILLOW_FORMATS = {".gif": "GIF", ".tif": "TIFF", ".bmp": "BMP", ".ppm": "PPM", ".jp2": "JPEG2000"}
+CLIP_EXTENSIONS = (".mp4", ".mkv", ".avi", ".ts", ".gif")
+CLIP_CODECS = {".mp4": ("libx264", "yuv420p"), ".gif": ("gif", "rgb8")}
+
+
 class FileKind(NamedTuple):
     """A kind of files, with a valid example."""
 
@@ -118,6 +125,14 @@ def file_kinds():
     tar = tar_of_results("a", "folder/b")
     kinds["tar"] = FileKind(".tar", tar, read_stems)
     kinds["list"] = FileKind(".txt", LIST, lambda path: find_photos([path], Output("output")))
+
+    for extension, file_format in PILLOW_FORMATS.items():
+        stream = io.BytesIO()
+        Image.fromarray(image[..., ::-1]).save(stream, file_format)
+        kinds["image" + extension] = FileKind(extension, stream.getvalue(), read_image)
+    if find_spec("av"):
+        for extension in CLIP_EXTENSIONS:
+            kinds["clip" + extension] = FileKind(extension, make_clip(extension), copy_clip)
 
     npy = io.BytesIO()
     np.save(npy, ALPHA)
@@ -167,6 +182,29 @@ def write_messages():
     peer.close()
     other.close()
     return data
+
+
+def make_clip(extension):
+    """Return the bytes of a clip of 4 frames with audio, except in GIF files."""
+    from helpers.clips import video_frames, write_frames
+
+    codec, pixel_format = CLIP_CODECS.get(extension, ("mpeg4", "yuv420p"))
+    with tempfile.TemporaryDirectory() as folder:
+        path, tone = os.path.join(folder, "a" + extension), 0 if extension == ".gif" else 0.1
+        write_frames(path, video_frames(4, pixel_format), codec, tone=tone)
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def copy_clip(path):
+    """Read a clip and write it again. Return the name of its format."""
+    from mmnet.io.clip_writer import create_clip
+    from mmnet.io.clips import open_clip, read_frames
+
+    with open_clip(path) as source, create_clip(path + ".mp4", source) as write:
+        for frame in read_frames(source):
+            write(frame)
+        return source.container.format.name
 
 
 def read_result(path):
