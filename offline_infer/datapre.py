@@ -29,6 +29,7 @@ from mmnet.datasets.pairs import Dataset, DatasetValidator, find_dataset
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import (
     add_path_to_errors,
+    check_name,
     check_writable,
     remove_abandoned,
     replace_folder,
@@ -38,10 +39,13 @@ from mmnet.io.files import (
 from mmnet.io.images import to_unit_range
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
+from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.terminal import escape_output
 from mmnet.networks.network import STRIDE
 
+DTYPES, PLACES = ("float32", "uint8"), ("inside", "outside")
+INPUT_CHANNELS = 3
 MAX_STEM_LENGTH = 200  # <stem>_output_0.bin must fit into the 255 bytes of a file name
 
 
@@ -56,6 +60,28 @@ class InputFormat(NamedTuple):
     def is_divided(self) -> bool:
         """Return whether the files hold 0..1. AIPP divides uint8 files itself."""
         return self.dtype == "float32" and self.preprocess == "outside"
+
+
+class ManifestEntry(NamedTuple):
+    """An image in a manifest."""
+
+    stem: str  # name of the .bin files
+    image: str  # file names in the dataset
+    mask: str
+    height: int  # size of the mask
+    width: int
+    sha256: str  # hash of the input file
+
+
+class Manifest(NamedTuple):
+    """The manifest.json beside the inputs."""
+
+    dataset_path: str
+    split: str
+    shape: List[int]  # [height, width]
+    dtype: str
+    preprocess: str
+    pictures: List[ManifestEntry]
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -80,8 +106,7 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
         MmnetError: pairs are unusable, or the folder holds something else or cannot be written.
     """
     split, output = dataset.split, os.path.abspath(output)
-    if os.path.basename(split) != split or split in ("", ".", ".."):
-        raise MmnetError(f"{split!r} must be the name of one folder", "dataset_split_name")
+    check_name(split, "dataset_split_name")
     target = os.path.join(output, split)
     restore_folder(target)
     if os.path.lexists(target) and not os.path.isfile(os.path.join(target, "manifest.json")):
@@ -105,6 +130,27 @@ def write_inputs(dataset: Dataset, output: str, input_format: InputFormat = Inpu
         write_json(os.path.join(new, "manifest.json"), manifest)
         replace_folder(target, new)
     return target
+
+
+def read_manifest(path: str) -> Manifest:
+    """Read the manifest of datapre.py."""
+    if not os.path.lexists(path):
+        raise FileNotFoundError(f"{path}: no manifest; run datapre.py, or give --manifest")
+    manifest = read_record(path, Manifest)
+    for name, choices in (("dtype", DTYPES), ("preprocess", PLACES)):
+        if getattr(manifest, name) not in choices:
+            raise MmnetError(f"{path}: {name}: expected {' or '.join(choices)}")
+    if len(manifest.shape) != 2 or min(manifest.shape) < 1:
+        raise MmnetError(f"{path}: shape: {manifest.shape}, expected [height, width]")
+    if not manifest.pictures:
+        raise MmnetError(f"{path}: pictures: is empty")
+    for entry in manifest.pictures:
+        if min(entry.height, entry.width) < 1:
+            raise MmnetError(f"{path}: pictures: {entry.mask!r} has no pixels")
+        for name in (entry.stem, entry.image, entry.mask):
+            if os.path.basename(name) != name or not name:
+                raise MmnetError(f"{path}: pictures: {name!r} is not the name of one file")
+    return manifest
 
 
 def write_pairs(dataset: Dataset, folder: str, input_format: InputFormat) -> List[Dict[str, Any]]:
@@ -218,10 +264,9 @@ def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--output", default=os.path.join(ROOT, "Bin"), help=output)
     add("--size", default=256, type=network_side, help="side of a square input (default: 256)")
     add("--shape", nargs=2, type=network_side, help="height and width, if the input is not square")
-    dtypes, places = ("float32", "uint8"), ("inside", "outside")
-    add("--dtype", default="float32", choices=dtypes, help="uint8: for AIPP (default: float32)")
+    add("--dtype", default="float32", choices=DTYPES, help="uint8: for AIPP (default: float32)")
     division = "division by 255: inside the graph (default; files hold 0..255) or outside (0..1)"
-    add("--preprocess", default="inside", choices=places, help=division)
+    add("--preprocess", default="inside", choices=PLACES, help=division)
     return parser.parse_args(argv)
 
 

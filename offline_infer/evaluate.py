@@ -9,11 +9,14 @@ reads ``Bin/test/manifest.json`` of datapre.py and the result files of msame or 
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import os
 import sys
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
+
+import numpy as np
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
@@ -24,9 +27,9 @@ from mmnet.evaluation.report import format_evaluation, published_scores
 from mmnet.inference.replay import OUTPUT_CHANNELS, find_results, latest_change, open_results
 from mmnet.io.errors import MmnetError, summarize_names
 from mmnet.io.files import sha256_of_file
+from mmnet.io.masks import load_mask
 from mmnet.io.progress import progress
-from mmnet.io.records import read_record
-from offline_infer.datapre import Parser, run
+from offline_infer.datapre import INPUT_CHANNELS, Manifest, Parser, read_manifest, run
 
 DEFAULT_OUTPUTS = [
     os.path.join(folder, name)
@@ -37,28 +40,11 @@ DEFAULT_OUTPUTS = [
 log = logging.getLogger(__name__)
 
 
-class ManifestEntry(NamedTuple):
-    """An image in a manifest."""
-
-    stem: str  # name of the .bin files
-    image: str  # file names in the dataset
-    mask: str
-    sha256: str  # hash of the input file
-
-
-class Manifest(NamedTuple):
-    """The part of datapre.py's manifest.json that evaluate.py needs."""
-
-    dataset_path: str
-    split: str
-    pictures: List[ManifestEntry]
-    shape: List[int]  # [height, width]
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     flags = parse_flags(argv)
     manifest = read_manifest(flags.manifest)
     dataset = find_pairs(manifest, flags.dataset_path or manifest.dataset_path)
+    check_sizes(manifest, dataset)
     check_inputs(manifest, os.path.join(os.path.dirname(flags.manifest), "images"))
     folder = find_results([flags.output_dir] if flags.output_dir else DEFAULT_OUTPUTS)
     if latest_change(folder) < os.path.getmtime(flags.manifest):
@@ -72,22 +58,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     else:
         print(format_evaluation(evaluation))
     return 0
-
-
-def read_manifest(path: str) -> Manifest:
-    """Read the manifest of datapre.py."""
-    if not os.path.lexists(path):
-        raise FileNotFoundError(f"{path}: no manifest; run datapre.py, or give --manifest")
-    manifest = read_record(path, Manifest)
-    if len(manifest.shape) != 2 or min(manifest.shape) < 1:
-        raise MmnetError(f"{path}: shape: {manifest.shape}, expected [height, width]")
-    if not manifest.pictures:
-        raise MmnetError(f"{path}: pictures: is empty")
-    for entry in manifest.pictures:
-        for name in (entry.stem, entry.image, entry.mask):
-            if os.path.basename(name) != name or not name:
-                raise MmnetError(f"{path}: pictures: {name!r} is not the name of one file")
-    return manifest
 
 
 def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
@@ -104,15 +74,30 @@ def find_pairs(manifest: Manifest, dataset_path: str) -> Dataset:
     return Dataset(dataset_path, manifest.split, pairs)
 
 
-def check_inputs(manifest: Manifest, folder: str) -> None:
-    """Raise MmnetError if a file <stem>.bin has changed since datapre.py wrote it."""
+def check_sizes(manifest: Manifest, dataset: Dataset) -> None:
+    """Raise MmnetError if a mask has another size than datapre.py found."""
     changed = []
+    for entry, pair in zip(manifest.pictures, dataset.pairs):
+        with contextlib.suppress(MmnetError, OSError):  # evaluate names unreadable files
+            if load_mask(pair.mask).shape != (entry.height, entry.width):
+                changed.append(entry.mask)
+    if changed:
+        problem = summarize_names("masks of another size than in the manifest", changed)
+        raise MmnetError(f"{dataset.path}: {problem}; run datapre.py and the inference again")
+
+
+def check_inputs(manifest: Manifest, folder: str) -> None:
+    """Raise MmnetError if a file <stem>.bin is not the one that datapre.py wrote."""
+    changed = []
+    length = np.dtype(manifest.dtype).itemsize * INPUT_CHANNELS * int(np.prod(manifest.shape))
     for entry in progress(manifest.pictures, len(manifest.pictures), "checking the inputs"):
         path = os.path.join(folder, entry.stem + ".bin")
-        if os.path.isfile(path) and sha256_of_file(path) != entry.sha256:
+        if not os.path.isfile(path):
+            continue
+        if os.path.getsize(path) != length or sha256_of_file(path) != entry.sha256:
             changed.append(entry.stem + ".bin")
     if changed:
-        problem = summarize_names("inputs changed since datapre.py", changed)
+        problem = summarize_names("inputs of another size or content than in the manifest", changed)
         raise MmnetError(f"{folder}: {problem}; run datapre.py and the inference again")
 
 

@@ -30,9 +30,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
 
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import read_bytes, read_json, write_bytes, write_text
+from mmnet.io.files import read_bytes, write_bytes, write_text
 from mmnet.io.images import to_unit_range
 from mmnet.io.terminal import escape_output
+from offline_infer.datapre import read_manifest
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -122,11 +123,11 @@ def check_preprocess(folder: str, model: Any, model_path: str) -> None:
     manifest_path = os.path.join(os.path.dirname(os.path.abspath(folder)), "manifest.json")
     if not os.path.exists(manifest_path):
         return
-    manifest, preprocess = read_json(manifest_path), model.card.preprocess
-    if manifest.get("dtype") == "float32" and manifest.get("preprocess") != preprocess:
+    manifest, preprocess = read_manifest(manifest_path), model.card.preprocess
+    if manifest.dtype == "float32" and manifest.preprocess != preprocess:
         raise MmnetError(
             f"{model_path}: divides by 255 {preprocess} the graph, but the inputs of "
-            f"{manifest_path} were made for {manifest.get('preprocess')}; run datapre.py or mmnet "
+            f"{manifest_path} were made for {manifest.preprocess}; run datapre.py or mmnet "
             "freeze again with the other --preprocess"
         )
 

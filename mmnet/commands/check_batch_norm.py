@@ -35,8 +35,7 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
 def run(options: Options) -> int:
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
     weights = options.load_weights(finite=False)
-    pairs = dataset.pairs[: options.batch_size]
-    report = check_batch_norm(weights, pairs, Device(options.device))
+    report = check_batch_norm(weights, dataset, options.batch_size, Device(options.device))
     values = dict(report._asdict(), pictures=report.images)
     del values["images"], values["layers"]
     variances, means = furthest_variances(report), furthest_means(report)

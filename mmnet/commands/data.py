@@ -11,7 +11,7 @@ import numpy as np
 from mmnet.commands.flag_types import existing_folder, fraction, one_of, seed_number
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.commands.removed import REMOVED_ACTIONS, REMOVED_LAYOUTS
-from mmnet.datasets.pairs import find_dataset, list_splits
+from mmnet.datasets.pairs import find_dataset, label_datasets, list_splits
 from mmnet.datatools import statistics
 from mmnet.datatools.convert import RESIZED, ConversionPlan, convert_dataset
 from mmnet.datatools.layouts import LAYOUTS, LayoutOptions, find_items
@@ -129,11 +129,11 @@ def run_check(options: Options) -> int:
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
     datasets = []
-    for root in options.paths:
+    for root, label in zip(options.paths, label_datasets(options.paths)):
         names = list_splits(root)
         if not names:
             raise MmnetError(f"{root}: contains no SPLIT/image; use mmnet data convert")
-        datasets += [find_dataset(root, name) for name in names]
+        datasets += [find_dataset(root, name, label) for name in names]
     splits = [statistics.compute_statistics(dataset) for dataset in datasets]
     shared = statistics.find_shared_photos(splits)
     if options.report:

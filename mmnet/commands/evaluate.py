@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import tempfile
-from typing import Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from mmnet.commands.flag_types import (
     existing_folder,
@@ -27,7 +27,7 @@ from mmnet.commands.options import (
     SourceOptions,
     flag,
 )
-from mmnet.datasets.pairs import Dataset, find_dataset
+from mmnet.datasets.pairs import Dataset, find_dataset, label_datasets
 from mmnet.evaluation import report
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
@@ -39,7 +39,7 @@ from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import check_replaceable, check_writable, write_text
+from mmnet.io.files import check_replaceable, check_writable, short_names, write_text
 from mmnet.io.images import Photo
 from mmnet.io.memory import check_memory
 from mmnet.io.pages import is_own_page
@@ -54,6 +54,14 @@ from mmnet.weights.source import Source, find_source, is_model_file
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
 
 log = logging.getLogger(__name__)
+
+
+class OpenNetwork(NamedTuple):
+    """A network to score."""
+
+    predictor: Predictor
+    output: Optional[str]  # folder of the scores
+    record_name: Optional[str] = None  # among several networks with one file name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,10 +153,10 @@ def run(options: Options) -> int:
         return 0
     evaluations: List[Evaluation] = []
     predictors = []
-    for predictor, output in open_networks(options):
-        predictors.append(predictor)
+    for network in open_networks(options):
+        predictors.append(network.predictor)
         for dataset in datasets:
-            evaluations.append(score_dataset(options, dataset, predictor, output))
+            evaluations.append(score_dataset(options, dataset, network))
             print_evaluation(options, evaluations[-1])
     if options.is_watching:
         evaluations.reverse()  # compare the older checkpoints with the latest one
@@ -166,7 +174,9 @@ def run(options: Options) -> int:
 
 def select_datasets(options: Options) -> List[Dataset]:
     """Return the datasets, or their shards with images."""
-    datasets = [find_dataset(path, options.dataset_split_name) for path in options.dataset_path]
+    labels, split = label_datasets(options.dataset_path), options.dataset_split_name
+    paths = options.dataset_path
+    datasets = [find_dataset(path, split, label) for path, label in zip(paths, labels)]
     if options.shard is None:
         return datasets
     shards = [dataset.select_shard(options.shard) for dataset in datasets]
@@ -185,8 +195,8 @@ def score_all_clips(options: Options, datasets: Sequence[Dataset]) -> None:
             print(report.format_clip_scores(scores, predictor))
 
 
-def open_networks(options: Options) -> Iterator[Tuple[Predictor, Optional[str]]]:
-    """Yield the networks to score, each with its output folder, and open each when it is needed.
+def open_networks(options: Options) -> Iterator[OpenNetwork]:
+    """Yield the networks to score, and open each when it is needed.
 
     They are --checkpoint_path and the sources of --compare, or all checkpoints of a folder, lowest
     step first, and then each new one. The checkpoints share one predictor.
@@ -194,16 +204,18 @@ def open_networks(options: Options) -> Iterator[Tuple[Predictor, Optional[str]]]
     if options.is_watching:
         yield from open_checkpoints(options)
         return
-    for path in [options.checkpoint_path, *(options.compare or ())]:
-        source, output = find_source(path), options.output
-        if output is None and source.kind == "checkpoint" and source.name is None:
-            output = os.path.dirname(os.path.abspath(source.path))
+    models = [find_source(path) for path in (options.checkpoint_path, *(options.compare or ()))]
+    for model, name in zip(models, short_names([model.path for model in models])):
+        output = options.output
+        if output is None and model.kind == "checkpoint" and model.name is None:
+            output = os.path.dirname(os.path.abspath(model.path))
         if not options.merge_shards:
             output = writable_folder(output)
-        yield open_network(options, source), output
+        predictor = open_network(options, model)
+        yield OpenNetwork(predictor, output, name if options.output and predictor.source else None)
 
 
-def open_checkpoints(options: Options) -> Iterator[Tuple[Predictor, Optional[str]]]:
+def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
     output = writable_folder(options.output or options.checkpoint_path)
     predictor: Optional[CheckpointPredictor] = None
     for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
@@ -218,7 +230,7 @@ def open_checkpoints(options: Options) -> Iterator[Tuple[Predictor, Optional[str
             predictor = open_weights(weights, Device(options.device))
         else:
             predictor.load(weights)
-        yield predictor, output
+        yield OpenNetwork(predictor, output)
 
 
 def open_network(options: Options, source: Union[str, Source]) -> Predictor:
@@ -241,21 +253,21 @@ def writable_folder(folder: Optional[str]) -> Optional[str]:
         return None
 
 
-def score_dataset(
-    options: Options, dataset: Dataset, predictor: Predictor, output: Optional[str]
-) -> Evaluation:
+def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> Evaluation:
     """Score a network on a dataset and write the scores, or read them from the output folder.
 
     The first dataset selects the best checkpoints.
     """
+    predictor, output, name = network
     identity, source = make_identity(options, dataset, predictor), predictor.source
     is_first = dataset.path == options.dataset_path[0]
     if options.merge_shards:
         if output is None:
             raise MmnetError("requires --output", "merge_shards")
-        return merge_shards(output, dataset, source, identity, count=options.merge_shards)
+        count = options.merge_shards
+        return merge_shards(output, dataset, source, identity, count=count, name=name)
     if output and (options.is_watching or options.shard):
-        evaluation = read_evaluation(output, dataset, source, identity)
+        evaluation = read_evaluation(output, dataset, source, identity, name)
         if evaluation is not None:
             return evaluation
     with tempfile.TemporaryDirectory() as folder:
@@ -274,7 +286,12 @@ def score_dataset(
         )
         if output:
             write_evaluation(
-                evaluation, output, identity, checkpoint_copy=copy, shared_events=is_first
+                evaluation,
+                output,
+                identity,
+                name=name,
+                checkpoint_copy=copy,
+                shared_events=is_first,
             )
     return evaluation
 

@@ -4,7 +4,7 @@ import dataclasses
 import glob
 import itertools
 import os
-from typing import Any, Dict
+from typing import Any, Dict, NamedTuple, Optional
 
 from mmnet.commands.flag_types import source
 from mmnet.commands.options import SOURCE, JsonOptions, flag
@@ -13,7 +13,7 @@ from mmnet.inference.open import network_of_checkpoint, open_predictor
 from mmnet.inference.sizes import network_size, paper_sizes
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import read_json
+from mmnet.io.records import read_record
 from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors
 from mmnet.tf import checkpoint
 from mmnet.training.graph import COPY
@@ -40,6 +40,19 @@ class Options(JsonOptions):
     """
 
     path: str = flag(DEFAULT, source, help=SOURCE, positional=True)
+
+
+class ScoredSource(NamedTuple):
+    """The part of a record's identity that ``info`` needs."""
+
+    source: Optional[str] = None  # SHA-256 of the checkpoint's index
+
+
+class ScoreRecord(NamedTuple):
+    """The part of a record of ``mmnet evaluate`` that ``info`` needs."""
+
+    scores: Dict[str, Any]
+    identity: ScoredSource = ScoredSource()
 
 
 def run(options: Options) -> int:
@@ -88,12 +101,12 @@ def checkpoint_card(source: Source) -> Dict[str, Any]:
 def find_scores(prefix: str) -> Dict[str, Any]:
     """Return the scores that ``mmnet evaluate`` wrote beside a checkpoint: dataset -> scores."""
     folder = glob.escape(os.path.dirname(os.path.abspath(prefix)))
-    name = glob.escape(os.path.basename(prefix)) + ".json"
-    scores = {}
+    name = "*" + glob.escape(os.path.basename(prefix)) + ".json"  # evaluate may add the folder
+    scores, sha256 = {}, checkpoint_files.index_sha256(prefix)
     for path in sorted(glob.glob(os.path.join(folder, "eval", "*", name))):
-        record = read_json(path)
-        if record.get("identity", {}).get("source") == checkpoint_files.index_sha256(prefix):
-            scores[os.path.basename(os.path.dirname(path))] = record["scores"]
+        record = read_record(path, ScoreRecord)
+        if record.identity.source == sha256:
+            scores[os.path.basename(os.path.dirname(path))] = record.scores
     return scores
 
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from mmnet.io.errors import MmnetError, format_names, format_shape, summarize_names
+from mmnet.io.files import short_names
 from mmnet.io.images import list_images, read_image
 from mmnet.io.masks import Mask, read_mask
 from mmnet.io.tar_shards import Shard
@@ -45,14 +46,15 @@ class Dataset:
     pairs: List[Pair]  # sorted by stem
     problems: Problems = dataclasses.field(default_factory=dict)  # problems of the file names
     shard: Optional[Shard] = None  # the part of the split that ``pairs`` holds
+    label: Optional[str] = None  # name among several datasets; None: the name of the folder
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     @property
     def name(self) -> str:
-        """Return the name of the folder, followed by the shard."""
-        name = os.path.basename(os.path.abspath(self.path))
+        """Return the label or the name of the folder, followed by the shard."""
+        name = self.label or os.path.basename(os.path.abspath(self.path))
         return name if self.shard is None else f"{name}-{self.shard}"
 
     def select_shard(self, shard: Shard) -> "Dataset":
@@ -85,7 +87,21 @@ def list_splits(folder: str) -> List[str]:
     return [name for name in names if os.path.isdir(os.path.join(folder, name, "image"))]
 
 
-def find_dataset(path: str, split: str) -> Dataset:
+def label_datasets(paths: Sequence[str]) -> List[str]:
+    """Return a different name for each folder: x/data, y/data and faces.
+
+    Raises:
+        MmnetError: two paths lead to one folder, which would be compared with itself.
+    """
+    folders: Dict[str, str] = {}
+    for path in paths:
+        other = folders.setdefault(os.path.realpath(path), path)
+        if other is not path:
+            raise MmnetError(f"{path}: is the same folder as {other}; give it once")
+    return short_names([os.path.abspath(path) for path in paths])
+
+
+def find_dataset(path: str, split: str, label: Optional[str] = None) -> Dataset:
     """Match images with masks by stem. It opens no file.
 
     Raises:
@@ -105,7 +121,7 @@ def find_dataset(path: str, split: str) -> Dataset:
         raise MmnetError(f"{split_path}: is empty; put images into image/ and masks into mask/")
     stems = match_stems(images, masks, problems)
     pairs = [Pair(stem, images[stem], masks[stem]) for stem in stems]
-    return Dataset(path, split, pairs, problems)
+    return Dataset(path, split, pairs, problems, label=label)
 
 
 def find_unlabelled_images(folder: str) -> Dataset:

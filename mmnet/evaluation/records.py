@@ -64,22 +64,34 @@ class Best(NamedTuple):
 
 
 def record_path(
-    output: str, dataset: Dataset, target_shape: Sequence[int], source: Optional[str]
+    output: str,
+    dataset: Dataset,
+    target_shape: Sequence[int],
+    source: Optional[str],
+    name: Optional[str] = None,
 ) -> str:
-    """Return the path of the record of a source on a dataset."""
+    """Return the path of the record of a source on a dataset.
+
+    ``name`` is the name of the record among several sources with one file name.
+    """
     folder = f"{dataset.name}-{dataset.split}-{format_shape(target_shape)}"
-    name = os.path.basename(os.path.normpath(source)) if source else "untrained"
-    return os.path.join(output, "eval", folder, name + ".json")
+    name = name or (os.path.basename(os.path.normpath(source)) if source else "untrained")
+    names = folder.replace(os.sep, "-"), name.replace(os.sep, "-") + ".json"
+    return os.path.join(output, "eval", *names)
 
 
 def read_evaluation(
-    output: str, dataset: Dataset, source: Optional[str], identity: Identity
+    output: str,
+    dataset: Dataset,
+    source: Optional[str],
+    identity: Identity,
+    name: Optional[str] = None,
 ) -> Optional[Evaluation]:
     """Return the evaluation of a source on a dataset from its record in an output folder.
 
     The result is None if the record is missing, damaged (with a warning) or of another identity.
     """
-    path = record_path(output, dataset, identity.target_eval_shape, source)
+    path = record_path(output, dataset, identity.target_eval_shape, source, name)
     record = _read_record(path, EvaluationRecord)
     if record is None or record.identity != identity:
         return None
@@ -99,14 +111,20 @@ def read_evaluation(
 
 
 def merge_shards(
-    output: str, dataset: Dataset, source: Optional[str], identity: Identity, *, count: int
+    output: str,
+    dataset: Dataset,
+    source: Optional[str],
+    identity: Identity,
+    *,
+    count: int,
+    name: Optional[str] = None,
 ) -> Evaluation:
     """Return the evaluation of a dataset from the records of all its shards."""
     shards, missing = [], []
     for index in sorted({shard_index(pair.stem, count) for pair in dataset.pairs}):
         part = dataset.select_shard(Shard(index, count))
         part_identity = identity._replace(pictures=part.fingerprint)
-        evaluation = read_evaluation(output, part, source, part_identity)
+        evaluation = read_evaluation(output, part, source, part_identity, name)
         if evaluation is not None:
             shards.append(evaluation)
         else:
@@ -133,16 +151,19 @@ def write_evaluation(
     output: str,
     identity: Identity,
     *,
+    name: Optional[str] = None,
     checkpoint_copy: Optional[str] = None,
     shared_events: bool = True,
 ) -> None:
     """Write events, best checkpoints and, last, the record, so that a record means success.
 
     Args:
+        name: name of the record, as in ``record_path``.
         checkpoint_copy: prefix of a copy of the checkpoint, for best/; None: keep no best.
         shared_events: write events to eval/, not to the folder of the dataset.
     """
-    path = record_path(output, evaluation.dataset, identity.target_eval_shape, evaluation.source)
+    dataset, source = evaluation.dataset, evaluation.source
+    path = record_path(output, dataset, identity.target_eval_shape, source, name)
     folder = os.path.dirname(path)
     os.makedirs(folder, exist_ok=True)
     remove_abandoned(folder)

@@ -19,7 +19,8 @@ def render_page(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True
     )
-    return environment.get_template(name).render(version=__version__, **values)
+    page = environment.get_template(name).render(version=__version__, **values)
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")  # file names may be no text
 
 
 def is_own_page(data: bytes) -> bool:

@@ -5,11 +5,11 @@ Training never reads the moving statistics. If they are wrong, the loss is low, 
 network is useless.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-from mmnet.datasets.pairs import Pair, read_pair
+from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.evaluation.metrics import mad
 from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
@@ -48,13 +48,22 @@ class BatchNormReport(NamedTuple):
 
 
 def check_batch_norm(
-    weights: Weights, pairs: Sequence[Pair], device: Device = Device()
+    weights: Weights, dataset: Dataset, batch_size: int, device: Device = Device()
 ) -> BatchNormReport:
-    """Run one batch with batch statistics and with moving statistics, and compare the scores."""
+    """Run one batch with batch statistics and with moving statistics, and compare the scores.
+
+    The batch is the start of the dataset.
+
+    Raises:
+        MmnetError: the dataset has unusable files, or the network has no batch norm.
+    """
     check_device(device)
+    validator = DatasetValidator(dataset)
+    pairs = [validator.read(pair) for pair in dataset.pairs[:batch_size]]
+    validator.finish()
     samples = [
         [resize_bilinear(array, weights.network.shape, align_corners=True) for array in arrays]
-        for arrays in map(read_pair, pairs)
+        for arrays in pairs
     ]
     images, truths = (np.stack(arrays) for arrays in zip(*samples))
     results = _run_both_modes(weights, images, device)

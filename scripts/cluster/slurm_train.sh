@@ -9,12 +9,14 @@
 # resumes the training.
 set -eu
 [ $# -ge 2 ] || { echo "usage: sbatch slurm_train.sh DATASET TRAIN_DIR [flags of mmnet train]" >&2; exit 2; }
+[ -n "$1" ] && [ -n "$2" ] || { echo "slurm_train: DATASET or TRAIN_DIR is empty" >&2; exit 2; }
 dataset=$1 train_dir=$2
 shift 2
 mmnet=${MMNET:-${SLURM_SUBMIT_DIR:-.}/.venv/bin/mmnet}
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 MMNET_SECRET=${MMNET_SECRET:-$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')} # srun passes it to all nodes
 export MMNET_SECRET
+[ -n "$hosts" ] || { echo "slurm_train: SLURM_JOB_NODELIST names no host" >&2; exit 2; }
 # shellcheck disable=SC2086 # one word per host
 srun "$mmnet" launch --hosts $hosts --processes "${PROCESSES:-${SLURM_GPUS_ON_NODE:-1}}" --restarts 3 -- \
     train --dataset_path "$dataset" --train_dir "$train_dir" "$@" &

@@ -15,6 +15,7 @@ from mmnet.cli import main
 from mmnet.commands import evaluate as evaluate_module
 from mmnet.datasets.synthetic import synthesize
 from mmnet.io.checkpoint_files import files_of, find_checkpoint, list_checkpoints
+from mmnet.io.files import read_json
 from mmnet.tf import checkpoint
 
 FLAGS = [*SMALL_FLAGS, "--target_eval_shape", "40", "30"]
@@ -252,3 +253,73 @@ def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
 def test_bad_input_is_reported(portraits, capfd, flags, tokens):
     assert main(["evaluate", "--dataset_path", portraits, *flags]) == 2
     assert_message(capfd.readouterr().err, *tokens)
+
+
+@pytest.fixture
+def same_names(portraits, two_portraits, small_weights, tmp_path):
+    """Datasets x/data and y/data, and checkpoints A/MMNetModel-N and B/MMNetModel-N."""
+    datasets = [str(tmp_path / name / "data") for name in "xy"]
+    for source, path in zip((portraits, two_portraits), datasets):
+        shutil.copytree(source, path)
+    prefix = os.path.basename(small_weights.source)
+    sources = [str(tmp_path / name / prefix) for name in "AB"]
+    for factor, path in enumerate(sources, 1):
+        os.makedirs(os.path.dirname(path))
+        values = {name: value * factor for name, value in small_weights.values.items()}
+        checkpoint.write(path, dict(values, global_step=np.int64(5)))
+    return datasets, sources
+
+
+def test_datasets_and_checkpoints_with_one_name_are_kept_apart(run, same_names, tmp_path):
+    datasets, (source, other) = same_names
+    output, page = tmp_path / "out", tmp_path / "page.html"
+    command = ["evaluate", "--dataset_path", *datasets, "--checkpoint_path", source, *FLAGS]
+    code, out, err = run(*command, "--compare", other, "--output", output, "--report", page)
+    assert code == 0, err
+    assert_message(out, "x/data/test, MAD", "y/data/test, MAD")
+    assert_message(page.read_text(), "x/data/test", "y/data/test")
+    records = glob.glob(str(output / "eval" / "*" / "*.json"))
+    names = {os.path.relpath(path, str(output / "eval")) for path in records}
+    name = os.path.basename(source)
+    assert names == {f"{x}-data-test-40x30/{y}-{name}.json" for x in "xy" for y in "AB"}
+    scores = {read_json(path)["scores"]["MAD/test"] for path in records}
+    assert len(scores) == 4
+
+
+def test_folder_given_twice_is_refused(assert_refused, portraits, same_names):
+    for command in (["evaluate", "--dataset_path"], ["data", "check"]):
+        assert_refused([*command, portraits, portraits + "/"], portraits + "/")
+
+
+def test_data_check_keeps_datasets_with_one_name_apart(run, same_names, tmp_path):
+    datasets, _ = same_names  # their portraits are near-duplicates
+    code, out, _ = run("data", "check", *datasets, "--report", tmp_path / "a.html")
+    assert code == 1
+    assert_message(out, "x/data/test/portrait0_0000 = y/data/test/portrait0_0000")
+
+
+HOSTILE = ["--><script>alert(1)<", "\x1b[31m", "a\nb", os.fsdecode(b"\xff\xfe"), '"><img src=x>']
+
+
+def test_reports_escape_hostile_names(run, portrait_set, small_weights, tmp_path):
+    dataset = tmp_path / "--><script>"
+    for kind, source in (
+        ("image", portrait_set.pairs[0].image),
+        ("mask", portrait_set.pairs[0].mask),
+    ):
+        (dataset / "test" / kind).mkdir(parents=True)
+        for name in HOSTILE:
+            target = dataset / "test" / kind / (name + os.path.splitext(source)[1])
+            shutil.copy(source, str(target))
+    evaluate = ["evaluate", "--checkpoint_path", small_weights.source, *FLAGS]
+    evaluate += ["--dataset_path", dataset]
+    for command in (evaluate, ["data", "check", dataset]):
+        page = tmp_path / "--><script>.html"
+        code, _, err = run(*command, f"--report={page}")
+        assert code == 0, err
+        text = page.read_text()
+        assert (
+            "<script>alert" not in text and "<img src=x" not in text and "--><script>" not in text
+        )
+        assert_message(text, "--&gt;&lt;script&gt;alert(1)")
+        page.unlink()

@@ -10,6 +10,7 @@ from helpers import assert_message
 from mmnet.commands.info import checkpoint_card, find_scores
 from mmnet.inference.card import card_path
 from mmnet.io.checkpoint_files import files_of
+from mmnet.io.files import read_json
 from mmnet.tf.compat import tf
 from mmnet.weights.source import find_source
 
@@ -108,6 +109,27 @@ def test_info_prints_the_card_of_a_model(run, exported_models, small_weights):
     code, out, _ = run("info", exported_models.path("mmnet.tflite"))
     assert code == 0
     assert_message(out, small_weights.source, "float32", "multiply_adds", "pictures")
+
+
+@pytest.mark.parametrize(
+    "record", [{"identity": [1], "scores": {}}, {"identity": {"source": 3}}, {"scores": 4}, [], "x"]
+)
+def test_info_refuses_damaged_score_records(assert_refused, folder, record):
+    path = folder / "eval" / "data-test-800x600" / "MMNetModel-5.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    assert_refused(["info", folder], path)
+
+
+def test_info_shows_a_card_without_a_version_of_tensorflow(run_json, exported_models, tmp_path):
+    path = str(tmp_path / "a.tflite")
+    shutil.copy(exported_models.path("mmnet.tflite"), path)
+    record = read_json(card_path(exported_models.path("mmnet.tflite")))
+    (tmp_path / "a.tflite.json").write_text(json.dumps(dict(record, tensorflow=None)))
+    assert "tensorflow" not in run_json("info", path)[0]
+    del record["tensorflow"]
+    (tmp_path / "a.tflite.json").write_text(json.dumps(record))
+    assert "tensorflow" not in run_json("info", path)[0]
 
 
 @pytest.mark.parametrize("path", ["nowhere/x", "x.onnx", "untrained"])

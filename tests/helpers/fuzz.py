@@ -57,6 +57,8 @@ ALPHA = np.full((8, 6), 0.5, np.float32)
 DATASET = Dataset("d", "test", [Pair("a", "a.jpg", "a.png")])
 IDENTITY = make_identity(network={"shape": [64, 64]}, source=None)
 CARD = Card(Network(shape=(64, 64)), precision="int8", sha256="ab", operations={"CONV_2D": 3})
+MANIFEST_ENTRY = {"stem": "a", "image": "a.jpg", "mask": "a.png", "height": 8, "width": 6}
+MANIFEST_ENTRY["sha256"] = "ab"
 JSON_RECORDS = {
     "best": {"score": 0.5, "checkpoint": "run/MMNetModel-1", "pictures": "ab"},
     "card": card_to_dict(CARD),
@@ -78,7 +80,9 @@ JSON_RECORDS = {
         "dataset_path": "d",
         "split": "test",
         "shape": [64, 64],
-        "pictures": [{"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "ab"}],
+        "dtype": "float32",
+        "preprocess": "inside",
+        "pictures": [MANIFEST_ENTRY],
     },
 }
 LIST = "a.jpg\r\nfolder/b.jpg\n/x/\u2028é.png\n".encode("utf-8-sig")

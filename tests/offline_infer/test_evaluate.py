@@ -164,8 +164,35 @@ def test_changed_inputs_are_refused(run_offline, manifest, alphas, tmp_path):
         run_offline(folder, manifest=copy)
 
 
-ENTRY = {"stem": "a", "image": "a.jpg", "mask": "a.png", "sha256": "0"}
-MANIFEST = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [ENTRY]}
+@pytest.mark.parametrize(
+    "change, token",
+    [
+        ({"shape": [32, 32]}, "portrait0_0001.bin"),
+        ({"dtype": "uint8"}, "portrait0_0001.bin"),
+        ({"pictures": {"height": 199}}, "portrait0_0001.png"),
+    ],
+)
+def test_manifest_with_other_sizes_than_the_data_is_refused(
+    run_offline, manifest, alphas, tmp_path, change, token
+):
+    shutil.copytree(os.path.dirname(manifest), str(tmp_path / "Bin"))
+    copy = tmp_path / "Bin" / "manifest.json"
+    record = json.loads(copy.read_text())
+    entries = [dict(entry, **change.get("pictures", {})) for entry in record["pictures"]]
+    copy.write_text(json.dumps(dict(record, **dict(change, pictures=entries))))
+    with assert_raises(MmnetError, token):
+        run_offline(write_results(tmp_path / "run", alphas), manifest=copy)
+
+
+ENTRY = {"stem": "a", "image": "a.jpg", "mask": "a.png", "height": 8, "width": 6, "sha256": "0"}
+MANIFEST = {
+    "dataset_path": "",
+    "split": "",
+    "shape": [64, 64],
+    "dtype": "float32",
+    "preprocess": "inside",
+    "pictures": [ENTRY],
+}
 
 
 @pytest.mark.parametrize(
@@ -178,6 +205,13 @@ MANIFEST = {"dataset_path": "", "split": "", "shape": [64, 64], "pictures": [ENT
         (dict(MANIFEST, shape=64), ["shape", "64"]),
         (dict(MANIFEST, shape=[64, "64"]), ["shape[1]", "'64'"]),
         (dict(MANIFEST, shape=[64, -64]), ["shape", "[64, -64]"]),
+        (dict(MANIFEST, shape=[0, 64]), ["shape", "[0, 64]"]),
+        (dict(MANIFEST, shape=[None, 64]), ["shape[0]", "None"]),
+        (dict(MANIFEST, dtype="float64"), ["dtype", "uint8"]),
+        (dict(MANIFEST, preprocess=None), ["preprocess", "None"]),
+        (dict(MANIFEST, pictures=[dict(ENTRY, height=0)]), ["pictures", "a.png"]),
+        (dict(MANIFEST, pictures=[dict(ENTRY, width=-6)]), ["pictures", "a.png"]),
+        (dict(MANIFEST, pictures=[dict(ENTRY, width=None)]), ["pictures[0]", "width"]),
         (dict(MANIFEST, pictures=[{}]), ["pictures[0]", "stem"]),
         (dict(MANIFEST, pictures=[dict(ENTRY, mask="../b")]), ["pictures", "../b"]),
         (dict(MANIFEST, pictures=["a"]), ["pictures[0]", "'a'"]),

@@ -182,8 +182,18 @@ def test_run_pb2om_calls_atc(project, add_tool, graph_of, preprocess):
     arguments, config = run_atc("--shape", "96", SIDE)
     assert "--input_shape=input_x:1,96,64,3" in arguments
     assert_message(config, "src_image_size_w: 64", "src_image_size_h: 96")
-    for wrong_flags in (["--size"], ["--shape", "96"], ["--fast"]):
-        assert run("sh", script, *wrong_flags).returncode == 2
+    other = pb[:-3] + ".other"
+    os.rename(pb[:-3] + ".aipp.cfg", other)
+    os.symlink(other, pb[:-3] + ".aipp.cfg")
+    run_atc("--size", "32")
+    with open(other) as file:
+        assert_message(file.read(), "src_image_size_h: 96")
+    values = ("x", "33", "0", "-32", "032", "32000", "32/e;s/x/y", "32\n64", "$(id)", "3 2", "")
+    wrong_flags = [["--size", value] for value in values] + [["--shape", "96", "x"], ["--size"]]
+    wrong_flags += [["--shape", "96"], ["--fast"], ["--pb", ""], ["--soc_version", ""]]
+    for flags in wrong_flags:
+        result = run("sh", script, *flags, "--aipp")
+        assert result.returncode == 2 and result.stdout == "", flags
 
 
 def test_run_msame_calls_msame(project, add_tool):

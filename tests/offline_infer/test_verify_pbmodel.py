@@ -110,6 +110,12 @@ def test_zeros_without_input(run, models, predictor, tmp_path):
     np.testing.assert_array_equal(read_result(tmp_path / "output", "inside"), expected)
 
 
+def make_manifest(**values):
+    """Return the manifest of one image as JSON values."""
+    entry = {"stem": "a", "image": "a.jpg", "mask": "a.png", "height": 8, "width": 6, "sha256": ""}
+    return dict(dataset_path="", split="", shape=[64, 64], pictures=[entry], **values)
+
+
 @pytest.mark.parametrize("preprocess", [INSIDE, OUTSIDE])
 def test_uint8_samples_are_converted_as_by_aipp(
     run, models, predictor, images, tmp_path, preprocess
@@ -117,7 +123,7 @@ def test_uint8_samples_are_converted_as_by_aipp(
     for stem, image in images.items():
         path = tmp_path / "images" / (stem + ".bin")
         path.write_bytes(image.astype(np.uint8).tobytes())
-    manifest = {"dtype": "uint8", "preprocess": "inside"}
+    manifest = make_manifest(dtype="uint8", preprocess="inside")
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert run(models[preprocess])[0] == 0
     alphas = read_result(tmp_path / "output", "a")[..., 1]
@@ -125,11 +131,16 @@ def test_uint8_samples_are_converted_as_by_aipp(
 
 
 def test_inputs_for_the_other_preprocess_are_refused(run, models, images, tmp_path):
-    manifest = {"dtype": "float32", "preprocess": "outside"}
+    manifest = make_manifest(dtype="float32", preprocess="outside")
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     exit_code, lines = run(models[INSIDE])
     assert exit_code == 1 and not (tmp_path / "output").exists()
     assert_message(lines[0], models[INSIDE], "inside", "manifest.json", "outside")
+    for contents in ("{}", "[]", "[" * 100000):
+        (tmp_path / "manifest.json").write_text(contents)
+        exit_code, lines = run(models[INSIDE])
+        assert exit_code == 1 and not (tmp_path / "output").exists()
+        assert_message(lines[0], tmp_path / "manifest.json")
 
 
 def test_wrong_samples_of_a_folder_are_skipped(run, models, images, tmp_path):

@@ -55,6 +55,15 @@ def test_slurm_train_launches_one_process_per_gpu(slurm, tmp_path):
     assert options.command == train
 
 
+@pytest.mark.parametrize("name", ["slurm_train.sh", "slurm_predict.sh"])
+@pytest.mark.parametrize("arguments", [["", "run"], ["set", ""], ["set"]], ids=str)
+def test_empty_arguments_are_refused(slurm, tmp_path, name, arguments):
+    result = subprocess.run(script(name, *arguments), env=slurm, capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert_message(result.stderr, name[:-3])
+    assert not (tmp_path / "out").exists()
+
+
 def test_slurm_train_lets_training_save_its_state(slurm, tmp_path):
     command = script("slurm_train.sh", "a set", "a run")
     process = subprocess.Popen(command, env=dict(slurm, WAIT="yes"))

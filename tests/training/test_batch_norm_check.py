@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -64,7 +65,8 @@ def check(trained_values, portrait_set):
         for name, value in values.items():
             if ending is not None and name.endswith(ending):
                 value[...] = new_value
-        return check_batch_norm(Weights(NETWORK, values, "MMNetModel-100", 100), portrait_set.pairs)
+        weights = Weights(NETWORK, values, "MMNetModel-100", 100)
+        return check_batch_norm(weights, portrait_set, len(portrait_set))
 
     return check
 
@@ -122,10 +124,25 @@ def test_exit_code_and_json_report_problems(
     assert {"pictures", "mad_training", "furthest_variances", "furthest_means"} < set(report)
 
 
+@pytest.mark.parametrize("change", ["image without mask", "mask without image", "one stem"])
+def test_datasets_that_evaluate_refuses_are_refused(
+    assert_refused, portraits, small_weights, tmp_path, change
+):
+    dataset = tmp_path / "data"
+    shutil.copytree(portraits, str(dataset))
+    image, mask = (dataset / "test" / kind / "portrait0_0005" for kind in ("image", "mask"))
+    if change == "one stem":
+        shutil.copy(f"{mask}.png", f"{image}.png")
+    else:
+        os.unlink(f"{mask}.png" if change == "image without mask" else f"{image}.jpg")
+    flags = ["--checkpoint_path", small_weights.source, "--dataset_path", dataset]
+    assert_refused(["check-batch-norm", *flags, *FLAGS[:2]], dataset, "portrait0_0005")
+
+
 @pytest.mark.parametrize("step", [304500, 1898000])
 def test_published_checkpoints_have_no_problems(test_data, step):
-    pairs = find_dataset(os.path.join(test_data, "soft"), "test").pairs[:8]
+    dataset = find_dataset(os.path.join(test_data, "soft"), "test")
     prefix = os.path.join(test_data, "checkpoints", f"MMNetModel-{step}")
-    report = check_batch_norm(read_weights(prefix, Network()), pairs)
+    report = check_batch_norm(read_weights(prefix, Network()), dataset, 8)
     assert not report.problems and len(report.layers) > 100
     assert report.mad_inference < 1.2 * report.mad_training < 0.03
