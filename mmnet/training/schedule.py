@@ -51,7 +51,11 @@ def learning_rate_at(schedule: Schedule, step: int, last_step: Optional[int]) ->
     if schedule.warm_up_steps:
         rate *= min(1.0, (step + 1) / schedule.warm_up_steps)
     if schedule.name == "step":
-        return rate * schedule.decay_factor ** (step // schedule.decay_steps)
+        try:
+            return rate * schedule.decay_factor ** (step // schedule.decay_steps)
+        except OverflowError:
+            message = f"the learning rate of step {step} is infinite"
+            raise MmnetError(message, "learning_rate_schedule") from None
     if last_step is not None and schedule.name == "polynomial":
         return rate * max(0.0, 1 - step / last_step) ** schedule.power
     if last_step is not None and schedule.name == "cosine":

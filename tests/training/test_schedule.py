@@ -41,6 +41,12 @@ def test_last_step_is_the_smaller_limit(limits, expected):
     assert Schedule(**limits).last_step(images=10, batch_size=4) == expected
 
 
+def test_infinite_learning_rate_is_rejected():
+    schedule = Schedule(name="step", decay_steps=1, decay_factor=1e37)
+    with assert_raises(MmnetError, "learning_rate_schedule", 9):
+        learning_rate_at(schedule, 9, None)
+
+
 @pytest.mark.parametrize("name", ["cosine", "polynomial"])
 def test_schedule_that_ends_needs_a_last_step(name):
     with assert_raises(MmnetError, "learning_rate_schedule", name, "max_step_from_restore"):
