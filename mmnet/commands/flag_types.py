@@ -17,21 +17,22 @@ from mmnet.io.tar_shards import Shard
 from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
 
+MAX_INT = (1 << 31) - 1  # the global step is an int32
 MAX_FLOAT = 1e38  # TensorFlow computes with float32
 MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 
 
 def positive_int(value: str) -> int:
-    return _integer(value, "a whole number above 0", lowest=1)
+    return _integer(value, f"a whole number above 0, at most {MAX_INT}", lowest=1)
 
 
 def positive_ints(value: str) -> Tuple[int, ...]:
-    message = "whole numbers above 0 with commas, for example 1,2"
+    message = f"whole numbers above 0, at most {MAX_INT}, with commas, for example 1,2"
     return tuple(_integer(part, message, lowest=1) for part in value.split(","))
 
 
 def whole_number(value: str) -> int:
-    return _integer(value, "a whole number, 0 or more")
+    return _integer(value, f"a whole number, 0 or more, at most {MAX_INT}")
 
 
 def seed_number(value: str) -> int:
@@ -71,7 +72,7 @@ def decay(value: str) -> float:
 
 
 def network_side(value: str) -> int:
-    side = _integer(value, f"a multiple of {STRIDE}, for example 256")
+    side = _integer(value, f"a multiple of {STRIDE}, for example 256", highest=math.inf)
     if side == 0 or side % STRIDE:
         example = max(1, round(side / STRIDE)) * STRIDE
         raise MmnetError(f"must be a multiple of {STRIDE}, for example {example}")
@@ -138,7 +139,7 @@ def source(value: str) -> str:
     return value
 
 
-def _integer(value, description, *, lowest=0, highest=math.inf):
+def _integer(value, description, *, lowest=0, highest=MAX_INT):
     is_number = value.isascii() and value.isdigit() and len(value) <= 20
     if not is_number or not lowest <= int(value) <= highest:
         raise MmnetError(f"must be {description}")

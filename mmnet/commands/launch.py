@@ -65,22 +65,22 @@ class Options(BaseOptions):
 
 def run(options: Options) -> int:
     train_options = parse_options("train", list(options.command[1:]))  # reports bad input once
-    if options.processes > train_options.batch_size:
-        raise MmnetError(
-            f"--processes {options.processes}: must be at most --batch_size, "
-            f"{train_options.batch_size}"
-        )
+    check_batch_size(train_options.batch_size, options.processes)  # before it needs their ports
     plan = plan_processes(
         options.processes,
         hosts=options.hosts or (),
         host_index=options.host_index,
         port=options.port,
     )
-    if train_options.batch_size % len(plan.addresses):
-        raise MmnetError(
-            f"--batch_size {train_options.batch_size}: must be a multiple of the number of "
-            f"processes, {len(plan.addresses)}"
-        )
+    check_batch_size(train_options.batch_size, len(plan.addresses))
     environ = {ENGINE: options.engine, TIMEOUT: str(options.peer_timeout)}
     environ[SECRET] = choose_secret(is_single_host=len(plan.ranks) == len(plan.addresses))
     return launch(plan, options.command, environ=environ, restarts=options.restarts)
+
+
+def check_batch_size(batch_size: int, processes: int) -> None:
+    """Raise MmnetError unless the processes can share a batch equally."""
+    if batch_size % processes:
+        raise MmnetError(
+            f"--batch_size {batch_size}: must be a multiple of the number of processes, {processes}"
+        )

@@ -8,6 +8,7 @@ from mmnet.distributed.members import join_members
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network, make_network
+from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.device import Device, check_device, check_precision
 from mmnet.training.graph import Recipe
 from mmnet.training.input import DataConfig, find_datasets
@@ -67,6 +68,8 @@ def resolve_training(config: TrainingConfig) -> Setup:
         fields = network_of_run(warm_start.source)
     fields.update(network_in(os.path.join(config.train_dir, checkpoint_files.RUN_FILE)))
     network = make_network(config.network_fields, fields)
+    if network.channels != 3 and recipe.mode is QUANTIZED_TRAINING:
+        raise MmnetError(f"{network.channels}: only 3 can be quantized", "channels")
 
     adapts = recipe.loss_weights == ADAPTATION
     if not adapts:

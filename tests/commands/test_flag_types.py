@@ -36,11 +36,15 @@ def test_flag_type_converts(parse, text, value):
 @pytest.mark.parametrize(
     "parse, texts, token",
     [
-        (flag_types.positive_int, ["0", "-1", "1.5", "four", "²", "1" * 21], "above 0"),
+        (
+            flag_types.positive_int,
+            ["0", "-1", "1.5", "four", "²", "1" * 21, "2147483648"],
+            "above 0",
+        ),
         (flag_types.positive_ints, ["1,,2", "1,0", "1, 2", ","], "1,2"),
-        (flag_types.whole_number, ["-1", "x"], "0 or more"),
+        (flag_types.whole_number, ["-1", "x", "9" * 20], "2147483647"),
         (flag_types.seed_number, ["4294967296", "-1"], "4294967295"),
-        (flag_types.positive_float, ["0", "-1", "nan", "inf", "high"], "above 0"),
+        (flag_types.positive_float, ["0", "-1", "nan", "inf", "1e308", "high"], "above 0"),
         (flag_types.not_negative, ["-1", "nan", "1e999"], "0 or more"),
         (flag_types.fraction, ["1.1", "-1"], "0 to 1"),
         (flag_types.decay, ["1", "1.5", "-0.1", "nan"], "below 1"),
@@ -48,7 +52,7 @@ def test_flag_type_converts(parse, text, value):
         (flag_types.network_side, ["0", "16"], "32"),
         (flag_types.network_side, ["big", "64.0"], "256"),
         (flag_types.size_in_bytes, ["much", "-1GB"], "500MB"),
-        (flag_types.timespan, ["soon", "-5s", "inf"], "90s"),
+        (flag_types.timespan, ["soon", "-5s", "inf", "9" * 400], "90s"),
         (flag_types.switch, ["1", "yes"], "true"),
         (a_or_b, ["c", "A"], "a, b"),
     ],

@@ -159,7 +159,7 @@ def test_error_of_all_processes_is_printed_once(capfd):
         (["--port", "0"], ["--port", "65534"]),
         (["--hosts", "a", "b:99999", "--host_index", "0"], ["--hosts", "b:99999"]),
         (["--hosts", "a", "b", "--host_index", "0"], ["MMNET_SECRET"]),
-        (["--processes", "1000000"], ["--processes", "1000000", "--batch_size"]),
+        (["--processes", "1000000"], ["--batch_size", "1000000"]),
         (["--peer_timeout", "9" * 400], ["--peer_timeout"]),
     ],
     ids=["last port", "port 0", "port of a host", "no secret", "many processes", "long timeout"],

@@ -28,6 +28,7 @@ from mmnet.tf.compat import tf
 from mmnet.training import input as input_module
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
+from mmnet.training.setup import resolve_training
 from mmnet.training.train import prepare, train
 from mmnet.weights.values import WeightOptions
 from mmnet.weights.write import write_weights
@@ -385,6 +386,12 @@ def test_four_channels_start_as_three(whole, options, tmp_path):
     np.testing.assert_array_equal(
         kernel[:, :, :3], read_last(whole)["MMNet/init_block/conv/weights"]
     )
+
+
+def test_four_channels_cannot_be_quantized(whole, options, tmp_path):
+    flags = {"mode": "quantize", "checkpoint_path": whole, "channels": "4"}
+    with assert_raises(MmnetError, "channels", 4):
+        resolve_training(options(tmp_path, **flags).config())
 
 
 def test_four_channels_learn_from_the_previous_alpha(whole, run, tmp_path):
