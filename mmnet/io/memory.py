@@ -8,6 +8,7 @@ from typing import Iterator, Optional
 
 from mmnet.io.errors import MmnetError
 
+GIB = 1 << 30  # bytes
 PAGES_OF_DATA = 5  # field of /proc/self/statm
 
 _limit_lock = threading.Lock()
@@ -25,12 +26,9 @@ def check_memory(subject: str, needed_bytes: float) -> None:
     """Raise MmnetError if ``subject`` needs more memory than this machine has."""
     available = machine_memory()
     if available is not None and needed_bytes > available:
-        from humanfriendly import format_size  # offline_infer/evaluate.py runs without it
-
-        needed = format_size(int(needed_bytes), binary=True)
         raise MmnetError(
-            f"{subject}: needs about {needed} of memory, but this machine has "
-            f"{format_size(available, binary=True)}"
+            f"{subject}: needs about {needed_bytes / GIB:.1f} GiB of memory, but this machine has "
+            f"{available / GIB:.1f} GiB"
         )
 
 
