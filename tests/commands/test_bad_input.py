@@ -78,7 +78,7 @@ def test_write_never_replaces_a_device_or_folder(path):
     [
         ["evaluate", "--size", "3200000"],
         ["evaluate", "--target_eval_shape", "1000000", "1000000"],
-        ["train", "--train_dir", "never", "--width_multiplier", "3000"],
+        ["train", "--train_dir", "never", "--width_multiplier", "100", "--batch_size", "1000"],
         ["train", "--train_dir", "never", "--shape", "320000", "320000"],
         ["synthesize", "--output", "never", "--shape", "1000000", "1000000"],
     ],
