@@ -1,10 +1,8 @@
 """Which files are photos and clips. No TensorFlow."""
 
-import io
-
 from PIL import Image
 
-from mmnet.io.files import read_bytes
+from mmnet.io.files import open_regular
 
 IMAGE_EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".webp"),
@@ -34,7 +32,7 @@ def is_clip(path: str) -> bool:
     try:
         import av  # noqa: F401
 
-        with Image.open(io.BytesIO(read_bytes(path)), formats=["GIF"]) as image:
+        with open_regular(path) as file, Image.open(file, formats=["GIF"]) as image:
             return getattr(image, "is_animated", False)
     except Exception:  # no PyAV, or a damaged file, for which Pillow raises many classes
         return False
