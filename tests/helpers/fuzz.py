@@ -7,6 +7,7 @@ A reader must return a value, or raise MmnetError or OSError with a message of o
 runs with new seeds for this time, and writes every input with another result into the folder.
 """
 
+import base64
 import contextlib
 import io
 import json
@@ -19,6 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
+import zlib
 from importlib.util import find_spec
 from typing import Any, Callable, NamedTuple
 from unittest import mock
@@ -36,12 +38,15 @@ from helpers.tars import tar_of_results  # noqa: E402
 from mmnet.commands.presets import read_preset, resolve  # noqa: E402
 from mmnet.datasets.pairs import Dataset, Pair  # noqa: E402
 from mmnet.datasets.synthetic import draw_portrait  # noqa: E402
+from mmnet.datatools.convert import MANIFEST, ConversionPlan, resume_manifest  # noqa: E402
+from mmnet.datatools.layouts import read_csv  # noqa: E402
+from mmnet.datatools.supervisely import draw_annotation  # noqa: E402
 from mmnet.distributed.connection import HELLO_SECONDS, Peer  # noqa: E402
 from mmnet.evaluation.records import read_best, read_evaluation, record_path  # noqa: E402
 from mmnet.inference.card import Card, card_to_dict, parse_card  # noqa: E402
 from mmnet.inference.replay import read_alpha  # noqa: E402
 from mmnet.io.errors import MmnetError  # noqa: E402
-from mmnet.io.files import read_json  # noqa: E402
+from mmnet.io.files import read_bytes, read_json  # noqa: E402
 from mmnet.io.images import read_image  # noqa: E402
 from mmnet.io.masks import load_mask  # noqa: E402
 from mmnet.io.tar_shards import read_stems  # noqa: E402
@@ -95,6 +100,22 @@ CLIP_EXTENSIONS = (".mp4", ".mkv", ".avi", ".ts", ".gif")
 CLIP_CODECS = {".mp4": ("libx264", "yuv420p"), ".gif": ("gif", "rgb8")}
 
 
+BITMAP = base64.b64encode(zlib.compress(cv2.imencode(".png", np.eye(9))[1].tobytes())).decode()
+POLYGON = {"exterior": [[1, 2], [30.5, 2], [9, 40]], "interior": [[[9, 9], [12, 9], [9, 12]]]}
+ANNOTATION = json.dumps(
+    {
+        "size": {"height": 48, "width": 36},
+        "objects": [
+            {"classTitle": "person", "bitmap": {"data": BITMAP, "origin": [3, 4]}},
+            {"classTitle": "person_poly", "bitmap": None, "points": POLYGON},
+        ],
+    }
+).encode()
+CSV = b'image,mask,split\na.jpg,a.png,train\n"b,c.jpg",c.png,test\n'
+PLAN = ConversionPlan("pairs", "/source", "licence")
+PAIR_ENTRY = {"split": "train", "stem": "a", "image": "a.jpg", "mask": "a.png", "more": 1}
+
+
 class FileKind(NamedTuple):
     """A kind of files, with a valid example."""
 
@@ -138,6 +159,13 @@ def file_kinds():
         for extension in CLIP_EXTENSIONS:
             kinds["clip" + extension] = FileKind(extension, make_clip(extension), copy_clip)
 
+    kinds["annotation"] = FileKind(
+        ".json", ANNOTATION, lambda path: draw_annotation(path, (48, 36))
+    )
+    kinds["csv"] = FileKind(".csv", CSV, lambda path: read_csv(path, {}))
+    lines = [json.dumps(value).encode() for value in (PLAN._asdict(), PAIR_ENTRY, PAIR_ENTRY)]
+    kinds["pairs"] = FileKind(".jsonl", b"\n".join([*lines, b""]), read_pairs)
+
     npy = io.BytesIO()
     np.save(npy, ALPHA)
     text = " ".join(["0.5"] * ALPHA.size).encode()
@@ -148,6 +176,19 @@ def file_kinds():
     for name, file in small_files().items():
         kinds[name] = FileKind(*file)
     return kinds
+
+
+def read_annotation(path):
+    return draw_annotation(path, (48, 36))
+
+
+def read_pairs(path):
+    """Read the manifest of a conversion, whose name is fixed."""
+    manifest = os.path.join(os.path.dirname(path), MANIFEST)
+    shutil.copy(path, manifest)
+    with contextlib.suppress(MmnetError):
+        resume_manifest(os.path.dirname(path), PLAN, {})
+    return read_bytes(manifest)
 
 
 def read_messages(path):
