@@ -82,6 +82,7 @@ def open_pil(data: bytes, source: str) -> Image.Image:
             if hasattr(pillow_heif, "register_avif_opener"):  # newer versions leave AVIF to Pillow
                 pillow_heif.register_avif_opener()
             has_library = True
+        data = data[: _find_second_file(data)]
     Image.init()
     try:
         formats = [name for name in FORMATS if name in Image.OPEN]
@@ -101,6 +102,17 @@ def open_pil(data: bytes, source: str) -> Image.Image:
     if getattr(image, "tag_v2", {}).get(NEW_SUBFILE_TYPE, 0) & REDUCED_IMAGE:
         raise MmnetError(f"{source}: raw photos are not read (the first image is a preview)")
     return image
+
+
+def _find_second_file(data):
+    """Return the position of a video that follows a HEIC or AVIF image, or the end of the data."""
+    position, length = 0, int.from_bytes(data[:4], "big")
+    while length >= 8 and position + length < len(data):
+        position += length
+        if data[position + 4 : position + 8] == b"ftyp":
+            return position
+        length = int.from_bytes(data[position : position + 4], "big")
+    return len(data)
 
 
 def read_pixels(image: Image.Image) -> Pixels:

@@ -130,6 +130,23 @@ def test_file_with_alpha_channel_has_opacity(form):
     np.testing.assert_array_equal(photo.image, SCENE)
 
 
+def test_video_after_a_heic_is_ignored(tmp_path):
+    pytest.importorskip("av")
+    from helpers.clips import video_frames, write_frames
+
+    pillow_heif = pytest.importorskip("pillow_heif")
+    stream = io.BytesIO()
+    try:
+        pillow_heif.from_pillow(Image.fromarray(SCENE)).save(stream)
+    except Exception as error:
+        pytest.skip(f"this pillow-heif cannot write it ({error})")
+    path = write_frames(str(tmp_path / "a.mov"), video_frames(10), "mpeg4")
+    with open(path, "rb") as file:
+        video = file.read()
+    image = decode_photo(stream.getvalue(), "a").image
+    np.testing.assert_array_equal(decode_photo(stream.getvalue() + video, "a").image, image)
+
+
 @pytest.mark.parametrize("bits", [8, 10, 12])
 def test_grey_heic_is_scaled(bits):
     pillow_heif = pytest.importorskip("pillow_heif")
