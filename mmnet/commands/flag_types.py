@@ -18,6 +18,7 @@ from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
 
 MAX_INT = (1 << 31) - 1  # the global step is an int32
+MAX_JOBS = 1024  # threads, each with a photo in memory
 MAX_FLOAT = 1e38  # TensorFlow computes with float32
 MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 
@@ -29,6 +30,10 @@ def positive_int(value: str) -> int:
 def positive_ints(value: str) -> Tuple[int, ...]:
     message = f"whole numbers above 0, at most {MAX_INT}, with commas, for example 1,2"
     return tuple(_integer(part, message, lowest=1) for part in value.split(","))
+
+
+def job_number(value: str) -> int:
+    return _integer(value, f"a whole number from 1 to {MAX_JOBS}", lowest=1, highest=MAX_JOBS)
 
 
 def whole_number(value: str) -> int:

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from mmnet.commands.flag_types import one_of, positive_int, shard, source
+from mmnet.commands.flag_types import job_number, one_of, positive_int, shard, source
 from mmnet.commands.options import (
     REQUIRED,
     SOURCE,
@@ -87,7 +87,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     )
     jobs: Optional[int] = flag(
         None,
-        positive_int,
+        job_number,
         help="photos processed in parallel; network runs are serialized (default: one per "
         f"processor, at most {MAX_DEFAULT_JOBS})",
     )

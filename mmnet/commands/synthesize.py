@@ -12,6 +12,7 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import check_writable
 from mmnet.io.memory import check_memory
 
+MAX_FRAMES = 100000  # per clip
 DRAWING_BYTES = 400  # rough memory per pixel and drawing thread
 
 
@@ -38,6 +39,8 @@ class Options(BaseOptions):
         super().check()
         if self.backgrounds_path and self.looks == "plain":
             raise MmnetError("--backgrounds_path: needs --looks varied")
+        if self.frames > MAX_FRAMES:
+            raise MmnetError(f"--frames {self.frames}: must be at most {MAX_FRAMES}")
         if self.looks == "varied" and self.frames > 1:
             raise MmnetError("--frames: clips need --looks plain")
         drawing_bytes = DRAWING_BYTES * self.shape[0] * self.shape[1] * (os.cpu_count() or 1)

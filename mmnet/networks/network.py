@@ -6,7 +6,7 @@ from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.memory import check_memory
 
 STRIDE = 32  # height and width of every network input are multiples of it
-MAX_WIDTH = 100  # channel multiplier
+MAX_WIDTH = 1000000  # channel multiplier
 
 # Rough memory of MMNet 1.0, which detects absurd sizes.
 INFERENCE_BYTES, TRAINING_BYTES = 250, 1500  # per input pixel and image

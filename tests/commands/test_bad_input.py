@@ -92,6 +92,10 @@ def test_absurd_size_is_refused(assert_refused, portraits, arguments):
     assert not os.path.exists("never")
 
 
+def test_absurd_number_of_frames_is_refused(assert_refused):
+    assert_refused(["synthesize", "--output", "never", "--frames", "100001"], "--frames", "100000")
+
+
 @pytest.mark.parametrize(
     "content, tokens",
     [

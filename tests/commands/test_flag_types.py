@@ -42,6 +42,7 @@ def test_flag_type_converts(parse, text, value):
             "above 0",
         ),
         (flag_types.positive_ints, ["1,,2", "1,0", "1, 2", ","], "1,2"),
+        (flag_types.job_number, ["0", "1025", "9" * 20], "1024"),
         (flag_types.whole_number, ["-1", "x", "9" * 20], "2147483647"),
         (flag_types.seed_number, ["4294967296", "-1"], "4294967295"),
         (flag_types.positive_float, ["0", "-1", "nan", "inf", "1e308", "high"], "above 0"),
