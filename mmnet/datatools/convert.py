@@ -162,7 +162,7 @@ def resume_manifest(
         if all(map(os.path.isfile, paths)):
             pairs[entry.split, entry.stem] = record
     if len(valid_lines) < len(lines) or lines[-1]:
-        files.write_text(path, "\n".join(valid_lines + [""]))
+        files.write_bytes(path, os.fsencode("\n".join(valid_lines + [""])))  # maybe no UTF-8
     return pairs
 
 

@@ -63,7 +63,7 @@ def check_batch_norm(
     validator.finish()
     samples = [
         [resize_bilinear(array, weights.network.shape, align_corners=True) for array in arrays]
-        for arrays in pairs
+        for arrays in filter(None, pairs)
     ]
     images, truths = (np.stack(arrays) for arrays in zip(*samples))
     results = _run_both_modes(weights, images, device)

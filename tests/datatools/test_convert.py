@@ -171,6 +171,16 @@ def test_convert_repairs_damaged_manifest(source, tmp_path, caplog):
     assert len(find_dataset(str(tmp_path / "b"), "train")) == 8
 
 
+def test_convert_repairs_manifest_that_is_no_text(source, tmp_path):
+    assert convert(source, tmp_path / "b") == 0
+    manifest = tmp_path / "b" / "manifest.jsonl"
+    manifest.write_bytes(
+        manifest.read_bytes().replace(b"images/7.jpg", b"images/\xff.jpg") + b"{}\n"
+    )
+    assert convert(source, tmp_path / "b") == 1
+    assert manifest.read_bytes().count(b"\n") == 9
+
+
 def test_convert_names_links_and_folders_among_the_files(source, tmp_path, caplog):
     for name in ("images/0.jpg", "masks/1.png", "images/2.jpg"):
         os.unlink(os.path.join(source, name))
