@@ -18,7 +18,7 @@ from mmnet.networks.network import STRIDE
 from mmnet.weights.source import find_source
 
 MAX_INT = (1 << 31) - 1  # the global step is an int32
-MAX_JOBS = 1024  # threads, each with a photo in memory
+MAX_JOBS = 1024  # each thread holds one photo in memory
 MAX_FLOAT = 1e38  # TensorFlow computes with float32
 MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 

@@ -1,7 +1,7 @@
 """Connections between the processes of a training, which prove that they know a shared secret.
 
-Each side first sends a random challenge. Every later message is signed with HMAC-SHA-256 by a key
-that both derive from the secret and the two challenges, so the secret itself is never sent. A
+Each side first sends a random challenge. It signs every later message with HMAC-SHA-256 and a key
+from the secret and both challenges, so the secret itself is never sent. A
 message is a signature and a JSON object in one line.
 """
 
@@ -26,7 +26,7 @@ HELLO_SECONDS = 5.0  # for the first messages of a new connection
 RESOLVE_SECONDS = 30.0  # for the name of a new pod of Kubernetes
 MAX_LINE_BYTES = 4096
 MAX_UNKNOWN = 100  # new connections at a time, and their lines in the log
-HEX_DIGITS = 64  # of a challenge or a signature
+HEX_DIGITS = 64  # length of a challenge or a signature
 
 log = logging.getLogger(__name__)
 
