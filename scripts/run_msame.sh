@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 model=$root/offline_infer/mmnet.om input=$root/Bin/test/images output=$root/output
 usage="usage: sh scripts/run_msame.sh [--model FILE.om] [--input FOLDER] [--output FOLDER]"
 while [ $# -gt 0 ]; do
-    [ $# -ge 2 ] || { echo "$usage" >&2; exit 2; }
+    [ $# -ge 2 ] && [ -n "$2" ] || { echo "$usage" >&2; exit 2; }
     case $1 in
         --model) model=$2 ;;
         --input) input=$2 ;;
