@@ -161,7 +161,7 @@ def resume_manifest(
         paths = os.path.join(folder, "image", entry.image), os.path.join(folder, "mask", entry.mask)
         if all(map(os.path.isfile, paths)):
             pairs[entry.split, entry.stem] = record
-    if len(valid_lines) < len(lines) or lines[-1]:
+    if lines != valid_lines[1:] + [""]:
         files.write_bytes(path, os.fsencode("\n".join(valid_lines + [""])))  # maybe no UTF-8
     return pairs
 
