@@ -179,7 +179,7 @@ def test_convert_repairs_manifest_that_is_no_text(source, tmp_path):
     )
     assert convert(source, tmp_path / "b") == 1
     assert manifest.read_bytes().count(b"\n") == 9
-    manifest.write_bytes(data.split(b"\n")[0])  # without the end of the line
+    manifest.write_bytes(manifest.read_bytes().split(b"\n")[0])  # without the end of the line
     assert convert(source, tmp_path / "b") == 0
     assert manifest.read_bytes().count(b"\n") == 9
 
