@@ -58,7 +58,8 @@ def test_slurm_train_launches_one_process_per_gpu(slurm, tmp_path):
 @pytest.mark.parametrize("name", ["slurm_train.sh", "slurm_predict.sh"])
 @pytest.mark.parametrize("arguments", [["", "run"], ["set", ""], ["set"]], ids=str)
 def test_empty_arguments_are_refused(slurm, tmp_path, name, arguments):
-    result = subprocess.run(script(name, *arguments), env=slurm, capture_output=True, text=True)
+    env = dict(slurm, SLURM_ARRAY_TASK_ID="0", SLURM_ARRAY_TASK_COUNT="2")
+    result = subprocess.run(script(name, *arguments), env=env, capture_output=True, text=True)
     assert result.returncode == 2 and result.stderr.count("\n") == 1
     assert_message(result.stderr, name[:-3])
     assert not (tmp_path / "out").exists()
