@@ -267,7 +267,7 @@ def _find_video(container):
 
 def _hide_profile(packet):
     """Rename the colour profile of a PNG frame, because PyAV frees its name twice."""
-    if packet.size and packet.stream.codec_context.name in ("png", "apng"):
+    if packet.size and packet.stream.codec_context.codec.name in ("png", "apng"):
         packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
 
 

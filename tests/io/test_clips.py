@@ -253,3 +253,15 @@ def write_blank_clip(path, codec, rate, shape, **attributes):
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+
+
+def test_read_frames_survives_a_decoder_that_cannot_start(tmp_path):
+    path = write_frames(str(tmp_path / "a.avi"), video_frames(3), "mpeg4")
+    with open(path, "r+b") as file:
+        data = file.read()
+        start = data.index(b"strf") + 8
+        header = data[start : start + 4] + bytes(16)
+        file.seek(start)
+        file.write(header)  # raw video, 0 x 0 pixels of 0 bits
+    with assert_raises(MmnetError, path, "no readable frame"):
+        read_clip(path)
