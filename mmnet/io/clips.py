@@ -138,6 +138,8 @@ class _FrameReader:
         self._times = FrameTimes(
             clip.decoder, self.step, has_pts=clip.container.format.name != "avi"
         )
+        # PyAV crashes if the name is read after the decoder could not start.
+        self._is_png = clip.stream.codec_context.name in ("png", "apng")
         self._broken = []  # time stamps of frames, None: unknown
         self._ends = {}  # index of a stream -> end in seconds
         self._is_incomplete = {}  # index of a stream -> whether its last packet is
@@ -170,7 +172,8 @@ class _FrameReader:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self._ends[index] = max(end, self._ends.get(index, 0))
                 if index == video:
-                    _hide_profile(packet)
+                    if self._is_png:
+                        _hide_profile(packet)
                     self._times.add(packet)
                     yield packet
         except import_av().FFmpegError:  # the rest of the file is unreadable
@@ -267,8 +270,7 @@ def _find_video(container):
 
 def _hide_profile(packet):
     """Rename the colour profile of a PNG frame, because PyAV frees its name twice."""
-    if packet.size and packet.stream.codec_context.codec.name in ("png", "apng"):
-        packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
+    packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
 
 
 def _find_decoder(stream):
