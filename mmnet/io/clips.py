@@ -139,7 +139,7 @@ class _FrameReader:
             clip.decoder, self.step, has_pts=clip.container.format.name != "avi"
         )
         # PyAV crashes if the name is read after the decoder could not start.
-        self._is_png = clip.stream.codec_context.name in ("png", "apng")
+        self._codec = clip.stream.codec_context.name
         self._broken = []  # time stamps of frames, None: unknown
         self._ends = {}  # index of a stream -> end in seconds
         self._is_incomplete = {}  # index of a stream -> whether its last packet is
@@ -172,8 +172,7 @@ class _FrameReader:
                     end = (packet.pts + (packet.duration or 0)) * packet.time_base
                     self._ends[index] = max(end, self._ends.get(index, 0))
                 if index == video:
-                    if self._is_png:
-                        _hide_profile(packet)
+                    _hide_profile(packet, self._codec)
                     self._times.add(packet)
                     yield packet
         except import_av().FFmpegError:  # the rest of the file is unreadable
@@ -268,9 +267,10 @@ def _find_video(container):
     return max(streams, key=rank, default=None)
 
 
-def _hide_profile(packet):
+def _hide_profile(packet, codec):
     """Rename the colour profile of a PNG frame, because PyAV frees its name twice."""
-    packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
+    if packet.size and codec in ("png", "apng"):
+        packet.update(bytes(packet).replace(b"iCCP", b"isCP", 1))
 
 
 def _find_decoder(stream):
@@ -302,7 +302,7 @@ def _find_pixel_aspect(path, stream):
         return Fraction(1)
     with open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
         for packet in container.demux(container.streams[stream.index]):
-            _hide_profile(packet)
+            _hide_profile(packet, stream.codec_context.name)
             for frame in packet.decode():
                 return 1 / aspect if is_transposed(frame) else aspect
     return aspect
