@@ -42,6 +42,8 @@ WRITE_CALLS = {  # module -> names of its functions
     builtins: ["open"],
 }
 
+OPENS_FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT  # flags of os.open
+
 
 class FileOnFullDisk:
     """A file whose disk becomes full in the middle of each write."""
@@ -79,7 +81,8 @@ def break_call(monkeypatch, number, act):
 
         def call(*arguments, **options):
             if module is not builtins:
-                count(name)
+                if name != "open" or arguments[1] & OPENS_FOR_WRITING:
+                    count(name)
                 return function(*arguments, **options)
             file = function(*arguments, **options)
             return FileOnFullDisk(file, lambda: count("write")) if file.writable() else file
