@@ -3,7 +3,7 @@
 import contextlib
 import io
 import warnings
-from typing import NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
@@ -16,7 +16,7 @@ FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "JPEG2000", "PCX"),
     *("PPM", "PSD", "QOI", "SGI", "TGA", "TIFF"),
 )
-HEADERS = {
+HEADERS: Dict[str, Callable[..., Image.Image]] = {
     JPEG: JpegImagePlugin.JpegImageFile,
     PNG: PngImagePlugin.PngImageFile,
     WEBP: WebPImagePlugin.WebPImageFile,
