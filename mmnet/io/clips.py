@@ -298,7 +298,7 @@ def _find_pixel_aspect(path, stream):
         return Fraction(1)
     aspect = to_fraction(aspect)
     stretch = max(aspect, 1 / aspect)
-    if stretch > min(MAX_PIXEL_ASPECT, Fraction(MAX_PIXELS, stream.width * stream.height)):
+    if stretch > MAX_PIXEL_ASPECT or stretch * stream.width * stream.height > MAX_PIXELS:
         return Fraction(1)
     with open_container(path) as container, contextlib.suppress(import_av().FFmpegError):
         for packet in container.demux(container.streams[stream.index]):
