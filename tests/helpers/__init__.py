@@ -1,6 +1,7 @@
 """Constants and functions that several test files use."""
 
 import contextlib
+import importlib.util
 import os
 
 import pytest
@@ -27,6 +28,15 @@ def assert_raises(error_type, *tokens):
     with pytest.raises(error_type) as caught:
         yield caught
     assert_message(str(caught.value), *tokens)
+
+
+def load_script(path):
+    """Import a script of the repository, for example figure/clip.py, and return the module."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    spec = importlib.util.spec_from_file_location(name, os.path.join(ROOT, path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def call_before(monkeypatch, module, name, function):

@@ -1,14 +1,13 @@
 """Tests of README.md and docs/: links, commands, generated pages and size."""
 
 import glob
-import importlib.util
 import os
 import re
 import shlex
 
 import pytest
 
-from helpers import ROOT
+from helpers import ROOT, load_script
 from mmnet.cli import find_command, parse_options
 
 README_BYTES = 7000
@@ -27,14 +26,6 @@ MODELS = ("exported/mmnet_float32.tflite", "exported/mmnet_int8.tflite", "export
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
-
-
-def load_script(name):
-    path = os.path.join(ROOT, "scripts", name + ".py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def find_commands(page):
@@ -79,7 +70,7 @@ def test_links_lead_to_files_and_headings(path):
 
 
 def test_generated_pages_are_current():
-    for name, text in load_script("make_docs").make_pages().items():
+    for name, text in load_script("scripts/make_docs.py").make_pages().items():
         assert text == read(os.path.join(ROOT, "docs", name)), "run: python scripts/make_docs.py"
 
 

@@ -1,29 +1,19 @@
 """Tests of the scripts in figure/."""
 
-import importlib.util
 import json
-import os
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from helpers import ROOT, SMALL
+from helpers import SMALL, load_script
 from mmnet.benchmark.models import Load
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
 from mmnet.networks.mmnet import ENCODER
 from mmnet.networks.network import Network
 from mmnet.weights.write import write_weights
-
-
-def load_figure(name):
-    path = os.path.join(ROOT, "figure", name + ".py")
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ def assert_drawn(path):
 
 
 def test_network_is_read_from_its_graph(tmp_path):
-    figure = load_figure("network")
+    figure = load_script("figure/network.py")
     blocks, shortcuts = figure.read_graph()
     dilations = [block for name, (_, block) in blocks.items() if name.startswith("enc")]
     assert dilations == [list(block.dilations) for block in ENCODER]
@@ -54,7 +44,7 @@ def test_network_is_read_from_its_graph(tmp_path):
 
 @pytest.mark.parametrize("name", ["gradient_error_vs_latency", "networks"])
 def test_committed_results_are_drawn(tmp_path, name):
-    figure = load_figure(name)
+    figure = load_script(f"figure/{name}.py")
     with open(figure.RESULTS) as file:
         results = json.load(file)
     assert results["machine"] and len(results.get("models") or results["rows"]) >= 4
@@ -63,7 +53,7 @@ def test_committed_results_are_drawn(tmp_path, name):
 
 
 def test_gradient_error_and_latency_are_measured(exported_models, portraits, portrait_set):
-    figure = load_figure("gradient_error_vs_latency")
+    figure = load_script("figure/gradient_error_vs_latency.py")
     results = figure.measure(portraits, [exported_models.path("frozen.pb")], Load(seconds=0.5))
     (model,) = results["models"]
     assert model["model"] == "frozen.pb" and 0 < model["median_ms"] <= model["p90_ms"]
@@ -74,7 +64,7 @@ def test_gradient_error_and_latency_are_measured(exported_models, portraits, por
 
 
 def test_networks_are_measured_and_drawn(portrait_set, mmnet_weights, tmp_path):
-    figure = load_figure("networks")
+    figure = load_script("figure/networks.py")
     prefix = str(tmp_path / "run" / "MMNetModel-5")
     write_weights(prefix, mmnet_weights)
     networks = [mmnet_weights.network, Network("deeplab", 0.25, SMALL.shape)]
@@ -91,7 +81,7 @@ def test_networks_are_measured_and_drawn(portrait_set, mmnet_weights, tmp_path):
 
 
 def test_cutout_is_drawn(predictor, tmp_path):
-    figure = load_figure("cutout")
+    figure = load_script("figure/cutout.py")
     figure.draw(predictor, str(tmp_path / "cutout.jpg"))
     drawn = cv2.imread(str(tmp_path / "cutout.jpg")).astype(int)
     assert drawn.shape == (figure.SIDE, 2 * figure.SIDE, 3)
@@ -102,7 +92,7 @@ def test_cutout_is_drawn(predictor, tmp_path):
 
 
 def test_clip_is_drawn(predictor, tmp_path):
-    figure = load_figure("clip")
+    figure = load_script("figure/clip.py")
     figure.draw(predictor, str(tmp_path / "clip.webp"), frames=3)
     with Image.open(str(tmp_path / "clip.webp")) as drawn:
         # Forwards and backwards.
