@@ -4,7 +4,7 @@ import dataclasses
 import os
 import sys
 from functools import partial
-from typing import Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from mmnet import export as export_folder
 from mmnet.commands.flag_types import existing_folder, one_of, positive_int, split_name
@@ -71,11 +71,12 @@ class Options(ModelOptions):
         REQUIRED,
         help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb and web/",
     )
-    precision: str = flag(
-        "float32",
+    precision: Tuple[str, ...] = flag(
+        ("float32",),
         one_of(*FIELD_VALUES["precision"]),
-        help="precision of tflite: float16 (weights), dynamic (8-bit weights) or int8 (weights and "
-        "activations); the other formats are float32",
+        help="one or several precisions of tflite: float16 (weights), dynamic (8-bit weights) or "
+        "int8 (weights and activations); the other formats are float32",
+        nargs="+",
     )
     io: str = flag(
         "float", one_of("float", "uint8"), help="number format of an int8 model's input and output"
@@ -99,8 +100,10 @@ class Options(ModelOptions):
 
     def check(self) -> None:
         super().check()
-        if self.calibration_dataset and self.precision != "int8":
-            raise MmnetError(f"--calibration_dataset needs --precision int8, not {self.precision}")
+        for name, value in (("calibration_dataset", self.calibration_dataset), ("io", self.io)):
+            if value not in (None, "float") and "int8" not in self.precision:
+                precisions = " ".join(self.precision)
+                raise MmnetError(f"--{name} {value} needs --precision int8, not {precisions}")
         if self.calibration_split.lower() in HELD_OUT_SPLITS:
             raise MmnetError(
                 f"--calibration_split {self.calibration_split}: is reserved for evaluation; use "
@@ -119,7 +122,7 @@ def run(options: Options) -> int:
     network = weights.network
     if "web" in options.format and network.channels != 3:
         raise MmnetError("--format web needs a network with 3 input channels")
-    specs = [make_spec(options, network, format) for format in dict.fromkeys(options.format)]
+    specs = make_specs(options, network)
     for spec in specs:  # before images are read
         check_spec(spec, weights, is_calibrated=options.calibration_dataset is not None)
     representative = None
@@ -134,11 +137,22 @@ def run(options: Options) -> int:
     return exit_code
 
 
-def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
-    """Return the specification of one of the formats."""
+def make_specs(options: Options, network: Network) -> List[ExportSpec]:
+    """Return a specification per format, and for tflite per precision."""
+    specs = []
+    for format in dict.fromkeys(options.format):
+        precisions = list(dict.fromkeys(options.precision))
+        if format != "tflite" and "float32" in precisions:
+            precisions = ["float32"]
+        specs += [make_spec(options, network, format, precision) for precision in precisions]
+    return specs
+
+
+def make_spec(options: Options, network: Network, format: str, precision: str) -> ExportSpec:
+    """Return the specification of one model."""
     names = {
         "savedmodel": "savedmodel",
-        "tflite": f"{network.name}_{options.precision}.tflite",
+        "tflite": f"{network.name}_{precision}.tflite",
         "onnx": f"{network.name}.onnx",
         "pb": f"{network.name}.pb",
         "web": os.path.join("web", PAGE_MODEL),
@@ -146,10 +160,10 @@ def make_spec(options: Options, network: Network, format: str) -> ExportSpec:
     return ExportSpec(
         format="onnx" if format == "web" else format,
         path=os.path.join(options.output, names[format]),
-        precision=options.precision,
+        precision=precision,
         preprocess=options.preprocess,
         output_type=options.output_type,
-        io=options.io,
+        io=options.io if precision == "int8" else "float",
     )
 
 

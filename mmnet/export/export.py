@@ -162,6 +162,7 @@ def install(path: str, card: Card) -> None:
     when the model is opened.
     """
     assert card.path is not None
+    os.makedirs(os.path.dirname(os.path.abspath(card.path)), exist_ok=True)
     if card.format == "savedmodel":
         files.replace_folder(card.path, path)  # the old folder disappears with the temporary folder
     else:

@@ -9,7 +9,7 @@ import pytest
 
 from helpers import SMALL_FLAGS, assert_message
 from helpers.models import swapped_channels
-from mmnet.commands.export import make_spec
+from mmnet.commands.export import make_specs
 from mmnet.commands.presets import resolve
 from mmnet.datasets.synthetic import synthesize
 from mmnet.export import export as export_module
@@ -47,9 +47,24 @@ def test_export_replaces_earlier_models(run_export, portraits, tmp_path):
 def test_file_names(small_weights, tmp_path, format, precision, name):
     values = {"format": [format], "output": str(tmp_path), "precision": precision}
     options = resolve("export", dict(values, checkpoint_path=small_weights.source))
-    spec = make_spec(options, small_weights.network, format)
+    (spec,) = make_specs(options, small_weights.network)
     assert spec.path == os.path.join(str(tmp_path), name)
     assert spec.format == ("onnx" if format == "web" else format) and spec.fold
+
+
+def test_export_writes_every_precision_of_tflite(run_export, tmp_path):
+    synthesize(str(tmp_path / "data"), "train", 2, shape=(80, 60))
+    flags = ["--format", "tflite", "onnx", "web", "--precision", "float16", "float32", "int8"]
+    flags += ["--calibration_dataset", tmp_path / "data", "--io", "uint8", "--json"]
+    code, out, err = run_export(*flags)
+    assert code == 0, err
+    cards = {card["path"]: card for card in map(json.loads, out.splitlines())}
+    names = ["tiny_float16.tflite", "tiny_float32.tflite", "tiny_int8.tflite", "tiny.onnx"]
+    names += [os.path.join("web", "network.onnx")]
+    assert sorted(cards) == sorted(str(tmp_path / "out" / name) for name in names)
+    for path, card in cards.items():
+        assert os.path.isfile(path) and card["mean_difference"] <= 1e-2
+        assert ("uint8" in card["input"]) == (card["precision"] == "int8")
 
 
 def test_export_prints_json(run_export, tmp_path):
@@ -93,6 +108,10 @@ def test_mismatch_is_reported_and_nothing_is_written(run_export, tmp_path, monke
             ["--calibration_dataset", "--precision int8"],
         ),
         (["--format", "tflite", "--io", "uint8"], ["--io", "uint8", "int8"]),
+        (
+            ["--format", "onnx", "tflite", "--precision", "float16", "dynamic"],
+            ["--precision", "float16", "onnx"],
+        ),
         (["--format", "coreml"], ["--format", "coreml", "tflite"]),
         (["--format", "tflite", "--calibration_dataset", "missing"], ["missing"]),
         (["--format", "web", "--output_type", "logits"], ["--format web", "--output_type"]),
