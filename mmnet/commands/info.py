@@ -111,23 +111,28 @@ def find_scores(prefix: str) -> Dict[str, Any]:
 
 
 def model_card(source: Source) -> Dict[str, Any]:
-    """Return the card of a model file for JSON. The JSON file beside the model has priority."""
+    """Return the card of a model file for JSON. Only a model without a card file is opened."""
     path = source.path
-    with open_predictor(source) as model:
-        recorded = model.card
-        texts = describe_tensors(model.network, recorded.preprocess, recorded.output_type)
-        card: Dict[str, Any] = {
-            "model": path,
-            "input": f"{INPUT} {texts[0]}",
-            "output": f"{OUTPUT} {texts[1]}",
-            "precision": model.precision,
-            "parameters": recorded.parameters,
-            "multiply_adds": recorded.multiply_adds,
-            "operations": recorded.operations,
-            "bytes": source_bytes(path),
-            "sha256": model.sha256,
-        }
-    if os.path.isfile(card_path(path)):
-        record = card_to_dict(read_card(path, model.sha256))
-        card.update({name: value for name, value in record.items() if value is not None})
-    return card
+    has_file = os.path.lexists(card_path(path))
+    if has_file:
+        card = read_card(path)
+    else:
+        with open_predictor(source) as model:
+            card = model.card
+    texts = describe_tensors(card.network, card.preprocess, card.output_type)
+    fields: Dict[str, Any] = {
+        "model": path,
+        "input": f"{INPUT} {texts[0]}",
+        "output": f"{OUTPUT} {texts[1]}",
+        "precision": card.precision,
+        "parameters": card.parameters,
+        "multiply_adds": card.multiply_adds,
+        "operations": card.operations,
+        "bytes": source_bytes(path),
+        "sha256": card.sha256,
+    }
+    if has_file:
+        fields.update(
+            (name, value) for name, value in card_to_dict(card).items() if value is not None
+        )
+    return fields

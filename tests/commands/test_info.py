@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from helpers import assert_message
+from mmnet.commands import info
 from mmnet.commands.info import checkpoint_card, find_scores
 from mmnet.inference.card import card_path
 from mmnet.io.checkpoint_files import files_of
@@ -103,6 +104,14 @@ def test_info_describes_frozen_graphs(exported_models, tmp_path, run_json, has_c
     assert card["operations"]["Conv2D"] == sum(node.op == "Conv2D" for node in nodes)
     assert card["parameters"] > 500 and card["sha256"] == frozen.sha256
     assert card["output"].startswith("output float32 [1" if has_card else "output [1,64,64,2]")
+
+
+def test_info_needs_no_runtime_for_a_model_with_a_card(run_json, exported_models, monkeypatch):
+    paths = [exported_models.path(name) for name in ("mmnet.tflite", "frozen.pb", "savedmodel")]
+    monkeypatch.delattr(info, "open_predictor")
+    for path in paths:
+        (card,) = run_json("info", path)
+        assert card["model"] == path and card["parameters"] > 500 and card["sha256"]
 
 
 def test_info_prints_the_card_of_a_model(run, exported_models, small_weights):
