@@ -115,7 +115,7 @@ def parse_flags(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     add("--manifest", default=manifest, help="manifest of datapre.py (default: %(default)s)")
     shape = "height and width of the second shape to score at (default: 800 600)"
     add("--target_eval_shape", nargs=2, default=(800, 600), type=positive_int, help=shape)
-    metrics = "also SAD, MSE, Grad, Conn and mIoU at the target shape"
+    metrics = "also SAD, MSE, Grad, Conn, mIoU and flaws at the target shape"
     add("--all_metrics", action="store_true", help=metrics)
     values = "content of the results (default: probabilities, of which channel 1 is the alpha)"
     add("--output_type", default="probabilities", choices=sorted(OUTPUT_CHANNELS), help=values)

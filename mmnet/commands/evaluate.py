@@ -87,7 +87,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         (800, 600), positive_int, nargs=2, help="second shape in pixels to score at", group="scores"
     )
     all_metrics: bool = flag(
-        False, help="also SAD, MSE, Grad, Conn and mIoU at the target shape", group="scores"
+        False, help="also SAD, MSE, Grad, Conn, mIoU and flaws at the target shape", group="scores"
     )
     as_photos: bool = flag(False, help="score the alphas of mmnet predict", group="scores")
     worst: int = flag(5, whole_number, help="number of worst images to show", group="scores")

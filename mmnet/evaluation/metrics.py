@@ -17,6 +17,9 @@ SIGMA = 1.4  # pixels, for both gradient errors
 HALF_WIDTH = 4  # pixels; the filter is 9x9
 CONN_LEVELS = np.arange(11) / 10
 CONN_THETA = 0.15
+FLAW_ERROR = 0.3  # of the alpha
+FLAW_AREA = 0.001  # of a region, as a fraction of the image
+EDGE_DISTANCE = 0.01  # as a fraction of the longer side; nearer errors are no flaws
 
 _offsets = np.arange(-HALF_WIDTH, HALF_WIDTH + 1, dtype=np.float64)
 _gauss = np.exp(-(_offsets**2) / (2 * SIGMA**2))
@@ -104,6 +107,21 @@ def miou(alpha: np.ndarray, truth: np.ndarray) -> float:
     return sum(ratios) / 2
 
 
+def flaws(alpha: np.ndarray, truth: np.ndarray) -> float:
+    """Return the number of flaws: wrong regions that are visible at once (smudges, holes, crumbs).
+
+    A flaw is an 8-connected region of at least .1 % of the image. In each of its pixels the alpha
+    is wrong by more than .3, and the true edge (where the truth crosses .5) is farther away than
+    1 % of the longer side.
+    """
+    return float(len(_flaw_areas(alpha, truth)))
+
+
+def flaw_area(alpha: np.ndarray, truth: np.ndarray) -> float:
+    """Return the area of all flaws as a fraction of the image: see ``flaws``."""
+    return float(np.sum(_flaw_areas(alpha, truth)))
+
+
 def dtssd(alphas: Sequence[np.ndarray], truths: Sequence[np.ndarray]) -> float:
     """Return the error of the change from the first to the second of two frames, 0 or more.
 
@@ -135,6 +153,8 @@ METRICS = {
     "grad": Metric(grad, "GRAD", "Grad (sum / 1000)"),
     "conn": Metric(conn, "CONN", "Conn (sum / 1000)"),
     "miou": Metric(miou, "MIOU", "mIoU (0..1, higher is better)", higher_is_better=True),
+    "flaws": Metric(flaws, "FLAWS", "flaws per image"),
+    "flaw_area": Metric(flaw_area, "FLAW_AREA", "area of flaws (0..1)"),
 }
 MAIN_METRICS = ("mad", "gauss_grad")  # the MMNet paper prints them
 
@@ -145,6 +165,18 @@ def _gradient_magnitude(alpha):
     x = cv2.sepFilter2D(alpha, -1, slope, gauss, borderType=cv2.BORDER_REPLICATE)
     y = cv2.sepFilter2D(alpha, -1, gauss, slope, borderType=cv2.BORDER_REPLICATE)
     return np.sqrt(x**2 + y**2)
+
+
+def _flaw_areas(alpha, truth):
+    """Return the areas of the flaws as fractions of the image."""
+    _check(alpha, truth)
+    person = (truth >= 0.5).astype(np.uint8)
+    distance = sum(cv2.distanceTransform(mask, cv2.DIST_L2, 5) for mask in (person, 1 - person))
+    is_wrong = np.abs(alpha - truth) > FLAW_ERROR
+    is_wrong &= distance > EDGE_DISTANCE * max(alpha.shape)
+    regions = cv2.connectedComponentsWithStats(is_wrong.astype(np.uint8))[2]
+    areas = regions[1:, cv2.CC_STAT_AREA] / alpha.size  # region 0 has no errors
+    return areas[areas >= FLAW_AREA]
 
 
 def _largest_region(mask):

@@ -137,9 +137,10 @@ def _image_panels(evaluation, index, matte):
     }
     for label, panel in panels.items():
         panels[label] = image_uri(shrink(panel, PANEL_SIZE), PANEL_QUALITY)
+    shown = [name for name in (*MAIN_METRICS, "flaws") if (name, "target") in scores]
     return {
         "stem": pair.stem,
-        "scores": [(METRICS[name].label, scores[name, "target"][index]) for name in MAIN_METRICS],
+        "scores": [(METRICS[name].label, scores[name, "target"][index]) for name in shown],
         "panels": panels,
     }
 

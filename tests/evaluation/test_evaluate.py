@@ -146,7 +146,7 @@ def test_evaluate_raises_errors_of_the_predictor(portrait_set):
 def test_tag_is_the_published_name(portrait_set):
     evaluation = evaluate(brightness_predictor(SHAPE), portrait_set, (800, 600))
     metrics = [evaluation.tag((name, "target")).split("/", 1) for name in METRICS]
-    names = ["MAD", "GAUSS_GRAD", "SAD", "MSE", "GRAD", "CONN", "MIOU"]
+    names = ["MAD", "GAUSS_GRAD", "SAD", "MSE", "GRAD", "CONN", "MIOU", "FLAWS", "FLAW_AREA"]
     assert metrics == [[name, "test/800_600"] for name in names]
     for key, (tag, mean) in zip(KEYS, evaluation.means().items()):
         assert tag == evaluation.tag(key)

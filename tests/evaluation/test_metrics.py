@@ -130,6 +130,22 @@ def test_miou_counts_person_and_background():
     assert metrics.miou(empty, empty) == 1
 
 
+def test_flaws_are_large_errors_far_from_the_edge():
+    truth = np.zeros((100, 200), np.float32)
+    truth[:, 100:] = 1
+    alpha = truth.copy()
+    alpha[:, 98:100] = 1  # at most 1 % of the longer side from the edge
+    alpha[10:14, 90:95] = 0.4  # 20 pixels, .1 % of the image
+    alpha[20:40, 150:160] = 0.6
+    alpha[50:60, 150:160] = 0.8  # wrong by less than .3
+    alpha[80, 10:29] = 1  # 19 pixels
+    assert metrics.flaws(alpha, truth) == 2
+    assert metrics.flaw_area(alpha, truth) == pytest.approx(220 / 20000)
+    assert metrics.flaws(truth, truth) == metrics.flaw_area(truth, truth) == 0
+    # A truth without an edge: every large error is a flaw.
+    assert metrics.flaws(np.ones_like(truth), np.zeros_like(truth)) == 1
+
+
 def test_dtssd_measures_changes_only():
     still = np.zeros((20, 20), np.float32)
     wrong = still + 0.3
