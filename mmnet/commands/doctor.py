@@ -15,6 +15,7 @@ from mmnet.commands.options import JsonOptions
 from mmnet.inference.open import open_predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.memory import machine_memory
+from mmnet.io.optional import install_command
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import DEFAULT
 
@@ -33,19 +34,18 @@ class Component(NamedTuple):
     name: str
     module: Optional[str]  # None: a program on PATH
     purpose: str
-    installation: str
+    origin: str  # the extra of mmnet that installs the module ("": the light set), or a supplier
 
 
-NEWER = "Python 3.10 or newer"
 COMPONENTS = (
-    Component("TensorFlow", "tensorflow", "training, checkpoints, export", "sh scripts/setup.sh"),
-    Component("LiteRT", "ai_edge_litert", "matting without TensorFlow", NEWER),
-    Component("ONNX Runtime", "onnxruntime", "running .onnx files", "pip install 'mmnet[export]'"),
-    Component("tf2onnx", "tf2onnx", "writing .onnx files", "pip install 'mmnet[export]'"),
-    Component("PyAV", "av", "clips", f"pip install 'mmnet[video]', {NEWER}"),
-    Component("aiohttp", "aiohttp", "mmnet demo", "pip install 'mmnet[demo]'"),
-    Component("Horovod", "horovod", "launch --engine horovod", "pip install 'mmnet[horovod]'"),
-    Component("pillow-heif", "pillow_heif", "HEIC and AVIF photos", "pip install 'mmnet[heif]'"),
+    Component("TensorFlow", "tensorflow", "training, checkpoints, export", "train"),
+    Component("LiteRT", "ai_edge_litert", "matting without TensorFlow", ""),
+    Component("ONNX Runtime", "onnxruntime", "running .onnx files", "export"),
+    Component("tf2onnx", "tf2onnx", "writing .onnx files", "export"),
+    Component("PyAV", "av", "clips", "video"),
+    Component("aiohttp", "aiohttp", "mmnet demo", "demo"),
+    Component("Horovod", "horovod", "launch --engine horovod", "horovod"),
+    Component("pillow-heif", "pillow_heif", "HEIC and AVIF photos", "heif"),
     Component("atc", None, "run_pb2om.sh: .pb to .om", "Huawei's CANN"),
     Component("msame", None, "run_msame.sh: running an .om", "Huawei's tools, or ais_bench"),
 )
@@ -69,8 +69,8 @@ def run(options: Options) -> int:
         record["memory"] = format_size(machine_memory() or 0, binary=True)
         record["parts"] = {name: version for name, version in versions.items() if version}
         record["missing"] = {
-            name: f"{purpose}; {installation}"
-            for name, _, purpose, installation in COMPONENTS
+            name: f"{purpose}; {install_command(origin) if module else origin}"
+            for name, module, purpose, origin in COMPONENTS
             if not versions[name]
         }
     options.print_record(record)

@@ -108,7 +108,7 @@ class Server:
         camera_weights: str,
     ):
         """Offer ``weights``, by default the first ones for photos."""
-        self.web = import_optional("aiohttp.web", "demo", "'mmnet[demo]'")
+        self.web = import_optional("aiohttp.web", "demo", "demo")
         self.demo, self.address, self.upload_limit = demo, address, upload_limit
         nonce = secrets.token_urlsafe(16)
         self.headers = {name: text.format(nonce=nonce) for name, text in HEADERS.items()}

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmnet.distributed.heartbeat import Heartbeat
 from mmnet.io.errors import MmnetError
+from mmnet.io.optional import install_command
 from mmnet.tf.compat import tf
 from mmnet.tf.device import Device, hccl_all_reduce, session_config
 
@@ -185,8 +186,8 @@ def _import_horovod():
         import horovod.tensorflow as horovod
     except ImportError as error:
         raise MmnetError(
-            f"horovod: is not installed ({error}). Run pip install 'mmnet[horovod]' with "
-            "TensorFlow 1.15 or 2.15, or use tensorflow",
+            f"horovod: is not installed ({error}): {install_command('horovod')} "
+            "with TensorFlow 1.15 or 2.15; or use tensorflow",
             "engine",
         ) from None
     return horovod

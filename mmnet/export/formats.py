@@ -7,7 +7,6 @@ import numpy as np
 
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.complexity import measure_complexity
-from mmnet.inference.onnx import EXTRA
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
 from mmnet.io.optional import import_optional
@@ -96,7 +95,7 @@ def _set_int8(converter, images):
 def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
     """Convert a graph with native dilations to an ONNX model that contains the metadata."""
     for name in ("onnx", "tf2onnx"):
-        import_optional(name, "writing an .onnx", EXTRA)
+        import_optional(name, "writing an .onnx", "export")
     with quiet_converters():
         from tf2onnx import convert
 

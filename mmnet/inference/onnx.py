@@ -16,7 +16,6 @@ from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.tf.device import Device
 
-EXTRA = "'mmnet[export]'"
 # Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
 INHERITED: List[Any] = []
 
@@ -26,7 +25,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
 
     A batch size above 1 needs the package onnx in addition to onnxruntime.
     """
-    onnxruntime = import_optional("onnxruntime", "running an .onnx", EXTRA)
+    onnxruntime = import_optional("onnxruntime", "running an .onnx", "export")
     data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     check_own_card(path, sha256)
@@ -63,7 +62,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
 
 def set_batch_size(data: bytes, batch_size: int) -> bytes:
     """Convert an ONNX model for one image to a model for ``batch_size`` images."""
-    onnx = import_optional("onnx", "a batch of several images in an .onnx", EXTRA)
+    onnx = import_optional("onnx", "a batch of several images in an .onnx", "export")
     model = onnx.load_model_from_string(data)
     for value in list(model.graph.input) + list(model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch_size

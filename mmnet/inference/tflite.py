@@ -7,6 +7,7 @@ Therefore only files whose SHA-256 equals that in their card reach the interpret
 import hashlib
 import logging
 import os
+import sys
 import threading
 from collections import Counter
 from functools import partial
@@ -19,6 +20,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.inference.runtimes import has_runtime
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
+from mmnet.io.optional import install_command
 from mmnet.tf.compat import quiet_converters, tf, tflite_supports_threads
 from mmnet.tf.device import Device
 
@@ -93,10 +95,9 @@ def find_interpreter(threads: Optional[int] = None) -> Callable[..., Any]:
         return partial(Interpreter, num_threads=threads)
     try:
         interpreter_class = tf.lite.Interpreter
-    except (AttributeError, ValueError) as error:  # without TensorFlow, or removed from it
-        raise MmnetError(
-            f"running a .tflite needs ai-edge-litert ({error}): pip install ai-edge-litert"
-        ) from None
+    except (AttributeError, ValueError):  # without TensorFlow, or removed from it
+        command = install_command("train" if sys.version_info < (3, 10) else "")
+        raise MmnetError(f"running a .tflite needs ai-edge-litert: {command}") from None
     if tflite_supports_threads():
         return partial(interpreter_class, num_threads=threads)
     if threads in (None, 1):

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterator
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import open_regular
 from mmnet.io.memory import limit_growth
+from mmnet.io.optional import install_command
 from mmnet.io.truncation import FileHead, find_incomplete_box
 
 # FFmpeg's names of the formats with CLIP_EXTENSIONS, and of subtitles in AVI files.
@@ -35,8 +36,7 @@ def import_av() -> Any:
     try:
         import av
     except ImportError:
-        message = "clips need PyAV: pip install 'mmnet[video]' (Python 3.10 or newer)"
-        raise MmnetError(message) from None
+        raise MmnetError(f"clips need PyAV: {install_command('video')}") from None
     av.logging.set_libav_level(av.logging.PANIC)  # broken parts are reported by our warnings
     return av
 

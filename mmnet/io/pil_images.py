@@ -10,6 +10,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugi
 
 from mmnet.io.containers import JPEG, PNG, WEBP, read_png_chunks
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.optional import install_command
 
 # Formats that Pillow decodes itself. Others may start programs.
 FORMATS = (
@@ -95,7 +96,7 @@ def open_pil(data: bytes, source: str) -> Image.Image:
         is_unknown = isinstance(error, Image.UnidentifiedImageError)
         message = f"truncated or damaged image file ({' '.join(str(error).split())})"
         if is_unknown and is_heif and not has_library:
-            message = "HEIC and AVIF need pillow-heif: pip install 'mmnet[heif]'"
+            message = f"HEIC and AVIF need pillow-heif: {install_command('heif')}"
         elif is_unknown and not is_heif:
             message = "not an image in a known format (JPEG, PNG, WebP, TIFF, ...)"
         raise MmnetError(f"{source}: {message}") from None

@@ -11,6 +11,7 @@ import numpy as np
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import add_path_to_errors
 from mmnet.io.images import encode_png
+from mmnet.io.optional import pip_install
 
 GREEN = np.array([0, 177, 64], np.float32)  # background of the composition in a panel
 RGB = 3  # TensorBoard's number of the colour space
@@ -32,7 +33,8 @@ class EventWriter:
             from tensorboard.compat.proto.event_pb2 import Event
             from tensorboard.summary.writer.record_writer import RecordWriter
         except ImportError:
-            raise MmnetError("TensorBoard events need: pip install tensorboard") from None
+            message = f"TensorBoard events need: {pip_install('tensorboard')}"
+            raise MmnetError(message) from None
         os.makedirs(folder, exist_ok=True)
         origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
         self._path = os.path.join(folder, f"events.out.tfevents.{origin}.{next(_file_numbers)}")

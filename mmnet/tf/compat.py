@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Iterator
 
 from mmnet.io.errors import MmnetError
+from mmnet.io.optional import install_command
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # environment variable that TensorFlow's C++ code reads
 os.environ.setdefault(LOG_LEVEL, "3")
@@ -46,7 +47,7 @@ def _import_tensorflow():
             import tensorflow.compat.v1 as module
         except ImportError as error:
             raise MmnetError(
-                f"this needs TensorFlow ({error}): run sh scripts/setup.sh or pip install mmnet; "
+                f"this needs TensorFlow ({error}): {install_command('train')}; "
                 "without TensorFlow, predict, evaluate and benchmark run .tflite and .onnx files"
             ) from None
         # Set before disable_v2_behavior, which logs a warning about itself.

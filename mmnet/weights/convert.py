@@ -241,7 +241,7 @@ def read_h5(path: str) -> Dict[str, Any]:
 
     Links to other files are ignored.
     """
-    h5py = import_optional("h5py", f"{path}: reading an .h5", "h5py")
+    h5py = import_optional("h5py", f"{path}: reading an .h5", "train")
     datasets = {}
 
     def add(name):
@@ -273,7 +273,7 @@ def read_onnx(path: str) -> Dict[str, np.ndarray]:
     Exporters fold batch norm into the convolutions of MobileNetV2 and rename these. They are
     recognized by their order, and the remaining bias becomes their batch norm.
     """
-    onnx = import_optional("onnx", f"{path}: reading an .onnx", "onnx")
+    onnx = import_optional("onnx", f"{path}: reading an .onnx", "export")
     data = read_bytes(path, MAX_BYTES)
     try:
         graph = onnx.load_model_from_string(data).graph

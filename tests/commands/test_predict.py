@@ -287,7 +287,7 @@ def test_predict_reports_truncated_clips(tmp_path, flags, caplog):
 def test_predict_needs_pyav_for_clips(clip, flags, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(["predict", clip, "--output", str(tmp_path)] + flags) == 2
-    assert_message(caplog.text, "PyAV", "mmnet[video]")
+    assert_message(caplog.text, "PyAV", "[video]")
 
 
 # {} is the folder of the test: it contains a.png, b.png, clip.mp4, text.mp4 and a read-only folder.

@@ -113,5 +113,5 @@ def test_open_tflite_names_the_missing_runtime(cards, monkeypatch):
     without = SimpleNamespace(lite=SimpleNamespace(), __version__="2.99")
     monkeypatch.setattr(tflite, "tf", without)
     monkeypatch.setattr(tflite, "tflite_supports_threads", lambda: True)
-    with assert_raises(MmnetError, "pip install ai-edge-litert"):
+    with assert_raises(MmnetError, "ai-edge-litert", "pip install"):
         open_tflite(cards[0].path)
