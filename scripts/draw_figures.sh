@@ -7,7 +7,7 @@ set -eu
 usage="usage: sh scripts/draw_figures.sh DATASET CHECKPOINT [TRAINING_DATASET]"
 [ $# -eq 2 ] || [ $# -eq 3 ] || { echo "$usage" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
-sh "$root/scripts/setup.sh"
+sh "$root/scripts/setup.sh" --with dev
 models=$(mktemp -d)
 trap 'rm -rf "$models"' EXIT
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"

@@ -3,5 +3,5 @@
 set -eu
 [ $# -eq 1 ] || { echo "usage: sh scripts/fuzz.sh SECONDS" >&2; exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
-sh "$root/scripts/setup.sh"
+sh "$root/scripts/setup.sh" --with dev
 exec "$root/.venv/bin/python" "$root/tests/helpers/fuzz.py" "$1" "$root/fuzz_findings"

@@ -1,4 +1,4 @@
-"""Tests of setup.py and of the lists of requirements."""
+"""Tests of the packaging and of the lists of requirements."""
 
 import ast
 import glob
@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
@@ -14,44 +15,103 @@ import pytest
 from helpers import ROOT
 from helpers.shell import run
 
-FILES = ("setup.py", "pyproject.toml", "README.md", "requirements.txt")
 LIGHT_FOLDERS = ("io", "datasets", "datatools", "matting", "evaluation", "inference", "commands")
 DISTRIBUTIONS = {  # module -> name on PyPI
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
 }
+BUILT = r"build/|mmnet\.egg-info/|PKG-INFO|setup\.cfg"  # what a build leaves in its folder
+TRUSTED = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+BUILD = "import sys, setuptools.build_meta as build; build.build_{}(sys.argv[1])"
 
 
-@pytest.fixture
-def clone(tmp_path):
-    """Return a clone named ``mmnet`` that contains what setup.py reads."""
-    pytest.importorskip("setuptools")
-    folder = tmp_path / "parent" / "mmnet"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("mmnet/commands", "configs"):
-        shutil.copytree(os.path.join(ROOT, name), str(folder / name), ignore=ignored)
-    for name in FILES + ("mmnet/__init__.py",):
-        shutil.copy(os.path.join(ROOT, name), str(folder / name))
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """Return a copy named ``mmnet`` of the files that git tracks."""
+    pytest.importorskip("setuptools", minversion="66.1")
+    pytest.importorskip("wheel")
+    result = run("git", "ls-files", "-z", cwd=ROOT)
+    if result.returncode != 0:
+        pytest.skip("not a clone")
+    folder = tmp_path_factory.mktemp("parent") / "mmnet"
+    for name in result.stdout.split("\0")[:-1]:
+        if os.path.exists(os.path.join(ROOT, name)):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(os.path.join(ROOT, name), str(folder / name))
     return folder
 
 
-def test_wheel_contains_the_presets(clone, tmp_path):
-    build = ["setup.py", "-q", "build_py", "--build-lib", tmp_path / "site"]
-    result = run(sys.executable, *build, cwd=str(clone))
+def build(kind, folder, target):
+    """Build a wheel, editable wheel or sdist of a folder. Return its path."""
+    target.mkdir()
+    result = run(sys.executable, "-c", BUILD.format(kind), target, cwd=str(folder))
     assert result.returncode == 0, result.stderr
-    presets = os.listdir(os.path.join(ROOT, "configs"))
-    assert sorted(os.listdir(str(tmp_path / "site/mmnet/configs"))) == sorted(presets)
+    (path,) = target.iterdir()
+    return str(path)
+
+
+def read_wheel(path):
+    with zipfile.ZipFile(path) as wheel:
+        return {name: wheel.read(name) for name in wheel.namelist()}
+
+
+@pytest.fixture(scope="module")
+def wheel(clone, tmp_path_factory):
+    """Return the files of the wheel: name -> content."""
+    return read_wheel(build("wheel", clone, tmp_path_factory.mktemp("wheel") / "dist"))
+
+
+def list_files(folder):
+    """Return the paths of all files below a folder, except what builds leave there."""
+    paths = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return {path for path in paths if not re.match(BUILT, path)}
+
+
+def test_sdist_is_complete_and_builds_the_same_wheel(clone, wheel, tmp_path):
+    with tarfile.open(build("sdist", clone, tmp_path / "dist")) as sdist:
+        sdist.extractall(str(tmp_path), **TRUSTED)
+    (folder,) = tmp_path.glob("mmnet-*")
+    assert list_files(folder) == list_files(clone) - {".gitignore"}
+    assert read_wheel(build("wheel", folder, tmp_path / "wheel")) == wheel
+
+
+def test_wheel_contains_every_file_of_the_package(clone, wheel):
+    expected = {name for name in list_files(clone) if name.startswith("mmnet/")}
+    expected |= {f"mmnet/configs/{name}" for name in os.listdir(os.path.join(ROOT, "configs"))}
+    assert {name for name in wheel if not name.startswith("mmnet-")} == expected
     assert not (clone / "mmnet" / "configs").exists()
 
 
+def test_wheel_requires_the_listed_packages(wheel):
+    (metadata,) = [text for name, text in wheel.items() if name.endswith("/METADATA")]
+    lines = metadata.decode().splitlines()
+    assert "License: Apache-2.0" in lines
+    requirements = [line for line in lines if line.startswith("Requires-Dist: ")]
+    extras = {line.split()[1] for line in lines if line.startswith("Provides-Extra")}
+    listed = {name[: -len(".txt")] for name in os.listdir(os.path.join(ROOT, "requirements"))}
+    assert extras == listed | {"train"}
+    light = [line for line in requirements if "extra ==" not in line]
+    assert len(light) == len(read_requirements("requirements-light.txt"))
+    with_tensorflow = [line for line in requirements if "Requires-Dist: tensor" in line]
+    assert all('extra == "train"' in line for line in with_tensorflow) and with_tensorflow
+
+
+def read_requirements(name):
+    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+        return [line.strip() for line in file if line[0] != "#"]
+
+
+def test_lists_of_requirements_agree():
+    only_light = ['onnxruntime==1.10.0; python_version < "3.8"']  # TensorFlow 1.15 runs .tflite
+    light = read_requirements("requirements-light.txt")
+    assert set(light) - set(read_requirements("requirements.txt")) == set(only_light)
+
+
 def test_editable_installation_works_in_the_parent_folder(clone, tmp_path):
-    pytest.importorskip("setuptools.command.editable_wheel", reason="needs setuptools 64")
-    build = "import sys, setuptools.build_meta as build; build.build_editable(sys.argv[1])"
-    wheels, site = tmp_path / "wheels", tmp_path / "site"
-    result = run(sys.executable, "-c", build, wheels, cwd=str(clone))
-    assert result.returncode == 0, result.stderr
-    zipfile.ZipFile(str(next(wheels.glob("*.whl")))).extractall(str(site))
+    site = tmp_path / "site"
+    with zipfile.ZipFile(build("editable", clone, tmp_path / "wheels")) as wheel:
+        wheel.extractall(str(site))
     code = f"import site; site.addsitedir({str(site)!r}); import mmnet; print(mmnet.__file__)"
     environment = {name: os.environ[name] for name in os.environ if name != "PYTHONPATH"}
     command = [sys.executable, "-S", "-c", code]
@@ -61,8 +121,7 @@ def test_editable_installation_works_in_the_parent_folder(clone, tmp_path):
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-light.txt"])
 def test_requirements_contain_every_import(name):
-    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-        listed = {re.match(r"[\w-]+", line).group().lower() for line in file if line[0] != "#"}
+    listed = {re.match(r"[\w-]+", line).group().lower() for line in read_requirements(name)}
     modules = set()
     for folder in ("",) + LIGHT_FOLDERS:
         for path in glob.glob(os.path.join(ROOT, "mmnet", folder, "*.py")):

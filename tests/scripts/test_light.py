@@ -19,7 +19,7 @@ def run_light(tmp_path_factory):
     """Run the command mmnet of a copy of the project with .venv-light."""
     copy = str(tmp_path_factory.mktemp("a light copy"))
     ignored = shutil.ignore_patterns("__pycache__")
-    for name in ("mmnet", "configs", "scripts"):
+    for name in ("mmnet", "configs", "scripts", "requirements"):
         shutil.copytree(os.path.join(ROOT, name), os.path.join(copy, name), ignore=ignored)
     files = ["requirements.txt", "requirements-light.txt", "setup.py", "pyproject.toml"]
     for name in [*files, "README.md"]:
@@ -65,4 +65,12 @@ def test_train_reports_that_tensorflow_is_missing(run_light, portraits, tmp_path
     flags = ["--dataset_path", portraits, "--dataset_split_name", "test", "--train_dir"]
     result = run_light("train", *flags, tmp_path, "--max_step_from_restore", "1")
     assert result.returncode == 2 and "Traceback" not in result.stderr
-    assert_message(result.stderr.splitlines()[-1], "TensorFlow", "setup.sh")
+    assert_message(result.stderr.splitlines()[-1], "TensorFlow", "pip install", "[train]")
+
+
+def test_doctor_prints_commands_that_install(run_light):
+    lines = run_light("doctor").stdout.splitlines()
+    command = next(line for line in lines if "aiohttp:" in line).rpartition("; ")[2]
+    result = run("sh", "-c", command)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(run_light("doctor", "--json").stdout)["parts"]["aiohttp"]

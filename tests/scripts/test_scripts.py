@@ -12,14 +12,17 @@ from helpers.shell import SHELLS, needs_setup, run
 
 SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "scripts", "*.sh")))
 CREATE_VENV = "-m venv --clear .venv"
-SETUP_FILES = ["requirements.txt", "setup.py", "pyproject.toml"]  # a change creates .venv again
+SETUP_FILES = ["requirements.txt", "requirements-light.txt", "setup.py", "pyproject.toml"]
 
 # Logs its arguments instead of creating an environment.
 FAKE_PYTHON = """#!/bin/sh
-echo "$@" >> "$LOG"
+[ "$1" = -c ] || echo "$@" >> "$LOG"
 case $1 in
-    -c) echo 3.13 ;;
-    -m) [ "$2" != venv ] || { mkdir -p .venv/bin && cp "$0" .venv/bin/python; } ;;
+    -c) echo VERSION ;;
+    -m) [ "$2" != venv ] || {
+        rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python
+        echo "VIRTUAL_ENV=\\"$PWD/.venv\\"" > .venv/bin/activate
+    } ;;
 esac
 """
 
@@ -91,37 +94,77 @@ def test_setup_refuses_a_program_that_is_not_python():
     assert os.path.exists(stamp) or not os.path.exists(os.path.join(ROOT, ".venv"))
 
 
-def test_setup_runs_again_after_a_change(tmp_path):
-    project, log = tmp_path / "a project", tmp_path / "log"
-    (project / "scripts").mkdir(parents=True)
+@pytest.fixture
+def project(tmp_path):
+    """A copy of what scripts/setup.sh reads. ``find_python.sh`` finds a fake Python 3.13."""
+    folder = tmp_path / "a project"
+    (folder / "scripts").mkdir(parents=True)
     for name in [*SETUP_FILES, "scripts/setup.sh"]:
-        shutil.copy(os.path.join(ROOT, name), str(project / name))
-    python = write_program(tmp_path / "real python", FAKE_PYTHON)
+        shutil.copy(os.path.join(ROOT, name), str(folder / name))
+    shutil.copytree(os.path.join(ROOT, "requirements"), str(folder / "requirements"))
+    python = write_program(tmp_path / "real python", FAKE_PYTHON.replace("VERSION", "3.13"))
+    find_python = f'[ "$1" = 3.13 ] && echo "{python}"\n'
+    (folder / "scripts" / "find_python.sh").write_text(find_python)
+    return folder
+
+
+def run_setup(folder, *flags, python=""):
+    """Return the messages of scripts/setup.sh, and the commands that a fake Python was given."""
+    log = folder.parent / "log"
+    log.write_text("")
+    environment = dict(os.environ, PYTHON=str(python), LOG=str(log))
+    result = run("sh", str(folder / "scripts" / "setup.sh"), *flags, env=environment)
+    assert (result.returncode, result.stdout) == (0, ""), result.stderr
+    return result.stderr, log.read_text()
+
+
+def test_setup_creates_an_environment(project, tmp_path):
     # The shim of a version manager, without an installed version.
     shim = write_program(tmp_path / "python3.13", "#!/bin/sh\nexit 127\n")
-    find_python = f'[ "$1" = 3.13 ] && echo "{python}"\n'
-    (project / "scripts" / "find_python.sh").write_text(find_python)
+    for python in ("", tmp_path / "real python", shim):
+        message, calls = run_setup(project, python=python)
+        first, last = message.splitlines()
+        assert_message(first, "create .venv", "Python 3.13", "TensorFlow 2.x")
+        assert_message(last, ".venv/bin/mmnet predict")
+        assert_message(calls, CREATE_VENV, "-e .[train,video,demo,heif,export]")
+        assert run_setup(project, python=python) == ("", "")
+        shutil.rmtree(str(project / ".venv"))
 
-    def setup(folder, interpreter):
-        log.write_text("")
-        environment = dict(os.environ, PYTHON=str(interpreter), LOG=str(log))
-        result = run("sh", str(folder / "scripts" / "setup.sh"), env=environment)
-        assert (result.returncode, result.stdout) == (0, ""), result.stderr
-        return result.stderr, log.read_text()
 
-    for interpreter in (python, shim):
-        message, calls = setup(project, interpreter)
-        assert_message(message, ".venv", "Python 3.13", "TensorFlow 2.x")
-        assert message.count("\n") == 1
-        assert_message(calls, CREATE_VENV, "-m pip install")
-        assert setup(project, interpreter) == ("", "")
-    for name in SETUP_FILES:
+def test_setup_updates_in_place_after_a_change(project):
+    run_setup(project)
+    (project / ".venv" / "added").write_text("a package of the user")
+    for name in [*SETUP_FILES, "requirements/video.txt"]:
         with open(str(project / name), "a") as file:
             file.write("\n")
-        assert_message(setup(project, shim)[1], CREATE_VENV)
-        assert setup(project, shim) == ("", "")
-    project.rename(tmp_path / "moved")  # an environment contains its own path
-    assert_message(setup(tmp_path / "moved", shim)[1], CREATE_VENV)
+        message, calls = run_setup(project)
+        assert_message(message, "update .venv")
+        assert_message(calls, "-e .[train,video")
+        assert run_setup(project) == ("", "")
+    assert (project / ".venv" / "added").exists()
+
+
+def test_setup_adds_extras(project):
+    run_setup(project)
+    assert_message(run_setup(project, "--with", "dev,docs")[1], "export,dev,docs]")
+    for flags in ([], ["--with", "docs"]):
+        assert run_setup(project, *flags) == ("", "")
+    calls = run_setup(project, "--gpu")[1]
+    assert_message(calls, "export,dev,docs]", "tensorflow[and-cuda]")
+    result = run("sh", str(project / "scripts" / "setup.sh"), "--with", "videos")
+    assert result.returncode == 2
+    assert_message(result.stderr, "--with videos", "video", "demo")
+
+
+def test_setup_replaces_an_environment_that_cannot_be_updated(project, tmp_path):
+    run_setup(project)
+    other = write_program(tmp_path / "other", FAKE_PYTHON.replace("VERSION", "3.12"))
+    message, calls = run_setup(project, python=other)
+    assert_message(message, "create .venv", "Python 3.12")
+    assert_message(calls, CREATE_VENV)
+    assert run_setup(project) == ("", "")  # without PYTHON, the environment keeps its Python
+    project.rename(tmp_path / "moved")  # the programs of an environment contain its path
+    assert_message(run_setup(tmp_path / "moved")[1], CREATE_VENV)
 
 
 def test_find_python_runs_its_candidates(tmp_path):
