@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional
 import numpy as np
 
 from mmnet.export.graphs import native_dilations
+from mmnet.export.tflite_metadata import add_metadata, segmenter_metadata
 from mmnet.inference.complexity import measure_complexity
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import write_bytes
@@ -36,7 +37,10 @@ def write_savedmodel(path, graph_def, spec, images):
 
 
 def write_tflite(path, graph_def, spec, images):
-    write_bytes(path, convert_to_tflite(native_dilations(graph_def), spec, images))
+    model = convert_to_tflite(native_dilations(graph_def), spec, images)
+    if _input_shape(graph_def)[3] == 3:  # MediaPipe Tasks takes RGB images only
+        model = add_metadata(model, segmenter_metadata(spec.preprocess, spec.output_type))
+    write_bytes(path, model)
 
 
 def write_onnx(path, graph_def, spec, images):
@@ -119,6 +123,12 @@ def _import_graph(graph_def):
     with tf.Graph().as_default():
         names = [INPUT + ":0", OUTPUT + ":0"]
         return tf.import_graph_def(graph_def, name="", return_elements=names)
+
+
+def _input_shape(graph_def):
+    """Return [1, height, width, channels]."""
+    (node,) = (node for node in graph_def.node if node.name == INPUT)
+    return [axis.size for axis in node.attr["shape"].shape.dim]
 
 
 def is_inference_graph(data: bytes) -> bool:

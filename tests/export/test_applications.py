@@ -1,0 +1,172 @@
+"""Tests of exported models in other programs, with the examples of docs/applications.md.
+
+The examples for MediaPipe and rembg run in environments of their own: MMNET_MEDIAPIPE_PYTHON and
+MMNET_REMBG_PYTHON are the paths of their interpreters.
+"""
+
+import functools
+import http.server
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from helpers import PAGE_TIMEOUT, ROOT
+from helpers.models import SPECS
+from mmnet.export.export import ExportSpec, export
+from mmnet.inference.open import open_predictor
+from mmnet.io.images import read_image
+
+BUNDLED = os.path.join(ROOT, "mmnet", "weights", "persons")
+SEGMENTER = """
+import sys
+import mediapipe as mp
+import numpy as np
+from mediapipe.tasks.python import BaseOptions, vision
+for model in sys.argv[1:]:
+    options = vision.ImageSegmenterOptions(BaseOptions(model_asset_path=model))
+    with vision.ImageSegmenter.create_from_options(options) as segmenter:
+        result = segmenter.segment(mp.Image.create_from_file("photo.jpg"))
+        alpha = result.confidence_masks[-1].numpy_view().squeeze()
+        np.save(model.rpartition("/")[2] + ".npy", alpha)
+"""
+
+
+def find_python(package):
+    """Return the path of an interpreter that has the package, or skip the test."""
+    variable = f"MMNET_{package.upper()}_PYTHON"
+    if os.environ.get(variable):
+        return os.environ[variable]
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed: set {variable} to a Python that has it")
+    return sys.executable
+
+
+def run(python, code, folder, *arguments):
+    command = [python, "-c", code, *arguments]
+    result = subprocess.run(command, cwd=str(folder), stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+def read_example(section, language):
+    """Return the first example in this language in a section of docs/applications.md."""
+    with open(os.path.join(ROOT, "docs", "applications.md"), encoding="utf-8") as file:
+        text = file.read().partition(f"\n## {section}\n")[2]
+    code = re.search(rf"^```{language}\n(.*?)^```", text, re.M | re.S).group(1)
+    assert code.count("\n") <= 15
+    return code
+
+
+def write_photo(folder, image):
+    """Write photo.jpg, as a PNG: all programs recognize the format, and no decoder differs."""
+    data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
+    (folder / "photo.jpg").write_bytes(data.tobytes())
+
+
+@pytest.fixture(scope="module")
+def image():
+    """A photo with the input shape of the bundled network, so that no program resizes it."""
+    return cv2.resize(read_image(os.path.join(ROOT, "figure", "astronaut.jpg")), (256, 256))
+
+
+@pytest.fixture
+def folder(image, tmp_path):
+    """Folder that the examples expect: photo.jpg and exported/."""
+    write_photo(tmp_path, image)
+    (tmp_path / "exported").mkdir()
+    for name in ("mmnet_float32.tflite", "mmnet.onnx"):
+        shutil.copy(os.path.join(BUNDLED, name), str(tmp_path / "exported"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def alpha(image):
+    with open_predictor("mmnet-persons") as predictor:
+        return predictor(image[None])[0]
+
+
+@pytest.mark.parametrize(
+    "section, package, language",
+    [
+        ("MediaPipe Tasks", "mediapipe", "py"),
+        ("OpenCV", "cv2", "python"),
+        ("ONNX Runtime", "onnxruntime", "python"),
+        ("LiteRT", "ai_edge_litert", "python"),
+    ],
+)
+def test_example_gives_the_alpha_of_the_network(folder, alpha, section, package, language):
+    run(find_python(package), read_example(section, language), folder)
+    cutout = cv2.imread(str(folder / "cutout.png"), cv2.IMREAD_UNCHANGED)
+    assert np.abs(cutout[..., 3] - 255 * alpha).max() <= 1
+
+
+def test_mediapipe_runs_every_kind_of_model(exported_models, small_images, tmp_path):
+    python = find_python("mediapipe")
+    names = [name for name in SPECS if name.endswith(".tflite")]
+    image = np.rint(small_images[0]).astype(np.uint8)
+    write_photo(tmp_path, image)
+    cards = exported_models(*names)
+    run(python, SEGMENTER, tmp_path, *(card.path for card in cards))
+    for card, name in zip(cards, names):
+        alpha = open_predictor(card.path)(image[None])[0]
+        difference = np.abs(np.load(str(tmp_path / (name + ".npy"))) - alpha)
+        if card.precision == "int8":  # kernels of 8 bits round differently
+            assert difference.mean() <= 0.005, name
+        else:
+            assert difference.max() <= 1e-3, name
+
+
+def test_new_onnx_runs_in_opencv(mmnet_weights, tmp_path):
+    images = np.random.RandomState(0).uniform(0, 255, (1, 64, 64, 3)).astype("f")
+    (card,) = export(mmnet_weights, [ExportSpec("onnx", str(tmp_path / "mmnet.onnx"))], images)
+    network = cv2.dnn.readNet(card.path)
+    network.setInput(images)
+    alphas = open_predictor(card.path)(images)
+    assert alphas.std() > 0.01
+    np.testing.assert_allclose(network.forward()[..., 0], alphas, atol=1e-4)
+
+
+@pytest.fixture
+def address(folder):
+    """Address of the web page, which loads MediaPipe from the same server."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm: apt-get install npm")
+    install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "@mediapipe/tasks-vision"]
+    if subprocess.call(install, cwd=str(folder)) != 0:
+        pytest.skip("npm cannot install @mediapipe/tasks-vision")
+    page = read_example("MediaPipe Tasks", "html")
+    page = page.replace("https://cdn.jsdelivr.net/npm", "/node_modules")
+    (folder / "index.html").write_text(page)
+    handler = functools.partial(Handler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+    }
+
+    def log_message(self, *_):
+        pass
+
+
+def test_web_page_gives_the_alpha_of_the_network(browser, address, alpha):
+    tab = browser.new_page()
+    tab.set_default_timeout(PAGE_TIMEOUT)
+    tab.goto(address)
+    tab.wait_for_function("canvas.width == 256")  # first 300
+    pixels = "Array.from(canvas.getContext('2d').getImageData(0, 0, 256, 256).data)"
+    values = np.reshape(tab.evaluate(pixels), (256, 256, 4))
+    tab.close()
+    assert np.abs(values[..., 3] - 255 * alpha).max() <= 2.55  # 1 % of 255
