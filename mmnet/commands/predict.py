@@ -73,7 +73,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         "one image to standard output",
     )
     background: Optional[str] = flag(
-        None, help="background: #rrggbb, a colour name, an image, a clip, or blur"
+        None, help="background: a CSS colour (#00b140, teal), an image, a clip, or blur"
     )
     write: Optional[Tuple[str, ...]] = flag(
         None,

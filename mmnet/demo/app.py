@@ -24,6 +24,7 @@ from mmnet.demo.processing import Demo
 from mmnet.io.errors import MmnetError
 from mmnet.io.optional import import_optional
 from mmnet.io.pages import render_page
+from mmnet.matting.background import COLOURS
 
 TEMPLATE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "page.html")
 HOST_HEADER = re.compile(
@@ -119,6 +120,7 @@ class Server:
             camera_weights=camera_weights,
             is_local=address.token is None,
             limit=upload_limit,
+            colours=COLOURS,
             limit_text=format_size(upload_limit, binary=True),
         )
         self.worker = ThreadPoolExecutor(1)

@@ -175,6 +175,7 @@ def test_page_waits_for_the_background_image(tab, photo, tmp_path):
     tab.get_by_role("radio", name="image").check()
     tab.get_by_label("Choose a photo").set_input_files(photo)
     tab.wait_for_selector("text=Choose a background image")
+    assert not tab.get_by_text("Save the PNG").is_visible()
     tab.get_by_label("Background image").set_input_files(green)
     tab.wait_for_selector("text=150 x 200 pixels, person")
     assert "composition" in tab.get_by_text("Save the PNG").get_attribute("download")
@@ -183,6 +184,26 @@ def test_page_waits_for_the_background_image(tab, photo, tmp_path):
     assert np.abs(read_shown_image(tab)[5:15, 5:15] - GREEN).max() <= 2
     split.fill("100")
     assert np.abs(read_shown_image(tab)[5:15, 5:15] - GREEN).max() > 10
+
+
+def test_page_takes_css_colours(tab, photo):
+    tab.get_by_role("radio", name="colour").check()
+    tab.get_by_label("Choose a photo").set_input_files(photo)
+    text, picker = tab.get_by_label("Colour", exact=True), tab.get_by_label("Colour picker")
+    split = tab.get_by_label("Before and after")
+    for name, code in (("Green ", "#00ff00"), ("rebeccapurple", "#663399")):
+        text.fill(name)
+        assert picker.input_value() == code
+        text.press("Enter")
+        tab.wait_for_selector("#progress", state="hidden")
+        split.fill("0")
+        colour = [int(code[start : start + 2], 16) for start in (1, 3, 5)]
+        assert np.abs(read_shown_image(tab)[5:15, 5:15] - colour).max() <= 2
+    picker.fill("#00b140")
+    assert text.input_value() == "#00b140"
+    text.fill("grin")
+    text.press("Enter")
+    assert_message(tab.get_by_role("alert").filter(has_text="CSS").inner_text(), "grin")
 
 
 def test_page_reports_bad_and_large_uploads(tab, tmp_path):

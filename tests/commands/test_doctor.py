@@ -1,20 +1,32 @@
 """Tests of mmnet.commands.doctor."""
 
+import os
 import shutil
+import subprocess
+import sys
 
-from helpers import assert_message
+from helpers import ROOT, assert_message
 from mmnet.commands import doctor
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
 
 
-def test_doctor_reports_versions_and_devices(run, run_json):
+def test_doctor_reports_versions_and_devices(run_json):
     (report,) = run_json("doctor")
     assert report["parts"]["TensorFlow"] == tf.__version__
     assert "cpu" in report["devices"] and report["weights_in_the_box"] == "work"
-    code, out, _ = run("doctor")
-    assert code == 0
-    assert_message(out, "weights_in_the_box: work", tf.__version__)
+
+
+def test_doctor_prints_no_log_lines_of_tensorflow():
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mmnet", "doctor"],
+        env=dict(environment, PYTHONPATH=ROOT),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_message(done.stdout, "weights_in_the_box: work", tf.__version__)
 
 
 def test_find_version_distinguishes_missing_and_broken(tmp_path, monkeypatch):
