@@ -61,21 +61,22 @@ elif [ -z "$found" ]; then
 fi
 case $found in
     3.7) tensorflow="TensorFlow 1.15" size="1.1 GB" light_size="290 MB" ;;
-    3.1[0-3]) tensorflow="TensorFlow 2.x" size="3.3 GB" light_size="340 MB" ;;
+    3.1[0-3]) tensorflow="TensorFlow 2.x" size="2.7 GB" light_size="340 MB" ;;
     *) stop "${python:-$venv/bin/python} is Python $found; mmnet runs on 3.7 and 3.10-3.13" ;;
 esac
 [ $venv = .venv ] || tensorflow="no TensorFlow" size=$light_size
+[ -z "$gpu" ] || size="$size and the CUDA libraries"
 if [ "$current" = "$found" ]; then
     echo "setup: update $venv with Python $found and $tensorflow" >&2
 else
-    echo "setup: create $venv with Python $found and $tensorflow (about $size, one minute)" >&2
+    echo "setup: create $venv with Python $found and $tensorflow (about $size)" >&2
     rm -f "$stamp"
     "$python" -m venv --clear $venv
 fi
 rm -f "$stamp"
 install() { $venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" >&2; }
 install 'pip>=21.3' # the first one that installs a clone without setup.py
-names=$(echo $installed $new | sed 's/ *gpu//; s/^ *//; s/  */,/g')
+names=$(echo $installed $new | tr ' ' '\n' | grep -vx -e gpu -e horovod | paste -s -d , -)
 install -e ".${names:+[$names]}"
 case " $installed $new " in *" gpu "*)
     if [ "$found" = 3.7 ]; then
@@ -84,6 +85,11 @@ case " $installed $new " in *" gpu "*)
         version=$($venv/bin/python -c 'from importlib.metadata import version; print(version("tensorflow"))')
         install "tensorflow[and-cuda]==$version"
     fi ;;
+esac
+case " $installed $new " in *" horovod "*) # built for the TensorFlow that is installed
+    export HOROVOD_WITH_TENSORFLOW=1
+    install setuptools wheel
+    install --no-build-isolation -r requirements/horovod.txt ;;
 esac
 printf '%s\n%s\n' "$made_of" "$(echo $installed $new)" > "$stamp"
 echo "setup: $venv is complete ($(du -sh $venv | cut -f 1)). Next: $venv/bin/mmnet predict figure/astronaut.jpg --output cutout.png" >&2

@@ -31,8 +31,10 @@ def install_command(extra: str) -> str:
     """
     if extra in ("", "video") and sys.version_info < (3, 10):  # LiteRT, PyAV
         return "needs Python 3.10 or newer"
-    if extra == "horovod" and sys.version_info >= (3, 12):
-        return "needs Python 3.11 or older"
+    if extra == "horovod":  # built for the TensorFlow that is installed
+        is_old = sys.version_info < (3, 12)
+        command = pip_install("--no-build-isolation", "horovod")
+        return command if is_old else "needs Python 3.11 or older"
     extras = f"[{extra}]" if extra else ""
     if os.path.exists(os.path.join(SITE, "pyproject.toml")):  # a clone
         return pip_install("-e", SITE + extras)

@@ -59,6 +59,8 @@ def test_install_command_names_the_missing_python(monkeypatch):
     assert "3.10" in optional.install_command("video")
     monkeypatch.setattr(sys, "version_info", (3, 13))
     assert "3.11" in optional.install_command("horovod")
+    monkeypatch.setattr(sys, "version_info", (3, 11))
+    assert "--no-build-isolation" in optional.install_command("horovod")
 
 
 def test_pip_is_short_in_an_active_environment(tmp_path, monkeypatch):

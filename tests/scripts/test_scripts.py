@@ -149,8 +149,8 @@ def test_setup_adds_extras(project):
     assert_message(run_setup(project, "--with", "dev,docs")[1], "export,dev,docs]")
     for flags in ([], ["--with", "docs"]):
         assert run_setup(project, *flags) == ("", "")
-    calls = run_setup(project, "--gpu")[1]
-    assert_message(calls, "export,dev,docs]", "tensorflow[and-cuda]")
+    calls = run_setup(project, "--gpu", "--with", "horovod")[1]
+    assert_message(calls, "export,dev,docs]", "tensorflow[and-cuda]", "requirements/horovod.txt")
     result = run("sh", str(project / "scripts" / "setup.sh"), "--with", "videos")
     assert result.returncode == 2
     assert_message(result.stderr, "--with videos", "video", "demo")
