@@ -1,14 +1,18 @@
 """Run the examples in README.md and docs/ on synthetic data, with few steps and small images.
 
-python scripts/run_docs.py [PAGE ...]
+python scripts/run_docs.py [--fast | PAGE ...]
 
-It runs the blocks with the language sh or python. Blocks that need a server, a chip or a download
-have the language shell or py. All pages share one folder, because later pages use the results of
-README.md. The exit code is 1 if an example failed.
+It runs every block with the language sh or python, except after a comment "not run: REASON". All
+pages share one folder, because later pages use the results of README.md; a command that ran before
+is not repeated. The exit code is 1 if an example failed.
+--fast runs the pages about using mmnet, and not those about training and export.
 """
 
+import importlib.util
+import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,14 +20,16 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PAGES = ["README.md", "docs/training.md", "docs/export.md"]  # later pages use their results
-BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.M | re.S)
-COMMAND = """\
-#!/bin/sh
-small=
-case $1 in train | launch) small="--max_step_from_restore 2 --batch_size 4 --size 64" ;; esac
-exec "{python}" -m mmnet "$@" $small
-"""
+sys.path.insert(0, ROOT)
+FIRST = ["README.md", "README.zh-CN.md", "docs/training.md", "docs/export.md"]
+FAST = [f"docs/{name}.md" for name in ("predict", "clips", "python-api", "datasets", "faq")]
+BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]*) -->\n)?```(sh|python)\n(.*?)^```", re.M | re.S)
+SMALL = {  # additional flags of commands
+    "train": "--max_step_from_restore 2 --batch_size 4 --size 64",
+    "launch": "--max_step_from_restore 2 --batch_size 4 --size 64",
+    "synthesize": "--pictures 2 --shape 120 90",
+    "benchmark": "--seconds .2",
+}
 CLIP = """
 import av, numpy as np
 with av.open("clip.mp4", "w") as clip:
@@ -34,13 +40,9 @@ with av.open("clip.mp4", "w") as clip:
         clip.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
     clip.mux(stream.encode())
 """
-DATA = f"""
-for name in DATASET PERSONS DAPM AISEGMENT UNSPLIT; do
-    mmnet synthesize --output $name --dataset_split_name train --pictures 6 --shape 120 90
-done
-mmnet synthesize --output DATASET --pictures 3 --seed 1 --shape 120 90
-mmnet synthesize --output DATASET --dataset_split_name val --pictures 3 --seed 2 --shape 120 90
-mmnet synthesize --output PERSONS --pictures 3 --seed 3 --shape 120 90
+TRAINING_SETS = ("DATASET", "PERSONS", "DAPM", "AISEGMENT", "UNSPLIT")
+OTHER_SETS = (("DATASET", "test"), ("DATASET", "val"), ("PERSONS", "test"))
+FILES = f"""
 mkdir SOURCE photos ROOMS
 cp "{ROOT}/figure/astronaut.jpg" photo.jpg
 cp "{ROOT}/figure/hubble.jpg" beach.jpg
@@ -52,46 +54,103 @@ cp -r UNSPLIT/train/image SOURCE/photos && cp -r UNSPLIT/train/mask SOURCE/alpha
 def find_pages():
     """Return all pages, those with results for others first."""
     pages = ["docs/" + name for name in sorted(os.listdir(os.path.join(ROOT, "docs")))]
-    return PAGES + [page for page in pages if page.endswith(".md") and page not in PAGES]
+    return FIRST + [page for page in pages if page.endswith(".md") and page not in FIRST]
 
 
-def run(folder, language, code):
-    """Run code in a folder. Return its output, or None after success."""
-    program = ["sh", "-ex"] if language == "sh" else [sys.executable, "-"]
-    environment = dict(os.environ, PATH=f"{folder}/bin{os.pathsep}{os.environ['PATH']}")
-    environment["PYTHONPATH"] = ROOT
-    result = subprocess.run(
-        program, input=code, cwd=folder, env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, encoding="utf-8",
-    )  # fmt: skip
-    return result.stdout if result.returncode else None
+def find_examples(page):
+    """Yield (code, language, reason not to run it) of each command and Python block."""
+    with open(os.path.join(ROOT, page), encoding="utf-8") as file:
+        for reason, language, code in BLOCK.findall(file.read()):
+            for example in [code] if language == "python" else code.splitlines():
+                yield example, language, reason
+
+
+def execute(code, language, log):
+    """Execute an example in a process that has TensorFlow already, with its output in a file."""
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    if language == "python":
+        exec(compile(code, "example", "exec"), {"__name__": "example"})
+        return
+    words = shlex.split(code, comments=True)
+    if words[0] == "mmnet" and not set(words) & {"<", ">", "|"}:
+        from mmnet import cli
+
+        sys.exit(cli.main(words[1:]))
+    shell = f'mmnet() {{ "{sys.executable}" -m mmnet "$@"; }}\n{code}'
+    sys.exit(subprocess.call(["sh", "-ec", shell]))
+
+
+def run(code, language="sh"):
+    """Run an example. Return its output, or None after success."""
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+        arguments = (code, language, log.fileno())
+        process = multiprocessing.get_context("fork").Process(target=execute, args=arguments)
+        process.start()
+        process.join()
+        log.seek(0)
+        return (log.read() or "no output") if process.exitcode else None
+
+
+def shrink(line):
+    """Add the flags that make an mmnet command fast."""
+    words = shlex.split(line, comments=True)
+    flags = SMALL.get(words[1], "") if words[:1] == ["mmnet"] and len(words) > 1 else ""
+    return f"{line.split(' #')[0]} {flags}" if flags else line
+
+
+def make_data():
+    """Write the datasets, photos and clips of the examples into the current folder."""
+    command = "mmnet synthesize --shape 120 90 --output"
+    lines = [f"{command} {name} --dataset_split_name train --pictures 6" for name in TRAINING_SETS]
+    for seed, (name, split) in enumerate(OTHER_SETS, 1):
+        lines.append(f"{command} {name} --dataset_split_name {split} --pictures 3 --seed {seed}")
+    for code in [*lines, FILES]:
+        output = run(code)
+        if output:
+            sys.exit(output)
+    output = run(CLIP, "python") if importlib.util.find_spec("av") else None
+    if output:
+        sys.exit(output)
+
+
+def check(page, finished):
+    """Run the new examples of a page, print their results and return the number of failures."""
+    failures = 0
+    for code, language, reason in find_examples(page):
+        key = " ".join(shlex.split(code, comments=True)) if language == "sh" else code
+        if not key or key in finished:
+            continue
+        finished.add(key)
+        first_line = key.splitlines()[0]
+        if "clip.mp4" in key and not importlib.util.find_spec("av"):
+            reason = "PyAV is not installed"
+        if reason:
+            print(f"not run ({reason})  {page}: {first_line}", flush=True)
+            continue
+        start = time.monotonic()
+        output = run(shrink(code) if language == "sh" else code, language)
+        result = "failed" if output else "ok"
+        print(f"{result} {time.monotonic() - start:5.1f} s  {page}: {first_line}", flush=True)
+        if output:
+            failures += 1
+            print(f"{code}\n{output}", flush=True)
+    return failures
 
 
 def main(pages):
-    folder, failures = tempfile.mkdtemp(), 0
-    os.mkdir(os.path.join(folder, "bin"))
-    command = os.path.join(folder, "bin", "mmnet")
-    with open(command, "w") as file:
-        file.write(COMMAND.format(python=sys.executable))
-    os.chmod(command, 0o755)
-    for language, code in (("sh", DATA), ("python", CLIP)):
-        output = run(folder, language, code)
-        if output:
-            sys.exit(output)
-    for page in pages or find_pages():
-        with open(os.path.join(ROOT, page), encoding="utf-8") as file:
-            blocks = BLOCK.findall(file.read())
-        for language, code in blocks:
-            start = time.monotonic()
-            output = run(folder, language, code)
-            result = "failed" if output else "ok"
-            first_line = code.splitlines()[0]
-            print(f"{result} {time.monotonic() - start:5.1f} s  {page}: {first_line}", flush=True)
-            if output:
-                failures += 1
-                print(f"{code}{output}", flush=True)
+    from mmnet.tf import compat  # noqa: F401  # the processes of the examples inherit TensorFlow
+
+    if pages == ["--fast"]:
+        pages = [*FIRST[:2], *FAST]
+    start, folder, finished = time.monotonic(), tempfile.mkdtemp(), set()
+    os.environ["PYTHONPATH"] = ROOT
+    os.chdir(folder)
+    make_data()
+    failures = sum([check(page, finished) for page in pages or find_pages()])
+    os.chdir(ROOT)
     shutil.rmtree(folder)
-    print(f"{failures} examples failed")
+    print(f"{failures} examples failed, {time.monotonic() - start:.0f} s")
     return 1 if failures else 0
 
 

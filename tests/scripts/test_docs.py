@@ -16,7 +16,7 @@ PAGES = sorted(
     + glob.glob(os.path.join(ROOT, "docs", "*.md"))
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-BLOCK = re.compile(r"^```(?:sh|shell)\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
 FOLDERS = ("DATASET", "PERSONS", "DAPM", "AISEGMENT", "ROOMS", "SOURCE", "UNSPLIT", "P3M", "clips")
 CHECKPOINTS = ("run", "run1", "run8", "CKPT", "people", "mine", "modnet", "imagenet", "MODNET")
 FILES = ("photo.jpg", "beach.jpg", "clip.mp4", "photos.txt", "modnet.ckpt", "mobilenet_v2.h5")
