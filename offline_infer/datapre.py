@@ -42,7 +42,7 @@ from mmnet.io.progress import progress
 from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.terminal import escape_output
-from mmnet.networks.network import STRIDE
+from mmnet.networks.views import STRIDE
 
 DTYPES, PLACES = ("float32", "uint8"), ("inside", "outside")
 INPUT_CHANNELS = 3

@@ -24,7 +24,7 @@ from mmnet.export.representative import RepresentativeImages, read_representativ
 from mmnet.inference.card import FIELD_VALUES, card_path, card_to_dict
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import TEMPORARY_PREFIXES, check_writable, read_bytes, write_bytes
-from mmnet.networks.network import Network
+from mmnet.networks.network import Network, with_views
 from mmnet.weights.values import Weights
 
 HELD_OUT_SPLITS = ("test", "val", "validation")
@@ -69,7 +69,8 @@ class Options(ModelOptions):
     )
     output: str = flag(
         REQUIRED,
-        help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb and web/",
+        help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb and web/; "
+        "with --views NETWORK_Nviews_PRECISION.tflite and so on",
     )
     precision: Tuple[str, ...] = flag(
         ("float32",),
@@ -97,6 +98,12 @@ class Options(ModelOptions):
         "smallest loss of information (Kullback-Leibler divergence)",
     )
     output_type: str = output_type_flag("alpha")
+    views: Optional[Tuple[str, ...]] = flag(
+        None,
+        help="average the logits of several views of the photo: sizes, f: mirrored; for example "
+        "256 320f. The input is the largest view",
+        nargs="+",
+    )
 
     def check(self) -> None:
         super().check()
@@ -104,6 +111,8 @@ class Options(ModelOptions):
             if value not in (None, "float") and "int8" not in self.precision:
                 precisions = " ".join(self.precision)
                 raise MmnetError(f"--{name} {value} needs --precision int8, not {precisions}")
+        if self.views and (self.size or self.shape):
+            raise MmnetError("--views excludes --size and --shape")
         if self.calibration_split.lower() in HELD_OUT_SPLITS:
             raise MmnetError(
                 f"--calibration_split {self.calibration_split}: is reserved for evaluation; use "
@@ -119,6 +128,8 @@ def run(options: Options) -> int:
     if "web" in options.format:
         check_page_folder(os.path.join(options.output, "web"))
     weights = options.load_weights()
+    if options.views:
+        weights = weights._replace(network=with_views(weights.network, options.views))
     network = weights.network
     if "web" in options.format and network.channels != 3:
         raise MmnetError("--format web needs a network with 3 input channels")
@@ -150,11 +161,12 @@ def make_specs(options: Options, network: Network) -> List[ExportSpec]:
 
 def make_spec(options: Options, network: Network, format: str, precision: str) -> ExportSpec:
     """Return the specification of one model."""
+    name = network.name + (f"_{len(network.views)}views" if network.views else "")
     names = {
         "savedmodel": "savedmodel",
-        "tflite": f"{network.name}_{precision}.tflite",
-        "onnx": f"{network.name}.onnx",
-        "pb": f"{network.name}.pb",
+        "tflite": f"{name}_{precision}.tflite",
+        "onnx": f"{name}.onnx",
+        "pb": f"{name}.pb",
         "web": os.path.join("web", PAGE_MODEL),
     }
     return ExportSpec(
@@ -164,6 +176,7 @@ def make_spec(options: Options, network: Network, format: str, precision: str) -
         preprocess=options.preprocess,
         output_type=options.output_type,
         io=options.io if precision == "int8" else "float",
+        views=network.views,
     )
 
 

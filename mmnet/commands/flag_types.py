@@ -14,7 +14,7 @@ from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timesp
 from mmnet.distributed.members import LAST_PORT
 from mmnet.io.errors import MmnetError
 from mmnet.io.tar_shards import Shard
-from mmnet.networks.network import STRIDE
+from mmnet.networks.views import SCALES, STRIDE
 from mmnet.weights.source import find_source
 
 MAX_INT = (1 << 31) - 1  # the global step is an int32
@@ -82,6 +82,10 @@ def network_side(value: str) -> int:
         example = max(1, round(side / STRIDE)) * STRIDE
         raise MmnetError(f"must be a multiple of {STRIDE}, for example {example}")
     return side
+
+
+def view_count(value: str) -> int:
+    return _integer(value, f"1 to {max(SCALES)}", lowest=1, highest=max(SCALES))
 
 
 def size_in_bytes(value: str) -> int:

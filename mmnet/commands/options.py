@@ -21,6 +21,7 @@ from mmnet.commands.flag_types import (
     source,
     split_name,
     switch,
+    view_count,
 )
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
@@ -218,6 +219,12 @@ class MattingStepOptions(BaseOptions):
         False, help="skip the second network run on the people's box", old_name="no_second_look"
     )
     no_refinement: bool = flag(False, help="skip the refinement of edges with the photo")
+    views: Optional[int] = flag(
+        None,
+        view_count,
+        help="views of a photo whose logits are averaged: 1 is the fastest, 3 the best; clips have "
+        "1 (default: 3; 1 for mmnet-fast and mmnet-video)",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from mmnet.commands.flag_types import job_number, one_of, positive_int, shard, source
 from mmnet.commands.options import (
@@ -18,7 +18,7 @@ from mmnet.commands.options import (
     SourceOptions,
     flag,
 )
-from mmnet.inference.open import open_predictor
+from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import check_encoding
 from mmnet.io.errors import MAX_NAMES, MmnetError, summarize_names
@@ -194,22 +194,25 @@ def process(
         log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        predictor = open_source(options, DEFAULT)
+        predictor = open_source(options, DEFAULT, open_for_photos, views=options.views)
         yield from process_photos(photos, predictor, output, photo_options, threads=threads)
     if clips:
-        predictor = open_source(options, VIDEO)
+        predictor = open_source(options, VIDEO, open_predictor)
         for clip in clips:
             yield process_file(clip, predictor, output, clip_options)
 
 
-def open_source(options: Options, default: str) -> Predictor:
+def open_source(
+    options: Options, default: str, open_network: Callable[..., Predictor], **arguments: Any
+) -> Predictor:
     """Open the network that the flags name. Without flags of the network, open ``default``."""
     network_fields = options.network_fields()
-    return open_predictor(
+    return open_network(
         options.checkpoint_path or (DEFAULT if network_fields else default),
         network_fields,
         weight_options=options.weight_options(),
         device=Device(options.device),
+        **arguments,
     )
 
 

@@ -7,7 +7,7 @@
 
 import os
 import tempfile
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class ExportSpec(NamedTuple):
     output_type: str = "alpha"  # see networks.inference_graph
     io: str = "float"  # number format of an int8 model's input and output: "float" or "uint8"
     fold: bool = True  # fold batch norm into the weights of convolutions
+    views: Tuple[str, ...] = ()  # views of the network, for the metadata
 
 
 class ExportMismatch(Exception):

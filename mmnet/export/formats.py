@@ -46,6 +46,8 @@ def write_tflite(path, graph_def, spec, images):
 def write_onnx(path, graph_def, spec, images):
     metadata = {"preprocess": spec.preprocess, "output_type": spec.output_type}
     metadata.update(measure_complexity(graph_def))
+    if spec.views:
+        metadata["views"] = " ".join(spec.views)
     write_bytes(path, convert_to_onnx(native_dilations(graph_def), metadata).SerializeToString())
 
 
@@ -112,10 +114,29 @@ def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
     for node in model.graph.node:
         for tensors in (node.input, node.output):
             tensors[:] = [names.get(name, name) for name in tensors]
+    _round_scales_up(model)
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, str(value)
     return model
+
+
+def _round_scales_up(model):
+    """Increase the rounded scales of views. A runtime rounds the size of the result down."""
+    from onnx import numpy_helper
+
+    resizes = [node for node in model.graph.node if node.op_type == "Resize"]
+    names = {
+        node.input[2]
+        for node in resizes
+        for attribute in node.attribute
+        if attribute.s == b"align_corners"
+    }
+    for tensor in model.graph.initializer:
+        scales = numpy_helper.to_array(tensor)
+        if tensor.name in names and (scales % 1).any():
+            scales = np.where(scales % 1, np.nextafter(scales, np.float32(np.inf)), scales)
+            tensor.CopyFrom(numpy_helper.from_array(scales, tensor.name))
 
 
 def _import_graph(graph_def):

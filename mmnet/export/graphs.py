@@ -22,25 +22,29 @@ def fold_batch_norm(graph_def: "tf.GraphDef") -> "tf.GraphDef":
     folded = tf.GraphDef()
     folded.CopyFrom(graph_def)
     nodes = {node.name: node for node in folded.node}
+    values = {node.name: _value(node) for node in graph_def.node if node.op == "Const"}
     for node in folded.node:
         if node.op.startswith("FusedBatchNorm"):
             conv = _skip(nodes, nodes[node.input[0]], "DepthToSpace")
             if conv.op in CONVOLUTIONS:
-                _fold(nodes, node, conv)
+                _fold(nodes, values, node, conv)
     return tf.graph_util.extract_sub_graph(folded, [OUTPUT])
 
 
-def _fold(nodes, batch_norm, conv):
-    """Change the weights of ``conv`` and the node ``batch_norm``."""
+def _fold(nodes, values, batch_norm, conv):
+    """Change the weights of ``conv`` and the node ``batch_norm``.
+
+    Several views share the weights, so the result depends on ``values``, which do not change.
+    """
     x, *parameter_names = batch_norm.input
-    parameters = [_value(nodes[name]).astype(np.float64) for name in parameter_names]
+    parameters = [values[name].astype(np.float64) for name in parameter_names]
     gamma, beta, mean, variance = parameters
     scale = gamma / np.sqrt(variance + batch_norm.attr["epsilon"].f)
     weights = _skip(nodes, nodes[conv.input[1]], "Tile")
     if conv.op == "DepthwiseConv2dNative":  # [h,w,channels,1] instead of [h,w,in,channels]
-        _set_value(weights, _value(weights) * scale[:, np.newaxis])
+        _set_value(weights, values[weights.name] * scale[:, np.newaxis])
     else:
-        _set_value(weights, _value(weights) * scale)
+        _set_value(weights, values[weights.name] * scale)
     beta_name = parameter_names[1]
     _set_value(nodes[beta_name], beta - mean * scale)
 

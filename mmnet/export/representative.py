@@ -59,6 +59,8 @@ def int8_ranges(
 
     None: the converter measures the ranges. TensorFlow 1.15 cannot convert ranges in the graph.
     """
+    if weights.network.views and (representative is None or representative.method != "minmax"):
+        raise MmnetError("int8 with several views needs the calibration method minmax", "views")
     if representative is not None and representative.method == "minmax":
         return None
     if not converts_fake_quantization():

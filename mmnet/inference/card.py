@@ -1,5 +1,6 @@
 """The card of a model file: JSON beside the file that describes it. No TensorFlow."""
 
+import json
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
@@ -92,7 +93,7 @@ def parse_card(record: Dict[str, Any], source: str) -> Card:
     fields.setdefault("logit_scale", fields.pop("temperature", 1.0))  # its name before 0.3
     try:
         network = make_network({}, network_fields(record))
-        fields["network"] = dict(network._asdict(), shape=list(network.shape))
+        fields["network"] = json.loads(json.dumps(network._asdict()))  # lists
         return to_record(fields, Card, source)
     except (TypeError, MmnetError) as error:
         raise MmnetError(f"{source}: not a card of mmnet export: {error}") from None

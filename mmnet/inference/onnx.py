@@ -14,6 +14,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
+from mmnet.networks.views import largest_shape
 from mmnet.tf.device import Device
 
 # Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
@@ -50,7 +51,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
     shape = list(shapes[INPUT])
     if len(shape) != 4 or shape[0] != batch_size or shape[3] not in (3, 4):
         raise MmnetError(f"{path}: takes {shape}, expected [{batch_size},H,W,3 or 4]")
-    network = card.network._replace(shape=(shape[1], shape[2]), channels=shape[3])
+    network = card.network._replace(channels=shape[3]).with_input(shape[1:3])
     return Predictor(
         lambda images: session.run([OUTPUT], {INPUT: images})[0],
         card._replace(network=network, sha256=sha256, operations=_count_nodes(data)),
@@ -82,6 +83,9 @@ def _find_card(path: str, sha256: str, metadata: Dict[str, str]) -> Card:
         return read_card(path, sha256)
     record: Dict[str, Any] = {name: metadata[name] for name in ("preprocess", "output_type")}
     record["precision"] = "float32"
+    if metadata.get("views"):
+        views = metadata["views"].split()
+        record["network"] = {"views": views, "shape": largest_shape(views)}
     for name in ("parameters", "multiply_adds"):
         if metadata.get(name, "").isdigit():
             record[name] = int(metadata[name])

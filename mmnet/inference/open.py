@@ -14,7 +14,8 @@ from mmnet.inference.runtimes import has_runtime
 from mmnet.inference.tensorflow import open_frozen, open_savedmodel
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.networks.network import Network, make_network
+from mmnet.networks.network import Network, make_network, with_views
+from mmnet.networks.views import SCALES, scaled_views
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT, find_entry
 from mmnet.weights.run_file import network_of_run
@@ -33,6 +34,7 @@ def open_predictor(
     source: Union[str, Source] = DEFAULT,
     network_fields: Optional[Dict[str, Any]] = None,
     *,
+    views: Optional[int] = None,
     weight_options: WeightOptions = WeightOptions(),
     device: Device = Device(),
     batch_size: int = 1,
@@ -43,6 +45,8 @@ def open_predictor(
         source: as in ``find_source``, or its Source. Weights by name are opened from their model
             file if an installed runtime can run it and if no argument needs the checkpoint.
         network_fields: fields of Network that the user gave.
+        views: number of views whose logits are averaged (networks/views.py). None: one view; a
+            model file as it is.
         weight_options: how the weights of a checkpoint are read.
         device: device and number of threads.
         batch_size: images per run of a model file. A checkpoint takes any number.
@@ -55,17 +59,24 @@ def open_predictor(
     source = source if isinstance(source, Source) else find_source(source)
     has_options = weight_options != WeightOptions()
     if source.name and not network_fields and not has_options and device.kind is None:
-        source = prefer_model_file(source)
+        source = prefer_model_file(source, views or 1)
     if source.kind == "untrained" and not has_options:
-        return CheckpointPredictor(make_network(network_fields or {}), device)
+        network = make_network(network_fields or {})
+        return CheckpointPredictor(with_view_count(network, views), device)
     if source.kind in ("checkpoint", "untrained"):
-        return open_weights(load_weights(source, network_fields, weight_options), device)
+        weights = load_weights(source, network_fields, weight_options)
+        network = with_view_count(weights.network, views)
+        return open_weights(weights._replace(network=network), device)
     for name, value, default in zip(weight_options._fields, weight_options, WeightOptions()):
         if value != default:
             raise MmnetError(f"applies to checkpoints, not to {source.path}", name)
     if source.kind in ("tflite", "onnx") and device.kind not in (None, "cpu"):
         raise MmnetError(f"{device.kind}: {source.path} runs on the CPU", "device")
     predictor = OPENERS[source.kind](source.path, device, batch_size)
+    count = max(1, len(predictor.network.views))
+    if views not in (None, count):
+        message = f"{views}: applies to checkpoints and weights by name; {source.path} has {count}"
+        raise MmnetError(message, "views")
     for name, value in (network_fields or {}).items():
         known = getattr(predictor.network, name)
         if name == "shape" and tuple(value) != known:
@@ -77,10 +88,48 @@ def open_predictor(
     return predictor
 
 
-def prefer_model_file(source: Source) -> Source:
+def open_for_photos(
+    source: Union[str, Source] = DEFAULT,
+    network_fields: Optional[Dict[str, Any]] = None,
+    *,
+    views: Optional[int] = None,
+    **options: Any,
+) -> Predictor:
+    """Open a trained network with the default number of views of a photo: see open_predictor."""
+    source = source if isinstance(source, Source) else find_source(source)
+    if views is None:
+        views = photo_views(source, network_fields)
+    return open_predictor(source, network_fields, views=views, **options)
+
+
+def photo_views(source: Source, network_fields: Optional[Dict[str, Any]] = None) -> Optional[int]:
+    """Return the default number of views of photos. None: one view; a model file as it is.
+
+    A checkpoint has the highest number, unless its entry has model files for fewer views, or unless
+    it also needs the previous frame.
+    """
+    if source.kind != "checkpoint":
+        return None
+    entry = find_entry(source.name) if source.name else None
+    if entry is not None and entry.models:
+        return max([1, *map(int, entry.views)])
+    channels = network_of_checkpoint(source.path, network_fields).channels
+    return max(SCALES) if channels == 3 else None
+
+
+def with_view_count(network: Network, count: Optional[int]) -> Network:
+    """Return the network with ``count`` views."""
+    if count in (None, 1):
+        return network
+    if count not in SCALES:
+        raise MmnetError(f"must be 1 to {max(SCALES)}, not {count}", "views")
+    return with_views(network, scaled_views(network.shape, count))
+
+
+def prefer_model_file(source: Source, views: int = 1) -> Source:
     """Return the fastest model file of weights by name that can run here, else ``source``."""
     assert source.name is not None
-    for model in find_entry(source.name).models:
+    for model in find_entry(source.name).models_with_views(views):
         kind = MODEL_KINDS[os.path.splitext(model)[1]]
         if has_runtime(kind):
             return Source(kind, os.path.join(os.path.dirname(source.path), model), source.name)

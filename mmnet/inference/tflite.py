@@ -42,7 +42,7 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
             raise MmnetError(f"{path}: not a TFLite model that runs here ({error})") from None
     (input_details,) = interpreter.get_input_details()
     shape = [int(side) for side in input_details["shape"]]
-    network = card.network._replace(shape=(shape[1], shape[2]))
+    network = card.network.with_input(shape[1:3])
     if len(shape) != 4 or shape[0] != 1 or shape[3] != network.channels:
         raise MmnetError(f"{path}: takes {shape}, expected [1,H,W,{network.channels}]")
     if batch_size > 1:

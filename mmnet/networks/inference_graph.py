@@ -35,11 +35,13 @@ def inference_graph(
     """
     if ranges and output_type != "alpha":
         raise MmnetError(f"must be alpha for 8-bit ranges, not {output_type}", "output_type")
-    constants = dict(values or {}, **(ranges or {}))
+    arrays, constants = dict(values or {}, **(ranges or {})), {}
 
     def create_constant(getter, name, *_, **__):
-        with tf.name_scope(None):
-            return tf.constant(constants[name], name=name)
+        if name not in constants:  # several views share it
+            with tf.name_scope(None):
+                constants[name] = tf.constant(arrays[name], name=name)
+        return constants[name]
 
     mode = QUANTIZED_INFERENCE if ranges else INFERENCE
     mode = mode._replace(single_logit=output_type == "alpha")

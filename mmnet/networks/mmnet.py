@@ -18,7 +18,8 @@ from mmnet.networks.layers import (
     scale_channels,
     upsample,
 )
-from mmnet.networks.network import STRIDE, Network
+from mmnet.networks.network import Network
+from mmnet.networks.views import STRIDE
 from mmnet.tf.compat import tf
 
 

@@ -1,11 +1,11 @@
 """Network: which network, its width and its input. No TensorFlow."""
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.memory import check_memory
+from mmnet.networks.views import STRIDE, largest_shape, parse_view
 
-STRIDE = 32  # height and width of every network input are multiples of it
 MAX_WIDTH = 1000000  # channel multiplier
 
 # Rough memory of MMNet 1.0, which detects absurd sizes.
@@ -20,11 +20,24 @@ class Network(NamedTuple):
     width_multiplier: Optional[float] = 1.0  # channel multiplier; None: unknown (a model file)
     shape: Tuple[int, int] = (256, 256)  # (height, width) of the input in pixels
     channels: int = 3  # input channels: 3 (RGB) or 4 (RGB and the alpha of the previous frame)
+    views: Tuple[str, ...] = ()  # several views of the input (views.py); (): the input itself
+
+    @property
+    def base_shape(self) -> Tuple[int, int]:
+        """Return the shape of the first view, for which the network was trained."""
+        return parse_view(self.views[0]).shape if self.views else self.shape
+
+    def with_input(self, shape: Sequence[int]) -> "Network":
+        """Return the network with the input (height, width) of a model file."""
+        if self.views and self.shape != tuple(shape):
+            raise MmnetError(f"views {' '.join(self.views)}: the model takes {format_shape(shape)}")
+        return self._replace(shape=(shape[0], shape[1]))
 
     def __str__(self) -> str:
         memory = ", with the previous frame" if self.channels == 4 else ""
         width = self.width_multiplier or 0
-        return f"{self.name} {width:g} at {format_shape(self.shape)}{memory}"
+        views = f", views {' '.join(self.views)}" if self.views else ""
+        return f"{self.name} {width:g} at {format_shape(self.shape)}{memory}{views}"
 
 
 def make_network(
@@ -37,8 +50,12 @@ def make_network(
     fields = dict(recorded or {}, **requested)
     if "shape" in fields:
         fields["shape"] = tuple(fields["shape"])
+    fields["views"] = tuple(fields.get("views", ()))
     network = Network(**fields)
-    invalid_sides = [side for side in network.shape if side < STRIDE or side % STRIDE]
+    if network.views and network.shape != largest_shape(network.views):
+        raise MmnetError(f"{network.views} need the shape {largest_shape(network.views)}", "shape")
+    sides = [side for text in network.views for side in parse_view(text).shape]
+    invalid_sides = [s for s in (*network.shape, *sides) if s < STRIDE or s % STRIDE]
     if len(network.shape) != 2 or invalid_sides:
         shape = format_shape(network.shape)
         raise MmnetError(f"must be two multiples of {STRIDE}, not {shape}", "shape")
@@ -52,6 +69,16 @@ def make_network(
         )
     check_memory(str(network), network_bytes(network, 1))
     return network
+
+
+def with_views(network: Network, views: Sequence[str]) -> Network:
+    """Return a network that averages the logits of views. Its input is the largest view.
+
+    MmnetError: a view is not a size, or not a multiple of STRIDE.
+    """
+    shape, is_plain = largest_shape(views), len(views) == 1 and not parse_view(views[0]).mirrored
+    fields = dict(network._asdict(), shape=shape, views=() if is_plain else views)
+    return make_network(fields)
 
 
 def network_fields(record: Mapping[str, Any]) -> Dict[str, Any]:

@@ -7,12 +7,15 @@ converts images 0..255 to logits; ``alphas_from_logits`` converts logits to alph
 from functools import partial
 from typing import Callable, Dict, List, NamedTuple, Optional
 
+import numpy as np
+
 from mmnet.io.errors import MmnetError
 from mmnet.networks.deeplab import deeplab
 from mmnet.networks.layers import Mode, Outputs
 from mmnet.networks.mmnet import mmnet
 from mmnet.networks.modnet import e_aspp, modnet, squeeze_excite
 from mmnet.networks.network import Network
+from mmnet.networks.views import parse_view
 from mmnet.networks.tiny import tiny
 from mmnet.tf.compat import tf
 
@@ -79,11 +82,37 @@ def build(network: Network, images: "tf.Tensor", mode: Mode, preprocess: str = "
         mode: layers.TRAINING, layers.INFERENCE, or a quantization mode.
         preprocess: "inside" or "outside": where images are divided by 255.
     """
+    if network.views:
+        return _build_views(network, images, mode, preprocess)
     definition = find_definition(network)
     if preprocess == "inside":
         images = tf.divide(mode.images(images, 255), 255.0, name=PREPROCESS)
     images01 = mode.images(images, 1)
     return definition.build(images01, network, mode)._replace(images01=images01)
+
+
+def _build_views(network, images, mode, preprocess):
+    """Return the mean of the logits of the views of a network. They share the variables."""
+    logits = []
+    for view in map(parse_view, network.views):
+        x = _resize(images, view.shape)
+        x = _mirror(x) if view.mirrored else x
+        with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+            one_view = network._replace(shape=view.shape, views=())
+            y = build(one_view, x, mode, preprocess).logits
+        y = _mirror(y) if view.mirrored else y
+        logits.append(_resize(y, network.shape))
+    return Outputs(sum(logits[1:], logits[0]) / len(logits), {}, {})
+
+
+def _resize(x, shape):
+    same = x.shape.as_list()[1:3] == list(shape)
+    return x if same else tf.image.resize_bilinear(x, shape, align_corners=True)
+
+
+def _mirror(x):
+    """Exchange left and right, with an operation that every converter knows."""
+    return tf.gather(x, np.arange(x.shape[2].value, dtype=np.int32)[::-1], axis=2)
 
 
 def input_shape(network: Network, batch_size: Optional[int] = None) -> List[Optional[int]]:

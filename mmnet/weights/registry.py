@@ -18,6 +18,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 REGISTRY = os.path.join(HERE, "registry.json")
 
 
+class ViewModels(NamedTuple):
+    """Model files with several views of a photo."""
+
+    views: Tuple[str, ...]  # as in networks/views.py
+    models: Tuple[str, ...]  # the fastest first
+
+
 class Entry(NamedTuple):
     """Trained weights with a name."""
 
@@ -31,7 +38,13 @@ class Entry(NamedTuple):
     addresses: Tuple[str, ...] = ()  # web folders with the files, tried in this order
     folder: Optional[str] = None  # folder in this package, for bundled weights
     models: Tuple[str, ...] = ()  # model files of the same network, the fastest first
+    views: Dict[str, ViewModels] = {}  # number of views -> model files; one view: ``models``
     scores: Dict[str, Dict[str, float]] = {}  # dataset/split -> MAD and gradient error at 256x256
+
+    def models_with_views(self, count: int) -> Tuple[str, ...]:
+        """Return the model files with this number of views."""
+        several = self.views.get(str(count))
+        return several.models if several else self.models if count == 1 else ()
 
 
 @lru_cache(maxsize=None)
