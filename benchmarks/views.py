@@ -34,11 +34,12 @@ from mmnet.tf.device import Device
 
 SHAPE = (256, 256)  # scores are computed at this shape
 TIMED_RUNS = 30
-CANDIDATES = (
-    "256|320|256 256f|256 320|256f 320|256 320f|256 288f|256 384f|288 320f|288 384f|256 288f 352|"
-    "256 320f 384|256 320f 384f|256f 320 384|224f 288 384|288 320f 384|256 256f 320f|"
-    "224f 256 320f 384|256 256f 320 320f 384 384f"
-).split("|")
+CANDIDATES = ["256", "288", "320"]
+CANDIDATES += [f"256 {view}" for view in ("256f", "288f", "320", "320f", "384f")]
+CANDIDATES += ["256f 288", "256f 320", "288 320f", "288 384f"]
+CANDIDATES += [f"256 {views}" for views in ("256f 320f", "288f 320", "288f 352", "288f 384")]
+CANDIDATES += ["256f 288 352f", "256 320f 384", "256 320f 384f", "256f 320 384"]
+CANDIDATES += ["224f 288 384", "288 320f 384", "224f 256 320f 384", "256 256f 320 320f 384 384f"]
 
 
 class Views:
@@ -88,9 +89,9 @@ class Views:
         model = self.open(shape)
         if not hasattr(model, "milliseconds"):
             for _ in range(TIMED_RUNS):
-                start = time.perf_counter()
+                start = time.process_time()
                 model.run(image)
-                seconds.append(time.perf_counter() - start)
+                seconds.append(time.process_time() - start)
             model.milliseconds = 1000 * float(np.median(seconds))
         return model.milliseconds
 

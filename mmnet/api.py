@@ -9,7 +9,7 @@ import numpy as np
 from deprecation import DeprecatedWarning
 from PIL import Image
 
-from mmnet.inference.open import open_predictor
+from mmnet.inference.open import open_for_photos
 from mmnet.inference.predictor import Predictor
 from mmnet.io.colour import SRGB_PROFILE
 from mmnet.io.exif import pil_options
@@ -50,6 +50,7 @@ def accept_old_keywords(function: Function) -> Function:
 def load(
     source: str = DEFAULT,
     *,
+    views: Optional[int] = None,
     use_ema: bool = False,
     logit_scale: float = 1.0,
     device: Optional[str] = None,
@@ -60,6 +61,8 @@ def load(
     Args:
         source: weights by name (``mmnet weights list``), a checkpoint prefix, a folder of
             checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
+        views: number of views of a photo whose logits are averaged, 1 to 3; None: the default of
+            photos. 1 is the fastest, for example for frames.
         use_ema: use the moving averages of a checkpoint's weights.
         logit_scale: factor of a checkpoint's logits.
         device: "cpu", "gpu" or "npu"; None: the choice of the runtime. A .tflite or .onnx runs on
@@ -77,7 +80,8 @@ def load(
     """
     target = Device(device, threads=threads)
     check_device(target)
-    return open_predictor(source, weight_options=WeightOptions(use_ema, logit_scale), device=target)
+    weight_options = WeightOptions(use_ema, logit_scale)
+    return open_for_photos(source, views=views, weight_options=weight_options, device=target)
 
 
 @accept_old_keywords
@@ -85,6 +89,7 @@ def matte(
     photo: Any,
     predictor: NetworkSource = None,
     *,
+    views: Optional[int] = None,
     second_pass: bool = True,
     refine_edges: bool = True,
 ) -> np.ndarray:
@@ -96,6 +101,7 @@ def matte(
             EXIF orientation. The alpha channel of a photo is multiplied into the result.
         predictor: a Predictor from ``load``, or a source; None: the bundled weights. Weights by
             name are opened once.
+        views: as in ``load``, if ``predictor`` is a source.
         second_pass: run the network again on the box that contains the people.
         refine_edges: refine the edges with the photo.
 
@@ -104,7 +110,7 @@ def matte(
         MmnetError: the photo is unreadable or has an unsupported type.
     """
     options = MattingOptions(second_pass, refine_edges)
-    return matte_photo(load_photo(photo), _find_predictor(predictor), options)
+    return matte_photo(load_photo(photo), _find_predictor(predictor, views), options)
 
 
 @accept_old_keywords
@@ -112,6 +118,7 @@ def cutout(
     photo: Any,
     predictor: NetworkSource = None,
     *,
+    views: Optional[int] = None,
     second_pass: bool = True,
     refine_edges: bool = True,
     estimate_foreground: bool = True,
@@ -122,12 +129,12 @@ def cutout(
     """
     loaded = load_photo(photo)
     options = MattingOptions(second_pass, refine_edges, estimate_foreground)
-    alpha = matte_photo(loaded, _find_predictor(predictor), options)
+    alpha = matte_photo(loaded, _find_predictor(predictor, views), options)
     output_options = OutputOptions(("cutout",), matting=options)
     return render_outputs(loaded.image, alpha, output_options, loaded.opacity)["cutout"]
 
 
-def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -> Image.Image:
+def cutout_image(photo: Any, predictor: NetworkSource = None, **options: Any) -> Image.Image:
     """Cut the person out of a photo: PIL image (RGBA); arguments as ``cutout``.
 
     Its ``info`` contains the sRGB profile, and ``exif`` and ``dpi``, which ``save`` accepts.
@@ -138,14 +145,16 @@ def cutout_image(photo: Any, predictor: NetworkSource = None, **options: bool) -
     return image
 
 
-def _find_predictor(predictor: NetworkSource) -> Predictor:
+def _find_predictor(predictor: NetworkSource, views: Optional[int]) -> Predictor:
     if isinstance(predictor, Predictor):
         return predictor
     source = predictor or DEFAULT
-    return _open_once(source, os.getpid()) if is_name(source) else load(source)
+    if is_name(source):
+        return _open_once(source, views, os.getpid())
+    return load(source, views=views)
 
 
 @functools.lru_cache(maxsize=None)
-def _open_once(source: str, process: int) -> Predictor:
+def _open_once(source: str, views: Optional[int], process: int) -> Predictor:
     """Open weights by name once per process, because some runtimes do not work after a fork."""
-    return load(source)
+    return load(source, views=views)

@@ -9,7 +9,7 @@ from mmnet.commands.flag_types import port_number, size_in_bytes, source
 from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOptions, flag
 from mmnet.demo.app import Server, open_socket
 from mmnet.demo.processing import Demo
-from mmnet.inference.open import open_predictor
+from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.matting.photo import MattingOptions
@@ -56,22 +56,26 @@ def run(options: Options) -> int:
     with listener:
         server = Server(demo, address, options.upload_limit, names, camera)
         for name in {names[0], camera}:
-            demo.open_weights(name)  # reports errors before the page opens
+            demo.open_weights(name, name == names[0])  # reports errors before the page opens
         exit_code = 128 + server.run(listener)
     os._exit(exit_code)  # sys.exit would wait for the photo in progress
 
 
-def predictor_opener(options: Options, names: List[str]) -> Callable[[str], Predictor]:
-    """Return a function that opens one of ``names``, once. The flags describe their own source."""
+def predictor_opener(options: Options, names: List[str]) -> Callable[[str, bool], Predictor]:
+    """Return a function that opens one of ``names``, for photos or for frames, once.
+
+    The flags describe their own source. Frames have one view.
+    """
 
     @functools.lru_cache(maxsize=None)
-    def open_once(name: str) -> Predictor:
+    def open_once(name: str, for_photos: bool) -> Predictor:
         if name not in names:  # clients may send any text
             raise MmnetError(f"weights {shorten(name)}: must be one of {', '.join(names)}")
         described = options if name == options.checkpoint_path else Options()
-        return open_predictor(
+        return (open_for_photos if for_photos else open_predictor)(
             name,
             described.network_fields(),
+            views=options.views if for_photos else None,
             weight_options=described.weight_options(),
             device=Device(options.device),
         )

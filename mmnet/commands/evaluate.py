@@ -35,7 +35,13 @@ from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate, matte_once
 from mmnet.evaluation.records import Identity, merge_shards, read_evaluation, write_evaluation
 from mmnet.evaluation.report_page import make_page
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
-from mmnet.inference.open import load_weights, open_predictor
+from mmnet.inference.open import (
+    load_weights,
+    open_for_photos,
+    open_predictor,
+    photo_views,
+    with_view_count,
+)
 from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
@@ -123,8 +129,9 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
 
     def check(self) -> None:
         super().check()
-        if not self.as_photos and (self.no_second_pass or self.no_refinement):
-            raise MmnetError("--no_second_pass and --no_refinement: require --as_photos")
+        if not self.as_photos and (self.no_second_pass or self.no_refinement or self.views):
+            flags = "--no_second_pass, --no_refinement and --views"
+            raise MmnetError(f"{flags}: require --as_photos")
         if self.temporal_filter != "none" and not self.as_clips:
             raise MmnetError("--temporal_filter: requires --as_clips")
         if self.as_clips:
@@ -218,26 +225,32 @@ def open_networks(options: Options) -> Iterator[OpenNetwork]:
 def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
     output = writable_folder(options.output or options.checkpoint_path)
     predictor: Optional[CheckpointPredictor] = None
+    fields = options.network_fields()
     for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
         try:
-            weights = load_weights(prefix, options.network_fields(), options.weight_options())
+            weights = load_weights(prefix, fields, options.weight_options())
         except FileNotFoundError:
             if os.path.exists(prefix + ".index"):
                 raise
             log.warning("%s: deleted before it was scored; skipped", prefix)
             continue
         if predictor is None:
-            predictor = open_weights(weights, Device(options.device))
+            views = None
+            if options.as_photos:
+                views = options.views or photo_views(Source("checkpoint", prefix), fields)
+            network = with_view_count(weights.network, views)
+            predictor = open_weights(weights._replace(network=network), Device(options.device))
         else:
             predictor.load(weights)
         yield OpenNetwork(predictor, output)
 
 
 def open_network(options: Options, source: Union[str, Source]) -> Predictor:
-    return open_predictor(
+    return (open_for_photos if options.as_photos else open_predictor)(
         source,
         options.network_fields(),
         weight_options=options.weight_options(),
+        views=options.views,
         device=Device(options.device),
     )
 
@@ -299,7 +312,7 @@ def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> E
 def make_identity(options: Options, dataset: Dataset, predictor: Predictor) -> Identity:
     network = predictor.network
     return Identity(
-        network=dict(network._asdict(), shape=list(network.shape)),
+        network=dict(network._asdict(), shape=list(network.shape), views=list(network.views)),
         source=predictor.sha256,
         use_ema=options.use_ema,
         logit_scale=options.logit_scale,

@@ -92,9 +92,11 @@ def checkpoint_card(source: Source) -> Dict[str, Any]:
         "paper_parity": [size._asdict() for size in sizes],
     }
     if source.name:
-        entry = find_entry(source.name)._asdict()
-        fields = {name: entry[name] for name in ENTRY_FIELDS if entry[name]}
-        card["weights"] = dict(fields, name=source.name, scores=entry["scores"])
+        entry = find_entry(source.name)
+        values = entry._asdict()
+        fields = {name: values[name] for name in ENTRY_FIELDS if values[name]}
+        views = entry.view_texts()
+        card["weights"] = dict(fields, name=source.name, views=views, scores=entry.scores)
     return card
 
 

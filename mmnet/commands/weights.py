@@ -96,13 +96,14 @@ def run(options: Options) -> int:
 def run_list(options: Options) -> None:
     for name, entry in registry.read_registry().items():
         is_here = registry.is_downloaded(name)
-        record = dict(entry._asdict(), files=[file._asdict() for file in entry.files])
+        files = [file._asdict() for file in entry.files]
+        record = dict(entry._asdict(), files=files, views=entry.view_texts())
         if options.json:
             options.print_record(dict(record, name=name, here=is_here))
             continue
         size = format_size(sum(file.bytes for file in entry.files), binary=True)
         state = "installed" if is_here else "downloaded on first use"
-        fields = {field: record[field] for field in (*ENTRY_FIELDS, "scores")}
+        fields = {field: record[field] for field in (*ENTRY_FIELDS, "views", "scores")}
         options.print_record({"name": name, "size": size, "state": state, **fields})
 
 

@@ -30,7 +30,7 @@ class Sample(NamedTuple):
     """A pair, ready to be scored."""
 
     image: np.ndarray  # float32 [H,W,3], 0..255, network input (corners aligned)
-    truth: np.ndarray  # float32 [H,W], 0..1, the mask at the network's shape
+    truth: np.ndarray  # float32 [h,w], 0..1, the mask at the network's base shape
     mask: np.ndarray  # float32 [h,w], 0..1, as stored
     photo: np.ndarray  # uint8 [h,w,3], as stored
 
@@ -124,7 +124,7 @@ def evaluate(
         return _score(prediction, target_shape, target_metrics)
 
     rows = list(parallel_map(score, predict(), max_pending=2 * batch_size))
-    shapes = {"network": predictor.network.shape}
+    shapes = {"network": predictor.network.base_shape}
     if target_shape is not None:
         shapes["target"] = target_shape
     scores = {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]}
@@ -143,8 +143,9 @@ def predict_pairs(
         arrays = validator.read(pair)
         if arrays is None:
             return None
-        shape = predictor.network.shape
-        image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
+        network = predictor.network
+        image = resize_bilinear(arrays[0], network.shape, align_corners=True)
+        truth = resize_bilinear(arrays[1], network.base_shape, align_corners=True)
         return Sample(image, truth, mask=arrays[1], photo=arrays[0])
 
     samples = parallel_map(read, dataset.pairs, max_pending=2 * batch_size)

@@ -197,8 +197,11 @@ def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     scalars = {**evaluation.means(), f"inference_time_ms/{split}": evaluation.predict_ms}
     images = {}
     for index, (sample, alpha, _) in enumerate(evaluation.examples):
-        alpha = resize_bilinear(alpha, sample.truth.shape, align_corners=True)
-        images[f"example/{split}/{index}"] = make_panel(sample.image, sample.truth, alpha)
+        image, alpha = (
+            resize_bilinear(array, sample.truth.shape, align_corners=True)
+            for array in (sample.image, alpha)
+        )
+        images[f"example/{split}/{index}"] = make_panel(image, sample.truth, alpha)
     scores = evaluation.scores
     histograms = {f"errors/{evaluation.tag(key)}": values for key, values in scores.items()}
     writer = EventWriter(folder)

@@ -53,12 +53,13 @@ def make_network(
     fields["views"] = tuple(fields.get("views", ()))
     network = Network(**fields)
     if network.views and network.shape != largest_shape(network.views):
-        raise MmnetError(f"{network.views} need the shape {largest_shape(network.views)}", "shape")
-    sides = [side for text in network.views for side in parse_view(text).shape]
-    invalid_sides = [s for s in (*network.shape, *sides) if s < STRIDE or s % STRIDE]
-    if len(network.shape) != 2 or invalid_sides:
-        shape = format_shape(network.shape)
-        raise MmnetError(f"must be two multiples of {STRIDE}, not {shape}", "shape")
+        shapes = f"{format_shape(largest_shape(network.views))}, not {format_shape(network.shape)}"
+        raise MmnetError(f"must be {shapes}, for these views", "shape")
+    for shape in (network.shape, *(parse_view(text).shape for text in network.views)):
+        if len(shape) != 2 or any(side < STRIDE or side % STRIDE for side in shape):
+            name = "views" if network.views else "shape"
+            text = f"must be two multiples of {STRIDE}, not {format_shape(shape)}"
+            raise MmnetError(text, name)
     if network.channels not in (3, 4):
         meaning = "3 (RGB) or 4 (RGB and the alpha of the previous frame)"
         raise MmnetError(f"must be {meaning}, not {network.channels}", "channels")

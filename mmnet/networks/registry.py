@@ -15,8 +15,8 @@ from mmnet.networks.layers import Mode, Outputs
 from mmnet.networks.mmnet import mmnet
 from mmnet.networks.modnet import e_aspp, modnet, squeeze_excite
 from mmnet.networks.network import Network
-from mmnet.networks.views import parse_view
 from mmnet.networks.tiny import tiny
+from mmnet.networks.views import parse_view
 from mmnet.tf.compat import tf
 
 PREPROCESS = "preprocess"  # name of the operation that divides by 255

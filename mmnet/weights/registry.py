@@ -41,6 +41,10 @@ class Entry(NamedTuple):
     views: Dict[str, ViewModels] = {}  # number of views -> model files; one view: ``models``
     scores: Dict[str, Dict[str, float]] = {}  # dataset/split -> MAD and gradient error at 256x256
 
+    def view_texts(self) -> Dict[str, str]:
+        """Return the number of views -> the views, for example ``256 320f``."""
+        return {count: " ".join(models.views) for count, models in self.views.items()}
+
     def models_with_views(self, count: int) -> Tuple[str, ...]:
         """Return the model files with this number of views."""
         several = self.views.get(str(count))
