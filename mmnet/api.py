@@ -9,7 +9,7 @@ import numpy as np
 from deprecation import DeprecatedWarning
 from PIL import Image
 
-from mmnet.inference.open import open_for_photos
+from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.colour import SRGB_PROFILE
 from mmnet.io.exif import pil_options
@@ -61,8 +61,8 @@ def load(
     Args:
         source: weights by name (``mmnet weights list``), a checkpoint prefix, a folder of
             checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
-        views: number of views of a photo whose logits are averaged, 1 to 3; None: the default of
-            photos. 1 is the fastest, for example for frames.
+        views: number of views of a photo whose logits are averaged, 1 to 3: 1 is the fastest, 3
+            the best. None: one view; a model file as it is.
         use_ema: use the moving averages of a checkpoint's weights.
         logit_scale: factor of a checkpoint's logits.
         device: "cpu", "gpu" or "npu"; None: the choice of the runtime. A .tflite or .onnx runs on
@@ -81,7 +81,7 @@ def load(
     target = Device(device, threads=threads)
     check_device(target)
     weight_options = WeightOptions(use_ema, logit_scale)
-    return open_for_photos(source, views=views, weight_options=weight_options, device=target)
+    return open_predictor(source, views=views, weight_options=weight_options, device=target)
 
 
 @accept_old_keywords
@@ -100,8 +100,8 @@ def matte(
             [H,W,4] or grey [H,W]. Files and PIL images are converted to sRGB, and rotated by their
             EXIF orientation. The alpha channel of a photo is multiplied into the result.
         predictor: a Predictor from ``load``, or a source; None: the bundled weights. Weights by
-            name are opened once.
-        views: as in ``load``, if ``predictor`` is a source.
+            name are opened once, with the default number of views of ``mmnet predict``.
+        views: another number of views, if ``predictor`` is a source.
         second_pass: run the network again on the box that contains the people.
         refine_edges: refine the edges with the photo.
 
@@ -151,10 +151,10 @@ def _find_predictor(predictor: NetworkSource, views: Optional[int]) -> Predictor
     source = predictor or DEFAULT
     if is_name(source):
         return _open_once(source, views, os.getpid())
-    return load(source, views=views)
+    return open_for_photos(source, views=views)
 
 
 @functools.lru_cache(maxsize=None)
 def _open_once(source: str, views: Optional[int], process: int) -> Predictor:
     """Open weights by name once per process, because some runtimes do not work after a fork."""
-    return load(source, views=views)
+    return open_for_photos(source, views=views)

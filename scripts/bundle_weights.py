@@ -15,10 +15,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportSpec, export
 from mmnet.inference.open import load_weights, with_view_count
-from mmnet.io.checkpoint_files import CHECKPOINT_SUFFIXES
+from mmnet.io.checkpoint_files import copy_checkpoint, files_of
 from mmnet.io.files import read_json, sha256_of_file, write_text
 from mmnet.weights.registry import REGISTRY, find_entry, weights_folder
-from mmnet.weights.write import write_weights
 
 FORMATS = {"tflite": "_float32.tflite", "onnx": ".onnx"}  # the fastest first
 
@@ -42,7 +41,11 @@ def describe_file(name):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", help="bundled weights, for example mmnet-persons")
-    parser.add_argument("checkpoint", help="checkpoint, or the name itself for new model files")
+    parser.add_argument(
+        "checkpoint",
+        help="checkpoint without slots of the optimizer (weights average, "
+        "calibrate), or the name itself",
+    )
     parser.add_argument("--views", type=int, nargs="*", help="numbers of views besides 1")
     options = parser.parse_args()
     records, folder = read_json(REGISTRY), weights_folder(options.name)
@@ -53,14 +56,14 @@ def main():
     checkpoint = os.path.basename(weights.source)
     os.chdir(folder)  # cards contain paths relative to the folder
     if os.path.realpath(weights.source) != os.path.realpath(checkpoint):
-        write_weights(checkpoint, weights)
+        copy_checkpoint(weights.source, ".")
     record["checkpoint"], record["models"] = checkpoint, write_models(checkpoint, 1)[1]
     record["views"] = {}
     for count in counts:
         views, models = write_models(checkpoint, count)
         record["views"][str(count)] = {"views": views, "models": models}
     models = [*record["models"], *(m for v in record["views"].values() for m in v["models"])]
-    names = [checkpoint + suffix for suffix in CHECKPOINT_SUFFIXES]
+    names = sorted(files_of(checkpoint))
     names += ["config.yaml"] * os.path.exists("config.yaml")
     record["files"] = [describe_file(name) for name in (*names, *models)]
     write_text(REGISTRY, json.dumps(records, indent=1, ensure_ascii=False) + "\n")
