@@ -73,7 +73,8 @@ class Views:
     def predictor(self, candidate):
         """Return the Predictor that averages the logits of views such as ``256 320f``."""
         views = [parse_view(text) for text in candidate.split()]
-        card = Card(Network(shape=largest_shape(views)), output_type="logits")
+        network = Network(shape=largest_shape(candidate.split()))
+        card = Card(network, output_type="logits")
         return Predictor(lambda x: np.mean([self.logits(x, view) for view in views], axis=0), card)
 
     def forget(self):

@@ -182,6 +182,11 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
         return scores["MAD/test/40_30"]
 
     assert len({mad(), mad("--as_photos"), mad("--as_photos", "--no_refinement")}) == 3
+    assert (
+        mad("--as_photos")
+        == mad("--as_photos", "--views", "3")
+        != mad(*["--as_photos", "--views", "1"])
+    )
     assert mad("--as_photos", "--no_second_pass") == mad("--as_photos", "--no_second_look")
 
 
@@ -243,6 +248,7 @@ def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
         (["--temporal_filter", "motion"], ["--temporal_filter", "--as_clips"]),
         (["--temporal_filter", "x"], ["--temporal_filter", "none, exponential, motion"]),
         (["--no_second_pass"], ["--no_second_pass", "--as_photos"]),
+        (["--views", "2"], ["--views", "--as_photos"]),
         (["--watch", "--compare", "untrained"], ["--compare", "--watch"]),
         (["--valid_type", "loop", "--checkpoint_path", "none"], ["none", "folder"]),
         (["--watch", "--checkpoint_path", "untrained"], ["untrained", "folder"]),

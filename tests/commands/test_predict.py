@@ -297,6 +297,7 @@ BAD_PHOTO_COMMANDS = [
     ("{}/a.png --output x --write composition", ["--write", "--background"]),
     ("{}/a.png --output x --write all", ["--write", "all", "side-by-side"]),
     ("{}/a.png --output x --jobs 0", ["--jobs"]),
+    ("{}/a.png --output x --views 4", ["--views", "1 to 3"]),
     ("{}/a.png --output x --background purplish", ["--background", "purplish"]),
     ("{}/a.png --output x.png --tar 2", ["--tar", "--output"]),
     ("{}/a.png --output {}/locked/o.png", ["--output", "locked"]),

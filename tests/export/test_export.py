@@ -20,6 +20,7 @@ from mmnet.inference.card import card_path, card_to_dict, read_card
 from mmnet.inference.checkpoints import open_weights
 from mmnet.inference.open import load_weights, open_predictor
 from mmnet.io.errors import MmnetError
+from mmnet.networks.network import with_views
 
 FLOAT_MODELS = ["alpha", "mmnet.tflite", "logits.tflite"]
 ONNX_MODELS = ["mmnet.onnx", "outside.onnx"]
@@ -71,6 +72,25 @@ def test_export_writes_each_precision(exported_models, small_predictor, small_im
     assert model.precision == spec.precision
     difference = np.abs(model(small_images) - small_predictor(small_images))
     assert difference.mean() <= limit
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx", "pb"])
+def test_export_writes_several_views(small_weights, small_predictor, tmp_path, format):
+    if format == "onnx":
+        need_onnx()
+    views = ("64", "160f", "192")  # 160 / 192 is rounded
+    network = with_views(SMALL, views)
+    spec = ExportSpec(format, str(tmp_path / f"views.{format}"), views=views)
+    images = comparison_images(None, network)
+    (card,) = export(small_weights._replace(network=network), [spec], images)
+    assert card.largest_difference <= BOUNDS["float32"].limit
+    assert (card.network.views, card.network.shape) == (views, (192, 192))
+    if format == "onnx":
+        os.remove(card_path(card.path))  # the metadata contain the views
+    batched = open_predictor(card.path, batch_size=2)
+    assert batched.network.shape == (192, 192)
+    assert batched.network.views == (() if format == "pb" else views)
+    np.testing.assert_allclose(batched(images), open_predictor(card.path)(images), atol=1e-5)
 
 
 def dropped_dilations(graph_def):

@@ -13,12 +13,18 @@ from mmnet import cli
 from mmnet.evaluation.evaluate import evaluate
 from mmnet.inference import open as open_module
 from mmnet.inference.checkpoints import CheckpointPredictor
-from mmnet.inference.open import load_weights, open_predictor, prefer_model_file
+from mmnet.inference.open import (
+    load_weights,
+    open_for_photos,
+    open_predictor,
+    photo_views,
+    prefer_model_file,
+)
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 from mmnet.tf.device import Device
-from mmnet.weights.registry import DEFAULT, find_entry
+from mmnet.weights.registry import DEFAULT, FAST, VIDEO, find_entry
 from mmnet.weights.source import Source, find_source
 from mmnet.weights.values import WeightOptions
 
@@ -84,6 +90,24 @@ def test_checkpoint_equals_its_weights(small_weights, small_images, small_predic
     assert (model.source, model.step, model.batch_size) == (small_weights.source, 5, None)
     assert model.sha256 == checkpoint_files.index_sha256(small_weights.source)
     np.testing.assert_allclose(model(small_images), small_predictor(small_images), atol=1e-5)
+
+
+def test_checkpoint_opens_with_views(small_weights, checkpoint_folder, exported_models):
+    expected = (SMALL.shape, 2, (96, 96)), ((64, 64), 3, (96, 96))
+    for count, (base, views, shape) in zip((2, 3), expected):
+        network = open_predictor(small_weights.source, FIELDS, views=count).network
+        assert (network.base_shape, len(network.views), network.shape) == (base, views, shape)
+    source, video = find_source(small_weights.source), dict(FIELDS, channels=4)
+    assert photo_views(source, FIELDS) == 3 and photo_views(source, video) is None
+    names = {DEFAULT: 3, FAST: 1, VIDEO: 1}
+    assert {name: photo_views(find_source(name)) for name in names} == names
+    model = exported_models.path("mmnet.tflite")
+    assert photo_views(find_source(model)) is None
+    assert open_predictor(model, views=1).network == open_for_photos(model).network == SMALL
+    with assert_raises(MmnetError, "views", 2, "mmnet.tflite"):
+        open_predictor(model, views=2)
+    with assert_raises(MmnetError, "views", 4):
+        open_predictor("untrained", FIELDS, views=4)
 
 
 def test_untrained_network_has_no_source():
@@ -188,6 +212,10 @@ def test_weights_by_name_prefer_their_model_file(monkeypatch):
     runtimes = {"tflite", "onnx"}
     monkeypatch.setattr(open_module, "has_runtime", runtimes.__contains__)
     assert prefer_model_file(source).path == paths[0]
+    for count, several in find_entry(DEFAULT).views.items():
+        path = prefer_model_file(source, int(count)).path
+        assert path == os.path.join(folder, several.models[0])
+    assert prefer_model_file(find_source(FAST), 3).kind == "checkpoint"
     runtimes.discard("tflite")
     assert prefer_model_file(source) == Source("onnx", paths[1], DEFAULT)
     runtimes.discard("onnx")

@@ -1,5 +1,6 @@
 """Tests of mmnet.weights.registry, and of the bundled weights."""
 
+import glob
 import json
 import os
 
@@ -10,7 +11,7 @@ from mmnet.inference.card import read_card
 from mmnet.io.checkpoint_files import index_sha256
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import sha256_of_file
-from mmnet.networks.network import Network
+from mmnet.networks.network import Network, with_views
 from mmnet.weights import registry
 
 BUNDLED = {
@@ -19,6 +20,7 @@ BUNDLED = {
     registry.VIDEO: Network(channels=4),
 }
 DOWNLOADED = "mmnet-304500"
+COUNTS = (1, 2, 3)  # of views
 
 
 @pytest.fixture(autouse=True)
@@ -35,19 +37,29 @@ def test_bundled_files_match_the_registry(name):
     folder = registry.weights_folder(name)
     assert registry.is_downloaded(name) and not entry.addresses
     files = {file.name for file in entry.files}
-    cards = {model + ".json" for model in entry.models}
+    models = [model for count in COUNTS for model in entry.models_with_views(count)]
+    cards = {model + ".json" for model in models}
     assert {name for name in os.listdir(folder) if name != "README.md"} == files | cards
-    assert set(entry.models) <= files
-    assert all(file.bytes <= 900000 for file in entry.files)
+    assert set(models) <= files
+    assert all(file.bytes <= 1000000 for file in entry.files)
+
+
+def test_bundled_files_are_small():
+    folders = map(registry.weights_folder, BUNDLED)
+    paths = [path for folder in folders for path in glob.glob(os.path.join(folder, "*"))]
+    assert sum(map(os.path.getsize, paths)) < 10e6
 
 
 @pytest.mark.parametrize("name, network", BUNDLED.items(), ids=list(BUNDLED))
 def test_bundled_models_are_exported_from_the_bundled_checkpoint(name, network):
     entry, folder = registry.find_entry(name), registry.weights_folder(name)
-    assert len(entry.models) == 2
-    for model in entry.models:
+    views = {count: entry.views[str(count)].views for count in COUNTS if str(count) in entry.views}
+    networks = {1: network, **{n: with_views(network, views[n]) for n in views}}
+    models = [(n, model) for n in networks for model in entry.models_with_views(n)]
+    assert len(models) == 2 * len(networks) and views.keys() == set(map(int, entry.views))
+    for count, model in models:
         card = read_card(os.path.join(folder, model))
-        assert card.network == network
+        assert card.network == networks[count]
         assert os.path.basename(card.checkpoint) == entry.checkpoint
         assert card.index_sha256 == index_sha256(os.path.join(folder, entry.checkpoint))
 
