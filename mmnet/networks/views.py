@@ -57,4 +57,4 @@ def scaled_views(shape: Tuple[int, int], count: int) -> Tuple[str, ...]:
 
 
 def _scale(side, scale):
-    return max(1, round(side * scale / STRIDE)) * STRIDE
+    return max(1, int(side * scale / STRIDE + 0.5)) * STRIDE

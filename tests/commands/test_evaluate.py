@@ -182,11 +182,8 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
         return scores["MAD/test/40_30"]
 
     assert len({mad(), mad("--as_photos"), mad("--as_photos", "--no_refinement")}) == 3
-    assert (
-        mad("--as_photos")
-        == mad("--as_photos", "--views", "3")
-        != mad(*["--as_photos", "--views", "1"])
-    )
+    mads = [mad("--as_photos", "--views", str(count)) for count in (1, 2, 3)]
+    assert len(set(mads)) == 3 and mads[2] == mad("--as_photos")
     assert mad("--as_photos", "--no_second_pass") == mad("--as_photos", "--no_second_look")
 
 
