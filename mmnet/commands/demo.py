@@ -55,20 +55,20 @@ def run(options: Options) -> int:
     listener, address = open_socket(options.host, options.port)
     with listener:
         server = Server(demo, address, options.upload_limit, names, camera)
-        for name in {names[0], camera}:
-            demo.open_weights(name, name == names[0])  # reports errors before the page opens
+        demo.open_weights(names[0])  # reports errors before the page opens
+        demo.open_weights(camera, for_photos=False)
         exit_code = 128 + server.run(listener)
     os._exit(exit_code)  # sys.exit would wait for the photo in progress
 
 
-def predictor_opener(options: Options, names: List[str]) -> Callable[[str, bool], Predictor]:
+def predictor_opener(options: Options, names: List[str]) -> Callable[..., Predictor]:
     """Return a function that opens one of ``names``, for photos or for frames, once.
 
     The flags describe their own source. Frames have one view.
     """
 
     @functools.lru_cache(maxsize=None)
-    def open_once(name: str, for_photos: bool) -> Predictor:
+    def open_once(name: str, *, for_photos: bool = True) -> Predictor:
         if name not in names:  # clients may send any text
             raise MmnetError(f"weights {shorten(name)}: must be one of {', '.join(names)}")
         described = options if name == options.checkpoint_path else Options()

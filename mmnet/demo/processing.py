@@ -61,13 +61,13 @@ class Camera(NamedTuple):
 class Demo:
     """The functions behind the page.
 
-    ``open_weights`` opens weights by name, for photos (True) or for frames (False).
+    ``open_weights`` opens weights by name. With ``for_photos=False`` they have one view.
     Both take the fields and the body of a request. Fields: ``weights``; ``background``, one of
     transparent, colour, blur and image; ``colour``; ``length``, the bytes of the photo or frame in
     the body, which the background image follows; ``camera``, a name that the page chooses.
     """
 
-    def __init__(self, open_weights: Callable[[str, bool], Predictor], matting: MattingOptions):
+    def __init__(self, open_weights: Callable[..., Predictor], matting: MattingOptions):
         self.open_weights, self.matting = open_weights, matting
         Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this and refuses the double
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -75,7 +75,7 @@ class Demo:
 
     def cut_out_photo(self, fields: Mapping[str, str], body: bytes) -> PageResult:
         """Cut out a photo: a transparent PNG, or a composition."""
-        predictor = self.open_weights(fields.get("weights", ""), True)
+        predictor = self.open_weights(fields.get("weights", ""))
         start = time.monotonic()
         data, background = read_upload(fields, body)
         photo = decode_upload(data, "photo")
@@ -95,7 +95,7 @@ class Demo:
     def cut_out_frame(self, fields: Mapping[str, str], body: bytes) -> PageResult:
         """Cut out a frame of a camera. The alpha follows that of its previous frame."""
         weights, name = fields.get("weights", ""), fields.get("camera", "")
-        predictor = self.open_weights(weights, False)
+        predictor = self.open_weights(weights, for_photos=False)
         start = time.monotonic()
         data, background = read_upload(fields, body)
         image = decode_upload(data, "frame").image

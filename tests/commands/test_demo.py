@@ -22,6 +22,7 @@ from mmnet.cli import main
 from mmnet.commands import demo
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import encode_png
+from mmnet.networks.network import Network
 
 GREEN = (0, 177, 64)  # the default colour of the page
 
@@ -32,8 +33,10 @@ def photo(portrait_set):
 
 
 def test_demo_opens_listed_weights_only(run_folder):
-    open_weights = demo.predictor_opener(demo.Options(), ["mmnet-fast"])
+    open_weights = demo.predictor_opener(demo.Options(), ["mmnet-fast", "mmnet-persons"])
     assert open_weights("mmnet-fast").network.shape == (160, 160)
+    assert len(open_weights("mmnet-persons").network.views) == 3
+    assert open_weights("mmnet-persons", for_photos=False).network == Network()
     with assert_raises(MmnetError, "mmnet-fast"):
         open_weights(run_folder)
 

@@ -20,7 +20,7 @@ FIELDS = {"weights": "any", "background": "transparent", "length": str(len(PHOTO
 @pytest.fixture
 def demo():
     predictor = brightness_predictor()
-    return Demo(lambda name: predictor, NETWORK_ONLY)
+    return Demo(lambda name, **_: predictor, NETWORK_ONLY)
 
 
 def decode(data):
