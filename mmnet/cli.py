@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 import warnings
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Set
 
 from humanfriendly import format_size
 
@@ -171,6 +171,7 @@ def prepare_output() -> None:
     logging.raiseExceptions = False  # stderr may be closed or full
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(escape_arguments)
+    handler.addFilter(RepeatedWarnings().is_new)
     handler.setFormatter(logging.Formatter("mmnet: %(message)s"))
     log.handlers = [handler]
     warnings.filterwarnings("ignore", module=r"PIL\.")  # about metadata that nothing reads
@@ -187,6 +188,20 @@ def escape_arguments(record: logging.LogRecord) -> bool:
             for value in record.args
         )
     return True
+
+
+class RepeatedWarnings:
+    """Filter of log records that drops a warning which was logged before."""
+
+    def __init__(self) -> None:
+        self._texts: Set[str] = set()
+
+    def is_new(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if record.levelno != logging.WARNING or text not in self._texts:
+            self._texts.add(text)
+            return True
+        return False
 
 
 class Parser(argparse.ArgumentParser):

@@ -20,10 +20,13 @@ import sys
 import tempfile
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
+
+from offline_infer import packages  # noqa: F401
+
+# isort: split
+import numpy as np
 
 from mmnet.datasets.pairs import Dataset, DatasetValidator, find_dataset
 from mmnet.io.errors import MmnetError

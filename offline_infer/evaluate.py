@@ -16,10 +16,13 @@ import os
 import sys
 from typing import Optional, Sequence
 
-import numpy as np
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
+
+from offline_infer import packages  # noqa: F401
+
+# isort: split
+import numpy as np
 
 from mmnet.datasets.pairs import Dataset, Pair
 from mmnet.evaluation.evaluate import evaluate

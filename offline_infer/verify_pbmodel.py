@@ -24,10 +24,13 @@ import sys
 import time
 from typing import Any, List, Optional, Sequence
 
-import numpy as np
-
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)  # so the script runs from any folder, with nothing installed
+
+from offline_infer import packages  # noqa: F401
+
+# isort: split
+import numpy as np
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes, write_bytes, write_text

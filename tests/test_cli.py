@@ -53,11 +53,12 @@ def test_predict_exit_codes(run, portraits, tmp_path, write_checkpoints):
     broken.write_text("no image")
     flags = ["--checkpoint_path", write_checkpoints(1), "--output", tmp_path / "out", *SMALL_FLAGS]
     code, out, err = run("predict", images, *flags)
-    assert (code, err, out.count(" -> ")) == (0, "", 6)
+    assert (code, err.count("\n"), out.count(" -> ")) == (0, 1, 6)
+    assert_message(err, "6 photos")
     assert len(os.listdir(str(tmp_path / "out"))) == 12
     code, out, err = run("predict", broken, images, "--json", *flags)
-    results = [json.loads(line) for line in out.splitlines()]
-    assert code == 1
+    *results, summary = [json.loads(line) for line in out.splitlines()]
+    assert code == 1 and (summary["photos"], summary["skipped"]) == (6, 1)
     assert [result["error"] is None for result in results] == [False] + [True] * 6
     photo, cutout = os.path.join(images, "portrait0_0001.jpg"), tmp_path / "cutout.png"
     code, out, err = run("predict", photo, *flags, "--output", cutout)
@@ -77,9 +78,10 @@ def test_predict_escapes_control_characters_of_file_names(run, portraits, tmp_pa
         (tmp_path / f"damaged {name}").write_text("no image")
     arguments = ["predict", tmp_path, "--output", tmp_path / "out\a"]
     code, out, err = run(*arguments)
-    assert code == 1 and out.count("\n") == 3 and err.count("\n") == 4
+    assert code == 1 and out.count("\n") == 3 and err.count("\n") == 5
     code, json_out, json_err = run(*arguments, "--json")
-    assert sum(os.path.exists(json.loads(line)["photo"]) for line in json_out.splitlines()) == 6
+    records = [json.loads(line) for line in json_out.splitlines()]
+    assert sum(os.path.exists(record["photo"]) for record in records if "photo" in record) == 6
     code, _, bad_flag = run(*arguments, "--size", "\033[2J")
     for text in (out, err, json_out, json_err, bad_flag):
         assert text.replace("\n", "").isprintable()
@@ -231,6 +233,22 @@ def test_exception_decides_exit_code(run, monkeypatch, error, code, tokens):
     assert ("Traceback" in err) == (code == 1)
     if code == 2:
         assert "Traceback" in run("doctor", "--debug")[2]
+
+
+def test_warning_is_printed_once_per_command(run, monkeypatch):
+    log = logging.getLogger("mmnet.io")
+
+    def warn(options):
+        for name in ("a.png", "b.png", "a.png"):
+            log.warning("%s: damaged", name)
+            log.info("done")
+        return 0
+
+    monkeypatch.setattr("mmnet.commands.doctor.run", warn)
+    for _ in range(2):
+        lines = run("doctor")[2].splitlines()
+        expected = ["a.png: damaged", "done", "b.png: damaged", "done", "done"]
+        assert lines == [f"mmnet: {text}" for text in expected]
 
 
 def test_logger_prints_only_messages_of_mmnet(capfd):

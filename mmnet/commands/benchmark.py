@@ -10,8 +10,10 @@ from humanfriendly import format_size
 from mmnet.benchmark.models import Load, Row, benchmark, summarize_machine
 from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
+from mmnet.inference.onnx import ONNX_BATCHES
 from mmnet.inference.tflite import find_interpreter
 from mmnet.io.files import short_names
+from mmnet.io.optional import import_optional
 from mmnet.io.tables import format_table
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import find_source
@@ -46,6 +48,8 @@ def run(options: Options) -> int:
     if any(found.kind == "tflite" for found in sources):
         for threads in options.threads:  # fail before the first measurement
             find_interpreter(threads)
+    if any(found.kind == "onnx" for found in sources) and max(options.batch_size) > 1:
+        import_optional("onnx", ONNX_BATCHES, "export")
     names, table = short_names(models), [HEADER]
     fields, weight_options = options.network_fields(), WeightOptions(options.use_ema)
     for threads, batch_size in itertools.product(options.threads, options.batch_size):

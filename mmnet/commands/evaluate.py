@@ -32,7 +32,14 @@ from mmnet.evaluation import report
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate, matte_once
-from mmnet.evaluation.records import Identity, merge_shards, read_evaluation, write_evaluation
+from mmnet.evaluation.records import (
+    Identity,
+    merge_shards,
+    read_evaluation,
+    record_path,
+    write_evaluation,
+    write_record,
+)
 from mmnet.evaluation.report_page import make_page
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
 from mmnet.inference.open import (
@@ -160,7 +167,7 @@ def run(options: Options) -> int:
         return 0
     evaluations: List[Evaluation] = []
     predictors = []
-    for network in open_networks(options):
+    for network in open_checkpoints(options) if options.is_watching else open_networks(options):
         predictors.append(network.predictor)
         for dataset in datasets:
             evaluations.append(score_dataset(options, dataset, network))
@@ -202,27 +209,27 @@ def score_all_clips(options: Options, datasets: Sequence[Dataset]) -> None:
             print(report.format_clip_scores(scores, predictor))
 
 
-def open_networks(options: Options) -> Iterator[OpenNetwork]:
-    """Yield the networks to score, and open each when it is needed.
-
-    They are --checkpoint_path and the sources of --compare, or all checkpoints of a folder, lowest
-    step first, and then each new one. The checkpoints share one predictor.
-    """
-    if options.is_watching:
-        yield from open_checkpoints(options)
-        return
+def open_networks(options: Options) -> List[OpenNetwork]:
+    """Open --checkpoint_path and the sources of --compare, before the first one is scored."""
+    networks = []
     models = [find_source(path) for path in (options.checkpoint_path, *(options.compare or ()))]
-    for model, name in zip(models, short_names([model.path for model in models])):
+    for model, name in zip(models, short_names([model.name or model.path for model in models])):
         output = options.output
         if output is None and model.kind == "checkpoint" and model.name is None:
             output = os.path.dirname(os.path.abspath(model.path))
         if not options.merge_shards:
             output = writable_folder(output)
         predictor = open_network(options, model)
-        yield OpenNetwork(predictor, output, name if options.output and predictor.source else None)
+        record_name = name if options.output and predictor.source else None
+        networks.append(OpenNetwork(predictor, output, record_name))
+    return networks
 
 
 def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
+    """Yield all checkpoints of a folder, lowest step first, and then each new one.
+
+    They share one predictor.
+    """
     output = writable_folder(options.output or options.checkpoint_path)
     predictor: Optional[CheckpointPredictor] = None
     fields = options.network_fields()
@@ -278,11 +285,15 @@ def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> E
         if output is None:
             raise MmnetError("requires --output", "merge_shards")
         count = options.merge_shards
-        return merge_shards(output, dataset, source, identity, count=count, name=name)
+        evaluation = merge_shards(output, dataset, source, identity, count=count, name=name)
+        if writable_folder(output):
+            path = record_path(output, dataset, options.target_eval_shape, source, name)
+            write_record(path, evaluation, identity)
+        return evaluation._replace(name=predictor.name)
     if output and (options.is_watching or options.shard):
         evaluation = read_evaluation(output, dataset, source, identity, name)
         if evaluation is not None:
-            return evaluation
+            return evaluation._replace(name=predictor.name)
     with tempfile.TemporaryDirectory() as folder:
         copy = None
         if output and is_first and source and not is_model_file(source):

@@ -74,7 +74,7 @@ def run(options: Options) -> int:
             print(json.dumps({**row._asdict(), "scores": scores}), flush=True)
     problems = [row for row in rows if row.problem]
     if not options.json:
-        print(f"{weights.source}, {len(dataset)} images")
+        print(f"{weights.name or weights.source}, {len(dataset)} images")
         print(format_rows(rows))
         for row in problems:
             print(f"{row.model}: {row.problem}")

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from mmnet.commands.flag_types import job_number, one_of, positive_int, shard, source
@@ -217,11 +218,16 @@ def open_source(
 
 
 def print_results(results: Iterator[Result], options: Options) -> int:
-    """Print outputs to stdout, errors and warnings to stderr, and return the exit code."""
-    total = failed = partial = 0
+    """Print outputs to stdout, errors and warnings to stderr, and return the exit code.
+
+    A summary follows the results of several photos and clips.
+    """
+    start = time.monotonic()
+    total = failed = partial = clips = 0
     missing = []
     for result in results:
         total += 1
+        clips += result.error is None and result.frames is not None
         if result.is_missing:
             missing.append(result.path)
         elif result.error is not None:
@@ -245,9 +251,21 @@ def print_results(results: Iterator[Result], options: Options) -> int:
         failed += len(missing)
         text = summarize_names("files that do not exist", missing, MAX_NAMES)
         log.warning("skipped: %s", text)
+    if total > 1:
+        counts = {"photos": total - failed - clips, "clips": clips, "skipped": failed}
+        print_summary(counts, time.monotonic() - start, options)
     if failed and failed == total:
         return 2
     return 1 if failed or partial else 0
+
+
+def print_summary(counts: Dict[str, int], seconds: float, options: Options) -> None:
+    """Print a JSON record, or log ``20 photos, 1 skipped, 1.9 s`` without the zeros."""
+    if options.json:
+        print(json.dumps({**counts, "seconds": round(seconds, 3)}), flush=True)
+        return
+    words = [f"{count} {name}" for name, count in counts.items() if count]
+    log.info("%s, %.1f s", ", ".join(words), seconds)
 
 
 def result_record(result: Result) -> Dict[str, Any]:

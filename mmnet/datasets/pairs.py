@@ -253,7 +253,8 @@ def _find_files(folder: str, problems: Problems) -> Dict[str, str]:
         raise FileNotFoundError(f"no folder {folder}")
     images = list_images(folder)
     visible = [name for name in sorted(os.listdir(folder)) if not name.startswith(".")]
-    others = [name for name in visible if name not in set(images)]
+    known = set(images)
+    others = [name for name in visible if name not in known]
     if others:
         log.warning("%s: skipped, not images: %s", folder, format_names(others))
     return index_by_stem(folder, {name: os.path.splitext(name)[0] for name in images}, problems)

@@ -54,6 +54,7 @@ class Evaluation(NamedTuple):
     predict_ms: float = 0.0  # network time per image
     examples: Sequence[Prediction] = ()
     alphas: Sequence[np.ndarray] = ()  # float32 [H,W] of all pairs, if evaluate keeps them
+    name: Optional[str] = None  # name of the weights in the registry
 
     @property
     def stems(self) -> List[str]:
@@ -61,10 +62,10 @@ class Evaluation(NamedTuple):
 
     @property
     def source_name(self) -> str:
-        """Return the end of the source: ``run/MMNetModel-6``."""
+        """Return the name of the weights, or the end of the source: ``run/MMNetModel-6``."""
         if self.source is None:
             return "untrained weights"
-        return "/".join(self.source.rstrip("/").split("/")[-2:])
+        return self.name or "/".join(self.source.rstrip("/").split("/")[-2:])
 
     @property
     def dataset_name(self) -> str:
@@ -130,7 +131,8 @@ def evaluate(
     scores = {key: np.round([row[key] for row in rows], DECIMALS) for key in rows[0]}
     milliseconds = 1000 * float(np.mean(seconds))
     source, step = predictor.source, predictor.step
-    return Evaluation(dataset, source, step, shapes, scores, milliseconds, examples, alphas)
+    name = predictor.name
+    return Evaluation(dataset, source, step, shapes, scores, milliseconds, examples, alphas, name)
 
 
 def predict_pairs(

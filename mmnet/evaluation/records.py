@@ -2,10 +2,13 @@
 
 eval/                              TensorBoard events
 eval/<dataset>-<split>-<H>x<W>/    <source>.json: scores per image, their means and their origin;
+                                   <source>.csv: one row of scores per image;
                                    TensorBoard events of further datasets
 best/<score>/                      the best checkpoint by that score, and score.json
 """
 
+import csv
+import io
 import itertools
 import logging
 import os
@@ -19,11 +22,11 @@ from mmnet.evaluation.metrics import METRICS
 from mmnet.evaluation.report import published_scores
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MAX_NAMES, MmnetError, format_names, format_shape
-from mmnet.io.files import remove_abandoned, write_json
+from mmnet.io.files import remove_abandoned, write_bytes, write_json
 from mmnet.io.records import read_record
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.tar_shards import Shard, shard_index
-from mmnet.io.tensorboard import EventWriter, make_panel
+from mmnet.io.tensorboard import EventWriter, check_tensorboard, make_panel
 
 DAMAGED = "%s: damaged (%s); ignored"
 
@@ -165,21 +168,23 @@ def write_evaluation(
     dataset, source = evaluation.dataset, evaluation.source
     path = record_path(output, dataset, identity.target_eval_shape, source, name)
     folder = os.path.dirname(path)
-    os.makedirs(folder, exist_ok=True)
-    remove_abandoned(folder)
     write_scores_as_events(evaluation, os.path.join(output, "eval") if shared_events else folder)
     if checkpoint_copy is not None:
-        for key, values in evaluation.scores.items():
-            keep_best(
-                os.path.join(output, "best", evaluation.tag(key).replace("/", "_")),
-                Best(float(np.mean(values)), str(evaluation.source), identity.pictures),
-                checkpoint_copy,
-                higher_is_better=METRICS[key[0]].higher_is_better,
-            )
+        keep_all_best(evaluation, os.path.join(output, "best"), identity, checkpoint_copy)
     write_record(path, evaluation, identity)
 
 
 def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
+    """Write the scores per image as CSV, and the record as JSON."""
+    folder = os.path.dirname(path)
+    os.makedirs(folder, exist_ok=True)
+    remove_abandoned(folder)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["image", *map(evaluation.tag, evaluation.scores)])
+    rows.writerows(zip(evaluation.stems, *(v.tolist() for v in evaluation.scores.values())))
+    csv_path = path[: -len(".json")] + ".csv"
+    write_bytes(csv_path, text.getvalue().encode("utf-8", "backslashreplace"))
     record = {
         "identity": identity._asdict(),
         "scores": published_scores(evaluation),
@@ -192,7 +197,12 @@ def write_record(path: str, evaluation: Evaluation, identity: Identity) -> None:
 
 
 def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
-    """Write mean scores, histograms, examples and the network time for TensorBoard."""
+    """Write mean scores, histograms, examples and the network time, if TensorBoard is installed."""
+    try:
+        check_tensorboard()
+    except MmnetError as error:
+        log.info("skipped: %s", error)
+        return
     split = evaluation.dataset.split
     scalars = {**evaluation.means(), f"inference_time_ms/{split}": evaluation.predict_ms}
     images = {}
@@ -209,23 +219,38 @@ def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     writer.close()
 
 
-def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) -> None:
+def keep_all_best(evaluation: Evaluation, folder: str, identity: Identity, copy: str) -> None:
+    """Keep the best checkpoint by each score in a subfolder. A warning names foreign subfolders."""
+    unchanged: Dict[str, List[str]] = {}
+    for key, values in evaluation.scores.items():
+        name = evaluation.tag(key).replace("/", "_")
+        score = Best(float(np.mean(values)), str(evaluation.source), identity.pictures)
+        higher_is_better = METRICS[key[0]].higher_is_better
+        path = os.path.join(folder, name)
+        problem = keep_best(path, score, copy, higher_is_better=higher_is_better)
+        if problem:
+            unchanged.setdefault(problem, []).append(name)
+    for problem, names in unchanged.items():
+        text = format_names(names, MAX_NAMES)
+        log.warning("%s: %s: %s, so kept; use another output", folder, text, problem)
+
+
+def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) -> Optional[str]:
     """Replace the checkpoint in a folder by the one at ``copy`` if its score is better.
 
     The new files come first, then score.json, then TensorFlow's ``checkpoint`` file. The previous
-    checkpoint is deleted last, so the folder is complete whenever the process is killed.
+    checkpoint is deleted last, so the folder is complete whenever the process is killed. The result
+    is the reason why the folder must not be changed, or None.
     """
     score_path = os.path.join(folder, "score.json")
     best = read_best(score_path)
     sign = 1 if higher_is_better else -1
     if best is not None and best.pictures != score.pictures:
-        log.warning("%s: selected on other images, so it is kept; use another output", folder)
-        return
+        return "selected on other images"
     prefixes = checkpoint_files.list_checkpoints(folder) if os.path.isdir(folder) else []
     foreign = {os.path.basename(prefix) for prefix in prefixes} - {os.path.basename(copy)}
     if foreign and not os.path.lexists(score_path):
-        log.warning("%s: evaluate did not write it, so it is kept; use another output", folder)
-        return
+        return "not written by evaluate"
     if best is None or sign * score.score > sign * best.score:
         name = os.path.basename(copy)
         os.makedirs(folder, exist_ok=True)
@@ -238,6 +263,7 @@ def keep_best(folder: str, score: Best, copy: str, *, higher_is_better: bool) ->
     for prefix in checkpoint_files.list_checkpoints(folder):
         if os.path.basename(prefix) != name:  # also the rest of a process that was killed
             checkpoint_files.delete_checkpoint(prefix)
+    return None
 
 
 def read_best(path: str) -> Optional[Best]:

@@ -29,7 +29,7 @@ def format_evaluation(evaluation: Evaluation, worst: int = 5) -> str:
     rows = [
         (METRICS[metric].label, shapes[place], scores[metric, place]) for metric, place in scores
     ]
-    title = _source_and_step(evaluation.source, evaluation.global_step)
+    title = _source_and_step(evaluation.name or evaluation.source, evaluation.global_step)
     text = _format_scores(f"{title}, {len(evaluation.dataset)} images", rows)
     if worst:
         values, stems = scores["mad", "target"], evaluation.stems
@@ -68,7 +68,7 @@ def format_clip_scores(scores: ClipScores, predictor: Predictor) -> str:
     """Return a table of means over the clips, with intervals."""
     shape = predictor.network.shape
     rows = [("MAD (0..1)", shape, scores.mad), ("dtSSD (0 or more)", shape, scores.dtssd)]
-    name = _source_and_step(predictor.source, predictor.step)
+    name = _source_and_step(predictor.name or predictor.source, predictor.step)
     return _format_scores(f"{name}, {len(scores.clips)} clips, {scores.frames} frames", rows)
 
 
@@ -82,6 +82,6 @@ def _format_scores(title, scores):
     return f"{title}\n{format_table(rows, left_columns=2)}"
 
 
-def _source_and_step(source, step):
-    name = "untrained weights" if source is None else source
+def _source_and_step(name, step):
+    name = name or "untrained weights"
     return name if step is None else f"{name}, step {step}"

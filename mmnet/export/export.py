@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from mmnet.export.comparison import EXACT, bound_violation
-from mmnet.export.formats import CAN_REPLACE, WRITERS
+from mmnet.export.formats import CAN_REPLACE, WRITERS, check_format
 from mmnet.export.graphs import fold_batch_norm
 from mmnet.export.representative import RepresentativeImages, int8_ranges
 from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256
@@ -183,6 +183,7 @@ def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> No
     if is_calibrated and has_ranges:
         message = f"{weights.source} was trained for 8 bits and contains its own ranges"
         raise MmnetError(message, "calibration_dataset")
+    check_format(spec.format)
     if spec.precision != "int8" and spec.io != "float":
         raise MmnetError(f"{spec.io} needs precision int8, not {spec.precision}", "io")
 

@@ -98,10 +98,15 @@ def _set_int8(converter, images):
     converter.quantized_input_stats = {INPUT: (-128, 1)}
 
 
+def check_format(format: str) -> None:
+    """Raise MmnetError if a package is missing that writes or runs models of a format."""
+    if format == "onnx":
+        for name in ("onnx", "tf2onnx", "onnxruntime"):
+            import_optional(name, "writing an .onnx", "export")
+
+
 def convert_to_onnx(native: "tf.GraphDef", metadata: Dict[str, Any]) -> Any:
     """Convert a graph with native dilations to an ONNX model that contains the metadata."""
-    for name in ("onnx", "tf2onnx"):
-        import_optional(name, "writing an .onnx", "export")
     with quiet_converters():
         from tf2onnx import convert
 

@@ -54,6 +54,7 @@ class CheckpointPredictor(Predictor):
         check_fit(report, weights)
         self._weights = weights
         self.source, self.step, self.sha256 = weights.source, weights.step, weights.sha256
+        self.name = weights.name
         return report
 
     @property

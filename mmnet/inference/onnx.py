@@ -17,6 +17,7 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.networks.views import largest_shape
 from mmnet.tf.device import Device
 
+ONNX_BATCHES = "a batch of several images in an .onnx"
 # Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
 INHERITED: List[Any] = []
 
@@ -63,7 +64,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
 
 def set_batch_size(data: bytes, batch_size: int) -> bytes:
     """Convert an ONNX model for one image to a model for ``batch_size`` images."""
-    onnx = import_optional("onnx", "a batch of several images in an .onnx", "export")
+    onnx = import_optional("onnx", ONNX_BATCHES, "export")
     model = onnx.load_model_from_string(data)
     for value in list(model.graph.input) + list(model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = batch_size

@@ -73,6 +73,7 @@ def open_predictor(
     if source.kind in ("tflite", "onnx") and device.kind not in (None, "cpu"):
         raise MmnetError(f"{device.kind}: {source.path} runs on the CPU", "device")
     predictor = OPENERS[source.kind](source.path, device, batch_size)
+    predictor.name = source.name
     count = max(1, len(predictor.network.views))
     if views not in (None, count):
         message = f"{views}: applies to checkpoints and weights by name; {source.path} has {count}"
@@ -156,7 +157,8 @@ def load_weights(
     if source.kind != "checkpoint":
         raise MmnetError(f"{source.path}: is not a checkpoint")
     network = network_of_checkpoint(source.path, network_fields)
-    return read_weights(source.path, network, weight_options, finite=finite)
+    weights = read_weights(source.path, network, weight_options, finite=finite)
+    return weights._replace(name=source.name)
 
 
 def network_of_checkpoint(prefix: str, network_fields: Optional[Dict[str, Any]] = None) -> Network:

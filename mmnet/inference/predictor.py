@@ -22,6 +22,7 @@ class Predictor:
         card: description of the model; ``network``, ``precision`` and ``sha256`` are fields of it.
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
+        name: name of the weights in the registry, or None.
         batch_size: images per run of the model; None: any number.
     """
 
@@ -45,6 +46,7 @@ class Predictor:
         self.network, self.precision, self.sha256 = card.network, card.precision, card.sha256
         self.source, self.batch_size = source, batch_size
         self.step: Optional[int] = None
+        self.name: Optional[str] = None
         self._release, self._process = release, process
 
     def __call__(

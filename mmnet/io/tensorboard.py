@@ -1,5 +1,6 @@
 """Write scalars, images and texts as TensorBoard events with the optional package tensorboard."""
 
+import importlib
 import itertools
 import os
 import socket
@@ -29,12 +30,10 @@ class EventWriter:
 
     def __init__(self, folder: str):
         """Create an event file in a folder. Raise MmnetError if tensorboard is not installed."""
-        try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.summary.writer.record_writer import RecordWriter
-        except ImportError:
-            message = f"TensorBoard events need: {pip_install('tensorboard')}"
-            raise MmnetError(message) from None
+        check_tensorboard()
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
         os.makedirs(folder, exist_ok=True)
         origin = f"{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}"
         self._path = os.path.join(folder, f"events.out.tfevents.{origin}.{next(_file_numbers)}")
@@ -106,6 +105,14 @@ class EventWriter:
             # Otherwise Python writes the rest again, and prints an error, when it deletes the file.
             self._file.raw.close()
             raise
+
+
+def check_tensorboard() -> None:
+    """Raise MmnetError if tensorboard is not installed."""
+    try:
+        importlib.import_module("tensorboard")
+    except ImportError:
+        raise MmnetError(f"TensorBoard events need: {pip_install('tensorboard')}") from None
 
 
 def make_panel(image: np.ndarray, truth: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MAX_NAMES, MmnetError, format_names
 from mmnet.io.files import lock_folder, write_text
+from mmnet.io.tensorboard import check_tensorboard
 from mmnet.networks.quantization import QUANTIZED_TRAINING
 from mmnet.tf.compat import tf
 from mmnet.tf.device import loss_scaling, training_session_config
@@ -92,6 +93,7 @@ def prepare(config: TrainingConfig, stack: contextlib.ExitStack) -> Optional[Run
     session = stack.enter_context(tf.Session(group.target, config=training_session_config(device)))
     start = restore(session, graph, config.train_dir, config.warm_start)
 
+    check_tensorboard()  # before all images are read
     samples = open_data(
         setup.datasets, config.data, network, processes_on_host=count_on_host(device)
     )

@@ -32,6 +32,7 @@ class Weights(NamedTuple):
     step: Optional[int] = None  # global step
     sha256: Optional[str] = None  # hash of the checkpoint's index, which contains every checksum
     options: WeightOptions = WeightOptions()  # the options of read_weights
+    name: Optional[str] = None  # name in the registry
 
 
 def read_weights(

@@ -96,6 +96,13 @@ def test_benchmark_reports_a_process_that_dies(monkeypatch):
         list(benchmark([Source("pb", "x.pb")], Load()))
 
 
+def test_missing_package_is_reported_before_the_measurement(assert_refused, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setattr("mmnet.commands.benchmark.benchmark", None)  # is not called
+    (tmp_path / "x.onnx").write_bytes(b"")
+    assert_refused(["benchmark", tmp_path / "x.onnx", "--batch_size", "1,2"], "onnx", "pip install")
+
+
 def test_command_prints_one_object_per_model(sources, short_turns, run_json):
     models = [sources[2].path, sources[1].path]
     rows = run_json("benchmark", *models, "--seconds", "0.15")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -212,6 +213,19 @@ def test_datasets_and_sources_are_compared(
     assert main(command) == 2
     assert_message(capfd.readouterr().err, page)
     assert page.read_text() == "a letter"
+
+
+def test_missing_runtime_is_reported_before_the_scores(
+    portraits, small_weights, tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    (tmp_path / "x.onnx").write_bytes(b"")
+    command = ["evaluate", "--dataset_path", portraits, "--output", str(tmp_path), *FLAGS]
+    command += ["--checkpoint_path", small_weights.source, "--compare", str(tmp_path / "x.onnx")]
+    assert main(command) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert_message(err, "onnxruntime", "pip install")
 
 
 def test_report_of_a_run_shows_curves(evaluate, write_checkpoints, tmp_path):

@@ -95,7 +95,27 @@ DONE = Result("a", {"alpha": "a_alpha.png"}, 0.5)
     ],
 )
 def test_print_results_returns_the_exit_code(results, code):
-    assert print_results(results, Options(("photos",), output="out")) == code
+    assert print_results(results, Options(photos=("photos",), output="out")) == code
+
+
+@pytest.mark.parametrize(
+    "results, start",
+    [
+        pytest.param([DONE], None, id="one photo"),
+        pytest.param([DONE] * 20, "20 photos, ", id="photos"),
+        pytest.param([Result("b", error="x")] * 2, "2 skipped, ", id="nothing"),
+        pytest.param(
+            [DONE, Result("b", error="x"), DONE._replace(frames=3)],
+            "1 photos, 1 clips, 1 skipped, ",
+            id="mixed",
+        ),
+    ],
+)
+def test_print_results_ends_with_a_summary(results, start, caplog):
+    caplog.set_level("INFO")
+    print_results(results, Options(photos=("photos",), output="out"))
+    summaries = [record for record in caplog.records if record.levelname == "INFO"]
+    assert [record.getMessage().startswith(start) for record in summaries] == [True] * bool(start)
 
 
 def test_predict_uses_the_bundled_weights_by_default(portrait_set, tmp_path, capfd):
@@ -208,7 +228,7 @@ def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, c
     broken.write_text("no image")
     out = str(tmp_path / "out")
     assert main(["predict", photo, str(broken), clip, "--output", out, "--json"] + flags) == 1
-    good, bad, last = (json.loads(line) for line in capfd.readouterr().out.splitlines())
+    good, bad, last, summary = map(json.loads, capfd.readouterr().out.splitlines())
     kinds = ["alpha", "cutout", "composition", "side_by_side"]
     assert list(good) == ["photo", *kinds, "person_share", "error"]
     assert list(bad) == list(good) and bad["photo"] == str(broken) and bad["alpha"] is None
@@ -217,6 +237,8 @@ def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, c
     assert list(last) == ["clip", *kinds, "person_share", *clip_keys]
     assert (last["clip"], last["frames"], last["problems"]) == (clip, 12, [])
     assert last["frames_per_second"] > 0
+    assert summary.pop("seconds") > 0
+    assert summary == {"photos": 1, "clips": 1, "skipped": 1}
     assert last["cutout"] == os.path.join(out, "walk_cutout.webm") and os.path.exists(
         last["cutout"]
     )
@@ -231,8 +253,8 @@ def test_predict_continues_after_a_clip_without_decoder(clip, flags, tmp_path, c
     command = ["predict", str(unknown), clip, "--output", out, "--write", "alpha"]
     assert main(command + flags) == 1
     error = capfd.readouterr().err
-    assert error.count("\n") == 1
-    assert_message(error, unknown, "decoder")
+    assert error.count("\n") == 2
+    assert_message(error, unknown, "decoder", "1 clips", "1 skipped")
     assert os.listdir(out) == ["walk_alpha.mp4"]
 
 

@@ -1,7 +1,9 @@
 """Tests of mmnet.evaluation.records."""
 
+import csv
 import json
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -59,6 +61,32 @@ def test_record_holds_scores_per_image(output):
     assert record["stems"] == ["a", "b"]
     assert record["image_scores"]["MAD/test"] == [0.25, 0.5]
     assert record["scores"]["MAD/test/80_60"] == 0.375
+
+
+def test_write_evaluation_needs_no_tensorboard(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    write_evaluation(EVALUATION, str(tmp_path), IDENTITY)
+    path = record_path(str(tmp_path), DATASET, (80, 60), SOURCE)
+    names = ["net-5.csv", "net-5.json"]
+    assert sorted(os.listdir(os.path.dirname(path))) == names
+    assert os.listdir(str(tmp_path / "eval")) == ["faces-test-80x60"]  # no events
+
+
+def test_csv_has_one_row_per_image(output):
+    path = record_path(output, DATASET, (80, 60), SOURCE)
+    with open(path[: -len("json")] + "csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["a", "b"]
+    assert [float(row["MAD/test/80_60"]) for row in rows] == [0.25, 0.5]
+    assert list(rows[0])[1:] == [EVALUATION.tag(key) for key in EVALUATION.scores]
+
+
+def test_csv_holds_undecodable_names(tmp_path):
+    evaluation = make_evaluation([0.1], stems=["a,\udcff\n"])
+    write_evaluation(evaluation, str(tmp_path), IDENTITY)
+    path = record_path(str(tmp_path), evaluation.dataset, (80, 60), SOURCE)
+    with open(path[: -len("json")] + "csv", newline="") as file:
+        assert list(csv.reader(file))[1][0] == "a,\\udcff\n"
 
 
 @pytest.mark.parametrize("field", IDENTITY._fields)
@@ -156,23 +184,27 @@ def test_keep_best_keeps_the_better_checkpoint(tmp_path, higher_is_better, expec
     assert set(os.listdir(str(best))) == files
 
 
-def test_keep_best_leaves_best_of_other_images(tmp_path, caplog):
-    best = tmp_path / "best"
+def test_write_evaluation_leaves_best_of_other_images(tmp_path, caplog):
     for step, pictures in ((1, "def"), (2, "other")):
         copy = write_checkpoint(tmp_path / "copies", step)
-        keep_best(str(best), make_best(step, 1 / step, pictures), copy, higher_is_better=False)
-    assert steps_in(best) == [1]
-    assert_message(caplog.text, best, "other images")
+        evaluation = make_evaluation([1 / step])
+        identity = IDENTITY._replace(pictures=pictures)
+        write_evaluation(evaluation, str(tmp_path), identity, checkpoint_copy=copy)
+    names = [evaluation.tag(key).replace("/", "_") for key in evaluation.scores]
+    assert len(names) == 4
+    for name in names:
+        assert steps_in(tmp_path / "best" / name) == [1]
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert_message(warning.getMessage(), tmp_path / "best", "other images", *names)
 
 
-def test_keep_best_keeps_checkpoints_of_the_user(tmp_path, caplog):
+def test_keep_best_keeps_checkpoints_of_the_user(tmp_path):
     best = tmp_path / "best"
     best.mkdir()
     write_checkpoint(best, 1)
     copy = write_checkpoint(tmp_path / "copies", 2)
-    keep_best(str(best), make_best(2, 0.9), copy, higher_is_better=False)
+    assert keep_best(str(best), make_best(2, 0.9), copy, higher_is_better=False) is not None
     assert steps_in(best) == [1] and not (best / "score.json").exists()
-    assert_message(caplog.text, best, "kept")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"score": "high", "checkpoint": "x"}'])

@@ -34,13 +34,18 @@ def test_format_evaluation_has_means_intervals_and_worst_images():
     assert len(format_evaluation(EVALUATION, worst=0).splitlines()) == 6
     untrained = EVALUATION._replace(source=None, global_step=None)
     assert format_evaluation(untrained).startswith("untrained weights, 3 images")
+    named = EVALUATION._replace(name="mmnet-persons")
+    assert format_evaluation(named).startswith("mmnet-persons, step 5, 3 images")
 
 
 def test_format_comparisons():
     scores = {key: values - 0.001 for key, values in EVALUATION.scores.items()}
     better = EVALUATION._replace(source="a run/MMNetModel-9", scores=scores)
-    text = format_comparisons(compare_evaluations([EVALUATION, better]))
-    header, mad, gradient_error = text.splitlines()
+    evaluations = [EVALUATION, better]
+    header, mad, gradient_error = format_comparisons(compare_evaluations(evaluations)).splitlines()
     assert_message(header, "a run/MMNetModel-7")
     assert_message(mad, "a run/MMNetModel-9", "faces/test", "MAD (0..1)", "-0.001000", "better")
     assert_message(gradient_error, "gradient error (0..1)", "better")
+    named = [evaluation._replace(name="mmnet-fast") for evaluation in evaluations]
+    for line in format_comparisons(compare_evaluations(named)).splitlines():
+        assert ("MMNetModel" in line, "mmnet-fast" in line) == (False, True)

@@ -5,16 +5,17 @@ import sys
 import numpy as np
 import pytest
 
-from helpers import assert_raises
+from helpers import SMALL, assert_raises
 from helpers.cards import write_card
 from helpers.graphs import dilated_convolution
 from helpers.models import OLD_EXPORTS
-from mmnet.export.export import ExportSpec
-from mmnet.export.formats import CAN_REPLACE, convert_to_onnx, convert_to_tflite
+from mmnet.export.export import ExportSpec, check_spec
+from mmnet.export.formats import CAN_REPLACE, convert_to_tflite
 from mmnet.export.graphs import native_dilations
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError
 from mmnet.tf.compat import tf
+from mmnet.weights.values import Weights
 
 
 def test_tflite_computes_native_dilations(tmp_path):
@@ -36,13 +37,13 @@ def test_tflite_computes_native_dilations(tmp_path):
     np.testing.assert_allclose(open_tflite(str(path)).run(x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("module", ["onnx", "tf2onnx"])
-def test_missing_onnx_converter_is_reported(monkeypatch, module):
-    monkeypatch.setitem(sys.modules, module, None)
-    if module == "tf2onnx":
-        monkeypatch.setitem(sys.modules, "onnx", sys)  # any module: as if onnx were installed
+@pytest.mark.parametrize("module", ["onnx", "tf2onnx", "onnxruntime"])
+def test_missing_onnx_package_is_reported_before_the_export(monkeypatch, module):
+    for name in ("onnx", "tf2onnx", "onnxruntime"):  # any module: as if it were installed
+        monkeypatch.setitem(sys.modules, name, None if name == module else sys)
+    spec = ExportSpec("onnx", "x.onnx")
     with assert_raises(MmnetError, module, "pip install"):
-        convert_to_onnx(tf.GraphDef(), {})
+        check_spec(spec, Weights(SMALL, {}), is_calibrated=False)
 
 
 def test_only_earlier_exports_and_cards_are_replaced():

@@ -178,6 +178,13 @@ def test_train_writes_tensorboard_events(whole):
     assert b"width_multiplier: 0.25" in path.read_bytes()
 
 
+def test_missing_tensorboard_is_reported_before_images_are_read(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setattr(train_module, "open_data", None)  # is not called
+    with assert_raises(MmnetError, "tensorboard", "pip install"):
+        run(tmp_path)
+
+
 def test_training_lowers_the_loss(whole):
     losses = read_scalars(whole, "loss/total")
     first, last = ([losses[i] for i in steps] for steps in (range(1, 11), range(31, 41)))
