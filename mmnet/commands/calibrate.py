@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from typing import Optional
 
 from mmnet.commands.flag_types import positive_int, split_name
@@ -12,9 +13,10 @@ from mmnet.commands.options import (
     JsonOptions,
     flag,
 )
-from mmnet.datasets.pairs import find_dataset
+from mmnet.datasets.pairs import find_dataset, list_splits
 from mmnet.evaluation.calibration import score_logit_scales, select_logit_scale
 from mmnet.inference.checkpoints import open_weights
+from mmnet.io.errors import MmnetError
 from mmnet.io.tables import format_table
 from mmnet.tf.device import Device
 from mmnet.weights.values import scale_classifier
@@ -36,7 +38,15 @@ class Options(DatasetOptions, CheckpointOptions, DeviceOptions, JsonOptions):
 
 
 def run(options: Options) -> int:
-    dataset = find_dataset(options.dataset_path, options.dataset_split_name)
+    path, split = options.dataset_path, options.dataset_split_name
+    if not os.path.isdir(os.path.join(path, split)):
+        splits = ", ".join(list_splits(path)) or "none"
+        raise MmnetError(
+            f"--dataset_path {path}: no split {split!r}; splits: {splits}. Put pairs that training "
+            f"and final evaluation do not use into {path}/{split}/image and /mask, or "
+            "select another split with --dataset_split_name"
+        )
+    dataset = find_dataset(path, split)
     weights = options.load_weights()
     if options.output:
         check_prefix(options.output, [weights.source or ""])

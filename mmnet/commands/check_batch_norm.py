@@ -41,7 +41,8 @@ def run(options: Options) -> int:
     variances, means = furthest_variances(report), furthest_means(report)
     values["furthest_variances"] = {layer.name: layer.variance_ratio for layer in variances}
     values["furthest_means"] = {layer.name: layer.mean_shift for layer in means}
-    options.print_record(values, format_report(report))
+    named = report._replace(checkpoint=weights.name or report.checkpoint)
+    options.print_record(values, format_report(named))
     return 1 if report.problems else 0
 
 

@@ -74,8 +74,9 @@ def run(options: Options) -> int:
             print(json.dumps({**row._asdict(), "scores": scores}), flush=True)
     problems = [row for row in rows if row.problem]
     if not options.json:
-        print(f"{weights.name or weights.source}, {len(dataset)} images")
-        print(format_rows(rows))
+        name = weights.name or weights.source
+        print(f"{name}, {len(dataset)} images")
+        print(format_rows([rows[0]._replace(model=name), *rows[1:]]))
         for row in problems:
             print(f"{row.model}: {row.problem}")
     return 1 if problems else 0

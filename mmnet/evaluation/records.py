@@ -201,7 +201,7 @@ def write_scores_as_events(evaluation: Evaluation, folder: str) -> None:
     try:
         check_tensorboard()
     except MmnetError as error:
-        log.info("skipped: %s", error)
+        log.warning("skipped: %s", error)
         return
     split = evaluation.dataset.split
     scalars = {**evaluation.means(), f"inference_time_ms/{split}": evaluation.predict_ms}

@@ -65,6 +65,11 @@ def test_calibrate_prints_table(flags, command, capfd):
     assert ("calibrate" in err) == (command == "temperature")  # a warning with the new name
 
 
+def test_calibrate_explains_a_missing_split(portraits, assert_refused):
+    tokens = ["val", "splits: test", f"{portraits}/val/image", "--dataset_split_name"]
+    assert_refused(["calibrate", "--dataset_path", portraits], *tokens)
+
+
 def test_calibrate_refuses_read_only_output(flags, tmp_path, capfd):
     os.chmod(str(tmp_path), 0o555)
     try:

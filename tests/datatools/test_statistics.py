@@ -1,14 +1,16 @@
 """Tests of mmnet.datatools.statistics, of its report page and of `mmnet data check`."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
-from helpers import assert_message
+from helpers import PHONE, assert_message, width_on_phone
 from helpers.layouts import draw_pair, write_file, write_pair
 from mmnet.cli import main
 from mmnet.datasets.pairs import find_dataset
+from mmnet.datatools.report import render_report
 from mmnet.datatools.statistics import (
     INVERTED,
     compute_statistics,
@@ -90,6 +92,12 @@ def test_check_writes_report(root, tmp_path):
     shared, test, train, flat, inverted = 2, 2, 4, 1, 1
     assert html.count("data:image/jpeg") == shared + test + train + flat + inverted
     assert "https:" not in html
+
+
+def test_report_fits_a_phone(browser, portrait_set):
+    dataset = dataclasses.replace(portrait_set, path="portraits_of_our_own_studio_in_the_city_2026")
+    page = render_report([compute_statistics(dataset)], [])
+    assert width_on_phone(browser, page) == PHONE
 
 
 def test_check_reports_unusable_files_and_missing_splits(tmp_path, capfd):

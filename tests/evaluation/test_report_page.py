@@ -1,6 +1,7 @@
 """Tests of mmnet.evaluation.report_page."""
 
 import base64
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import assert_message
+from helpers import PHONE, assert_message, width_on_phone
 from helpers.results import make_evaluation
 from mmnet.datasets.pairs import Dataset
 from mmnet.evaluation.report_page import make_page, select_extremes
@@ -50,6 +51,14 @@ class TagChecker(HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open_tags.pop() == tag
+
+
+def test_page_fits_a_phone(browser, dataset):
+    name = "a_long_name_of_a_run_2026-01-01/mmnet_for_portraits_float32.tflite"
+    dataset = dataclasses.replace(dataset, path="portraits_of_our_own_studio_in_the_city")
+    evaluations = [evaluation_at(dataset, step, [0.1, 0.2, 0.4, 0.3]) for step in (5, 9)]
+    evaluations = [evaluation._replace(source=name) for evaluation in evaluations]
+    assert width_on_phone(browser, make_page(evaluations, half_alpha, image_count=1)) == PHONE
 
 
 def test_page_is_complete_and_offline(dataset):

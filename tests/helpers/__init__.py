@@ -12,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 TEST_DATA = os.environ.get("MMNET_TEST_DATA") or os.path.join(os.path.dirname(ROOT), "shared")
 
 PAGE_TIMEOUT = 120000  # milliseconds that a browser page may take on a busy machine
+PHONE = 390  # pixels, width of a phone's screen
 SMALL = Network("tiny", shape=(64, 64))
 SMALL_FLAGS = ["--network", "tiny", "--size", "64"]
 
@@ -28,6 +29,15 @@ def assert_raises(error_type, *tokens):
     with pytest.raises(error_type) as caught:
         yield caught
     assert_message(str(caught.value), *tokens)
+
+
+def width_on_phone(browser, page):
+    """Return the width in pixels that an HTML page takes on a screen of PHONE pixels."""
+    tab = browser.new_page(viewport={"width": PHONE, "height": 844})
+    tab.set_content(page, timeout=PAGE_TIMEOUT)
+    width = tab.evaluate("document.documentElement.scrollWidth")
+    tab.close()
+    return width
 
 
 def load_script(path):

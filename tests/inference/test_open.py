@@ -234,7 +234,13 @@ def test_weights_by_name_prefer_their_model_file(monkeypatch):
 )
 def test_weights_by_name_open_their_checkpoint_for_some_arguments(arguments):
     with open_predictor(DEFAULT, **arguments) as predictor:
-        assert isinstance(predictor, CheckpointPredictor)
+        assert isinstance(predictor, CheckpointPredictor) and predictor.name == DEFAULT
+
+
+def test_predictor_has_the_name_of_its_weights(exported_models):
+    with open_predictor() as predictor:
+        assert predictor.name == DEFAULT and predictor.source.endswith(".tflite")
+    assert open_predictor(exported_models.path("mmnet.tflite")).name is None
 
 
 def test_evaluate_and_predict_accept_model_files(

@@ -34,6 +34,17 @@ def write_manifest(dataset, output, shape):
     return os.path.join(folder, "manifest.json")
 
 
+@pytest.mark.parametrize("script", ["datapre", "evaluate", "verify_pbmodel"])
+@pytest.mark.parametrize("package", ["cv2", "numpy"])
+def test_missing_package_is_reported_in_one_line(script, package):
+    path = os.path.join(ROOT, "offline_infer", f"{script}.py")
+    code = f"import runpy, sys; sys.modules[{package!r}] = None; sys.argv = [{path!r}]; "
+    command = [sys.executable, "-c", code + f"runpy.run_path({path!r}, run_name='__main__')"]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 2 and result.stderr.count("\n") == 1
+    assert_message(result.stderr, f"{script}.py", package, "pip install", "opencv")
+
+
 @pytest.fixture(scope="module")
 def manifest(portrait_set, tmp_path_factory):
     """Path of a manifest. Tests do not write beside it."""
