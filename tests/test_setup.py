@@ -21,7 +21,7 @@ DISTRIBUTIONS = {  # module -> name on PyPI
     "cv2": "opencv-python-headless",
     "yaml": "pyyaml",
 }
-BUILT = r"build/|mmnet\.egg-info/|PKG-INFO|setup\.cfg"  # what a build leaves in its folder
+BUILT = r"build/|mmnet\.egg-info/|PKG-INFO|setup\.cfg"  # files of a build
 TRUSTED = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 BUILD = "import sys, setuptools.build_meta as build; build.build_{}(sys.argv[1])"
 
