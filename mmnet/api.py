@@ -91,6 +91,7 @@ def matte(
     *,
     views: Optional[int] = None,
     second_pass: bool = True,
+    clean_alpha: bool = True,
     refine_edges: bool = True,
 ) -> np.ndarray:
     """Compute the alpha of a photo at its own size: float32 [H,W], 0..1.
@@ -103,13 +104,14 @@ def matte(
             name are opened once, with the default number of views of ``mmnet predict``.
         views: another number of views, if ``predictor`` is a source.
         second_pass: run the network again on the box that contains the people.
+        clean_alpha: remove smudges, islands and holes.
         refine_edges: refine the edges with the photo.
 
     Raises:
         FileNotFoundError: the photo does not exist.
         MmnetError: the photo is unreadable or has an unsupported type.
     """
-    options = MattingOptions(second_pass, refine_edges)
+    options = MattingOptions(second_pass, refine_edges, clean_alpha=clean_alpha)
     return matte_photo(load_photo(photo), _find_predictor(predictor, views), options)
 
 
@@ -120,6 +122,7 @@ def cutout(
     *,
     views: Optional[int] = None,
     second_pass: bool = True,
+    clean_alpha: bool = True,
     refine_edges: bool = True,
     estimate_foreground: bool = True,
 ) -> np.ndarray:
@@ -128,7 +131,7 @@ def cutout(
     estimate_foreground: replace background colours in semi-transparent pixels.
     """
     loaded = load_photo(photo)
-    options = MattingOptions(second_pass, refine_edges, estimate_foreground)
+    options = MattingOptions(second_pass, refine_edges, estimate_foreground, clean_alpha)
     alpha = matte_photo(loaded, _find_predictor(predictor, views), options)
     output_options = OutputOptions(("cutout",), matting=options)
     return render_outputs(loaded.image, alpha, output_options, loaded.opacity)["cutout"]

@@ -49,6 +49,7 @@ def run(options: Options) -> int:
         second_pass=not options.no_second_pass,
         refine_edges=not options.no_refinement,
         estimate_foreground=not options.no_foreground_colours,
+        clean_alpha=not options.no_cleaning,
     )
     demo = Demo(predictor_opener(options, names), matting_options)
     camera = VIDEO if names[0] == DEFAULT else names[0]

@@ -136,8 +136,9 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
 
     def check(self) -> None:
         super().check()
-        if not self.as_photos and (self.no_second_pass or self.no_refinement or self.views):
-            flags = "--no_second_pass, --no_refinement and --views"
+        photo_flags = self.no_second_pass, self.no_cleaning, self.no_refinement, self.views
+        if not self.as_photos and any(photo_flags):
+            flags = "--no_second_pass, --no_cleaning, --no_refinement and --views"
             raise MmnetError(f"{flags}: require --as_photos")
         if self.temporal_filter != "none" and not self.as_clips:
             raise MmnetError("--temporal_filter: requires --as_clips")
@@ -329,6 +330,7 @@ def make_identity(options: Options, dataset: Dataset, predictor: Predictor) -> I
         logit_scale=options.logit_scale,
         as_photos=options.as_photos,
         second_pass=not options.no_second_pass,
+        clean_alpha=not options.no_cleaning,
         refine_edges=not options.no_refinement,
         device=options.device,
         target_eval_shape=list(options.target_eval_shape),
@@ -341,7 +343,11 @@ def make_matte(options: Options, predictor: Predictor) -> Matte:
     """Return the function image -> alpha that is scored."""
     if not options.as_photos:
         return lambda image: matte_once(image, predictor)
-    steps = MattingOptions(not options.no_second_pass, not options.no_refinement)
+    steps = MattingOptions(
+        second_pass=not options.no_second_pass,
+        refine_edges=not options.no_refinement,
+        clean_alpha=not options.no_cleaning,
+    )
     return lambda image: matte_photo(Photo(image), predictor, steps)
 
 

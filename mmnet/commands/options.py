@@ -218,6 +218,7 @@ class MattingStepOptions(BaseOptions):
     no_second_pass: bool = flag(
         False, help="skip the second network run on the people's box", old_name="no_second_look"
     )
+    no_cleaning: bool = flag(False, help="keep smudges, islands and holes in the alphas of photos")
     no_refinement: bool = flag(False, help="skip the refinement of edges with the photo")
     views: Optional[int] = flag(
         None,

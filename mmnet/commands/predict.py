@@ -122,6 +122,7 @@ def run(options: Options) -> int:
             second_pass=not options.no_second_pass,
             refine_edges=not options.no_refinement,
             estimate_foreground=not options.no_foreground_colours,
+            clean_alpha=not options.no_cleaning,
         ),
         options.temporal_filter,
     )

@@ -42,6 +42,7 @@ class Identity(NamedTuple):
     logit_scale: float
     as_photos: bool
     second_pass: bool
+    clean_alpha: bool
     refine_edges: bool
     device: Optional[str]
     target_eval_shape: List[int]

@@ -2,7 +2,8 @@
 
 1. Shrink the photo to WORKING_SIZE and run the network on the whole photo.
 2. Run the network again on the box that contains the people, and blend the result in.
-3. Enlarge the alpha to the size of the photo and refine its edges with the photo (refine.py).
+3. Remove smudges, islands and holes (cleaning.py).
+4. Enlarge the alpha to the size of the photo and refine its edges with the photo (refine.py).
 """
 
 from typing import NamedTuple, Optional, Tuple
@@ -13,6 +14,7 @@ import numpy as np
 from mmnet.inference.predictor import Predictor
 from mmnet.io.images import Photo, compose_over_grey
 from mmnet.io.resize import resize_bilinear, shrink
+from mmnet.matting.cleaning import clean_alpha
 from mmnet.matting.refine import enlarge_alpha
 
 WORKING_SIZE = 800  # pixels of the longer side: the size of the training portraits
@@ -37,6 +39,7 @@ class MattingOptions(NamedTuple):
     second_pass: bool = True
     refine_edges: bool = True
     estimate_foreground: bool = True  # replace background colours in semi-transparent pixels
+    clean_alpha: bool = True  # remove smudges, islands and holes; photos only
 
 
 def matte_photo(
@@ -51,6 +54,8 @@ def matte_photo(
         image = compose_over_grey(image, photo.opacity)
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
+    if options.clean_alpha:
+        alpha = clean_alpha(alpha)
     alpha = enlarge_alpha(alpha, small, image, refine=options.refine_edges)
     return alpha if photo.opacity is None else alpha * (photo.opacity / np.float32(255))
 

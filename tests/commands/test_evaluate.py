@@ -182,9 +182,11 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
         (scores,) = evaluate(small_weights.source, *output, *flags)
         return scores["MAD/test/40_30"]
 
-    assert len({mad(), mad("--as_photos"), mad("--as_photos", "--no_refinement")}) == 3
-    mads = [mad("--as_photos", "--views", str(count)) for count in (1, 2, 3)]
-    assert len(set(mads)) == 3 and mads[2] == mad("--as_photos")
+    uncleaned = ("--as_photos", "--no_cleaning")
+    scores = [mad(), mad("--as_photos"), mad(*uncleaned), mad(*uncleaned, "--no_refinement")]
+    assert len(set(scores)) == 4
+    mads = [mad(*uncleaned, "--views", str(count)) for count in (1, 2, 3)]
+    assert len(set(mads)) == 3 and mads[2] == scores[2]
     assert mad("--as_photos", "--no_second_pass") == mad("--as_photos", "--no_second_look")
 
 
@@ -259,6 +261,7 @@ def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
         (["--temporal_filter", "motion"], ["--temporal_filter", "--as_clips"]),
         (["--temporal_filter", "x"], ["--temporal_filter", "none, exponential, motion"]),
         (["--no_second_pass"], ["--no_second_pass", "--as_photos"]),
+        (["--no_cleaning"], ["--no_cleaning", "--as_photos"]),
         (["--views", "2"], ["--views", "--as_photos"]),
         (["--watch", "--compare", "untrained"], ["--compare", "--watch"]),
         (["--valid_type", "loop", "--checkpoint_path", "none"], ["none", "folder"]),

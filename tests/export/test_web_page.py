@@ -71,7 +71,7 @@ def test_page_gives_the_alpha_of_predict(browser, address, portrait_set, tmp_pat
     allowed = (address, "data:", "blob:" + address)
     assert requests and all(url.startswith(allowed) for url in requests)
 
-    flags = ["--no_second_pass", "--no_refinement", "--write", "alpha"]
+    flags = ["--no_second_pass", "--no_cleaning", "--no_refinement", "--write", "alpha"]
     assert main(["predict", photo, "--output", str(tmp_path), *flags]) == 0
     (name,) = os.listdir(str(tmp_path))
     alpha = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)

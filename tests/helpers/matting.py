@@ -7,7 +7,9 @@ from mmnet.inference.predictor import Predictor
 from mmnet.matting.photo import MattingOptions
 from mmnet.networks.network import Network
 
-NETWORK_ONLY = MattingOptions(second_pass=False, refine_edges=False, estimate_foreground=False)
+NETWORK_ONLY = MattingOptions(
+    second_pass=False, refine_edges=False, estimate_foreground=False, clean_alpha=False
+)
 
 
 def brightness_predictor(shape=(64, 64), inputs=None):

@@ -36,6 +36,7 @@ def make_identity(**fields):
         logit_scale=1.0,
         as_photos=False,
         second_pass=True,
+        clean_alpha=True,
         refine_edges=True,
         device=None,
         target_eval_shape=[8, 6],

@@ -19,7 +19,7 @@ from mmnet.matting.photo import (
     run_network,
 )
 
-ONE_PASS = MattingOptions(second_pass=False, refine_edges=False)
+ONE_PASS = MattingOptions(second_pass=False, refine_edges=False, clean_alpha=False)
 PHOTO_SHAPES = [(80, 60), (300, 300), (40, 200), (200, 40), (1000, 1600), (7, 500), (1, 1)]
 
 
