@@ -234,6 +234,8 @@ def print_results(results: Iterator[Result], options: Options) -> int:
         elif result.error is not None:
             failed += 1
             log.warning("skipped: %s", result.error)
+        if result.person_found is False:
+            log.warning("%s: no person found", result.path)
         partial += len(result.warnings)
         for message in (*result.warnings, *result.notes):
             log.warning("%s", message)
@@ -275,6 +277,7 @@ def result_record(result: Result) -> Dict[str, Any]:
     for kind in KINDS:
         record[kind.replace("-", "_")] = result.outputs.get(kind)
     record["person_share"] = result.person_fraction
+    record["person_found"] = result.person_found
     if result.frames is not None:
         record["frames"] = result.frames
         record["frames_per_second"] = result.frames / result.seconds if result.seconds else None

@@ -19,6 +19,7 @@ from mmnet.io.tar_shards import TarShardWriter
 from mmnet.matting.compose import KINDS
 
 LIST_EXTENSION = ".txt"  # marks a file that lists photos
+MIN_PERSON_FRACTION = 0.002  # of a result; docs/benchmarks.md, "Photos without people"
 STANDARD_STREAM = "-"  # standard input among the photos, standard output as the output
 MEDIA_EXTENSIONS = IMAGE_EXTENSIONS + HEIF_EXTENSIONS + CLIP_EXTENSIONS
 
@@ -44,6 +45,12 @@ class Result(NamedTuple):
     is_missing: bool = False  # the photo or clip does not exist
     warnings: Sequence[str] = ()  # unreadable parts of a clip
     notes: Sequence[str] = ()  # contents of a clip that the outputs cannot store
+
+    @property
+    def person_found(self) -> Optional[bool]:
+        """Return whether the outputs contain a person. None: there are no outputs."""
+        fraction = self.person_fraction
+        return None if fraction is None else fraction >= MIN_PERSON_FRACTION
 
 
 class Output:

@@ -223,6 +223,18 @@ def test_predict_shards_write_tar_files(portrait_set, flags, tmp_path, capfd):
     assert main(command + ["--shard", "0/2", "--resume"] + flags) == 0
 
 
+def test_predict_reports_photos_without_people(photo, tmp_path, capfd):
+    black = str(tmp_path / "black.png")
+    save_png(black, np.zeros((60, 80, 3), np.uint8))
+    out = str(tmp_path / "out")
+    assert main(["predict", black, photo, "--output", out, "--json"]) == 0
+    output = capfd.readouterr()
+    records = [json.loads(line) for line in output.out.splitlines()[:2]]
+    assert [record["person_found"] for record in records] == [False, True]
+    assert os.path.exists(records[0]["cutout"])
+    assert output.err.count("no person found") == 1 and black in output.err
+
+
 def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, capfd):
     broken = tmp_path / "broken.jpg"
     broken.write_text("no image")
@@ -230,11 +242,11 @@ def test_predict_prints_json_of_photos_and_clips(photo, clip, flags, tmp_path, c
     assert main(["predict", photo, str(broken), clip, "--output", out, "--json"] + flags) == 1
     good, bad, last, summary = map(json.loads, capfd.readouterr().out.splitlines())
     kinds = ["alpha", "cutout", "composition", "side_by_side"]
-    assert list(good) == ["photo", *kinds, "person_share", "error"]
+    assert list(good) == ["photo", *kinds, "person_share", "person_found", "error"]
     assert list(bad) == list(good) and bad["photo"] == str(broken) and bad["alpha"] is None
     assert_message(bad["error"], broken)
     clip_keys = ["frames", "frames_per_second", "problems", "notes", "error"]
-    assert list(last) == ["clip", *kinds, "person_share", *clip_keys]
+    assert list(last) == ["clip", *kinds, "person_share", "person_found", *clip_keys]
     assert (last["clip"], last["frames"], last["problems"]) == (clip, 12, [])
     assert last["frames_per_second"] > 0
     assert summary.pop("seconds") > 0
