@@ -163,6 +163,8 @@ def run(options: Options) -> int:
     datasets = select_datasets(options)
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
+    if options.output and not options.merge_shards:
+        check_writable(options.output)
     if options.as_clips:
         score_all_clips(options, datasets)
         return 0

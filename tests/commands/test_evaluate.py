@@ -267,6 +267,7 @@ def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
         (["--valid_type", "loop", "--checkpoint_path", "none"], ["none", "folder"]),
         (["--watch", "--checkpoint_path", "untrained"], ["untrained", "folder"]),
         (["--checkpoint_path", "none"], ["none"]),
+        (["--output", "/proc/none"], ["--output", "/proc/none"]),
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else None,
 )

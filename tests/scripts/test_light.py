@@ -12,6 +12,7 @@ from helpers import ROOT, assert_message
 from helpers.shell import run
 from mmnet.cli import main
 from mmnet.io.masks import load_mask
+from mmnet.weights.registry import DEFAULT
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +51,14 @@ def test_predict_gives_the_alpha_of_the_full_installation(run_light, portrait_se
     assert np.abs(light - full).max() <= 1.01 / 255
 
 
-def test_evaluate_and_benchmark_run(run_light, portraits):
-    result = run_light("evaluate", "--dataset_path", portraits, "--json")
+def test_evaluate_and_benchmark_run(run_light, portraits, tmp_path):
+    page, output = tmp_path / "page.html", tmp_path / "scores"
+    flags = ["--dataset_path", portraits, "--output", output, "--report", page, "--json"]
+    result = run_light("evaluate", *flags)
     assert result.returncode == 0, result.stderr
+    assert result.stderr.count("tensorboard") == 1 and page.exists()
+    (folder,) = (output / "eval").iterdir()
+    assert sorted(os.listdir(str(folder))) == [f"{DEFAULT}.csv", f"{DEFAULT}.json"]
     scores = json.loads(result.stdout)
     assert scores["pictures"] == 6 and scores["MAD/test"] < 0.15
     result = run_light("benchmark", "--seconds", "0.5", "--json")
