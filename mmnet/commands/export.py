@@ -4,7 +4,7 @@ import dataclasses
 import os
 import sys
 from functools import partial
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmnet import export as export_folder
 from mmnet.commands.flag_types import existing_folder, one_of, positive_int, split_name
@@ -17,12 +17,13 @@ from mmnet.commands.options import (
     flag,
 )
 from mmnet.datasets.pairs import find_dataset
+from mmnet.export import rembg
 from mmnet.export.comparison import comparison_images
 from mmnet.export.export import ExportMismatch, ExportSpec, check_spec, export
 from mmnet.export.formats import CAN_REPLACE
 from mmnet.export.representative import RepresentativeImages, read_representative_images
 from mmnet.inference.card import FIELD_VALUES, card_path, card_to_dict
-from mmnet.io.errors import MmnetError
+from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.files import TEMPORARY_PREFIXES, check_writable, read_bytes, write_bytes
 from mmnet.networks.network import Network, with_views
 from mmnet.weights.values import Weights
@@ -104,6 +105,11 @@ class Options(ModelOptions):
         "256 320f. The input is the largest view",
         nargs="+",
     )
+    target: Optional[str] = flag(
+        None,
+        one_of("rembg"),
+        help="program that runs the .onnx: rembg takes images of 320x320 in a form of its own",
+    )
 
     def check(self) -> None:
         super().check()
@@ -121,6 +127,15 @@ class Options(ModelOptions):
         is_plain = self.output_type == "alpha" and self.preprocess == "inside"
         if "web" in self.format and not is_plain:
             raise MmnetError("--format web needs --output_type alpha and --preprocess inside")
+        if self.target and not (is_plain and set(self.format) == {"onnx"}):
+            raise MmnetError(
+                f"--target {self.target} needs --format onnx, --output_type alpha and --preprocess "
+                "inside"
+            )
+
+    def network_fields(self) -> Dict[str, Any]:
+        fields = super().network_fields()
+        return {"shape": rembg.SHAPE, **fields} if self.target else fields
 
 
 def run(options: Options) -> int:
@@ -131,8 +146,11 @@ def run(options: Options) -> int:
     if options.views:
         weights = weights._replace(network=with_views(weights.network, options.views))
     network = weights.network
-    if "web" in options.format and network.channels != 3:
-        raise MmnetError("--format web needs a network with 3 input channels")
+    if ("web" in options.format or options.target) and network.channels != 3:
+        raise MmnetError("--format web and --target need a network with 3 input channels")
+    if options.target and network.shape != rembg.SHAPE:
+        shapes = f"{format_shape(rembg.SHAPE)}, not {format_shape(network.shape)}"
+        raise MmnetError(f"--target {options.target} takes images of {shapes}")
     specs = make_specs(options, network)
     for spec in specs:  # before images are read
         check_spec(spec, weights, is_calibrated=options.calibration_dataset is not None)
@@ -145,6 +163,8 @@ def run(options: Options) -> int:
     exit_code = export_and_print(options, weights, specs, representative)
     if exit_code == 0 and "web" in options.format:
         write_page(os.path.join(options.output, "web"))
+    if exit_code == 0 and options.target:
+        sys.stderr.write(rembg.run_commands(specs[0].path) + "\n")
     return exit_code
 
 
@@ -162,6 +182,7 @@ def make_specs(options: Options, network: Network) -> List[ExportSpec]:
 def make_spec(options: Options, network: Network, format: str, precision: str) -> ExportSpec:
     """Return the specification of one model."""
     name = network.name + (f"_{len(network.views)}views" if network.views else "")
+    name += f"_{options.target}" if options.target else ""
     names = {
         "savedmodel": "savedmodel",
         "tflite": f"{name}_{precision}.tflite",
@@ -177,6 +198,7 @@ def make_spec(options: Options, network: Network, format: str, precision: str) -
         output_type=options.output_type,
         io=options.io if precision == "int8" else "float",
         views=network.views,
+        target=options.target,
     )
 
 

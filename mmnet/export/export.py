@@ -11,6 +11,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from mmnet.export import rembg
 from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.export.formats import CAN_REPLACE, WRITERS, check_format
 from mmnet.export.graphs import fold_batch_norm
@@ -41,6 +42,7 @@ class ExportSpec(NamedTuple):
     io: str = "float"  # number format of an int8 model's input and output: "float" or "uint8"
     fold: bool = True  # fold batch norm into the weights of convolutions
     views: Tuple[str, ...] = ()  # views of the network, for the metadata
+    target: Optional[str] = None  # "rembg": an ONNX file of 320x320 in the form that rembg takes
 
 
 class ExportMismatch(Exception):
@@ -121,6 +123,10 @@ def describe_model(weights: Weights, spec: ExportSpec) -> Card:
     """Return the card of a model before it is built."""
     input_text, output_text = describe_tensors(weights.network, spec.preprocess, spec.output_type)
     number_format = "uint8" if spec.io == "uint8" else "float32"
+    inputs = f"{INPUT} {number_format} {input_text}"
+    outputs = f"{OUTPUT} {number_format} {output_text}"
+    if spec.target == "rembg":
+        inputs, outputs = rembg.INPUT_TEXT, rembg.OUTPUT_TEXT
     return Card(
         weights.network,
         spec.preprocess,
@@ -128,8 +134,8 @@ def describe_model(weights: Weights, spec: ExportSpec) -> Card:
         spec.precision,
         path=spec.path,
         format=spec.format,
-        input=f"{INPUT} {number_format} {input_text}",
-        output=f"{OUTPUT} {number_format} {output_text}",
+        input=inputs,
+        output=outputs,
         checkpoint=weights.source,
         index_sha256=weights.sha256,
         use_ema=weights.options.use_ema,
@@ -142,7 +148,10 @@ def compare_model(
     path: str, card: Card, spec: ExportSpec, images: np.ndarray, alphas: np.ndarray
 ) -> Card:
     """Run a model and return its card with the difference from the checkpoint's alphas."""
-    predictor = open_predictor(path, device=EXACT)
+    if spec.target == "rembg":
+        predictor = rembg.open_model(path, card)
+    else:
+        predictor = open_predictor(path, device=EXACT)
     difference = np.abs(predictor(images) - alphas)
     largest, mean = float(difference.max()), float(difference.mean())
     problem = bound_violation(spec.precision, largest=largest, mean=mean, is_folded=spec.fold)

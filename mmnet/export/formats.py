@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional
 import numpy as np
 
 from mmnet.export.graphs import native_dilations
+from mmnet.export.rembg import adapt_model
 from mmnet.export.tflite_metadata import add_metadata, segmenter_metadata
 from mmnet.inference.complexity import measure_complexity
 from mmnet.io.errors import MmnetError
@@ -48,7 +49,10 @@ def write_onnx(path, graph_def, spec, images):
     metadata.update(measure_complexity(graph_def))
     if spec.views:
         metadata["views"] = " ".join(spec.views)
-    write_bytes(path, convert_to_onnx(native_dilations(graph_def), metadata).SerializeToString())
+    model = convert_to_onnx(native_dilations(graph_def), metadata)
+    if spec.target == "rembg":
+        adapt_model(model)
+    write_bytes(path, model.SerializeToString())
 
 
 # Format -> function (path, graph_def, spec, images). ``images`` are representative images for int8.

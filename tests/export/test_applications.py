@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 
-from helpers import PAGE_TIMEOUT, ROOT
+from helpers import PAGE_TIMEOUT, ROOT, assert_message
 from helpers.models import SPECS
 from mmnet.export.export import ExportSpec, export
 from mmnet.inference.open import open_predictor
@@ -49,9 +49,9 @@ def find_python(package):
     return sys.executable
 
 
-def run(python, code, folder, *arguments):
+def run_code(python, code, folder, *arguments, **options):
     command = [python, "-c", code, *arguments]
-    result = subprocess.run(command, cwd=str(folder), stderr=subprocess.PIPE, text=True)
+    result = subprocess.run(command, cwd=str(folder), stderr=subprocess.PIPE, text=True, **options)
     assert result.returncode == 0, result.stderr
 
 
@@ -102,7 +102,7 @@ def alpha(image):
     ],
 )
 def test_example_gives_the_alpha_of_the_network(folder, alpha, section, package, language):
-    run(find_python(package), read_example(section, language), folder)
+    run_code(find_python(package), read_example(section, language), folder)
     cutout = cv2.imread(str(folder / "cutout.png"), cv2.IMREAD_UNCHANGED)
     assert np.abs(cutout[..., 3] - 255 * alpha).max() <= 1
 
@@ -113,7 +113,7 @@ def test_mediapipe_runs_every_kind_of_model(exported_models, small_images, tmp_p
     image = np.rint(small_images[0]).astype(np.uint8)
     write_photo(tmp_path, image)
     cards = exported_models(*names)
-    run(python, SEGMENTER, tmp_path, *(card.path for card in cards))
+    run_code(python, SEGMENTER, tmp_path, *(card.path for card in cards))
     for card, name in zip(cards, names):
         alpha = open_predictor(card.path)(image[None])[0]
         difference = np.abs(np.load(str(tmp_path / (name + ".npy"))) - alpha)
@@ -131,6 +131,32 @@ def test_new_onnx_runs_in_opencv(mmnet_weights, tmp_path):
     alphas = open_predictor(card.path)(images)
     assert alphas.std() > 0.01
     np.testing.assert_allclose(network.forward()[..., 0], alphas, atol=1e-4)
+
+
+def test_rembg_gives_the_alpha_of_the_network(run, tmp_path):
+    python = find_python("rembg")
+    image = cv2.resize(read_image(os.path.join(ROOT, "figure", "astronaut.jpg")), (320, 320))
+    write_photo(tmp_path, image)
+    code, out, err = run("export", "--format", "onnx", "--target", "rembg", "--output", tmp_path)
+    assert code == 0, err
+    commands = err.replace("~", str(tmp_path)).splitlines()
+    assert subprocess.call(commands[0], shell=True, cwd=str(tmp_path)) == 0
+    assert_message(err, *re.findall("rembg i .*", read_example("rembg", "shell"))[0].split())
+    environment = dict(os.environ, HOME=str(tmp_path))
+    run_code(python, read_example("rembg", "py"), tmp_path, env=environment)
+    cutout = cv2.imread(str(tmp_path / "cutout.png"), cv2.IMREAD_UNCHANGED)
+    with open_predictor("mmnet-persons", {"shape": (320, 320)}) as predictor:
+        alpha = predictor(image[None])[0]
+    alpha = (alpha - alpha.min()) / (alpha.max() - alpha.min())
+    assert np.abs(cutout[..., 3] - 255 * alpha).max() <= 1  # rembg truncates
+
+
+@pytest.mark.parametrize(
+    "flags", [["--size", "256"], ["--format", "pb"], ["--output_type", "logits"]]
+)
+def test_rembg_needs_its_own_form(assert_refused, tmp_path, flags):
+    arguments = ["export", "--format", "onnx", "--target", "rembg", "--output", tmp_path, *flags]
+    assert_refused(arguments, "--target rembg")
 
 
 @pytest.fixture
