@@ -1,7 +1,137 @@
-"""Score exported models inside other programs, beside one network run of mmnet.
+"""Score models inside other programs beside one network run of mmnet.
 
-python benchmarks/applications.py DATASET [--split test] [--models mmnet-persons mmnet-fast]
+python benchmarks/applications.py DATASET [DATASET_SPLIT_NAME] [--models NAME ...]
 
-MMNET_MEDIAPIPE_PYTHON and MMNET_REMBG_PYTHON are Pythons that have mediapipe and rembg; without
-one its rows are missing. Alphas have the size of the photo. Scores are computed at 256x256.
+The environment variables MMNET_MEDIAPIPE_PYTHON and MMNET_REMBG_PYTHON are Pythons that have these
+packages. Without one its row is missing. The alphas of the programs have the size of the photo.
 """
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import cv2
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from mmnet.datasets.pairs import find_dataset
+from mmnet.evaluation.evaluate import matte_once
+from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
+from mmnet.export import rembg
+from mmnet.export.comparison import comparison_images
+from mmnet.export.export import ExportSpec, export
+from mmnet.inference.open import load_weights, open_predictor
+from mmnet.io.images import read_image
+from mmnet.io.masks import load_mask
+from mmnet.io.resize import resize_bilinear
+from mmnet.io.tables import format_table
+
+SHAPE = (256, 256)  # of alphas and masks when they are scored
+# Programs of other environments: arguments MODEL FOLDER PHOTO ...; they write FOLDER/NUMBER.npy.
+MEDIAPIPE = """
+import sys, numpy as np, mediapipe as mp
+from mediapipe.tasks.python import BaseOptions, vision
+model, folder, *photos = sys.argv[1:]
+options = vision.ImageSegmenterOptions(BaseOptions(model_asset_path=model))
+with vision.ImageSegmenter.create_from_options(options) as segmenter:
+    for number, photo in enumerate(photos):
+        mask = segmenter.segment(mp.Image.create_from_file(photo)).confidence_masks[0]
+        np.save(f"{folder}/{number}.npy", mask.numpy_view().squeeze())
+"""
+REMBG = """
+import sys, numpy as np
+from PIL import Image
+from rembg import new_session
+model, folder, *photos = sys.argv[1:]
+session = new_session("u2net_custom", model_path=model)
+for number, photo in enumerate(photos):
+    (mask,) = session.predict(Image.open(photo))
+    np.save(f"{folder}/{number}.npy", np.float32(mask) / 255)
+"""
+
+
+def run_program(code, variable, model, pairs):
+    """Yield the alphas of a program that runs in another environment."""
+    with tempfile.TemporaryDirectory() as home:
+        models = os.path.join(home, ".rembg", "models", "u2net_custom")
+        os.makedirs(models)
+        copy = shutil.copy(model, models)
+        command = [os.environ[variable], "-c", code, copy, home, *(pair.image for pair in pairs)]
+        environment = dict(os.environ, HOME=home)
+        subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+        for number in range(len(pairs)):
+            yield np.load(os.path.join(home, f"{number}.npy"))
+
+
+def run_opencv(model, pairs, shape):
+    """Yield the alphas of OpenCV DNN, as in docs/applications.md."""
+    network = cv2.dnn.readNet(model)
+    for pair in pairs:
+        photo = cv2.imread(pair.image)
+        small = cv2.resize(photo, shape[::-1], interpolation=cv2.INTER_AREA)
+        network.setInput(np.float32(cv2.cvtColor(small, cv2.COLOR_BGR2RGB)[None]))
+        yield cv2.resize(network.forward()[0], photo.shape[1::-1])
+
+
+def run_mmnet(name, pairs, shape=None):
+    """Yield the alphas of one network run."""
+    with open_predictor(name, shape and {"shape": shape}) as predictor:
+        for pair in pairs:
+            yield matte_once(read_image(pair.image), predictor)
+
+
+def mean_scores(alphas, pairs):
+    """Return the mean MAD and gradient error."""
+    scores = []
+    for alpha, pair in zip(alphas, pairs):
+        truth = resize_bilinear(load_mask(pair.mask), SHAPE, align_corners=True)
+        alpha = resize_bilinear(np.float32(alpha), SHAPE, align_corners=True)
+        scores.append([METRICS[name].compute(alpha, truth) for name in MAIN_METRICS])
+    return np.mean(scores, axis=0)
+
+
+def export_files(name, folder):
+    """Write the files of a bundled checkpoint. Return the paths for MediaPipe, OpenCV and rembg."""
+    weights = load_weights(name)
+    wide = load_weights(name, {"shape": rembg.SHAPE})
+    paths = [os.path.join(folder, file) for file in ("m.tflite", "m.onnx", "m_rembg.onnx")]
+    specs = [ExportSpec("tflite", paths[0]), ExportSpec("onnx", paths[1])]
+    export(weights, specs, comparison_images(None, weights.network))
+    spec = ExportSpec("onnx", paths[2], target="rembg")
+    export(wide, [spec], comparison_images(None, wide.network))
+    return weights.network.shape, paths
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset")
+    parser.add_argument("split", nargs="?", default="test")
+    parser.add_argument("--models", nargs="+", default=["mmnet-persons", "mmnet-fast"])
+    options = parser.parse_args()
+    pairs = find_dataset(options.dataset, options.split).pairs
+    rows = []
+    for name in options.models:
+        with tempfile.TemporaryDirectory() as folder:
+            shape, (tflite, onnx, rembg_onnx) = export_files(name, folder)
+            results = {"mmnet, one network run": run_mmnet(name, pairs)}
+            if os.environ.get("MMNET_MEDIAPIPE_PYTHON"):
+                alphas = run_program(MEDIAPIPE, "MMNET_MEDIAPIPE_PYTHON", tflite, pairs)
+                results["MediaPipe ImageSegmenter"] = alphas
+            results["OpenCV DNN"] = run_opencv(onnx, pairs, shape)
+            results["mmnet at 320x320, one network run"] = run_mmnet(name, pairs, rembg.SHAPE)
+            if os.environ.get("MMNET_REMBG_PYTHON"):
+                alphas = run_program(REMBG, "MMNET_REMBG_PYTHON", rembg_onnx, pairs)
+                results["rembg"] = alphas
+            for program, alphas in results.items():
+                mad, gradient_error = mean_scores(alphas, pairs)
+                rows.append([name, program, f"{mad:.5f}", f"{gradient_error:.5f}"])
+                print(*rows[-1], sep="  ", flush=True)
+    print(format_table([["weights", "program", "MAD", "gradient error"], *rows], left_columns=2))
+
+
+if __name__ == "__main__":
+    main()
