@@ -3,7 +3,7 @@
 import functools
 import os
 import warnings
-from typing import Any, Callable, Optional, TypeVar, Union, cast
+from typing import Any, Callable, Optional, Sequence, TypeVar, Union, cast
 
 import numpy as np
 from deprecation import DeprecatedWarning
@@ -13,6 +13,7 @@ from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.colour import SRGB_PROFILE
 from mmnet.io.exif import pil_options
+from mmnet.io.files import SEPARATOR
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import MattingOptions, matte_photo
@@ -21,7 +22,7 @@ from mmnet.weights.registry import DEFAULT, is_name
 from mmnet.weights.values import WeightOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-NetworkSource = Union[Predictor, str, None]
+NetworkSource = Union[Predictor, str, Sequence[str], None]
 
 
 OLD_KEYWORDS = {  # keyword in 0.2 -> in 0.3
@@ -48,7 +49,7 @@ def accept_old_keywords(function: Function) -> Function:
 
 @accept_old_keywords
 def load(
-    source: str = DEFAULT,
+    source: Union[str, Sequence[str]] = DEFAULT,
     *,
     views: Optional[int] = None,
     use_ema: bool = False,
@@ -60,7 +61,8 @@ def load(
 
     Args:
         source: weights by name (``mmnet weights list``), a checkpoint prefix, a folder of
-            checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder.
+            checkpoints (its latest), a .pb, .tflite or .onnx file, or a SavedModel folder. A list:
+            the mean of the logits of several sources.
         views: number of views of a photo whose logits are averaged, 1 to 3: 1 is the fastest, 3
             the best. None: one view; a model file as it is.
         use_ema: use the moving averages of a checkpoint's weights.
@@ -78,6 +80,8 @@ def load(
         MmnetError: the source is damaged, its runtime is not installed, or it cannot apply an
             argument.
     """
+    if not isinstance(source, str):
+        source = SEPARATOR.join(source)
     target = Device(device, threads=threads)
     check_device(target)
     weight_options = WeightOptions(use_ema, logit_scale)
@@ -152,8 +156,10 @@ def _find_predictor(predictor: NetworkSource, views: Optional[int]) -> Predictor
     if isinstance(predictor, Predictor):
         return predictor
     source = predictor or DEFAULT
-    if is_name(source):
+    if isinstance(source, str) and is_name(source):
         return _open_once(source, views, os.getpid())
+    if not isinstance(source, str):
+        source = SEPARATOR.join(source)
     return open_for_photos(source, views=views)
 
 

@@ -24,6 +24,7 @@ from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
 from mmnet.distributed.launch import ERRORS
 from mmnet.io.errors import MmnetError, shorten_message
+from mmnet.io.files import SEPARATOR
 from mmnet.io.terminal import escape_controls, escape_output
 from mmnet.tf.compat import is_out_of_memory
 
@@ -126,7 +127,7 @@ def find_command(name: str) -> str:
 def parse_options(command: str, argv: List[str]) -> Any:
     """Parse the arguments of a command to its checked options."""
     parser = make_parser(command)
-    namespace, rest = parser.parse_known_args(use_underscores(argv))
+    namespace, rest = parser.parse_known_args(join_sources(command, use_underscores(argv)))
     for word in rest:
         if word.startswith("--"):
             flag = word.partition("=")[0]
@@ -151,6 +152,26 @@ def use_underscores(argv: List[str]) -> List[str]:
             flag = "--" + flag[2:].replace("-", "_")
         words.append(flag + equals + value)
     return words + argv[end:]
+
+
+def join_sources(command: str, argv: List[str]) -> List[str]:
+    """Replace several sources after a flag that accepts them by one word: A B is "A + B".
+
+    Words that are no source, for example photos, stay separate arguments.
+    """
+    fields = dataclasses.fields(load_command(command).Options)
+    flags = {f"--{field.name}" for field in fields if field.metadata["join"]}
+    flags |= {f"--{field.metadata['alias']}" for field in fields if field.metadata["join"]}
+    words: List[str] = []
+    is_joined = False
+    for word in argv:
+        is_joined = is_joined and not word.startswith("-") and flag_types.is_source(word)
+        if is_joined and words[-1] not in flags:
+            words[-1] += SEPARATOR + word
+        else:
+            is_joined = is_joined or word in flags
+            words.append(word)
+    return words
 
 
 def prepare_output() -> None:

@@ -13,6 +13,7 @@ COMMANDS = {  # name -> summary for mmnet --help
     "demo": "Open a page in the browser that cuts out photos.",
     "export": "Write a checkpoint as SavedModel, TFLite, ONNX, frozen graph or web page.",
     "freeze": "Write a checkpoint as one frozen graph (.pb).",
+    "card": "Describe a model of another project, so that other commands accept it.",
     "parity": "Compare model files with their checkpoint.",
     "benchmark": "Measure latency and memory of models.",
     "info": "Show the card of a checkpoint or model file.",

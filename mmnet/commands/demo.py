@@ -6,7 +6,7 @@ import os
 from typing import Callable, List, Optional
 
 from mmnet.commands.flag_types import port_number, size_in_bytes, source
-from mmnet.commands.options import SOURCE, DeviceOptions, PhotoOptions, SourceOptions, flag
+from mmnet.commands.options import SOURCES, DeviceOptions, PhotoOptions, SourceOptions, flag
 from mmnet.demo.app import Server, open_socket
 from mmnet.demo.processing import Demo
 from mmnet.inference.open import open_for_photos, open_predictor
@@ -28,10 +28,11 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions):
     checkpoint_path: Optional[str] = flag(
         None,
         source,
-        help=f"{SOURCE} (default: {DEFAULT}; for the camera {VIDEO}); the page also offers all "
+        help=f"{SOURCES} (default: {DEFAULT}; for the camera {VIDEO}); the page also offers all "
         "downloaded weights",
         alias="model",
         group="model",
+        join=True,
     )
     host: str = flag(
         "127.0.0.1",

@@ -19,7 +19,7 @@ from mmnet.commands.flag_types import (
 )
 from mmnet.commands.options import (
     REQUIRED,
-    SOURCE,
+    SOURCES,
     DatasetOptions,
     DeviceOptions,
     JsonOptions,
@@ -31,7 +31,7 @@ from mmnet.datasets.pairs import Dataset, find_dataset, label_datasets
 from mmnet.evaluation import report
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
-from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate, matte_once
+from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate
 from mmnet.evaluation.records import (
     Identity,
     merge_shards,
@@ -62,7 +62,7 @@ from mmnet.matting.temporal import FILTERS
 from mmnet.tf import checkpoint
 from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT
-from mmnet.weights.source import Source, find_source, is_model_file
+from mmnet.weights.source import Source, find_source
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
 
@@ -88,7 +88,7 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
         help="folders of datasets (SPLIT/image, SPLIT/mask)",
         group="data",
     )
-    checkpoint_path: str = flag(DEFAULT, help=SOURCE, alias="model", group="model")
+    checkpoint_path: str = flag(DEFAULT, help=SOURCES, alias="model", group="model", join=True)
     batch_size: int = flag(8, positive_int, help="images per network run")
     output: Optional[str] = flag(
         None,
@@ -299,7 +299,7 @@ def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> E
             return evaluation._replace(name=predictor.name)
     with tempfile.TemporaryDirectory() as folder:
         copy = None
-        if output and is_first and source and not is_model_file(source):
+        if output and is_first and source and isinstance(predictor, CheckpointPredictor):
             # A training may delete the checkpoint while it is scored, or even before.
             with contextlib.suppress(FileNotFoundError):
                 copy = copy_checkpoint(source, folder)
@@ -344,7 +344,7 @@ def make_identity(options: Options, dataset: Dataset, predictor: Predictor) -> I
 def make_matte(options: Options, predictor: Predictor) -> Matte:
     """Return the function image -> alpha that is scored."""
     if not options.as_photos:
-        return lambda image: matte_once(image, predictor)
+        return predictor.run_image
     steps = MattingOptions(
         second_pass=not options.no_second_pass,
         refine_edges=not options.no_refinement,

@@ -148,6 +148,14 @@ def source(value: str) -> str:
     return value
 
 
+def is_source(value: str) -> bool:
+    """Return whether a text names a source."""
+    try:
+        return bool(source(value))
+    except (OSError, MmnetError):
+        return False
+
+
 def _integer(value, description, *, lowest=0, highest=MAX_INT):
     is_number = value.isascii() and value.isdigit() and len(value) <= 20
     if not is_number or not lowest <= int(value) <= highest:

@@ -39,6 +39,7 @@ CHECKPOINT = (
     "list; untrained: random weights)"
 )
 SOURCE = CHECKPOINT + ", .pb, .tflite, .onnx or SavedModel folder"
+SOURCES = SOURCE + "; several: the mean of their logits"
 
 
 def flag(
@@ -51,6 +52,7 @@ def flag(
     alias: Optional[str] = None,
     old_name: Optional[str] = None,
     group: str = "options",
+    join: bool = False,
 ) -> Any:
     """Declare a flag as a field of an options dataclass.
 
@@ -63,6 +65,7 @@ def flag(
         alias: a second name.
         old_name: the name before 0.3, which still works with a warning.
         group: heading in ``--help``.
+        join: several sources after the flag become one value: A B is "A + B".
     """
     metadata = {
         "parse": parse or (switch if isinstance(default, bool) else str),
@@ -72,6 +75,7 @@ def flag(
         "alias": alias,
         "old_name": old_name,
         "group": group,
+        "join": join,
     }
     return dataclasses.field(default=default, metadata=metadata)
 
@@ -145,7 +149,9 @@ NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkOptions)]
 class SourceOptions(NetworkOptions):
     """A trained network: a checkpoint or a model file."""
 
-    checkpoint_path: Optional[str] = model_flag(DEFAULT, source, help=SOURCE, alias="model")
+    checkpoint_path: Optional[str] = model_flag(
+        DEFAULT, source, help=SOURCES, alias="model", join=True
+    )
     use_ema: bool = model_flag(False, help="use the moving averages of a checkpoint's weights")
     logit_scale: float = model_flag(
         1.0,

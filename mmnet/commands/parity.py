@@ -5,8 +5,15 @@ import json
 import os
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from mmnet.commands.flag_types import one_of, positive_int
-from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
+from mmnet.commands.flag_types import one_of, positive_int, source
+from mmnet.commands.options import (
+    REQUIRED,
+    SOURCE,
+    DatasetOptions,
+    JsonOptions,
+    SourceOptions,
+    flag,
+)
 from mmnet.datasets.pairs import Dataset, find_dataset
 from mmnet.evaluation.comparison import PairedScore, measure_difference
 from mmnet.evaluation.evaluate import evaluate
@@ -14,19 +21,23 @@ from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export.comparison import EXACT, bound_violation
 from mmnet.inference.card import FIELD_VALUES
 from mmnet.inference.checkpoints import open_weights
-from mmnet.inference.open import open_predictor
+from mmnet.inference.foreign import has_signature
+from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.replay import find_results, open_results
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.files import short_names
+from mmnet.io.files import SEPARATOR, short_names
 from mmnet.io.tables import format_table
 from mmnet.networks.network import Network
-from mmnet.weights.source import is_model_file, source_bytes
+from mmnet.weights.registry import DEFAULT
+from mmnet.weights.source import find_source, is_model_file, source_bytes
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DatasetOptions, CheckpointOptions, JsonOptions):
+class Options(DatasetOptions, SourceOptions, JsonOptions):
     """Compare model files with their checkpoint: alphas, scores, size and operations.
+
+    A model of another project is compared with another model of it as --checkpoint_path.
 
     The exit code is 1 if a model differs by more than mmnet export allows: 1e-4 at any pixel for
     float32; on average 1e-3 for float16 (also for the results of an .om model) and 1e-2 for
@@ -40,6 +51,7 @@ class Options(DatasetOptions, CheckpointOptions, JsonOptions):
         nargs="+",
         positional=True,
     )
+    checkpoint_path: str = flag(DEFAULT, source, help=SOURCE, alias="model", group="model")
     output_type: str = flag(
         "probabilities",
         one_of(*FIELD_VALUES["output_type"]),
@@ -63,18 +75,18 @@ class ParityRow(NamedTuple):
 
 def run(options: Options) -> int:
     dataset = find_dataset(options.dataset_path, options.dataset_split_name)
-    weights = options.load_weights()
-    network, output_type = weights.network, options.output_type
+    reference = open_reference(options)
+    network, output_type = reference.network, options.output_type
     models = {path: open_model(path, dataset, network, output_type) for path in options.models}
     rows = []
-    for row in compare_models(open_weights(weights, EXACT), models, dataset, options.batch_size):
+    for row in compare_models(reference, models, dataset, options.batch_size):
         rows.append(row)
         if options.json:
             scores = {metric: score._asdict() for metric, score in row.scores.items()}
             print(json.dumps({**row._asdict(), "scores": scores}), flush=True)
     problems = [row for row in rows if row.problem]
     if not options.json:
-        name = weights.name or weights.source
+        name = reference.name or reference.source
         print(f"{name}, {len(dataset)} images")
         print(format_rows([rows[0]._replace(model=name), *rows[1:]]))
         for row in problems:
@@ -82,10 +94,21 @@ def run(options: Options) -> int:
     return 1 if problems else 0
 
 
+def open_reference(options: Options) -> Predictor:
+    """Open the checkpoint or model with which the models are compared."""
+    found = find_source(options.checkpoint_path)
+    fields, weight_options = options.network_fields(), options.weight_options()
+    if found.kind in ("checkpoint", "untrained"):  # not the model file of weights by name
+        return open_weights(load_weights(found, fields, weight_options), EXACT)
+    return open_predictor(found, fields, weight_options=weight_options, device=EXACT)
+
+
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
     """Open a model file, or a folder with results of msame or ais_bench."""
-    if is_model_file(path):
-        model = open_predictor(path, device=EXACT)
+    is_foreign = is_model_file(path) and has_signature(path)
+    if is_model_file(path) or SEPARATOR in path:
+        shape = {"shape": network.shape} if is_foreign or SEPARATOR in path else None
+        model = open_predictor(path, shape, device=EXACT)
     elif os.path.isdir(path):
         stems = [pair.stem for pair in dataset.pairs]
         model = open_results(find_results([path]), stems, network.shape, output_type)

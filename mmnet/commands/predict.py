@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from mmnet.commands.flag_types import job_number, one_of, positive_int, shard, source
 from mmnet.commands.options import (
     REQUIRED,
-    SOURCE,
+    SOURCES,
     DeviceOptions,
     JsonOptions,
     PhotoOptions,
@@ -24,7 +24,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import check_encoding
 from mmnet.io.errors import MAX_NAMES, MmnetError, summarize_names
 from mmnet.io.extensions import is_clip
-from mmnet.io.files import check_writable
+from mmnet.io.files import SEPARATOR, check_writable
 from mmnet.io.images import check_image_format
 from mmnet.io.tar_shards import Shard, TarShardWriter
 from mmnet.io.terminal import escape_controls
@@ -63,9 +63,10 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     checkpoint_path: Optional[str] = flag(
         None,
         source,
-        help=f"{SOURCE} (default: {DEFAULT}; for clips {VIDEO})",
+        help=f"{SOURCES} (default: {DEFAULT}; for clips {VIDEO})",
         alias="model",
         group="model",
+        join=True,
     )
     output: str = flag(
         REQUIRED,
@@ -109,7 +110,8 @@ def run(options: Options) -> int:
     to_stdout = output.path == STANDARD_STREAM
     if not to_stdout:
         check_writable(output.folder)
-    other_inputs = [path for path in (options.background, options.checkpoint_path) if path]
+    sources = (options.checkpoint_path or "").split(SEPARATOR)
+    other_inputs = [path for path in (options.background, *sources) if path]
     files = find_photos(options.photos, output, other_inputs)
     if options.shard:
         files = [file for file in files if options.shard.contains(file.stem)]

@@ -14,6 +14,7 @@ from mmnet.commands import COMMANDS, load_command
 from mmnet.commands.options import REQUIRED
 from mmnet.commands.removed import check_not_removed, is_old_default
 from mmnet.io.errors import MmnetError, shorten
+from mmnet.io.files import SEPARATOR
 from mmnet.io.yaml_files import read_yaml
 
 EXCLUSIVE = ("size", "shape")  # two flags for one value
@@ -116,6 +117,8 @@ def convert(field: dataclasses.Field, value: Any, where: str) -> Any:
     """
     parse, nargs = field.metadata["parse"], field.metadata["nargs"]
     is_list = isinstance(value, (list, tuple))
+    if is_list and field.metadata["join"]:
+        value, is_list = SEPARATOR.join(map(str, value)), False
     values = list(value) if is_list else [value]
     if nargs is None and is_list:
         raise MmnetError(f"{where}: expected one value, not {shorten(value)}")

@@ -21,7 +21,7 @@ from mmnet.commands.flag_types import (
 from mmnet.commands.options import (
     CHECKPOINT,
     REQUIRED,
-    SOURCE,
+    SOURCES,
     DeviceOptions,
     NetworkOptions,
     data_flag,
@@ -171,7 +171,7 @@ class Options(NetworkOptions, DeviceOptions):
         nargs="+",
     )
     teacher: Optional[str] = loss_flag(
-        None, source, help=f"network whose alphas are learned: {SOURCE}"
+        None, source, help=f"network whose alphas are learned: {SOURCES}", join=True
     )
     checkpoint_path: Optional[str] = checkpoint_flag(
         None, help=f"warm start from this {CHECKPOINT}"

@@ -5,7 +5,7 @@ order of their stems. A network with four channels receives its own alpha of the
 """
 
 import itertools
-from typing import Callable, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
@@ -64,20 +64,19 @@ def _clip_name(pair):
 
 def _score_frames(predictor, pairs, validator, temporal_filter):
     """Yield (MAD, dtSSD) of the frames of a clip. The dtSSD of the first frame is None."""
-    previous = previous_truth = previous_alphas = change = None
+    previous = previous_truth = previous_alpha = change = None
+    state: Dict[str, Any] = {}
+    shape = predictor.network.shape
     for pair in pairs:
         arrays = validator.read(pair)
         if validator.failed:
             continue
-        image, truth = (
-            resize_bilinear(array, predictor.network.shape, align_corners=True) for array in arrays
-        )
-        network_alphas = predictor(image[np.newaxis], previous_alphas)
-        alpha = network_alphas[0]
+        image, truth = (resize_bilinear(array, shape, align_corners=True) for array in arrays)
+        alpha = predictor.run_image(image, previous_alpha, state)
+        alpha = previous_alpha = resize_bilinear(alpha, shape, align_corners=True)
         if previous is not None:
             if temporal_filter is not None:
                 alpha = temporal_filter(alpha, image, previous)
             change = dtssd((previous.alpha, alpha), (previous_truth, truth))
         yield mad(alpha, truth), change
         previous, previous_truth = PreviousFrame(image, alpha), truth
-        previous_alphas = network_alphas

@@ -12,8 +12,9 @@ import numpy as np
 
 from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
-from mmnet.inference.predictor import Predictor
+from mmnet.inference.predictor import FlexiblePredictor, Predictor
 from mmnet.io.errors import MmnetError
+from mmnet.io.files import SEPARATOR, short_name
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
@@ -65,6 +66,8 @@ class Evaluation(NamedTuple):
         """Return the name of the weights, or the end of the source: ``run/MMNetModel-6``."""
         if self.source is None:
             return "untrained weights"
+        if SEPARATOR in self.source:
+            return short_name(self.source)
         return self.name or "/".join(self.source.rstrip("/").split("/")[-2:])
 
     @property
@@ -118,7 +121,8 @@ def evaluate(
             if len(examples) < EXAMPLE_IMAGES:
                 examples.append(prediction)
             if keep_alphas:
-                alphas.append(prediction.alpha)
+                shape = predictor.network.shape
+                alphas.append(resize_bilinear(prediction.alpha, shape, align_corners=True))
             yield prediction
 
     def score(prediction):
@@ -140,6 +144,8 @@ def predict_pairs(
 ) -> Iterator[Prediction]:
     """Yield the prediction of each pair of a dataset; arguments and errors as in ``evaluate``."""
     validator = DatasetValidator(dataset)
+    if matte is None and isinstance(predictor, FlexiblePredictor):
+        matte = predictor.run_image
 
     def read(pair):
         arrays = validator.read(pair)
@@ -164,11 +170,6 @@ def predict_pairs(
         for sample, alpha in zip(batch, alphas):
             yield Prediction(sample, alpha, seconds)
     validator.finish()
-
-
-def matte_once(image: np.ndarray, predictor: Predictor) -> np.ndarray:
-    """Run the network once, as ``evaluate`` does. Return the alpha at the network's shape."""
-    return predictor(resize_bilinear(image, predictor.network.shape, align_corners=True)[None])[0]
 
 
 def _predict_batch(predictor, images):

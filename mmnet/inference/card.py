@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any, Dict, NamedTuple, Optional
 
+from mmnet.inference.signature import Signature, check_signature
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.files import read_json, sha256_of_file
 from mmnet.io.records import to_record
@@ -42,6 +43,7 @@ class Card(NamedTuple):
     pictures: Optional[int] = None  # number of images compared with the checkpoint
     largest_difference: Optional[float] = None  # from the checkpoint's alpha, over all pixels
     mean_difference: Optional[float] = None
+    signature: Optional[Signature] = None  # of a model of another project: mmnet card wrote it
 
 
 def card_path(path: str) -> str:
@@ -51,7 +53,10 @@ def card_path(path: str) -> str:
 
 def card_to_dict(card: Card) -> Dict[str, Any]:
     """Return a card as a dictionary for JSON."""
-    return dict(card._asdict(), network=dict(card.network._asdict()))
+    record = dict(card._asdict(), network=dict(card.network._asdict()))
+    if card.signature is not None:
+        record["signature"] = dict(card.signature._asdict())
+    return record
 
 
 def read_card(path: str, sha256: Optional[str] = None) -> Card:
@@ -65,10 +70,11 @@ def read_card(path: str, sha256: Optional[str] = None) -> Card:
         record = read_json(file)
     except (OSError, MmnetError) as error:
         raise MmnetError(
-            f"{path}: cannot be opened without its card, which mmnet export writes ({error})"
+            f"{path}: cannot be opened without its card, which mmnet export writes, or "
+            f"for models of other projects mmnet card ({error})"
         ) from None
     if record.get("sha256") != (sha256 or model_sha256(path)):
-        raise MmnetError(f"{file}: is the card of another file than {path}; export the model again")
+        raise MmnetError(f"{file}: is the card of another file than {path}; write it again")
     return parse_card(record, file)
 
 
@@ -86,17 +92,21 @@ def parse_card(record: Dict[str, Any], source: str) -> Card:
     for name, choices in FIELD_VALUES.items():
         if record.get(name) not in choices:
             raise MmnetError(
-                f"{source}: not a card of mmnet export: {name}: expected {', '.join(choices)}, "
+                f"{source}: not a card of mmnet: {name}: expected {', '.join(choices)}, "
                 f"not {shorten(record.get(name))}"
             )
     fields = dict(record)
     fields.setdefault("logit_scale", fields.pop("temperature", 1.0))  # its name before 0.3
     try:
+        if record.get("signature"):
+            signature = to_record(record["signature"], Signature, f"{source}: signature")
+            check_signature(signature, f"{source}: signature")
+            return to_record(fields, Card, source)
         network = make_network({}, network_fields(record))
         fields["network"] = json.loads(json.dumps(network._asdict()))  # lists
         return to_record(fields, Card, source)
     except (TypeError, MmnetError) as error:
-        raise MmnetError(f"{source}: not a card of mmnet export: {error}") from None
+        raise MmnetError(f"{source}: not a card of mmnet: {error}") from None
 
 
 def model_sha256(path: str) -> str:

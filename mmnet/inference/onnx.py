@@ -9,7 +9,9 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 
 from mmnet.inference.card import Card, check_own_card, parse_card, read_card
+from mmnet.inference.complexity import onnx_complexity
 from mmnet.inference.predictor import Predictor
+from mmnet.inference.signature import Arrays, Tensor, TensorModel, cast
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_bytes
 from mmnet.io.optional import import_optional
@@ -20,6 +22,8 @@ from mmnet.tf.device import Device
 ONNX_BATCHES = "a batch of several images in an .onnx"
 # Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
 INHERITED: List[Any] = []
+TYPES = {"tensor(float)": "float32", "tensor(double)": "float64"}  # in ONNX Runtime -> in numpy
+TYPES.update({f"tensor({name})": name for name in ("float16", "uint8", "int8", "int32", "int64")})
 
 
 def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Predictor:
@@ -27,10 +31,49 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
 
     A batch size above 1 needs the package onnx in addition to onnxruntime.
     """
-    onnxruntime = import_optional("onnxruntime", "running an .onnx", "export")
     data = read_bytes(path)
     sha256 = hashlib.sha256(data).hexdigest()
     check_own_card(path, sha256)
+    session = make_session(path, data, device, batch_size)
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    if INPUT not in shapes or OUTPUT not in [value.name for value in session.get_outputs()]:
+        raise MmnetError(f"{path}: has no input {INPUT} or no output {OUTPUT}; see mmnet card")
+    card = _find_card(path, sha256, session.get_modelmeta().custom_metadata_map)
+    shape = list(shapes[INPUT])
+    if len(shape) != 4 or shape[0] != batch_size or shape[3] not in (3, 4):
+        raise MmnetError(f"{path}: takes {shape}, expected [{batch_size},H,W,3 or 4]")
+    network = card.network._replace(channels=shape[3]).with_input(shape[1:3])
+    return Predictor(
+        lambda images: session.run([OUTPUT], {INPUT: images})[0],
+        card._replace(network=network, sha256=sha256, operations=_count_nodes(data)),
+        source=path,
+        batch_size=batch_size,
+        process=os.getpid(),
+    )
+
+
+def load_onnx(path: str, data: bytes, device: Device = Device()) -> TensorModel:
+    """Load an ONNX model of any project."""
+    session = make_session(path, data, device)
+    inputs = tuple(map(_describe_tensor, session.get_inputs()))
+    outputs = tuple(map(_describe_tensor, session.get_outputs()))
+    types, names = {tensor.name: tensor.dtype for tensor in inputs}, [out.name for out in outputs]
+
+    def run(arrays: Arrays) -> Arrays:
+        feed = {name: cast(array, types[name]) for name, array in arrays.items()}
+        return dict(zip(names, session.run(names, feed)))
+
+    return TensorModel(inputs, outputs, run, process=os.getpid(), facts=_measure(data))
+
+
+def _describe_tensor(value):
+    shape = tuple(length if isinstance(length, int) else None for length in value.shape)
+    return Tensor(value.name, shape, TYPES.get(value.type, "float32"))
+
+
+def make_session(path: str, data: bytes, device: Device = Device(), batch_size: int = 1) -> Any:
+    """Return the session of a model. MmnetError: it cannot run here."""
+    onnxruntime = import_optional("onnxruntime", "running an .onnx", "export")
     if b"location" in data:  # the key of values in another file, which onnxruntime would read
         raise MmnetError(f"{path}: stores values in other files")
     try:
@@ -45,21 +88,7 @@ def open_onnx(path: str, device: Device = Device(), batch_size: int = 1) -> Pred
         raise MmnetError(f"{path}: not an ONNX model that runs here ({error})") from None
     reference = weakref.ref(session)
     os.register_at_fork(after_in_child=lambda: INHERITED.append(reference()))
-    shapes = {value.name: value.shape for value in session.get_inputs()}
-    if INPUT not in shapes or OUTPUT not in [value.name for value in session.get_outputs()]:
-        raise MmnetError(f"{path}: has no input {INPUT} or no output {OUTPUT}")
-    card = _find_card(path, sha256, session.get_modelmeta().custom_metadata_map)
-    shape = list(shapes[INPUT])
-    if len(shape) != 4 or shape[0] != batch_size or shape[3] not in (3, 4):
-        raise MmnetError(f"{path}: takes {shape}, expected [{batch_size},H,W,3 or 4]")
-    network = card.network._replace(channels=shape[3]).with_input(shape[1:3])
-    return Predictor(
-        lambda images: session.run([OUTPUT], {INPUT: images})[0],
-        card._replace(network=network, sha256=sha256, operations=_count_nodes(data)),
-        source=path,
-        batch_size=batch_size,
-        process=os.getpid(),
-    )
+    return session
 
 
 def set_batch_size(data: bytes, batch_size: int) -> bytes:
@@ -94,9 +123,15 @@ def _find_card(path: str, sha256: str, metadata: Dict[str, str]) -> Card:
 
 
 def _count_nodes(data: bytes) -> Optional[Dict[str, int]]:
+    return _measure(data, complexity=False).get("operations")
+
+
+def _measure(data: bytes, complexity: bool = True) -> Dict[str, Any]:
+    """Return the operations of a model, and its complexity: fields of the card."""
     try:
         import onnx  # optional: onnxruntime runs the model without it
     except ImportError:
-        return None
-    nodes = onnx.load_model_from_string(data).graph.node
-    return dict(Counter(node.op_type for node in nodes).most_common())
+        return {}
+    model = onnx.load_model_from_string(data)
+    operations = dict(Counter(node.op_type for node in model.graph.node).most_common())
+    return {"operations": operations, **(onnx_complexity(onnx, model) if complexity else {})}

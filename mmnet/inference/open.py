@@ -8,12 +8,15 @@ import os
 from typing import Any, Dict, Optional, Union
 
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
+from mmnet.inference.ensemble import make_ensemble
+from mmnet.inference.foreign import has_signature, open_foreign
 from mmnet.inference.onnx import open_onnx
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.runtimes import has_runtime
 from mmnet.inference.tensorflow import open_frozen, open_savedmodel
 from mmnet.inference.tflite import open_tflite
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.files import SEPARATOR
 from mmnet.networks.network import Network, make_network, with_views
 from mmnet.networks.views import SCALES, scaled_views
 from mmnet.tf.device import Device
@@ -44,9 +47,11 @@ def open_predictor(
     Args:
         source: as in ``find_source``, or its Source. Weights by name are opened from their model
             file if an installed runtime can run it and if no argument needs the checkpoint.
-        network_fields: fields of Network that the user gave.
+            Several sources become one Predictor: see make_ensemble.
+        network_fields: fields of Network that the user gave. For models of other projects and
+            several sources, ``shape`` is that of images and alphas in calls.
         views: number of views whose logits are averaged (networks/views.py). None: one view; a
-            model file as it is.
+            model file as it is. Of several sources it applies to the checkpoints.
         weight_options: how the weights of a checkpoint are read.
         device: device and number of threads.
         batch_size: images per run of a model file. A checkpoint takes any number.
@@ -57,6 +62,9 @@ def open_predictor(
             or a missing runtime.
     """
     source = source if isinstance(source, Source) else find_source(source)
+    if source.kind == "ensemble":
+        fields = network_fields or {}
+        return open_ensemble(source, fields, views, weight_options, device, batch_size)
     has_options = weight_options != WeightOptions()
     if source.name and not network_fields and not has_options and device.kind is None:
         source = prefer_model_file(source, views or 1)
@@ -72,21 +80,62 @@ def open_predictor(
             raise MmnetError(f"applies to checkpoints, not to {source.path}", name)
     if source.kind in ("tflite", "onnx") and device.kind not in (None, "cpu"):
         raise MmnetError(f"{device.kind}: {source.path} runs on the CPU", "device")
-    predictor = OPENERS[source.kind](source.path, device, batch_size)
+    fields = network_fields or {}
+    if has_signature(source.path):
+        predictor: Predictor = open_foreign(source.kind, source.path, device, fields.get("shape"))
+    else:
+        predictor = OPENERS[source.kind](source.path, device, batch_size)
     predictor.name = source.name
-    count = max(1, len(predictor.network.views))
+    check_model_fields(source, predictor.network, fields, views)
+    return predictor
+
+
+def check_model_fields(
+    source: Source, network: Network, network_fields: Dict[str, Any], views: Optional[int]
+) -> None:
+    """Raise MmnetError if a model file has another network than the user gave."""
+    count = max(1, len(network.views))
     if views not in (None, count):
         message = f"{views}: applies to checkpoints and weights by name; {source.path} has {count}"
         raise MmnetError(message, "views")
-    for name, value in (network_fields or {}).items():
-        known = getattr(predictor.network, name)
+    for name, value in network_fields.items():
+        known = getattr(network, name)
         if name == "shape" and tuple(value) != known:
             shapes = f"{format_shape(known)}, not {format_shape(value)}"
             raise MmnetError(f"{source.path}: takes images of {shapes}")
         if name != "shape" and value != known:
             parameter = "network" if name == "name" else name
             raise MmnetError(f"applies to checkpoints, not to {source.path}", parameter)
-    return predictor
+
+
+def open_ensemble(
+    source: Source,
+    network_fields: Dict[str, Any],
+    views: Optional[int],
+    weight_options: WeightOptions,
+    device: Device,
+    batch_size: int,
+) -> Predictor:
+    """Open several sources as one Predictor; arguments as in ``open_predictor``.
+
+    The fields and options apply to the checkpoints among the sources. Without a checkpoint they
+    are an error.
+    """
+    parts = [find_source(text) for text in source.path.split(SEPARATOR)]
+    are_checkpoints = [part.kind in ("checkpoint", "untrained") for part in parts]
+    predictors = []
+    for part, is_checkpoint in zip(parts, are_checkpoints):
+        is_concerned = is_checkpoint or not any(are_checkpoints)
+        predictor = open_predictor(
+            part,
+            network_fields if is_concerned else None,
+            views=views if is_concerned else None,
+            weight_options=weight_options if is_concerned else WeightOptions(),
+            device=device,
+            batch_size=batch_size if is_checkpoint else 1,
+        )
+        predictors.append(predictor)
+    return make_ensemble(predictors, network_fields.get("shape"))
 
 
 def open_for_photos(

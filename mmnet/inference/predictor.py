@@ -1,13 +1,14 @@
 """The interface of every trained network: images in, alphas out. No TensorFlow."""
 
 import os
-from typing import Any, Callable, Optional, TypeVar
+from typing import Any, Callable, Dict, Optional, TypeVar
 
 import numpy as np
 
 from mmnet.inference.card import Card
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, to_unit_range
+from mmnet.io.resize import resize_bilinear
 from mmnet.tf.device import FORKED
 
 ROUNDING_TOLERANCE = 1e-5  # an alpha may leave 0..1 by this rounding error
@@ -24,11 +25,14 @@ class Predictor:
         step: global step of the checkpoint, or None.
         name: name of the weights in the registry, or None.
         batch_size: images per run of the model; None: any number.
+        is_recurrent: the network has a state that it passes from frame to frame.
     """
+
+    is_recurrent = False
 
     def __init__(
         self,
-        run: Callable[[np.ndarray], np.ndarray],
+        run: Callable[..., np.ndarray],
         card: Card,
         *,
         source: Optional[str] = None,
@@ -58,8 +62,7 @@ class Predictor:
             images: [N,H,W,3], RGB, 0..255, or [N,H,W,C] for a network with C input channels.
             previous_alphas: [N,H,W], 0..1, of the previous frames; input of four-channel networks.
         """
-        if self._process not in (None, os.getpid()):
-            raise MmnetError(f"{self.source or 'the network'} {FORKED}")
+        self.check_process()
         images = np.asarray(images, np.float32)
         channels = self.network.channels
         if images.ndim == 4 and images.shape[3] == 3 and channels > 3:
@@ -84,6 +87,30 @@ class Predictor:
             return np.clip(alphas, 0, 1)
         return alphas
 
+    def run_image(
+        self,
+        image: np.ndarray,
+        previous_alpha: Optional[np.ndarray] = None,
+        state: Optional[Dict[str, Any]] = None,
+    ) -> np.ndarray:
+        """Return the alpha of an image of any shape: float32 [h,w], 0..1, at the network's shape.
+
+        Args:
+            image: [H,W,3], RGB, 0..255.
+            previous_alpha: float32 [H,W], 0..1, of the previous frame.
+            state: state of a recurrent network, which this call updates; empty before the first
+                frame of a clip; None for a photo.
+        """
+        arrays = [image] if previous_alpha is None else [image, previous_alpha]
+        shape = self.network.shape
+        batches = [resize_bilinear(array, shape, align_corners=True)[None] for array in arrays]
+        return self(*batches)[0]
+
+    def check_process(self) -> None:
+        """Raise MmnetError in a forked process in which the runtime would hang."""
+        if self._process not in (None, os.getpid()):
+            raise MmnetError(f"{self.source or 'the network'} {FORKED}")
+
     def close(self) -> None:
         """Free the session or interpreter. The predictor cannot be called afterwards."""
         if self._release is not None:
@@ -97,7 +124,51 @@ class Predictor:
         self.close()
 
 
-def _closed(images):
+class FlexiblePredictor(Predictor):
+    """A trained network that takes one image of any shape: a foreign model, or several sources.
+
+    Calls accept images of any shape and return alphas of the same shape. ``network.shape`` is the
+    shape at which ``evaluate`` scores.
+    """
+
+    def __init__(
+        self,
+        run: Callable[..., np.ndarray],
+        card: Card,
+        *,
+        source: Optional[str] = None,
+        release: Optional[Callable[[], Any]] = None,
+        process: Optional[int] = None,
+        is_recurrent: bool = False,
+    ):
+        """Wrap ``run``: (image, previous alpha, state) -> alpha, as in ``run_image``."""
+        super().__init__(run, card, source=source, release=release, process=process)
+        self.is_recurrent = is_recurrent
+
+    def __call__(
+        self, images: np.ndarray, previous_alphas: Optional[np.ndarray] = None
+    ) -> np.ndarray:
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[3] != 3 or len(images) == 0:
+            raise MmnetError(f"{self.source}: takes images [N,H,W,3], not {list(images.shape)}")
+        alphas = []
+        for index, image in enumerate(images):
+            previous = None if previous_alphas is None else previous_alphas[index]
+            alpha = self.run_image(image, previous)
+            alphas.append(resize_bilinear(alpha, images.shape[1:3], align_corners=True))
+        return np.stack(alphas)
+
+    def run_image(
+        self,
+        image: np.ndarray,
+        previous_alpha: Optional[np.ndarray] = None,
+        state: Optional[Dict[str, Any]] = None,
+    ) -> np.ndarray:
+        self.check_process()
+        return np.clip(self.run(image, previous_alpha, state), 0, 1)
+
+
+def _closed(*_):
     raise RuntimeError("the predictor is closed")
 
 

@@ -22,6 +22,7 @@ LOCK_TEXT = "process "  # start of a lock file
 TEMPORARY_PREFIXES = (".writing-", ".building-")  # names of incomplete files and folders
 ABANDONED_SECONDS = 3600  # a temporary file that did not change for this time has no writer
 MAX_BYTES = 1 << 30  # largest file that is read into memory
+SEPARATOR = " + "  # between several sources, whose logits are averaged
 MAX_NAME_BYTES = 255  # of a file name
 BACKUP_SUFFIX = ".before"  # marks the previous folder during a replacement
 
@@ -313,8 +314,14 @@ def check_replaceable(
         raise MmnetError(f"{path} {problem}; give another name", parameter)
 
 
+def short_name(path: str) -> str:
+    """Return the name of a file, or of several sources: a/x.pb + b/y.pb -> x.pb + y.pb."""
+    return SEPARATOR.join(map(os.path.basename, path.split(SEPARATOR)))
+
+
 def short_names(paths: Sequence[str]) -> List[str]:
     """Return the shortest distinct ends of paths: a/x.pb b/x.pb c/y.pb -> a/x.pb b/x.pb y.pb."""
+    paths = [short_name(path) if SEPARATOR in path else path for path in paths]
     parts = [os.path.normpath(path).split(os.sep) for path in paths]
     names = []
     for own_parts in parts:

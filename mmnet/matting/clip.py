@@ -111,16 +111,18 @@ def matte_next_frame(
     small = shrink(image, WORKING_SIZE)
     if previous is not None and previous.image.shape != small.shape:
         previous = None
+    state = {} if previous is None else previous.state
     alpha = network_alpha = matte_at_working_size(
         small,
         predictor,
         second_pass=options.matting.second_pass,
         previous_alpha=None if previous is None else previous.network_alpha,
+        state=state,
     )
     temporal_filter = FILTERS[options.temporal_filter]
     if temporal_filter is not None and previous is not None:
         alpha = temporal_filter(network_alpha, small, previous)
-    return PreviousFrame(small, alpha, network_alpha)
+    return PreviousFrame(small, alpha, network_alpha, state)
 
 
 def render_frame(

@@ -6,7 +6,7 @@
 4. Enlarge the alpha to the size of the photo and refine its edges with the photo (refine.py).
 """
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -66,6 +66,7 @@ def matte_at_working_size(
     *,
     second_pass: bool = True,
     previous_alpha: Optional[np.ndarray] = None,
+    state: Optional[Dict[str, Any]] = None,
 ) -> np.ndarray:
     """Compute the alpha, float32 [h,w], 0..1, of a photo of at most WORKING_SIZE pixels.
 
@@ -74,8 +75,11 @@ def matte_at_working_size(
         predictor: a trained network.
         second_pass: run the network again on the box that contains the people.
         previous_alpha: float32 [h,w], 0..1, of the previous frame; input of four-channel networks.
+        state: state of a recurrent network in a clip: see Predictor.run_image.
     """
-    alpha = run_network(small, predictor, previous_alpha)
+    alpha = run_network(small, predictor, previous_alpha, state)
+    if state is not None and predictor.is_recurrent:
+        second_pass = False  # the state belongs to whole frames
     box = people_box(alpha) if second_pass else None
     if box is None:
         return alpha
@@ -85,7 +89,10 @@ def matte_at_working_size(
 
 
 def run_network(
-    image: np.ndarray, predictor: Predictor, previous_alpha: Optional[np.ndarray] = None
+    image: np.ndarray,
+    predictor: Predictor,
+    previous_alpha: Optional[np.ndarray] = None,
+    state: Optional[Dict[str, Any]] = None,
 ) -> np.ndarray:
     """Run the network once on an image of any shape, and return the alpha at the image's size.
 
@@ -97,12 +104,16 @@ def run_network(
     pad_y = (max(0, round(width * MIN_ASPECT_RATIO) - height) + 1) // 2
     pad_x = (max(0, round(height / MAX_ASPECT_RATIO) - width) + 1) // 2
 
-    inputs = []
-    for array in (image,) if previous_alpha is None else (image, previous_alpha):
-        padded = cv2.copyMakeBorder(array, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101)
-        inputs.append(resize_bilinear(padded, predictor.network.shape, align_corners=True)[None])
-    alpha = resize_bilinear(predictor(*inputs)[0], padded.shape[:2], align_corners=True)
+    padded = _mirror_borders(image, pad_y, pad_x)
+    if previous_alpha is not None:
+        previous_alpha = _mirror_borders(previous_alpha, pad_y, pad_x)
+    alpha = predictor.run_image(padded, previous_alpha, state)
+    alpha = resize_bilinear(alpha, padded.shape[:2], align_corners=True)
     return alpha[pad_y : pad_y + height, pad_x : pad_x + width]
+
+
+def _mirror_borders(array, pad_y, pad_x):
+    return cv2.copyMakeBorder(array, pad_y, pad_y, pad_x, pad_x, cv2.BORDER_REFLECT_101)
 
 
 def people_box(alpha: np.ndarray) -> Optional[Box]:

@@ -3,7 +3,7 @@
 docs/benchmarks.md, "Temporal filters", compares them (MAD, dtSSD).
 """
 
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -26,6 +26,7 @@ class PreviousFrame(NamedTuple):
     image: np.ndarray  # [h,w,3], RGB 0..255
     alpha: np.ndarray  # float32 [h,w], 0..1, filtered
     network_alpha: Optional[np.ndarray] = None  # unfiltered; input of four-channel networks
+    state: Optional[Dict[str, Any]] = None  # of a recurrent network
 
 
 def smooth_exponential(alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame) -> np.ndarray:

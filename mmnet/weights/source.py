@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional
 
 from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
+from mmnet.io.files import SEPARATOR
 from mmnet.weights import registry
 
 MODEL_KINDS = {".pb": "pb", ".tflite": "tflite", ".onnx": "onnx"}  # file extension -> kind
@@ -18,8 +19,8 @@ SAVED_MODEL = "saved_model.pb"  # a folder with this file is a SavedModel
 class Source(NamedTuple):
     """Where a trained network is opened from."""
 
-    kind: str  # "checkpoint", "pb", "savedmodel", "tflite", "onnx" or "untrained"
-    path: str = ""  # checkpoint prefix, model file, or folder of a SavedModel
+    kind: str  # "checkpoint", "pb", "savedmodel", "tflite", "onnx", "untrained" or "ensemble"
+    path: str = ""  # checkpoint prefix, model file, SavedModel folder, or texts with SEPARATOR
     name: Optional[str] = None  # name of the weights, if they have one
 
 
@@ -28,7 +29,8 @@ def find_source(text: str, *, download: bool = True) -> Source:
 
     Args:
         text: name of weights, checkpoint prefix, folder of checkpoints (its latest), .pb, .tflite
-            or .onnx file, or folder of a SavedModel. An existing path has priority over a name.
+            or .onnx file, or folder of a SavedModel; or several of them with SEPARATOR. An existing
+            path has priority over a name.
         download: False: return weights by name without their path.
 
     Raises:
@@ -36,6 +38,10 @@ def find_source(text: str, *, download: bool = True) -> Source:
         MmnetError: not a regular file, or a damaged download.
         OSError: the weights cannot be downloaded.
     """
+    if SEPARATOR in text and not os.path.lexists(text):
+        for part in text.split(SEPARATOR):
+            find_source(part, download=False)
+        return Source("ensemble", text)
     if registry.is_name(text) and not os.path.lexists(text):
         if text == registry.UNTRAINED:
             return Source("untrained")
@@ -68,6 +74,8 @@ def source_bytes(path: Optional[str]) -> int:
     """Return the total size of the files of a source, given its path. Untrained: 0."""
     if not path:
         return 0
+    if SEPARATOR in path and not os.path.lexists(path):
+        return sum(map(source_bytes, set(path.split(SEPARATOR))))
     if not is_model_file(path):
         files = checkpoint_files.files_of(path)
     elif os.path.isdir(path):

@@ -11,7 +11,6 @@ from helpers.models import swapped_channels
 from helpers.results import write_results
 from mmnet.commands.parity import compare_models, format_rows, open_model
 from mmnet.datasets.pairs import read_pair
-from mmnet.evaluation.evaluate import matte_once
 from mmnet.export.export import EXACT
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import Predictor
@@ -77,7 +76,7 @@ def test_parity_compares_results_of_msame(
     run, run_json, command, portrait_set, small_predictor, tmp_path
 ):
     alphas = {
-        pair.stem: matte_once(read_pair(pair)[0], small_predictor) for pair in portrait_set.pairs
+        pair.stem: small_predictor.run_image(read_pair(pair)[0]) for pair in portrait_set.pairs
     }
     folder = tmp_path / "20260101_000000"
     write_results(folder, alphas, dtype=np.float16)  # an .om model writes float16

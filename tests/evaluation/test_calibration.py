@@ -11,7 +11,7 @@ from mmnet.evaluation.calibration import (
     score_logit_scales,
     select_logit_scale,
 )
-from mmnet.evaluation.evaluate import evaluate, matte_once
+from mmnet.evaluation.evaluate import evaluate
 from mmnet.io.errors import MmnetError
 from mmnet.matting.refine import scale_alpha_logits
 
@@ -23,7 +23,7 @@ def test_scores_equal_those_of_scaled_alphas(portrait_set):
     for score in (scores[0], scores[4]):
 
         def matte(image, scale=score.logit_scale):
-            return scale_alpha_logits(matte_once(image, predictor), scale)
+            return scale_alpha_logits(predictor.run_image(image), scale)
 
         evaluation = evaluate(predictor, portrait_set, None, matte=matte)
         means = [evaluation.scores[name, "network"].mean() for name in ("mad", "gauss_grad")]

@@ -12,7 +12,7 @@ from helpers import assert_raises, call_before
 from helpers.matting import brightness_predictor
 from helpers.results import read_golden_scores
 from mmnet.datasets.pairs import Dataset, find_dataset, read_pair
-from mmnet.evaluation.evaluate import evaluate, matte_once
+from mmnet.evaluation.evaluate import evaluate
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.inference.card import Card
 from mmnet.inference.checkpoints import CheckpointPredictor
@@ -60,7 +60,7 @@ def test_evaluate_follows_the_definition(portrait_set, shape):
     predictor = brightness_predictor(shape)
     evaluation = evaluate(predictor, dataset, TARGET, all_metrics=True, keep_alphas=True)
     image, mask = read_pair(pair)
-    alpha = matte_once(image, predictor)
+    alpha = predictor.run_image(image)
     truth = resize_bilinear(mask, shape, align_corners=True)
     target_alpha = resize_bilinear(alpha, TARGET, align_corners=False)
     target_truth = resize_bilinear(mask, TARGET, align_corners=False)
@@ -89,9 +89,7 @@ def test_evaluate_without_target_shape(portrait_set):
 
 def test_evaluate_scores_alphas_of_matte(portrait_set):
     predictor = brightness_predictor(SHAPE)
-    evaluation = evaluate(
-        predictor, portrait_set, TARGET, matte=lambda image: matte_once(image, predictor)
-    )
+    evaluation = evaluate(predictor, portrait_set, TARGET, matte=predictor.run_image)
     expected = evaluate(predictor, portrait_set, TARGET)
     for key, values in expected.scores.items():
         np.testing.assert_allclose(evaluation.scores[key], values, atol=1e-6)

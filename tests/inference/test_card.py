@@ -42,7 +42,7 @@ def test_read_card_accepts_cards_of_0_1(model):
     assert card.network == Network("mmnet", 0.25, (64, 64)) and card.logit_scale == 1
     for name in set(CARD_OF_0_1) - {"size", "width_multiplier"}:
         assert getattr(card, name) == record[name]
-    assert set(Card._fields) - set(CARD_OF_0_1) == {"network", "logit_scale"}
+    assert set(Card._fields) - set(CARD_OF_0_1) == {"network", "logit_scale", "signature"}
 
 
 def test_parse_card_accepts_the_old_name_of_logit_scale():
