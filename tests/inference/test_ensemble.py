@@ -1,0 +1,69 @@
+"""Tests of mmnet.inference.ensemble, and of the commands with several sources."""
+
+import numpy as np
+import pytest
+
+from helpers import SMALL
+from helpers.matting import brightness_predictor, colour_image
+from mmnet import load
+from mmnet.cli import join_sources
+from mmnet.inference.ensemble import ALPHA_LIMIT, make_ensemble
+
+
+def test_ensemble_averages_logits_at_the_largest_shape():
+    predictors = [brightness_predictor((32, 32)), brightness_predictor((64, 64))]
+    predictors[1].run = lambda images: 1 - images.mean(axis=3, keepdims=True) / 255 / 4
+    ensemble = make_ensemble(predictors)
+    assert ensemble.network.shape == (32, 32)
+    alpha = ensemble.run_image(colour_image(50, 40, 51))
+    logits = [np.log(0.2 / 0.8), np.log(0.95 / 0.05)]
+    assert alpha.shape == (64, 64)
+    np.testing.assert_allclose(alpha, 1 / (1 + np.exp(-np.mean(logits))), atol=1e-6)
+    assert ensemble(np.zeros((2, 96, 64, 3))).shape == (2, 96, 64)
+
+
+def test_certain_network_does_not_decide_alone():
+    predictors = [brightness_predictor(), brightness_predictor()]
+    predictors[1].run = lambda images: np.zeros_like(images[..., :1])
+    alpha = make_ensemble(predictors).run_image(colour_image(64, 64, 255))
+    np.testing.assert_allclose(alpha, 0.5, atol=1e-4)
+    assert 0 < ALPHA_LIMIT < 1e-3
+
+
+def test_load_accepts_a_list(exported_models, small_weights, small_images, small_predictor):
+    model = exported_models.path("mmnet.tflite")
+    with load([model, small_weights.source]) as predictor:
+        assert predictor.source == f"{model} + {small_weights.source}"
+        assert predictor.network.shape == SMALL.shape
+        expected = small_predictor(small_images)
+        np.testing.assert_allclose(predictor(small_images), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "words, joined",
+    [
+        (["--checkpoint_path", "untrained", "mmnet-fast"], "untrained + mmnet-fast"),
+        (["--model", "untrained", "--json", "mmnet-fast"], "untrained"),
+        (["--checkpoint_path", "untrained", "photo.jpg"], "untrained"),
+        (["--checkpoint_path", "no", "mmnet-fast"], "no"),
+    ],
+)
+def test_sources_after_the_flag_become_one_value(words, joined):
+    assert join_sources("predict", words)[1] == joined
+
+
+def test_commands_accept_several_sources(
+    run, run_json, exported_models, small_weights, portraits, tmp_path
+):
+    model = exported_models.path("mmnet.tflite")
+    sources = ["--checkpoint_path", small_weights.source, model]
+    data = ["--dataset_path", portraits]
+    both = run_json("evaluate", *data, *sources, "--output", tmp_path)[0]
+    alone = run_json("evaluate", *data, "--checkpoint_path", small_weights.source)[0]
+    assert both["MAD/test"] == pytest.approx(alone["MAD/test"], abs=1e-6)
+    row = run_json("parity", " + ".join(sources[1:]), *data, "--checkpoint_path", model)[1]
+    assert row["largest_difference"] < 1e-4
+    photo = f"{portraits}/test/image/portrait0_0001.jpg"
+    for order in ([photo, *sources], [*sources, photo]):
+        code, _, error = run("predict", *order, "--output", tmp_path / "alpha.png")
+        assert code == 0, error
