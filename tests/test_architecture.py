@@ -251,6 +251,7 @@ def test_typing_mistakes_are_reported_before_tensorflow_loads(portraits, tmp_pat
         "freeze": source + ["--output", output],
         "export": source + ["--format", "pb", "--output", output] + data,
         "parity": ["x.pb"] + source + data,
+        "card": [str(tmp_path)],
         "benchmark": [str(tmp_path)],
         "info": [str(tmp_path)],
         "check-batch-norm": source + data,
@@ -269,7 +270,12 @@ def test_typing_mistakes_are_reported_before_tensorflow_loads(portraits, tmp_pat
         for name in ("dataset_path", "calibration_dataset", "checkpoint_path"):
             if name in names:
                 cases.append([command] + flags + [f"--{name}", missing])
-    cases += [["benchmark", missing], ["benchmark", missing + ".tflite"], ["info", missing]]
+    cases += [
+        ["benchmark", missing],
+        ["benchmark", missing + ".tflite"],
+        ["info", missing],
+        ["card", missing],
+    ]
     code = """
 import contextlib, io, json, sys
 from mmnet.cli import main

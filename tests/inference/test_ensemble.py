@@ -26,14 +26,14 @@ def test_certain_network_does_not_decide_alone():
     predictors = [brightness_predictor(), brightness_predictor()]
     predictors[1].run = lambda images: np.zeros_like(images[..., :1])
     alpha = make_ensemble(predictors).run_image(colour_image(64, 64, 255))
-    np.testing.assert_allclose(alpha, 0.5, atol=1e-4)
+    np.testing.assert_allclose(alpha, 0.5, atol=1e-3)
     assert 0 < ALPHA_LIMIT < 1e-3
 
 
-def test_load_accepts_a_list(exported_models, small_weights, small_images, small_predictor):
+def test_load_accepts_a_list(exported_models, run_folder, small_images, small_predictor):
     model = exported_models.path("mmnet.tflite")
-    with load([model, small_weights.source]) as predictor:
-        assert predictor.source == f"{model} + {small_weights.source}"
+    with load([model, run_folder]) as predictor:
+        assert predictor.source.startswith(f"{model} + {run_folder}")
         assert predictor.network.shape == SMALL.shape
         expected = small_predictor(small_images)
         np.testing.assert_allclose(predictor(small_images), expected, atol=1e-4)
@@ -53,13 +53,13 @@ def test_sources_after_the_flag_become_one_value(words, joined):
 
 
 def test_commands_accept_several_sources(
-    run, run_json, exported_models, small_weights, portraits, tmp_path
+    run, run_json, exported_models, run_folder, portraits, tmp_path
 ):
     model = exported_models.path("mmnet.tflite")
-    sources = ["--checkpoint_path", small_weights.source, model]
+    sources = ["--checkpoint_path", run_folder, model]
     data = ["--dataset_path", portraits]
     both = run_json("evaluate", *data, *sources, "--output", tmp_path)[0]
-    alone = run_json("evaluate", *data, "--checkpoint_path", small_weights.source)[0]
+    alone = run_json("evaluate", *data, "--checkpoint_path", run_folder)[0]
     assert both["MAD/test"] == pytest.approx(alone["MAD/test"], abs=1e-6)
     row = run_json("parity", " + ".join(sources[1:]), *data, "--checkpoint_path", model)[1]
     assert row["largest_difference"] < 1e-4
