@@ -288,11 +288,11 @@ def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> E
         if output is None:
             raise MmnetError("requires --output", "merge_shards")
         count = options.merge_shards
-        evaluation = merge_shards(output, dataset, source, identity, count=count, name=name)
+        merged = merge_shards(output, dataset, source, identity, count=count, name=name)
         if writable_folder(output):
             path = record_path(output, dataset, options.target_eval_shape, source, name)
-            write_record(path, evaluation, identity)
-        return evaluation._replace(name=predictor.name)
+            write_record(path, merged, identity)
+        return merged._replace(name=predictor.name)
     if output and (options.is_watching or options.shard):
         evaluation = read_evaluation(output, dataset, source, identity, name)
         if evaluation is not None:
