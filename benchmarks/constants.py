@@ -19,7 +19,7 @@ import mmnet
 from mmnet.datasets.augmentation import augment, sample_shape
 from mmnet.datasets.cache import open_samples
 from mmnet.datasets.pairs import find_dataset, read_pair
-from mmnet.evaluation.evaluate import evaluate, matte_once
+from mmnet.evaluation.evaluate import evaluate
 from mmnet.io.images import Photo, read_image
 from mmnet.matting import photo
 
@@ -54,7 +54,7 @@ def compare_jpeg_decoders(dataset):
                 other = session.run(decode, {data: file.read()})
             levels.append(np.abs(image.astype(int) - other).max())
             truth = cv2.resize(truth.astype(np.float32), SHAPE)
-            errors = [np.abs(matte_once(x, predictor) - truth).mean() for x in (image, other)]
+            errors = [np.abs(predictor.run_image(x) - truth).mean() for x in (image, other)]
             changes.append(abs(errors[0] - errors[1]))
         print(f"{method!r}: up to {max(levels)} levels, MAD of an image up to {max(changes):.5f}")
 
