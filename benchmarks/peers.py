@@ -43,16 +43,16 @@ PATHS = {  # name -> (image, predictor) -> alpha
 COLUMNS = ("mad_256", "gradient_error_256", "mad", "gradient_error", "iou")
 
 
-def score_model(source, dataset):
-    """Return path -> column -> one score per pair of the dataset."""
-    scores = {name: {column: [] for column in COLUMNS} for name in PATHS}
+def score_model(source, dataset, paths):
+    """Return path -> column -> one score per pair of the dataset. ``paths``: keys of PATHS."""
+    scores = {name: {column: [] for column in COLUMNS} for name in paths}
     with open_predictor(source) as predictor:
         for pair in progress(dataset.pairs, len(dataset), f"scoring {source}"):
             image, mask = read_pair(pair)
             small_truth = resize_bilinear(mask, (SIZE, SIZE), align_corners=True)
             truth = mask.astype(np.float32)
-            for name, matte in PATHS.items():
-                alpha = matte(image, predictor)
+            for name in paths:
+                alpha = PATHS[name](image, predictor)
                 small = resize_bilinear(alpha, (SIZE, SIZE), align_corners=True)
                 alpha = resize_bilinear(alpha, truth.shape, align_corners=True)
                 row = (
@@ -149,6 +149,8 @@ def draw(result, path):
     latency = {row["model"]: row["median_ms"] for row in result["latency"] if row["threads"] == 1}
     for path_name, marker in (("network", "o"), ("photo", "s")):
         rows = [row for row in result["scores"] if row["path"] == path_name]
+        if not rows:
+            continue
         points = [(latency[row["model"]], row["mad_256"]["mean"]) for row in rows]
         axes.scatter(*zip(*points), marker=marker, label=f"{path_name} path")
         if path_name == "network":
@@ -168,13 +170,16 @@ def main():
     parser.add_argument("models", nargs="*", help='models with a card; "A + B": mean of logits')
     parser.add_argument("--split", default="test")
     parser.add_argument("--output", default="peers", help="folder of the results")
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=list(PATHS))
     parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=5, help="measurement time per model")
     options = parser.parse_args()
     dataset = find_dataset(options.dataset, options.split)
     sources = [DEFAULT, FAST, *options.models]
     names = short_names(sources)
-    scores = {name: score_model(source, dataset) for name, source in zip(names, sources)}
+    scores = {
+        name: score_model(source, dataset, options.paths) for name, source in zip(names, sources)
+    }
     result = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": summarize_machine(),
