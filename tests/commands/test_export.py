@@ -150,7 +150,7 @@ def test_web_page_is_complete(run_export, tmp_path):
     assert code == 0, err
     folder = tmp_path / "out" / "web"
     names = ["index.html", "mmnet.js", "network.onnx", "network.onnx.json", "package.json"]
-    assert sorted(os.listdir(str(folder))) == names + ["serve.js"]
+    assert sorted(os.listdir(str(folder))) == names + ["refine.js", "serve.js"]
     card = json.loads((folder / "network.onnx.json").read_text())
     assert card["network"]["shape"] == [64, 64] and card["output_type"] == "alpha"
     page = (folder / "index.html").read_text()

@@ -1,15 +1,45 @@
-// Run the network in the browser: open() loads it, matte() computes the alpha of an image.
-import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
-
+// Run the network in the browser: open() loads it, matte() computes the alpha of a small image, and
+// enlarge() (refine.js) fits this alpha to the photo at its own size.
+const RUNTIME = "./node_modules/onnxruntime-web/dist/ort.";
 const MAX_ASPECT_RATIO = 2; // longer images are extended by mirroring, as in mmnet predict
 
 // threads: WebAssembly threads. More than one needs the two headers of serve.js.
-export async function open(model = "network.onnx", threads = navigator.hardwareConcurrency) {
-  ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
+// backend: "webgpu", "wasm", or undefined: WebGPU if the browser offers a hardware adapter.
+export async function open(model = "network.onnx", threads = navigator.hardwareConcurrency, backend = undefined) {
   const card = await (await fetch(model + ".json")).json();
-  const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   const [height, width] = card.network.shape;
-  return { session, height, width };
+  if (backend === "webgpu" || (!backend && (await hasGpu()))) {
+    try {
+      return { ...(await start("webgpu", model, threads, height, width)), height, width };
+    } catch (error) {
+      if (backend) throw error; // otherwise WebAssembly runs everywhere
+    }
+  }
+  return { ...(await start("wasm", model, threads, height, width)), height, width };
+}
+
+// A software adapter is slower than WebAssembly.
+async function hasGpu() {
+  try {
+    const adapter = await navigator.gpu?.requestAdapter();
+    return Boolean(adapter) && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
+  } catch {
+    return false;
+  }
+}
+
+// Open the network and run it once, which compiles its kernels and shows that the backend works.
+async function start(backend, model, threads, height, width) {
+  const ort = await import(`${RUNTIME}${backend}.min.mjs`);
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? threads : 1;
+  ort.env.logLevel = "error";
+  const session = await ort.InferenceSession.create(model, { executionProviders: [backend] });
+  const run = async (pixels) => {
+    const input = new ort.Tensor("float32", pixels, [1, height, width, 3]);
+    return (await session.run({ input_x: input })).output.data;
+  };
+  await run(new Float32Array(height * width * 3));
+  return { backend, run };
 }
 
 // Compute the alpha of an ImageData at its own size: Float32Array of height x width, 0..1.
@@ -17,30 +47,36 @@ export async function matte(network, image) {
   const { width, height } = image;
   const top = Math.ceil(Math.max(0, Math.round(width / MAX_ASPECT_RATIO) - height) / 2);
   const left = Math.ceil(Math.max(0, Math.round(height / MAX_ASPECT_RATIO) - width) / 2);
-  const rows = grid(height + 2 * top, network.height).map((position) => mirror(position, top, height));
-  const columns = grid(width + 2 * left, network.width).map((position) => mirror(position, left, width));
-  const pixels = sample(image.data, width, 4, 3, rows, columns);
-  const input = new ort.Tensor("float32", pixels, [1, network.height, network.width, 3]);
-  const alpha = (await network.session.run({ input_x: input })).output.data;
-  const up = grid(network.height, height + 2 * top).slice(top, top + height);
-  const across = grid(network.width, width + 2 * left).slice(left, left + width);
+  const rows = mirror(corners(height + 2 * top, network.height), top, height);
+  const columns = mirror(corners(width + 2 * left, network.width), left, width);
+  const alpha = await network.run(sample(image.data, width, 4, 3, rows, columns));
+  const up = corners(network.height, height + 2 * top).map((values) => values.subarray(top, top + height));
+  const across = corners(network.width, width + 2 * left).map((values) => values.subarray(left, left + width));
   return sample(alpha, network.width, 1, 1, up, across);
 }
 
-// Positions of `after` pixels among `before` pixels, with aligned corners: [index, next index, weight of the next].
-function grid(before, after) {
+// Positions of `after` pixels among `before` pixels, with aligned corners.
+function corners(before, after) {
   const scale = after > 1 ? (before - 1) / (after - 1) : 0;
-  return Array.from({ length: after }, (_, k) => {
-    const low = Math.min(Math.floor(k * scale), before - 1);
-    return [low, Math.min(low + 1, before - 1), k * scale - low];
-  });
+  return positions(before, after, (k) => k * scale);
 }
 
-function mirror([low, next, weight], margin, length) {
-  return [reflect(low - margin, length), reflect(next - margin, length), weight];
+// Place pixels: [indices, next indices, weights of the next].
+export function positions(before, after, place) {
+  const low = new Int32Array(after), next = new Int32Array(after), weights = new Float32Array(after);
+  for (let k = 0; k < after; k++) {
+    low[k] = Math.min(Math.floor(place(k)), before - 1);
+    next[k] = Math.min(low[k] + 1, before - 1);
+    weights[k] = place(k) - low[k];
+  }
+  return [low, next, weights];
 }
 
-function reflect(index, length) {
+function mirror([low, next, weights], margin, length) {
+  return [low.map((k) => reflect(k - margin, length)), next.map((k) => reflect(k - margin, length)), weights];
+}
+
+export function reflect(index, length) {
   if (length === 1) return 0;
   const period = 2 * (length - 1);
   const inside = ((index % period) + period) % period;
@@ -48,16 +84,16 @@ function reflect(index, length) {
 }
 
 // Sample the first `count` of the `channels` of an image bilinearly.
-function sample(data, width, channels, count, rows, columns) {
-  const result = new Float32Array(rows.length * columns.length * count);
+function sample(data, width, channels, count, [above, below, down], [left, right, across]) {
+  const result = new Float32Array(above.length * left.length * count);
   let to = 0;
-  for (const [above, below, down] of rows)
-    for (const [left, right, across] of columns)
+  for (let y = 0; y < above.length; y++)
+    for (let x = 0; x < left.length; x++)
       for (let c = 0; c < count; c++) {
-        const a = data[(above * width + left) * channels + c], b = data[(above * width + right) * channels + c];
-        const d = data[(below * width + left) * channels + c], e = data[(below * width + right) * channels + c];
-        const top = a + across * (b - a);
-        result[to++] = top + down * (d + across * (e - d) - top);
+        const a = data[(above[y] * width + left[x]) * channels + c], b = data[(above[y] * width + right[x]) * channels + c];
+        const d = data[(below[y] * width + left[x]) * channels + c], e = data[(below[y] * width + right[x]) * channels + c];
+        const top = a + across[x] * (b - a);
+        result[to++] = top + down[y] * (d + across[x] * (e - d) - top);
       }
   return result;
 }

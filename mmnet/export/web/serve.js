@@ -32,4 +32,10 @@ const server = createServer((request, response) => {
     "Cross-Origin-Embedder-Policy": "require-corp",
   });
   createReadStream(path).on("error", () => response.destroy()).pipe(response);
-}).listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
+});
+server.on("error", (error) => {
+  const reason = error.code === "EADDRINUSE" ? "is in use" : `cannot be opened (${error.message})`;
+  console.error(`port ${port} ${reason}; choose another one, for example: PORT=8081 npm start`);
+  process.exitCode = 2;
+});
+server.listen(port, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}`));
