@@ -32,14 +32,7 @@ from mmnet.evaluation import report
 from mmnet.evaluation.clips import score_clips
 from mmnet.evaluation.comparison import compare_evaluations
 from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate
-from mmnet.evaluation.records import (
-    Identity,
-    merge_shards,
-    read_evaluation,
-    record_path,
-    write_evaluation,
-    write_record,
-)
+from mmnet.evaluation.records import Identity, merge_shards, read_evaluation, write_evaluation
 from mmnet.evaluation.report_page import make_page
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
 from mmnet.inference.open import (
@@ -163,7 +156,7 @@ def run(options: Options) -> int:
     datasets = select_datasets(options)
     if options.report:
         check_replaceable(options.report, is_own_page, parameter="report")
-    if options.output and not options.merge_shards:
+    if options.output:
         check_writable(options.output)
     if options.as_clips:
         score_all_clips(options, datasets)
@@ -220,8 +213,7 @@ def open_networks(options: Options) -> List[OpenNetwork]:
         output = options.output
         if output is None and model.kind == "checkpoint" and model.name is None:
             output = os.path.dirname(os.path.abspath(model.path))
-        if not options.merge_shards:
-            output = writable_folder(output)
+        output = writable_folder(output)
         predictor = open_network(options, model)
         record_name = name if options.output and predictor.source else None
         networks.append(OpenNetwork(predictor, output, record_name))
@@ -229,12 +221,9 @@ def open_networks(options: Options) -> List[OpenNetwork]:
 
 
 def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
-    """Yield all checkpoints of a folder, lowest step first, and then each new one.
-
-    They share one predictor.
-    """
+    """Yield all checkpoints of a folder, lowest step first, and then each new one."""
     output = writable_folder(options.output or options.checkpoint_path)
-    predictor: Optional[CheckpointPredictor] = None
+    predictor: Optional[CheckpointPredictor] = None  # of all checkpoints
     fields = options.network_fields()
     for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
         try:
@@ -289,9 +278,6 @@ def score_dataset(options: Options, dataset: Dataset, network: OpenNetwork) -> E
             raise MmnetError("requires --output", "merge_shards")
         count = options.merge_shards
         merged = merge_shards(output, dataset, source, identity, count=count, name=name)
-        if writable_folder(output):
-            path = record_path(output, dataset, options.target_eval_shape, source, name)
-            write_record(path, merged, identity)
         return merged._replace(name=predictor.name)
     if output and (options.is_watching or options.shard):
         evaluation = read_evaluation(output, dataset, source, identity, name)

@@ -123,7 +123,7 @@ def merge_shards(
     count: int,
     name: Optional[str] = None,
 ) -> Evaluation:
-    """Return the evaluation of a dataset from the records of all its shards."""
+    """Merge the records of all shards of a dataset. Write and return the evaluation."""
     shards, missing = [], []
     for index in sorted({shard_index(pair.stem, count) for pair in dataset.pairs}):
         part = dataset.select_shard(Shard(index, count))
@@ -147,7 +147,10 @@ def merge_shards(
         key: np.concatenate([shard.scores[key] for shard in shards])[order]
         for key in shards[0].scores
     }
-    return shards[0]._replace(dataset=dataset, scores=scores)
+    merged = shards[0]._replace(dataset=dataset, scores=scores)
+    path = record_path(output, dataset, identity.target_eval_shape, source, name)
+    write_record(path, merged, identity)
+    return merged
 
 
 def write_evaluation(

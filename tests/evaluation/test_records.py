@@ -144,6 +144,8 @@ def test_merge_shards_restores_the_order(tmp_path):
     evaluation = merge_shards(str(tmp_path), dataset, SOURCE, IDENTITY, count=2)
     assert evaluation.dataset is dataset
     assert evaluation.scores["mad", "target"].tolist() == [ord(stem) for stem in "abcdefgh"]
+    written = read_evaluation(str(tmp_path), dataset, SOURCE, IDENTITY)
+    assert published_scores(written) == published_scores(evaluation)
 
 
 def test_merge_shards_names_few_of_many_shards(tmp_path):
