@@ -17,7 +17,6 @@ from mmnet.matting.load import load_photo
 from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
-from mmnet.weights.registry import VIDEO
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PHOTO, BACKGROUND = os.path.join(HERE, "astronaut.jpg"), os.path.join(HERE, "hubble.jpg")
@@ -61,4 +60,4 @@ def draw(predictor, path, frames=FRAMES):
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    draw(mmnet.load(VIDEO), os.path.join(sys.argv[1], "clip.webp"))
+    draw(mmnet.load(), os.path.join(sys.argv[1], "clip.webp"))

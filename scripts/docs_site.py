@@ -19,7 +19,6 @@ PAGES = {  # file of the repository -> page of the site
     "CHANGELOG.md": "changelog.md",
     "mmnet/weights/persons/README.md": "mmnet-persons.md",
     "mmnet/weights/fast/README.md": "mmnet-fast.md",
-    "mmnet/weights/video/README.md": "mmnet-video.md",
 }
 FIGURES = (".png", ".jpg", ".webp")
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)]*)?\)")

@@ -3,10 +3,10 @@
 import dataclasses
 import functools
 import os
-from typing import Callable, List, Optional
+from typing import Callable, List
 
-from mmnet.commands.flag_types import port_number, size_in_bytes, source
-from mmnet.commands.options import SOURCES, DeviceOptions, PhotoOptions, SourceOptions, flag
+from mmnet.commands.flag_types import port_number, size_in_bytes
+from mmnet.commands.options import DeviceOptions, PhotoOptions, SourceOptions, flag
 from mmnet.demo.app import Server, open_socket
 from mmnet.demo.processing import Demo
 from mmnet.inference.open import open_for_photos, open_predictor
@@ -14,7 +14,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.matting.photo import MattingOptions
 from mmnet.tf.device import Device, check_device
-from mmnet.weights.registry import DEFAULT, VIDEO, is_downloaded, read_registry
+from mmnet.weights.registry import is_downloaded, read_registry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +25,6 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions):
     --host and the printed address, which contains a secret token. Ctrl-C closes the page.
     """
 
-    checkpoint_path: Optional[str] = flag(
-        None,
-        source,
-        help=f"{SOURCES} (default: {DEFAULT}; for the camera {VIDEO}); the page also offers all "
-        "downloaded weights",
-        alias="model",
-        group="model",
-        join=True,
-    )
     host: str = flag(
         "127.0.0.1",
         help="name or IP address of this machine on which the page opens; 0.0.0.0: all addresses",
@@ -45,7 +36,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions):
 def run(options: Options) -> int:
     check_device(Device(options.device))
     downloaded = [name for name in read_registry() if is_downloaded(name)]
-    names = list(dict.fromkeys([options.checkpoint_path or DEFAULT] + downloaded))
+    names = list(dict.fromkeys([options.checkpoint_path] + downloaded))
     matting_options = MattingOptions(
         second_pass=not options.no_second_pass,
         refine_edges=not options.no_refinement,
@@ -53,12 +44,11 @@ def run(options: Options) -> int:
         clean_alpha=not options.no_cleaning,
     )
     demo = Demo(predictor_opener(options, names), matting_options)
-    camera = VIDEO if names[0] == DEFAULT else names[0]
     listener, address = open_socket(options.host, options.port)
     with listener:
-        server = Server(demo, address, options.upload_limit, names, camera)
+        server = Server(demo, address, options.upload_limit, names)
         demo.open_weights(names[0])  # reports errors before the page opens
-        demo.open_weights(camera, for_photos=False)
+        demo.open_weights(names[0], for_photos=False)
         exit_code = 128 + server.run(listener)
     os._exit(exit_code)  # sys.exit would wait for the photo in progress
 

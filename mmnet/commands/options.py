@@ -149,9 +149,7 @@ NETWORK_FLAGS = [field.name for field in dataclasses.fields(NetworkOptions)]
 class SourceOptions(NetworkOptions):
     """A trained network: a checkpoint or a model file."""
 
-    checkpoint_path: Optional[str] = model_flag(
-        DEFAULT, source, help=SOURCES, alias="model", join=True
-    )
+    checkpoint_path: str = model_flag(DEFAULT, source, help=SOURCES, alias="model", join=True)
     use_ema: bool = model_flag(False, help="use the moving averages of a checkpoint's weights")
     logit_scale: float = model_flag(
         1.0,
@@ -230,7 +228,7 @@ class MattingStepOptions(BaseOptions):
         None,
         view_count,
         help="views of a photo whose logits are averaged: 1 is the fastest, 3 the best; clips have "
-        "1 (default: 3; 1 for mmnet-fast and mmnet-video)",
+        "1 (default: 3; 1 for mmnet-fast)",
     )
 
 

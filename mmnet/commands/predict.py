@@ -9,10 +9,9 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from mmnet.commands.flag_types import job_number, one_of, positive_int, shard, source
+from mmnet.commands.flag_types import job_number, one_of, positive_int, shard
 from mmnet.commands.options import (
     REQUIRED,
-    SOURCES,
     DeviceOptions,
     JsonOptions,
     PhotoOptions,
@@ -35,7 +34,6 @@ from mmnet.matting.photo import MattingOptions
 from mmnet.matting.process import process_file, process_photos
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
-from mmnet.weights.registry import DEFAULT, VIDEO
 
 MAX_DEFAULT_JOBS = 4
 
@@ -59,14 +57,6 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         "heic, avif (pillow-heif); clips that FFmpeg reads (PyAV)",
         nargs="+",
         positional=True,
-    )
-    checkpoint_path: Optional[str] = flag(
-        None,
-        source,
-        help=f"{SOURCES} (default: {DEFAULT}; for clips {VIDEO})",
-        alias="model",
-        group="model",
-        join=True,
     )
     output: str = flag(
         REQUIRED,
@@ -198,22 +188,21 @@ def process(
         log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        predictor = open_source(options, DEFAULT, open_for_photos, views=options.views)
+        predictor = open_source(options, open_for_photos, views=options.views)
         yield from process_photos(photos, predictor, output, photo_options, threads=threads)
     if clips:
-        predictor = open_source(options, VIDEO, open_predictor)
+        predictor = open_source(options, open_predictor)
         for clip in clips:
             yield process_file(clip, predictor, output, clip_options)
 
 
 def open_source(
-    options: Options, default: str, open_network: Callable[..., Predictor], **arguments: Any
+    options: Options, open_network: Callable[..., Predictor], **arguments: Any
 ) -> Predictor:
-    """Open the network that the flags name. Without flags of the network, open ``default``."""
-    network_fields = options.network_fields()
+    """Open the network that the flags name."""
     return open_network(
-        options.checkpoint_path or (DEFAULT if network_fields else default),
-        network_fields,
+        options.checkpoint_path,
+        options.network_fields(),
         weight_options=options.weight_options(),
         device=Device(options.device),
         **arguments,

@@ -100,15 +100,8 @@ def open_socket(host: str, port: int) -> Tuple[socket.socket, Address]:
 class Server:
     """The page and its two functions. Images stay in memory; network runs are serialized."""
 
-    def __init__(
-        self,
-        demo: Demo,
-        address: Address,
-        upload_limit: int,
-        weights: Sequence[str],
-        camera_weights: str,
-    ):
-        """Offer ``weights``, by default the first ones for photos."""
+    def __init__(self, demo: Demo, address: Address, upload_limit: int, weights: Sequence[str]):
+        """Offer ``weights``, by default the first ones."""
         self.web = import_optional("aiohttp.web", "demo", "demo")
         self.demo, self.address, self.upload_limit = demo, address, upload_limit
         nonce = secrets.token_urlsafe(16)
@@ -117,7 +110,6 @@ class Server:
             TEMPLATE,
             nonce=nonce,
             weights=weights,
-            camera_weights=camera_weights,
             is_local=address.token is None,
             limit=upload_limit,
             colours=COLOURS,

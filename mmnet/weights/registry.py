@@ -12,8 +12,8 @@ from mmnet.weights.download import RegisteredFile, download
 
 DEFAULT = "mmnet-persons"  # bundled; used if no source is given
 FAST = "mmnet-fast"  # bundled; for slow devices
-VIDEO = "mmnet-video"  # bundled; for clips: its fourth input channel is the previous alpha
 UNTRAINED = "untrained"  # random weights
+REMOVED = {"mmnet-video": DEFAULT}  # name in 0.2 -> its replacement; delete this in 0.4
 HERE = os.path.dirname(os.path.abspath(__file__))
 REGISTRY = os.path.join(HERE, "registry.json")
 
@@ -74,6 +74,8 @@ def find_entry(name: str) -> Entry:
 
 def similar_name(text: str) -> str:
     """Return ``; did you mean 'mmnet-887000'?`` for a similar name, or an empty text."""
+    if text in REMOVED:
+        return f"; it was removed in 0.3, use {REMOVED[text]!r}"
     similar = difflib.get_close_matches(text, [*read_registry(), UNTRAINED], 1)
     return f"; did you mean {similar[0]!r}?" if similar else ""
 

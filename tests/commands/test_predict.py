@@ -16,7 +16,6 @@ from helpers.colours import ADOBE, CUBE, make_profile, reference_srgb
 from helpers.images import draw_scene, make_exif, save
 from helpers.matting import brightness_predictor
 from mmnet.cli import main
-from mmnet.commands import predict
 from mmnet.commands.predict import Options, print_results
 from mmnet.io.images import read_image, save_png
 from mmnet.io.masks import load_mask
@@ -24,7 +23,6 @@ from mmnet.matting.background import Background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import InputFile, Output
 from mmnet.matting.process import Result, process_photos
-from mmnet.weights.registry import DEFAULT, VIDEO
 
 
 @pytest.fixture
@@ -289,23 +287,6 @@ def test_predict_writes_rotated_clips_upright(clip, flags, tmp_path, capfd, back
     assert main(["predict", rotated, "--output", path, "--background", background] + flags) == 0
     assert clips.read_clip(path)[1][0].shape == (98, 64, 3)
     assert_message(capfd.readouterr().out, path, "12 frames", "frames/s")
-
-
-@pytest.mark.parametrize(
-    "flags, source",
-    [([], VIDEO), (["--size", "64"], DEFAULT), (["--checkpoint_path", DEFAULT], DEFAULT)],
-    ids=["default", "network flags", "source"],
-)
-def test_predict_selects_the_weights_for_clips(clip, tmp_path, monkeypatch, flags, source):
-    sources = []
-
-    def open_predictor(source, *_, **__):
-        sources.append(source)
-        return brightness_predictor()
-
-    monkeypatch.setattr(predict, "open_predictor", open_predictor)
-    assert main(["predict", clip, "--output", str(tmp_path / "o.webm")] + flags) == 0
-    assert sources == [source]
 
 
 def test_predict_reports_truncated_clips(tmp_path, flags, caplog):

@@ -12,7 +12,7 @@ from mmnet.tf import checkpoint
 from mmnet.weights import registry
 from mmnet.weights.convert import MOBILENET
 
-BUNDLED = {"mmnet-persons", "mmnet-fast", "mmnet-video"}
+BUNDLED = {"mmnet-persons", "mmnet-fast"}
 
 
 def test_list_shows_every_entry(run, run_json, tmp_path, monkeypatch):

@@ -30,7 +30,7 @@ class EchoDemo:
 
 
 def make_server(address):
-    return Server(EchoDemo(), address, 1000, ["a<b", "c"], "c")
+    return Server(EchoDemo(), address, 1000, ["a<b", "c"])
 
 
 def send(address, *requests):

@@ -25,7 +25,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network, with_views
 from mmnet.networks.views import scaled_views
 from mmnet.tf.device import Device
-from mmnet.weights.registry import DEFAULT, FAST, VIDEO, find_entry
+from mmnet.weights.registry import DEFAULT, FAST, find_entry
 from mmnet.weights.source import Source, find_source
 from mmnet.weights.values import WeightOptions
 
@@ -100,7 +100,7 @@ def test_checkpoint_opens_with_views(small_weights, exported_models):
         assert (network.base_shape, len(network.views)) == (SMALL.shape, count)
     source, video = find_source(small_weights.source), dict(FIELDS, channels=4)
     assert photo_views(source, FIELDS) == 3 and photo_views(source, video) is None
-    names = {DEFAULT: 3, FAST: 1, VIDEO: 1}
+    names = {DEFAULT: 3, FAST: 1}
     assert {name: photo_views(find_source(name)) for name in names} == names
     model = exported_models.path("mmnet.tflite")
     assert photo_views(find_source(model)) is None

@@ -13,12 +13,9 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import sha256_of_file
 from mmnet.networks.network import Network, with_views
 from mmnet.weights import registry
+from mmnet.weights.source import find_source
 
-BUNDLED = {
-    registry.DEFAULT: Network(),
-    registry.FAST: Network(shape=(160, 160)),
-    registry.VIDEO: Network(channels=4),
-}
+BUNDLED = {registry.DEFAULT: Network(), registry.FAST: Network(shape=(160, 160))}
 DOWNLOADED = "mmnet-304500"
 COUNTS = (1, 2, 3)  # of views
 
@@ -127,3 +124,12 @@ def test_read_registry_names_the_missing_field(tmp_path):
     path.write_text(json.dumps({"x": {"description": "", "files": []}}))
     with assert_raises(MmnetError, path, "x", "data"):
         registry.read_registry(str(path))
+
+
+@pytest.mark.parametrize("name", registry.REMOVED)
+def test_removed_weights_name_their_replacement(name):
+    replacement = registry.REMOVED[name]
+    with assert_raises(MmnetError, name, "0.3", replacement):
+        registry.find_entry(name)
+    with assert_raises(FileNotFoundError, name, "0.3", replacement):
+        find_source(name)
