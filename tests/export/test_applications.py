@@ -19,10 +19,12 @@ import numpy as np
 import pytest
 
 from helpers import PAGE_TIMEOUT, ROOT, assert_message
+from helpers.cards import write_card
 from helpers.models import SPECS
 from mmnet.export.export import ExportSpec, export
 from mmnet.inference.open import open_predictor
-from mmnet.io.images import read_image
+from mmnet.io.images import read_image, save_png
+from mmnet.networks.inference_graph import INPUT, OUTPUT
 
 BUNDLED = os.path.join(ROOT, "mmnet", "weights", "persons")
 SEGMENTER = """
@@ -121,6 +123,57 @@ def test_mediapipe_runs_every_kind_of_model(exported_models, small_images, tmp_p
             assert difference.mean() <= 0.005, name
         else:
             assert difference.max() <= 1e-3, name
+
+
+def write_brightness_model(path, size):
+    """Write an .onnx with its card: the alpha is the brightness of the image."""
+    onnx = pytest.importorskip("onnx")
+    make, values = onnx.helper, onnx.helper.make_tensor_value_info
+    nodes = [
+        make.make_node("ReduceMean", [INPUT], ["mean"], axes=[3], keepdims=1),
+        make.make_node("Mul", ["mean", "scale"], [OUTPUT]),
+    ]
+    tensors = [
+        values(name, onnx.TensorProto.FLOAT, [1, size, size, channels])
+        for name, channels in ((INPUT, 3), (OUTPUT, 1))
+    ]
+    scale = onnx.numpy_helper.from_array(np.float32(1 / 255), "scale")
+    graph = make.make_graph(nodes, "brightness", tensors[:1], tensors[1:], [scale])
+    opset = [make.make_opsetid("", 13)]
+    onnx.save(make.make_model(graph, opset_imports=opset, ir_version=7), str(path))
+    write_card(path, {"preprocess": "inside", "output_type": "alpha", "precision": "float32"})
+
+
+@pytest.mark.parametrize("name, output", [("a.png", "cutout.png"), ("a.mp4", "out_%d.png")])
+def test_onnx_of_512_pixels_keeps_every_step(run, tmp_path, name, output):
+    """Photos and clips have a second pass, refined edges and foreground colours at any size."""
+    pytest.importorskip("onnxruntime")
+    write_brightness_model(tmp_path / "model.onnx", 512)
+    y, x = np.mgrid[:300, :400]
+    alpha = np.clip(6 - np.hypot(x - 150, y - 140) / 10, 0, 1)[..., None]  # a disc with soft edges
+    image = (240 * alpha + (1 - alpha) * [0, 0, 90]).astype(np.uint8)
+    if name == "a.png":
+        save_png(str(tmp_path / name), image)
+    else:
+        av = pytest.importorskip("av")
+        with av.open(str(tmp_path / name), "w") as clip:
+            stream = clip.add_stream("libx264", rate=10)
+            stream.height, stream.width, stream.pix_fmt = 300, 400, "yuv420p"
+            clip.mux(stream.encode(av.VideoFrame.from_ndarray(image)))
+            clip.mux(stream.encode())
+
+    def cut_out(*flags):
+        arguments = ["--output", tmp_path / output, "--checkpoint_path", tmp_path / "model.onnx"]
+        code, _, err = run("predict", tmp_path / name, *arguments, *flags)
+        assert code == 0, err
+        (path, *_) = sorted(tmp_path.glob(output.replace("%d", "*")))
+        return cv2.imread(str(path), cv2.IMREAD_UNCHANGED).astype(int)
+
+    cutout = cut_out()
+    assert np.abs(cutout - cut_out("--no_second_pass"))[..., 3].max() > 0
+    assert np.abs(cutout - cut_out("--no_refinement"))[..., 3].max() > 0
+    difference = np.abs(cutout - cut_out("--no_foreground_colours")).max(axis=(0, 1))
+    assert difference[3] == 0 and difference[:3].max() > 50
 
 
 def test_new_onnx_runs_in_opencv(mmnet_weights, tmp_path):

@@ -85,6 +85,9 @@ def test_export_writes_several_views(small_weights, small_predictor, tmp_path, f
     (card,) = export(small_weights._replace(network=network), [spec], images)
     assert card.largest_difference <= BOUNDS["float32"].limit
     assert (card.network.views, card.network.shape) == (views, (192, 192))
+    if format == "tflite":
+        with open(card.path, "rb") as file:
+            assert b"SEGMENTER_METADATA" in file.read()
     if format == "onnx":
         os.remove(card_path(card.path))  # the metadata contain the views
     batched = open_predictor(card.path, batch_size=2)
