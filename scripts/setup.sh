@@ -60,7 +60,7 @@ elif [ -z "$found" ]; then
     [ -n "$found" ] || stop "no Python 3.10-3.13 or 3.7 found; set PYTHON=/path/to/python"
 fi
 case $found in
-    3.7) tensorflow="TensorFlow 1.15" size="1.1 GB" light_size="300 MB" ;;
+    3.7) tensorflow="TensorFlow 1.15" size="900 MB" light_size="300 MB" ;;
     3.1[0-3]) tensorflow="TensorFlow 2.x" size="2.7 GB" light_size="340 MB" ;;
     *) stop "${python:-$venv/bin/python} is Python $found; mmnet runs on 3.7 and 3.10-3.13" ;;
 esac
