@@ -22,7 +22,7 @@ SCALES = {
 
 
 class View(NamedTuple):
-    """One view of a photo."""
+    """A view of a photo."""
 
     shape: Tuple[int, int]  # (height, width) in pixels
     mirrored: bool = False  # left and right are exchanged
