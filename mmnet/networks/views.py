@@ -17,7 +17,7 @@ STRIDE = 32  # height and width of every network input are multiples of it
 SCALES = {
     1: ((1.0, False),),
     2: ((1.0, False), (1.125, True)),
-    3: ((1.0, False), (1.125, True), (1.375, False)),
+    3: ((1.0, False), (1.25, True), (1.5, False)),
 }
 
 
