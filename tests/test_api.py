@@ -133,11 +133,11 @@ def test_matte_and_cutout_accept_every_form_of_photo(photo):
 def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
     sources = []
 
-    def open_predictor(source, **_):
+    def open_for_photos(source, **_):
         sources.append(source)
         return brightness_predictor()
 
-    monkeypatch.setattr(api, "open_predictor", open_predictor)
+    monkeypatch.setattr(api, "open_for_photos", open_for_photos)
     api._open_once.cache_clear()
     for _ in range(2):
         mmnet.cutout(photo, "mmnet-fast")
