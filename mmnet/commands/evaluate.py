@@ -223,7 +223,7 @@ def open_networks(options: Options) -> List[OpenNetwork]:
 def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
     """Yield all checkpoints of a folder, lowest step first, and then each new one."""
     output = writable_folder(options.output or options.checkpoint_path)
-    predictor: Optional[CheckpointPredictor] = None  # of all checkpoints
+    predictor: Optional[CheckpointPredictor] = None  # shared by all checkpoints
     fields = options.network_fields()
     for prefix in checkpoint.watch(options.checkpoint_path, options.watch_timeout):
         try:
