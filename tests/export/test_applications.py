@@ -57,11 +57,15 @@ def run_code(python, code, folder, *arguments, **options):
     assert result.returncode == 0, result.stderr
 
 
+def read_section(section):
+    """Return docs/applications.md from a heading on."""
+    with open(os.path.join(ROOT, "docs", "applications.md"), encoding="utf-8") as file:
+        return file.read().partition(f"\n## {section}\n")[2]
+
+
 def read_example(section, language):
     """Return the first example in this language in a section of docs/applications.md."""
-    with open(os.path.join(ROOT, "docs", "applications.md"), encoding="utf-8") as file:
-        text = file.read().partition(f"\n## {section}\n")[2]
-    code = re.search(rf"^```{language}\n(.*?)^```", text, re.M | re.S).group(1)
+    code = re.search(rf"^```{language}\n(.*?)^```", read_section(section), re.M | re.S).group(1)
     assert code.count("\n") <= 15
     return code
 
@@ -95,16 +99,16 @@ def alpha(image):
 
 
 @pytest.mark.parametrize(
-    "section, package, language",
+    "section, package",
     [
-        ("MediaPipe Tasks", "mediapipe", "py"),
-        ("OpenCV", "cv2", "python"),
-        ("ONNX Runtime", "onnxruntime", "python"),
-        ("LiteRT", "ai_edge_litert", "python"),
+        ("MediaPipe Tasks", "mediapipe"),
+        ("OpenCV", "cv2"),
+        ("ONNX Runtime", "onnxruntime"),
+        ("LiteRT", "ai_edge_litert"),
     ],
 )
-def test_example_gives_the_alpha_of_the_network(folder, alpha, section, package, language):
-    run_code(find_python(package), read_example(section, language), folder)
+def test_example_gives_the_alpha_of_the_network(folder, alpha, section, package):
+    run_code(find_python(package), read_example(section, "python"), folder)
     cutout = cv2.imread(str(folder / "cutout.png"), cv2.IMREAD_UNCHANGED)
     assert np.abs(cutout[..., 3] - 255 * alpha).max() <= 1
 
@@ -194,9 +198,9 @@ def test_rembg_gives_the_alpha_of_the_network(run, tmp_path):
     assert code == 0, err
     commands = err.replace("~", str(tmp_path)).splitlines()
     assert subprocess.call(commands[0], shell=True, cwd=str(tmp_path)) == 0
-    assert_message(err, *re.findall("rembg i .*", read_example("rembg", "shell"))[0].split())
+    assert_message(err, *re.findall("rembg i .*", read_section("rembg"))[0].split())
     environment = dict(os.environ, HOME=str(tmp_path))
-    run_code(python, read_example("rembg", "py"), tmp_path, env=environment)
+    run_code(python, read_example("rembg", "python"), tmp_path, env=environment)
     cutout = cv2.imread(str(tmp_path / "cutout.png"), cv2.IMREAD_UNCHANGED)
     with open_predictor("mmnet-persons", {"shape": (320, 320)}) as predictor:
         alpha = predictor(image[None])[0]

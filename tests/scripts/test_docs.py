@@ -20,7 +20,12 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.M | re.S)
 FOLDERS = ("DATASET", "PERSONS", "DAPM", "AISEGMENT", "ROOMS", "SOURCE", "UNSPLIT", "P3M", "clips")
 CHECKPOINTS = ("run", "run1", "run8", "CKPT", "people", "mine", "modnet", "imagenet", "MODNET")
 FILES = ("photo.jpg", "beach.jpg", "clip.mp4", "photos.txt", "modnet.ckpt", "mobilenet_v2.h5")
-MODELS = ("exported/mmnet_float32.tflite", "exported/mmnet_int8.tflite", "exported/mmnet.onnx")
+MODELS = (
+    "exported/mmnet_float32.tflite",
+    "exported/mmnet_int8.tflite",
+    "exported/mmnet.onnx",
+    "package/selfie_segmentation.tflite",
+)
 
 
 def read(path):
@@ -44,7 +49,7 @@ def find_anchors(text):
 @pytest.fixture
 def example_folder(tmp_path, monkeypatch):
     """Change to a folder with the datasets, checkpoints and files of the examples."""
-    for name in (*FOLDERS, "photos", "exported", "DOWNLOADED", *CHECKPOINTS):
+    for name in (*FOLDERS, "photos", "exported", "package", "DOWNLOADED", *CHECKPOINTS):
         (tmp_path / name).mkdir()
     for name in CHECKPOINTS:
         (tmp_path / name / "MMNetModel-1.index").write_text("")
@@ -67,6 +72,18 @@ def test_links_lead_to_files_and_headings(path):
             target = os.path.normpath(os.path.join(os.path.dirname(path), name)) if name else path
             assert os.path.exists(target), link
             assert not anchor or anchor in find_anchors(read(target)), link
+
+
+@pytest.mark.parametrize("path", PAGES, ids=os.path.basename)
+def test_blocks_have_a_language_that_run_docs_runs(path):
+    assert not re.search("^```(shell|bash|py)$", read(path).partition("\n## mmnet.")[0], re.M)
+
+
+def test_run_docs_finds_the_examples_and_their_reasons():
+    rows = load_script("scripts/run_docs.py").find_examples("README.md")
+    examples = {code.split(" #")[0].strip(): reason for code, _, reason in rows}
+    assert examples["mmnet predict photo.jpg --output cutout.png"] == ""
+    assert examples["mmnet demo"] == "it starts a server"
 
 
 def test_generated_pages_are_current():
