@@ -33,7 +33,7 @@ def network_alpha(small: np.ndarray, predictor, path: str) -> np.ndarray:
 
 
 def clean(alpha: np.ndarray, limits: Dict[str, float]) -> np.ndarray:
-    """Clean an alpha with other limits than those of the package."""
+    """Clean an alpha with changed limits."""
     defaults = {name: getattr(cleaning, name) for name in limits}
     try:
         vars(cleaning).update(limits)

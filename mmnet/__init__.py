@@ -22,7 +22,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card, complexity (of graphs), sizes (of networks and models)
     weights/      registry (names, licences), values, write, download, convert
-    matting/      load, photo, refine, background, compose, clip, temporal, files, process
+    matting/      load, photo, cleaning, refine, background, compose, clip, temporal, files, process
     evaluation/   metrics, evaluate, comparison, calibration, clips, records, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models

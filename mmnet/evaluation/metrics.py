@@ -17,9 +17,9 @@ SIGMA = 1.4  # pixels, for both gradient errors
 HALF_WIDTH = 4  # pixels; the filter is 9x9
 CONN_LEVELS = np.arange(11) / 10
 CONN_THETA = 0.15
-FLAW_ERROR = 0.3  # of the alpha
-FLAW_AREA = 0.001  # of a region, as a fraction of the image
-EDGE_DISTANCE = 0.01  # as a fraction of the longer side; nearer errors are no flaws
+FLAW_ERROR = 0.3  # minimum error of the alpha
+FLAW_AREA = 0.001  # minimum region, as a fraction of the image
+EDGE_DISTANCE = 0.01  # fraction of the longer side; nearer errors are no flaws
 
 _offsets = np.arange(-HALF_WIDTH, HALF_WIDTH + 1, dtype=np.float64)
 _gauss = np.exp(-(_offsets**2) / (2 * SIGMA**2))
@@ -111,8 +111,8 @@ def flaws(alpha: np.ndarray, truth: np.ndarray) -> float:
     """Return the number of flaws: wrong regions that are visible at once (smudges, holes, crumbs).
 
     A flaw is an 8-connected region of at least .1 % of the image. In each of its pixels the alpha
-    is wrong by more than .3, and the true edge (where the truth crosses .5) is farther away than
-    1 % of the longer side.
+    is wrong by more than .3, and the true edge is farther away than 1 % of the longer side. At the
+    true edge the truth crosses .5.
     """
     return float(len(_flaw_areas(alpha, truth)))
 

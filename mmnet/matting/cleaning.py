@@ -23,7 +23,7 @@ def clean_alpha(alpha: np.ndarray) -> np.ndarray:
     """Return an alpha, float32 [h,w], 0..1, without smudges, islands and holes.
 
     - A smudge is a wide semi-transparent area. It becomes 0 or 1.
-    - An island is a region where the network is nowhere confident. It becomes 0.
+    - An island is a region without a pixel of which the network is confident. It becomes 0.
     - A hole is a small region inside a person that is nowhere nearly 0. It becomes 1. Openings, for
       example between arm and body, stay open.
     """
