@@ -22,7 +22,10 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 FIRST = ["README.md", "README.zh-CN.md", "docs/training.md", "docs/export.md"]
-FAST = [f"docs/{name}.md" for name in ("predict", "clips", "python-api", "datasets", "faq")]
+FAST = [
+    "README.md", "README.zh-CN.md",
+    *(f"docs/{name}.md" for name in ("predict", "clips", "python-api", "datasets", "faq")),
+]  # fmt: skip
 BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]*) -->\n)?```(sh|python)\n(.*?)^```", re.M | re.S)
 SMALL = {  # additional flags of commands
     "train": "--max_step_from_restore 2 --batch_size 4 --size 64",
@@ -142,7 +145,7 @@ def main(pages):
     from mmnet.tf import compat  # noqa: F401  # the processes of the examples inherit TensorFlow
 
     if pages == ["--fast"]:
-        pages = [*FIRST[:2], *FAST]
+        pages = FAST
     start, folder, finished = time.monotonic(), tempfile.mkdtemp(), set()
     os.environ["PYTHONPATH"] = ROOT
     os.chdir(folder)
