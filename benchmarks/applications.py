@@ -30,7 +30,7 @@ from mmnet.io.masks import load_mask
 from mmnet.io.resize import resize_bilinear
 from mmnet.io.tables import format_table
 
-SHAPE = (256, 256)  # of alphas and masks when they are scored
+SHAPE = (256, 256)  # alphas and masks are scored at it
 # Programs of other environments: arguments MODEL FOLDER PHOTO ...; they write FOLDER/NUMBER.npy.
 MEDIAPIPE = """
 import sys, numpy as np, mediapipe as mp
@@ -77,6 +77,20 @@ def run_opencv(model, pairs, shape):
         yield cv2.resize(network.forward()[0], photo.shape[1::-1])
 
 
+def run_shifted(model, pairs):
+    """Yield the alphas of one network run with the sampling of MediaPipe on CPUs.
+
+    Its pixel x of the network input is the pixel x * scale of the photo, which shifts the alpha.
+    """
+    with open_predictor(model) as predictor:
+        for pair in pairs:
+            photo = read_image(pair.image)
+            (height, width), (rows, columns) = photo.shape[:2], predictor.network.shape
+            matrix = np.float32([[columns / width, 0, 0], [0, rows / height, 0]])
+            small = cv2.warpAffine(photo, matrix, (columns, rows), borderMode=cv2.BORDER_REPLICATE)
+            yield cv2.resize(predictor(small[None])[0], (width, height))
+
+
 def run_mmnet(name, pairs, shape=None):
     """Yield the alphas of one network run."""
     with open_predictor(name, shape and {"shape": shape}) as predictor:
@@ -118,6 +132,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             shape, (tflite, onnx, rembg_onnx) = export_files(name, folder)
             results = {"mmnet, one network run": run_mmnet(name, pairs)}
+            results["mmnet, sampled as in MediaPipe"] = run_shifted(tflite, pairs)
             if os.environ.get("MMNET_MEDIAPIPE_PYTHON"):
                 alphas = run_program(MEDIAPIPE, "MMNET_MEDIAPIPE_PYTHON", tflite, pairs)
                 results["MediaPipe ImageSegmenter"] = alphas
