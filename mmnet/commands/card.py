@@ -130,13 +130,27 @@ class Options(JsonOptions):
 
 
 def run(options: Options) -> int:
-    source, path = find_source(options.model), card_path(options.model)
-    check_replaceable(path, lambda _: has_signature(options.model), parameter="model")
+    record = write_card(options.model, options.like, options.fields())
+    options.print_record(dict(record, card=card_path(options.model)))
+    return 0
+
+
+def write_card(
+    model: str, like: Optional[str] = None, fields: Optional[Dict[str, Any]] = None
+) -> Dict[str, Any]:
+    """Try a model of another project, write its card and return the content.
+
+    Args:
+        like: a key of RECIPES.
+        fields: fields of the Signature, which override the recipe.
+    """
+    source, path = find_source(model), card_path(model)
+    check_replaceable(path, lambda _: has_signature(model), parameter="model")
     description = describe_model(source.kind, source.path)
-    recipe = RECIPES[options.like].fields if options.like else {}
-    signature = make_signature(source.path, description, recipe, options.fields())
+    recipe = RECIPES[like].fields if like else {}
+    signature = make_signature(source.path, description, recipe, fields or {})
     card = Card(
-        Network(options.like or "other", None, signature.shape),
+        Network(like or "other", None, signature.shape),
         path=os.path.normpath(source.path),
         format=source.kind,
         input=describe_input(signature),
@@ -149,8 +163,7 @@ def run(options: Options) -> int:
     card = try_card(source.kind, source.path, card, draw_images())
     record = card_to_dict(card)
     write_json(path, record)
-    options.print_record(dict(record, card=path))
-    return 0
+    return record
 
 
 def draw_images() -> List[np.ndarray]:

@@ -6,11 +6,13 @@ from typing import Optional, Tuple
 import numpy as np
 from humanfriendly import format_size
 
+from mmnet.commands.card import write_card
 from mmnet.commands.flag_types import existing_folder, one_of, positive_float
 from mmnet.commands.info import ENTRY_FIELDS
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
 from mmnet.datasets.pairs import find_dataset, pick_evenly
 from mmnet.export.representative import read_images
+from mmnet.inference.foreign import has_signature
 from mmnet.inference.open import load_weights
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network, make_network
@@ -62,6 +64,9 @@ class Options(JsonOptions):
         "train); one checkpoint is then enough",
         nargs="+",
     )
+    trust: bool = flag(
+        False, help="get: keep files whose size and SHA-256 the registry does not know"
+    )
     output: Optional[str] = flag(None, help="average, convert: prefix of the checkpoint to write")
 
     def check(self) -> None:
@@ -101,7 +106,7 @@ def run_list(options: Options) -> None:
         if options.json:
             options.print_record(dict(record, name=name, here=is_here))
             continue
-        size = format_size(sum(file.bytes for file in entry.files), binary=True)
+        size = format_size(sum(file.bytes or 0 for file in entry.files), binary=True)
         state = "installed" if is_here else "downloaded on first use"
         fields = {field: record[field] for field in (*ENTRY_FIELDS, "views", "scores")}
         options.print_record({"name": name, "size": size, "state": state, **fields})
@@ -109,8 +114,10 @@ def run_list(options: Options) -> None:
 
 def run_get(options: Options) -> None:
     for name in options.names:
-        registry.verify(name)
-        path = find_source(name).path
+        registry.verify(name, trust=options.trust)
+        path, like = find_source(name).path, registry.find_entry(name).like
+        if like and not has_signature(path):
+            write_card(path, like)
         options.print_record({"name": name, "path": path}, path)
 
 

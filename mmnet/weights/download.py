@@ -1,5 +1,6 @@
 """Download a file of the registry: verified, complete or not at all. No TensorFlow."""
 
+import logging
 import os
 import socket
 import ssl
@@ -12,7 +13,7 @@ from typing import NamedTuple, Optional, Sequence
 from urllib.error import HTTPError, URLError
 
 from mmnet.io.errors import MmnetError, shorten_name
-from mmnet.io.files import lock_folder, remove_abandoned
+from mmnet.io.files import MAX_BYTES, lock_folder, remove_abandoned, sha256_of_file
 from mmnet.io.progress import progress
 
 CHUNK = 1 << 16  # bytes
@@ -21,28 +22,34 @@ DOWNLOAD_TIMEOUT = 30  # seconds without data
 MIN_SPEED = 10_000  # bytes per second
 NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError)
 
+log = logging.getLogger(__name__)
+
 
 class RegisteredFile(NamedTuple):
-    """A file of the registry."""
+    """A file of the registry. None: the registry does not know the value."""
 
     name: str
-    bytes: int
-    sha256: str
+    bytes: Optional[int] = None
+    sha256: Optional[str] = None
 
     def is_complete(self, folder: str) -> bool:
         """Return whether the file exists in a folder with its registered size."""
         path = os.path.join(folder, self.name)
-        return os.path.isfile(path) and os.path.getsize(path) == self.bytes
+        return os.path.isfile(path) and self.bytes in (None, os.path.getsize(path))
 
 
-def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> None:
+def download(
+    file: RegisteredFile, addresses: Sequence[str], folder: str, *, trust: bool = False
+) -> None:
     """Download a file into a folder. The second of two processes waits for the first.
 
     Args:
         addresses: web folders that contain the file, tried in this order.
+        trust: keep a file without a registered hash. Its size and hash are logged.
 
     Raises:
-        MmnetError: an address has another file. Nothing is kept.
+        MmnetError: an address has another file, or a file without a registered hash is not
+            trusted. Nothing is kept.
         OSError: no address works, or the folder cannot be written.
     """
     try:
@@ -62,7 +69,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
         for address in addresses:
             for _ in range(ATTEMPTS):
                 try:
-                    _retrieve(file, f"{address.rstrip('/')}/{file.name}", folder)
+                    _retrieve(file, f"{address.rstrip('/')}/{file.name}", folder, trust)
                     return
                 except NETWORK_ERRORS as error:
                     problem = error
@@ -75,7 +82,7 @@ def download(file: RegisteredFile, addresses: Sequence[str], folder: str) -> Non
     )
 
 
-def _retrieve(file, url, folder):
+def _retrieve(file, url, folder, trust):
     """Download a file into a temporary folder, verify it with pooch, and move it into place."""
     import pooch  # imports slowly, and most commands never download
 
@@ -85,7 +92,7 @@ def _retrieve(file, url, folder):
         try:
             path = pooch.retrieve(
                 url,
-                known_hash=f"sha256:{file.sha256}",
+                known_hash=file.sha256 and f"sha256:{file.sha256}",
                 fname=file.name,
                 path=temporary,
                 downloader=partial(_download_bytes, size=file.bytes),
@@ -94,6 +101,12 @@ def _retrieve(file, url, folder):
             raise
         except ValueError:
             raise MmnetError(f"{url}: its SHA-256 is not the registered {file.sha256}") from None
+        if file.sha256 is None:
+            found = f"{url}: {os.path.getsize(path)} bytes, SHA-256 {sha256_of_file(path)}"
+            if not trust:
+                hint = "compare it with the value of the authors and give --trust"
+                raise MmnetError(f"{found}, which the registry does not know; {hint}")
+            log.info("%s", found)
         os.chmod(path, 0o644)  # pooch's files are private, but users may share a cache
         os.replace(path, os.path.join(folder, file.name))
 
@@ -110,7 +123,7 @@ def _download_bytes(url, output_file, pooch, *, size):
 
     thread = threading.Thread(target=transfer, daemon=True)
     thread.start()
-    thread.join(DOWNLOAD_TIMEOUT + size / MIN_SPEED)
+    thread.join(DOWNLOAD_TIMEOUT + (size or MAX_BYTES) / MIN_SPEED)
     if thread.is_alive():
         raise socket.timeout("the server is too slow")
     if errors:
@@ -118,7 +131,7 @@ def _download_bytes(url, output_file, pooch, *, size):
 
 
 def _transfer(url, output_file, size):
-    """Download ``size`` bytes. Stop if the server sends more."""
+    """Download ``size`` bytes (None: at most MAX_BYTES). Stop if the server sends more."""
     request = urllib.request.Request(url, headers={"User-Agent": "mmnet"})
     label = f"downloading {os.path.basename(url)}"
     done = 0
@@ -128,8 +141,9 @@ def _transfer(url, output_file, size):
         with open(output_file, "wb") as file:
             for chunk in progress(chunks, size, label, "bytes", count=len):
                 done += len(chunk)
-                if done > size:
-                    raise MmnetError(f"{url}: has more than the registered {size} bytes")
+                if done > (size or MAX_BYTES):
+                    limit = f"the registered {size}" if size else f"{MAX_BYTES}"
+                    raise MmnetError(f"{url}: has more than {limit} bytes")
                 file.write(chunk)
-    if done < size:
+    if size and done < size:
         raise ConnectionError(f"the connection was lost after {done} of {size} bytes")

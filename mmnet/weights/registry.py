@@ -32,10 +32,11 @@ class Entry(NamedTuple):
     data: str  # training data
     licence: str
     weak: str  # images on which the network is weak
-    checkpoint: str  # name of the checkpoint, without its folder
+    checkpoint: str  # name of the checkpoint, or of the model file of another project
     files: Tuple[RegisteredFile, ...]
     page: Optional[str] = None  # web page of the authors
     addresses: Tuple[str, ...] = ()  # web folders with the files, tried in this order
+    like: Optional[str] = None  # recipe of a model of another project: inference/recipes.py
     folder: Optional[str] = None  # folder in this package, for bundled weights
     models: Tuple[str, ...] = ()  # model files of the same network, the fastest first
     views: Dict[str, ViewModels] = {}  # number of views -> model files; one view: ``models``
@@ -100,8 +101,11 @@ def is_downloaded(name: str) -> bool:
     return all(file.is_complete(folder) for file in find_entry(name).files)
 
 
-def fetch(name: str) -> str:
-    """Download the missing files of an entry and return their folder. Errors: as ``download``."""
+def fetch(name: str, *, trust: Optional[bool] = None) -> str:
+    """Download the missing files of an entry and return their folder. Errors: as ``download``.
+
+    trust: keep files without a registered hash. None: do not download such files.
+    """
     entry, folder = find_entry(name), weights_folder(name)
     for file in entry.files:
         if file.is_complete(folder):
@@ -109,14 +113,16 @@ def fetch(name: str) -> str:
         if entry.folder:
             path = os.path.join(folder, file.name)
             raise MmnetError(f"{path}: is missing or damaged; install mmnet again")
-        download(file, entry.addresses, folder)
+        if file.sha256 is None and trust is None:
+            raise MmnetError(f"{name}: is not here; first run mmnet weights get {name}")
+        download(file, entry.addresses, folder, trust=bool(trust))
     return folder
 
 
-def verify(name: str) -> None:
-    """Fetch an entry and compare the hash of every file. MmnetError: a file differs."""
-    folder = fetch(name)
+def verify(name: str, *, trust: bool = False) -> None:
+    """Fetch an entry and compare each registered hash. MmnetError: a file differs."""
+    folder = fetch(name, trust=trust)
     for file in find_entry(name).files:
         path = os.path.join(folder, file.name)
-        if sha256_of_file(path) != file.sha256:
+        if file.sha256 not in (None, sha256_of_file(path)):
             raise MmnetError(f"{path}: its SHA-256 is not {file.sha256}; delete the file")

@@ -45,10 +45,9 @@ def find_source(text: str, *, download: bool = True) -> Source:
     if registry.is_name(text) and not os.path.lexists(text):
         if text == registry.UNTRAINED:
             return Source("untrained")
-        prefix = ""
-        if download:
-            prefix = os.path.join(registry.fetch(text), registry.find_entry(text).checkpoint)
-        return Source("checkpoint", prefix, text)
+        name = registry.find_entry(text).checkpoint
+        kind = MODEL_KINDS.get(os.path.splitext(name)[1], "checkpoint")
+        return Source(kind, os.path.join(registry.fetch(text), name) if download else "", text)
     if not is_model_file(text):
         try:
             return Source("checkpoint", checkpoint_files.find_checkpoint(text))

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from helpers import ROOT, assert_raises
+from helpers import ROOT, assert_message, assert_raises
 from mmnet.io.errors import MmnetError
 from mmnet.weights import download as download_module
 from mmnet.weights.download import ATTEMPTS, RegisteredFile, download
@@ -180,3 +180,14 @@ def test_two_processes_download_once(server, requests, tmp_path):
     assert [process.wait() for process in processes] == [0, 0]
     assert (tmp_path / FILE.name).read_bytes() == DATA and list_files(tmp_path) == [FILE.name]
     assert requests == ["good"]
+
+
+def test_file_without_registered_hash_needs_trust(server, tmp_path, caplog):
+    unknown, folder = RegisteredFile(FILE.name), str(tmp_path)
+    with assert_raises(MmnetError, len(DATA), FILE.sha256, "--trust"):
+        download(unknown, [server + "/good"], folder)
+    assert os.listdir(folder) == [] or not unknown.is_complete(folder)
+    caplog.set_level("INFO", "mmnet")
+    download(unknown, [server + "/good"], folder, trust=True)
+    assert unknown.is_complete(folder)
+    assert_message(caplog.text, len(DATA), FILE.sha256)

@@ -7,7 +7,11 @@ import os
 import pytest
 
 from helpers import assert_raises
+from helpers.foreign import write_rvm
+from mmnet import load
+from mmnet.inference import trial
 from mmnet.inference.card import read_card
+from mmnet.inference.recipes import RECIPES
 from mmnet.io.checkpoint_files import index_sha256
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import sha256_of_file
@@ -68,9 +72,12 @@ def test_bundled_models_are_exported_from_the_bundled_checkpoint(name, network):
 def test_entry_is_complete(name):
     entry = registry.find_entry(name)
     files = [file.name for file in entry.files]
-    assert entry.checkpoint + ".index" in files and len(files) >= 2
+    if entry.like is None:
+        assert entry.checkpoint + ".index" in files and len(files) >= 2
+        assert all(len(file.sha256) == 64 for file in entry.files)
+    else:  # a model of another project
+        assert entry.like in RECIPES and files == [entry.checkpoint] and entry.page
     assert bool(entry.folder) != bool(entry.addresses)
-    assert all(len(file.sha256) == 64 for file in entry.files)
     assert entry.description and entry.data and entry.licence and entry.weak
 
 
@@ -101,7 +108,7 @@ def test_cache_folder_follows_the_environment(home, tmp_path, monkeypatch):
 
 def test_fetch_downloads_missing_files_only(home, monkeypatch):
     downloads = []
-    monkeypatch.setattr(registry, "download", lambda *arguments: downloads.append(arguments))
+    monkeypatch.setattr(registry, "download", lambda *arguments, **_: downloads.append(arguments))
     entry = registry.find_entry(DOWNLOADED)
     complete, *missing = entry.files
     folder = home / "weights" / DOWNLOADED
@@ -136,3 +143,22 @@ def test_removed_weights_name_their_replacement(name):
         registry.find_entry(name)
     with assert_raises(FileNotFoundError, name, "0.3", replacement):
         find_source(name)
+
+
+def test_model_of_another_project_is_downloaded_on_request_only(home, run, monkeypatch):
+    assert find_source("rvm-mobilenetv3", download=False).kind == "onnx"
+    with assert_raises(MmnetError, "mmnet weights get rvm-mobilenetv3"):
+        find_source("rvm-mobilenetv3")
+
+    def download(file, addresses, folder, *, trust):
+        assert trust
+        os.makedirs(folder)
+        write_rvm(os.path.join(folder, file.name))
+
+    monkeypatch.setattr(registry, "download", download)
+    monkeypatch.setattr(trial, "run_in_child", lambda path, function, *values: function(*values))
+    code, out, err = run("weights", "get", "rvm-mobilenetv3", "--trust")
+    assert code == 0, err
+    assert out.strip() == find_source("rvm-mobilenetv3").path
+    with load("rvm-mobilenetv3") as predictor:
+        assert predictor.is_recurrent
