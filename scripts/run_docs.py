@@ -86,13 +86,13 @@ def execute(code, language, log):
 
 def run(code, language="sh"):
     """Run an example. Return its output, or None after success."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
+    with tempfile.TemporaryFile() as log:
         arguments = (code, language, log.fileno())
         process = multiprocessing.get_context("fork").Process(target=execute, args=arguments)
         process.start()
         process.join()
         log.seek(0)
-        return (log.read() or "no output") if process.exitcode else None
+        return (log.read().decode("utf-8", "replace") or "no output") if process.exitcode else None
 
 
 def shrink(line):
