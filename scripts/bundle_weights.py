@@ -19,13 +19,7 @@ from mmnet.io.checkpoint_files import copy_checkpoint, files_of
 from mmnet.io.files import read_json, sha256_of_file, write_text
 from mmnet.weights.registry import REGISTRY, find_entry, weights_folder
 
-# Number of views -> (format, precision), the fastest first. Without TensorFlow, a .tflite runs on
-# Python 3.9 and later, and an .onnx on Python 3.7, too. All bundled files have less than 10 MB.
-FORMATS = {
-    1: (("tflite", "float32"), ("onnx", "float32")),
-    2: (("tflite", "float16"),),
-    3: (("tflite", "float16"), ("onnx", "float32")),
-}
+FORMATS = {"tflite": "_float32.tflite", "onnx": ".onnx"}  # the fastest first
 
 
 def write_models(checkpoint, count):
@@ -33,10 +27,7 @@ def write_models(checkpoint, count):
     weights = load_weights(checkpoint)
     network = with_view_count(weights.network, count)
     stem = network.name + (f"_{count}views" if network.views else "")
-    specs = []
-    for format, precision in FORMATS[count]:
-        name = f"{stem}_{precision}.tflite" if format == "tflite" else f"{stem}.onnx"
-        specs.append(ExportSpec(format, name, precision, views=network.views))
+    specs = [ExportSpec(format, stem + end, views=network.views) for format, end in FORMATS.items()]
     images = comparison_images(None, network)
     export(weights._replace(network=network), specs, images)
     return network.views, [spec.path for spec in specs]
