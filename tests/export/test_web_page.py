@@ -166,13 +166,14 @@ def test_page_reports_unreadable_photos(browser, page, tmp_path):
     tab.close()
 
 
-def test_page_cuts_out_the_camera(browser, page):
+def test_page_cuts_out_the_camera(browser, page, portrait_set):
     tab = open_tab(browser, page[1])
     tab.locator("#camera").click()
     tab.wait_for_selector("#status:has-text('frames/s')")
     assert tab.evaluate("[canvas.width, canvas.height]") == [160, 120]
-    tab.locator("#camera").click()
+    tab.locator("#file").set_input_files(portrait_set.pairs[0].image)  # stops the camera
     assert tab.locator("#camera").inner_text() == "Start the camera"
+    assert save(tab)[1].shape == (200, 150, 4)
     tab.close()
 
 
