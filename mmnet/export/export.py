@@ -141,6 +141,7 @@ def describe_model(weights: Weights, spec: ExportSpec) -> Card:
         use_ema=weights.options.use_ema,
         logit_scale=weights.options.logit_scale,
         tensorflow=tf.__version__,
+        signature=rembg.SIGNATURE if spec.target == "rembg" else None,
     )
 
 
@@ -148,10 +149,7 @@ def compare_model(
     path: str, card: Card, spec: ExportSpec, images: np.ndarray, alphas: np.ndarray
 ) -> Card:
     """Run a model and return its card with the difference from the checkpoint's alphas."""
-    if spec.target == "rembg":
-        predictor = rembg.open_model(path, card)
-    else:
-        predictor = open_predictor(path, device=EXACT)
+    predictor = open_predictor(path, device=EXACT)
     difference = np.abs(predictor(images) - alphas)
     largest, mean = float(difference.max()), float(difference.mean())
     problem = bound_violation(spec.precision, largest=largest, mean=mean, is_folded=spec.fold)

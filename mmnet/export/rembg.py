@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mmnet.inference.card import Card
-from mmnet.inference.predictor import Predictor
-from mmnet.io.files import read_bytes
+from mmnet.inference.signature import Signature
 from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 
 # rembg's u2net_custom takes (RGB in 0..1 - MEAN) / STD in the layout [1,3,*SHAPE].
 SHAPE = (320, 320)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIGNATURE = Signature("image", "alpha", SHAPE, layout="nchw", mean=MEAN, std=STD)
 INPUT_TEXT = f"image float32 [1,3,320,320]: (RGB in 0..1 - {MEAN}) / {STD}"
 OUTPUT_TEXT = "alpha float32 [1,1,320,320]: alpha in 0..1"
 
@@ -39,19 +38,6 @@ def adapt_model(model: Any) -> None:
     for value, name, channels in ((graph.input[0], "image", 3), (graph.output[0], "alpha", 1)):
         shape = [1, channels, *SHAPE]
         value.CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
-
-
-def open_model(path: str, card: Card) -> Predictor:
-    """Open an adapted model as a Predictor with images [N,H,W,3], 0..255."""
-    onnxruntime = import_optional("onnxruntime", "running an .onnx", "export")
-    session = onnxruntime.InferenceSession(read_bytes(path), providers=["CPUExecutionProvider"])
-
-    def run(images: np.ndarray) -> np.ndarray:
-        values = (images / np.float32(255) - np.float32(MEAN)) / np.float32(STD)
-        (alphas,) = session.run(["alpha"], {"image": values.transpose(0, 3, 1, 2)})
-        return alphas.transpose(0, 2, 3, 1)
-
-    return Predictor(run, card, source=path, batch_size=1)
 
 
 def run_commands(path: str) -> str:
