@@ -24,7 +24,7 @@ from mmnet.io import checkpoint_files, files
 from mmnet.io.errors import MmnetError
 from mmnet.networks.inference_graph import INPUT, OUTPUT, describe_tensors, inference_graph
 from mmnet.networks.quantization import quantization_ranges
-from mmnet.tf.compat import tf
+from mmnet.tf.compat import converts_shared_weights, tf
 from mmnet.weights.source import SAVED_MODEL, source_bytes
 from mmnet.weights.values import Weights
 
@@ -191,6 +191,8 @@ def check_spec(spec: ExportSpec, weights: Weights, *, is_calibrated: bool) -> No
         message = f"{weights.source} was trained for 8 bits and contains its own ranges"
         raise MmnetError(message, "calibration_dataset")
     check_format(spec.format)
+    if spec.format == "tflite" and spec.views and not converts_shared_weights():
+        raise MmnetError("a .tflite with several views needs TensorFlow 2.x; use onnx", "views")
     if spec.precision != "int8" and spec.io != "float":
         raise MmnetError(f"{spec.io} needs precision int8, not {spec.precision}", "io")
 

@@ -93,6 +93,11 @@ def converts_fake_quantization() -> bool:
     return not tf.__version__.startswith("1.")
 
 
+def converts_shared_weights() -> bool:
+    """Return whether the TFLite converter keeps weights that two operations share (not in 1.15)."""
+    return not tf.__version__.startswith("1.")
+
+
 def tflite_supports_threads() -> bool:
     """Return whether TensorFlow's TFLite uses more than one thread (not in TF 1.15)."""
     return not tf.__version__.startswith("1.")

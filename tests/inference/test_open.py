@@ -239,7 +239,7 @@ def test_weights_by_name_open_their_checkpoint_for_some_arguments(arguments):
 
 def test_predictor_has_the_name_of_its_weights(exported_models):
     with open_predictor() as predictor:
-        assert predictor.name == DEFAULT and predictor.source.endswith(".tflite")
+        assert predictor.name == DEFAULT and predictor.source.endswith((".tflite", ".onnx"))
     assert open_predictor(exported_models.path("mmnet.tflite")).name is None
 
 
