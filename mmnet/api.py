@@ -12,6 +12,7 @@ from PIL import Image
 from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.colour import SRGB_PROFILE
+from mmnet.io.errors import MmnetError
 from mmnet.io.exif import pil_options
 from mmnet.io.files import SEPARATOR
 from mmnet.matting.compose import OutputOptions, render_outputs
@@ -22,7 +23,7 @@ from mmnet.weights.registry import DEFAULT, is_name
 from mmnet.weights.values import WeightOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-NetworkSource = Union[Predictor, str, Sequence[str], None]
+NetworkSource = Union[Predictor, str, "os.PathLike[str]", Sequence[str], None]
 
 
 OLD_KEYWORDS = {  # keyword in 0.2 -> in 0.3
@@ -49,7 +50,7 @@ def accept_old_keywords(function: Function) -> Function:
 
 @accept_old_keywords
 def load(
-    source: Union[str, Sequence[str]] = DEFAULT,
+    source: Union[str, "os.PathLike[str]", Sequence[str]] = DEFAULT,
     *,
     views: Optional[int] = None,
     use_ema: bool = False,
@@ -80,8 +81,7 @@ def load(
         MmnetError: the source is damaged, its runtime is not installed, or it cannot apply an
             argument.
     """
-    if not isinstance(source, str):
-        source = SEPARATOR.join(source)
+    source = _join_sources(source)
     target = Device(device, threads=threads)
     check_device(target)
     weight_options = WeightOptions(use_ema, logit_scale)
@@ -154,13 +154,20 @@ def cutout_image(photo: Any, predictor: NetworkSource = None, **options: Any) ->
 
 def _find_predictor(predictor: NetworkSource, views: Optional[int]) -> Predictor:
     if isinstance(predictor, Predictor):
+        if views not in (None, max(1, len(predictor.network.views))):
+            raise MmnetError("applies to a source; give it to mmnet.load", "views")
         return predictor
-    source = predictor or DEFAULT
-    if isinstance(source, str) and is_name(source):
+    source = _join_sources(predictor or DEFAULT)
+    if is_name(source):
         return _open_once(source, views, os.getpid())
-    if not isinstance(source, str):
-        source = SEPARATOR.join(source)
     return open_for_photos(source, views=views)
+
+
+def _join_sources(source: Union[str, "os.PathLike[str]", Sequence[str]]) -> str:
+    """Return the text of one or several sources."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return SEPARATOR.join(map(os.fspath, source))
 
 
 @functools.lru_cache(maxsize=None)

@@ -218,11 +218,12 @@ class RepeatedWarnings:
         self._texts: Set[str] = set()
 
     def is_new(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if record.levelno != logging.WARNING or text not in self._texts:
-            self._texts.add(text)
+        if record.levelno != logging.WARNING:
             return True
-        return False
+        text = record.getMessage()
+        is_new = text not in self._texts
+        self._texts.add(text)
+        return is_new
 
 
 class Parser(argparse.ArgumentParser):

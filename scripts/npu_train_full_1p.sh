@@ -23,6 +23,8 @@ done
 [ -n "$data_path" ] || { echo '[Error] para "data_path" must be config' && exit 1; }
 [ "$train_steps" -ge 2 ] 2>/dev/null || { echo "--train_steps=$train_steps: must be at least 2" >&2 && exit 2; }
 root=$(cd "$(dirname "$0")/.." && pwd)
+# TF Adapter exists for TensorFlow 1.15 only.
+[ "$device" != npu ] || [ -e "$root/.venv" ] || export PYTHON="${PYTHON:-python3.7}"
 sh "$root/scripts/setup.sh"
 mmnet() { "$root/.venv/bin/python" -m mmnet "$@"; }
 every=$(((train_steps + 9) / 10)) # about ten lines of the log, or one per 100 steps

@@ -34,7 +34,7 @@ if [ -n "$python" ]; then
     }
 fi
 current=$(version_of $venv/bin/python) || current=''
-stamp=$venv/mmnet-setup
+stamp=$venv/mmnet-extras # line 1: what the environment was made of, line 2: its extras
 made_of="$(cat requirements*.txt requirements/*.txt setup.py pyproject.toml | cksum) in $PWD"
 installed=$(sed -n 2p "$stamp" 2>/dev/null) || installed=''
 new=''
@@ -73,7 +73,8 @@ else
     rm -f "$stamp"
     "$python" -m venv --clear $venv
 fi
-rm -f "$stamp"
+# The extras survive an update that fails, for example without a network.
+printf 'incomplete\n%s\n' "$(echo $installed $new)" > "$stamp"
 install() { $venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check "$@" >&2; }
 install 'pip>=21.3' # the first one that installs a clone without setup.py
 names=$(echo $installed $new | tr ' ' '\n' | grep -vx -e gpu -e horovod | paste -s -d , -)

@@ -149,6 +149,13 @@ def test_predictor_by_name_is_opened_once(photo, run_folder, monkeypatch):
     assert sources == ["mmnet-fast", "mmnet-persons", run_folder, "mmnet-persons"]
 
 
+def test_views_of_an_open_predictor_cannot_change(photo):
+    predictor = brightness_predictor()
+    assert mmnet.matte(photo, predictor, views=1).ndim == 2
+    with assert_raises(MmnetError, "views", "mmnet.load"):
+        mmnet.matte(photo, predictor, views=3)
+
+
 def test_cutout_image_returns_a_pil_image(photo):
     predictor = brightness_predictor()
     image = mmnet.cutout_image(photo, predictor, refine_edges=False)

@@ -131,7 +131,7 @@ class Options(JsonOptions):
 
 def run(options: Options) -> int:
     record = write_card(options.model, options.like, options.fields())
-    options.print_record(dict(record, card=card_path(options.model)))
+    options.print_record(dict(record, card=card_path(find_source(options.model).path)))
     return 0
 
 
@@ -144,8 +144,9 @@ def write_card(
         like: a key of RECIPES.
         fields: fields of the Signature, which override the recipe.
     """
-    source, path = find_source(model), card_path(model)
-    check_replaceable(path, lambda _: has_signature(model), parameter="model")
+    source = find_source(model)
+    path = card_path(source.path)
+    check_replaceable(path, lambda _: has_signature(source.path), parameter="model")
     description = describe_model(source.kind, source.path)
     recipe = RECIPES[like].fields if like else {}
     signature = make_signature(source.path, description, recipe, fields or {})

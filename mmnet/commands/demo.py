@@ -67,7 +67,7 @@ def predictor_opener(options: Options, names: List[str]) -> Callable[..., Predic
         return (open_for_photos if for_photos else open_predictor)(
             name,
             described.network_fields(),
-            views=options.views if for_photos else None,
+            views=described.views if for_photos else None,
             weight_options=described.weight_options(),
             device=Device(options.device),
         )

@@ -228,7 +228,7 @@ class MattingStepOptions(BaseOptions):
         None,
         view_count,
         help="views of a photo whose logits are averaged: 1 is the fastest, 3 the best; clips have "
-        "1 (default: 3; 1 for mmnet-fast)",
+        "1 (default: 3; 1 for mmnet-fast and several sources; a model file: its own)",
     )
 
 

@@ -106,8 +106,9 @@ def open_reference(options: Options) -> Predictor:
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
     """Open a model file, or a folder with results of msame or ais_bench."""
     is_foreign = is_model_file(path) and has_signature(path)
-    if is_model_file(path) or SEPARATOR in path:
-        shape = {"shape": network.shape} if is_foreign or SEPARATOR in path else None
+    is_ensemble = SEPARATOR in path and not os.path.lexists(path)
+    if is_model_file(path) or is_ensemble:
+        shape = {"shape": network.shape} if is_foreign or is_ensemble else None
         model = open_predictor(path, shape, device=EXACT)
     elif os.path.isdir(path):
         stems = [pair.stem for pair in dataset.pairs]

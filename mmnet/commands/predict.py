@@ -83,9 +83,7 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
         help="photos processed in parallel; network runs are serialized (default: one per "
         f"processor, at most {MAX_DEFAULT_JOBS})",
     )
-    keep_gps: bool = flag(
-        False, help="keep the GPS position of photos and clips"
-    )
+    keep_gps: bool = flag(False, help="keep the GPS position of photos and clips")
     shard: Optional[Shard] = flag(
         None, shard, help="process one of N parts of the photos: I/N, for example 0/8 to 7/8"
     )

@@ -53,6 +53,8 @@ def tflite_complexity(interpreter: Any) -> Dict[str, Any]:
     multiply_adds = 0
     for operation in operations:
         name, inputs = operation["op_name"], operation["inputs"]
+        if not len(operation["outputs"]) or operation["outputs"][0] not in shapes:
+            continue  # an operation that changes a variable
         output = int(np.prod(shapes[operation["outputs"][0]]))
         if name in ("CONV_2D", "FULLY_CONNECTED"):  # weights [out,h,w,in] or [out,in]
             multiply_adds += int(np.prod(shapes[inputs[1]][1:])) * output

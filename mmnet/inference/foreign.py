@@ -88,15 +88,15 @@ def run_model(
     """Return the alpha of one image: see Predictor.run_image."""
     signature = card.signature
     assert signature is not None
-    arrays = {
-        signature.input: make_input(image, signature),
-        **make_states(model, signature, state or {}),
-    }
-    if signature.downsample is not None:
-        height_axis = 1 if signature.layout == "nhwc" else 2
-        shape = arrays[signature.input].shape[height_axis : height_axis + 2]
-        arrays[RATIO] = make_ratio((shape[0], shape[1]), signature)
     try:
+        arrays = {
+            signature.input: make_input(image, signature),
+            **make_states(model, signature, state or {}),
+        }
+        if signature.downsample is not None:
+            height_axis = 1 if signature.layout == "nhwc" else 2
+            shape = arrays[signature.input].shape[height_axis : height_axis + 2]
+            arrays[RATIO] = make_ratio((shape[0], shape[1]), signature)
         outputs = model.run(arrays)
         if state is not None:
             state.update({name: outputs[signature.states[name]] for name in signature.states})

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import weakref
 from collections import Counter
 from typing import Any, Dict, List, Optional
@@ -19,6 +20,8 @@ from mmnet.networks.inference_graph import INPUT, OUTPUT
 from mmnet.networks.views import largest_shape
 from mmnet.tf.device import Device
 
+# The key "location" of values in another file, after its length (two encodings of it).
+EXTERNAL_DATA = re.compile(rb"[\x00\x08]location")
 ONNX_BATCHES = "a batch of several images in an .onnx"
 # Sessions of the parent process. Their destructors would wait for threads that a fork did not copy.
 INHERITED: List[Any] = []
@@ -74,7 +77,7 @@ def _describe_tensor(value):
 def make_session(path: str, data: bytes, device: Device = Device(), batch_size: int = 1) -> Any:
     """Return the session of a model. MmnetError: it cannot run here."""
     onnxruntime = import_optional("onnxruntime", "running an .onnx", "export")
-    if b"location" in data:  # the key of values in another file, which onnxruntime would read
+    if EXTERNAL_DATA.search(data):  # onnxruntime would read the file
         raise MmnetError(f"{path}: stores values in other files")
     try:
         options = onnxruntime.SessionOptions()

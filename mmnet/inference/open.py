@@ -126,9 +126,12 @@ def open_ensemble(
     predictors = []
     for part, is_checkpoint in zip(parts, are_checkpoints):
         is_concerned = is_checkpoint or not any(are_checkpoints)
+        fields = dict(network_fields)
+        if not is_checkpoint:
+            fields.pop("shape", None)  # the ensemble resizes
         predictor = open_predictor(
             part,
-            network_fields if is_concerned else None,
+            fields if is_concerned else None,
             views=views if is_concerned else None,
             weight_options=weight_options if is_concerned else WeightOptions(),
             device=device,

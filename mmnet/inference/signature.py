@@ -62,7 +62,10 @@ class TensorModel(NamedTuple):
 
     def input(self, name: str) -> Tensor:
         """Return the input with this name."""
-        return next(tensor for tensor in self.inputs if tensor.name == name)
+        for tensor in self.inputs:
+            if tensor.name == name:
+                return tensor
+        raise MmnetError(f"has no input {name}; write its card again with mmnet card")
 
 
 def check_signature(signature: Signature, where: str) -> None:

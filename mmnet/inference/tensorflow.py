@@ -46,7 +46,8 @@ def load_frozen(path: str, data: bytes, device: Device = Device()) -> TensorMode
     with session.graph.as_default():
         try:
             tf.import_graph_def(graph_def, name="")
-        except ValueError as error:
+        except (ValueError, tf.errors.OpError) as error:
+            session.close()
             raise MmnetError(f"{path}: {str(error).splitlines()[0]}") from None
     used = {name.partition(":")[0].lstrip("^") for node in graph_def.node for name in node.input}
     operations = [operation for operation in session.graph.get_operations() if operation.outputs]
@@ -140,7 +141,7 @@ def _open_graph(path, graph_def, sha256, device, batch_size):
         outputs = [f"{OUTPUT}:0"]
         try:
             (output,) = tf.import_graph_def(graph_def, {f"{INPUT}:0": images}, outputs, name="")
-        except ValueError as error:
+        except (ValueError, tf.errors.OpError) as error:
             reason = f"TensorFlow {tf.__version__} cannot load it ({str(error).splitlines()[0]})"
             raise MmnetError(f"{path}: {reason}") from None
     operations = count_operations(graph_def)

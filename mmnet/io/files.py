@@ -321,7 +321,11 @@ def short_name(path: str) -> str:
 
 def short_names(paths: Sequence[str]) -> List[str]:
     """Return the shortest distinct ends of paths: a/x.pb b/x.pb c/y.pb -> a/x.pb b/x.pb y.pb."""
-    paths = [short_name(path) if SEPARATOR in path else path for path in paths]
+    names = [short_name(path) for path in paths]
+    for index, path in enumerate(paths):
+        if SEPARATOR in path and names.count(names[index]) > 1:
+            names[index] = path.replace(os.sep, "_")
+    paths = [name if SEPARATOR in path else path for name, path in zip(names, paths)]
     parts = [os.path.normpath(path).split(os.sep) for path in paths]
     names = []
     for own_parts in parts:

@@ -13,7 +13,7 @@ if "dash" in SHELLS and os.path.samefile(shutil.which("sh"), shutil.which("dash"
     SHELLS.remove("sh")  # sh is dash
 
 needs_setup = pytest.mark.skipif(
-    not os.path.exists(os.path.join(ROOT, ".venv", "mmnet-setup")),
+    not os.path.exists(os.path.join(ROOT, ".venv", "mmnet-extras")),
     reason="scripts/setup.sh has not run: sh scripts/test.sh runs it first",
 )
 

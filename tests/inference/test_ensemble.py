@@ -1,5 +1,7 @@
 """Tests of mmnet.inference.ensemble, and of the commands with several sources."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from helpers.matting import brightness_predictor, colour_image
 from mmnet import load
 from mmnet.cli import join_sources
 from mmnet.inference.ensemble import ALPHA_LIMIT, make_ensemble
+from mmnet.inference.open import open_predictor
 
 
 def test_ensemble_averages_logits_at_the_largest_shape():
@@ -32,11 +35,18 @@ def test_certain_network_does_not_decide_alone():
 
 def test_load_accepts_a_list(exported_models, run_folder, small_images, small_predictor):
     model = exported_models.path("mmnet.tflite")
-    with load([model, run_folder]) as predictor:
+    with load([Path(model), run_folder]) as predictor:
         assert predictor.source.startswith(f"{model} + {run_folder}")
         assert predictor.network.shape == SMALL.shape
         expected = small_predictor(small_images)
         np.testing.assert_allclose(predictor(small_images), expected, atol=1e-4)
+
+
+def test_models_of_an_ensemble_keep_their_shape(exported_models):
+    model = exported_models.path("mmnet.tflite")
+    shape = (96, 128)  # of images and alphas
+    with open_predictor(f"{model} + {model}", {"shape": shape}) as predictor:
+        assert predictor(np.zeros((1, *shape, 3))).shape == (1, *shape)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, assert_raises
-from mmnet.inference.tensorflow import open_frozen, open_savedmodel
+from mmnet.inference.tensorflow import load_frozen, open_frozen, open_savedmodel
 from mmnet.io.errors import MmnetError
 from mmnet.networks.inference_graph import OUTPUT_TYPES
 from mmnet.tf.compat import tf
@@ -46,3 +46,10 @@ def test_open_savedmodel_rejects_other_files(tmp_path):
     (tmp_path / "saved_model.pb").write_text("no SavedModel")
     with assert_raises(MmnetError, tmp_path, "SavedModel"):
         open_savedmodel(str(tmp_path))
+
+
+def test_load_frozen_rejects_an_unknown_operation():
+    graph_def = tf.GraphDef()
+    graph_def.node.add(name="x", op="OperationOfAnotherProgram")
+    with assert_raises(MmnetError, "x.pb", "OperationOfAnotherProgram"):
+        load_frozen("x.pb", graph_def.SerializeToString())

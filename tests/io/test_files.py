@@ -172,6 +172,8 @@ def test_short_names_are_distinct():
     assert files.short_names(paths) == [below_a, below_b, "y.pb"]
     assert files.short_names(["x.pb", below_a]) == ["x.pb", below_a]
     assert files.short_names(["a/x.pb", "a/x.pb"]) == ["x.pb", "x.pb"]  # the path appears twice
+    several = files.short_names(["1/x.pb + 1/y.pb", "2/x.pb + 2/y.pb"])
+    assert len(set(several)) == 2 and not any(os.sep in name for name in several)
 
 
 def test_remove_abandoned_deletes_old_temporary_files(tmp_path):

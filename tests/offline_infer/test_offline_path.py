@@ -51,7 +51,7 @@ def project_with_environment(project):
     shutil.copy(os.path.join(ROOT, ".venv", "pyvenv.cfg"), environment)
     made_of = subprocess.check_output(MADE_OF, shell=True, cwd=project, text=True)
     assert made_of.endswith(" in " + project)
-    with open(os.path.join(environment, "mmnet-setup"), "w") as file:  # scripts/setup.sh writes it
+    with open(os.path.join(environment, "mmnet-extras"), "w") as file:  # scripts/setup.sh writes it
         file.write(f"{made_of}\ntrain video demo heif export\n")
     return project
 

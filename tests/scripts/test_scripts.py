@@ -90,7 +90,7 @@ def test_setup_refuses_a_program_that_is_not_python():
     result = run("sh", script("setup.sh"), env=dict(os.environ, PYTHON="/bin/false"))
     assert result.returncode == 2
     assert_message(result.stderr, "PYTHON=/bin/false")
-    stamp = os.path.join(ROOT, ".venv", "mmnet-setup")
+    stamp = os.path.join(ROOT, ".venv", "mmnet-extras")
     assert os.path.exists(stamp) or not os.path.exists(os.path.join(ROOT, ".venv"))
 
 
@@ -154,6 +154,18 @@ def test_setup_adds_extras(project):
     result = run("sh", str(project / "scripts" / "setup.sh"), "--with", "videos")
     assert result.returncode == 2
     assert_message(result.stderr, "--with videos", "video", "demo")
+
+
+def test_failed_setup_keeps_the_extras(project, tmp_path):
+    run_setup(project, "--with", "dev", "--gpu")
+    (project / "setup.py").write_text("changed")
+    pip = project / ".venv" / "bin" / "python"
+    program = pip.read_text()
+    pip.write_text("#!/bin/sh\n[ $1 != -m ] && echo 3.13\n")  # pip fails
+    result = run("sh", str(project / "scripts" / "setup.sh"))
+    assert result.returncode != 0
+    pip.write_text(program)
+    assert_message(run_setup(project)[1], "export,dev]", "tensorflow[and-cuda]")
 
 
 def test_setup_replaces_an_environment_that_cannot_be_updated(project, tmp_path):
