@@ -21,7 +21,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
     distributed/  members, launch, group (all-reduce, broadcast), heartbeat
     inference/    predictor (the interface), open, checkpoints, tensorflow, tflite, onnx, replay,
                   card, complexity (of graphs), sizes (of networks and models)
-                  of other projects: signature, recipes, foreign, trial; ensemble (several sources)
+                  signature, recipes, foreign, trial (models of other projects), ensemble
     weights/      registry (names, licences), values, write, download, convert
     matting/      load, photo, cleaning, refine, background, compose, clip, temporal, files, process
     evaluation/   metrics, evaluate, comparison, calibration, clips, records, report

@@ -23,7 +23,7 @@ from mmnet.inference.trial import describe_model, make_signature, try_card
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import check_replaceable, write_json
 from mmnet.networks.network import Network
-from mmnet.weights.source import find_source, source_bytes
+from mmnet.weights.source import Source, find_source, source_bytes
 
 TRIAL_IMAGES = 3  # drawn portraits
 TRIAL_SHAPE = (400, 300)
@@ -130,13 +130,14 @@ class Options(JsonOptions):
 
 
 def run(options: Options) -> int:
-    record = write_card(options.model, options.like, options.fields())
-    options.print_record(dict(record, card=card_path(find_source(options.model).path)))
+    source = find_source(options.model)
+    record = write_card(source, options.like, options.fields())
+    options.print_record(dict(record, card=card_path(source.path)))
     return 0
 
 
 def write_card(
-    model: str, like: Optional[str] = None, fields: Optional[Dict[str, Any]] = None
+    source: Source, like: Optional[str] = None, fields: Optional[Dict[str, Any]] = None
 ) -> Dict[str, Any]:
     """Try a model of another project, write its card and return the content.
 
@@ -144,7 +145,6 @@ def write_card(
         like: a key of RECIPES.
         fields: fields of the Signature, which override the recipe.
     """
-    source = find_source(model)
     path = card_path(source.path)
     check_replaceable(path, lambda _: has_signature(source.path), parameter="model")
     description = describe_model(source.kind, source.path)

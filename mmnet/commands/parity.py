@@ -26,11 +26,11 @@ from mmnet.inference.open import load_weights, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.inference.replay import find_results, open_results
 from mmnet.io.errors import MmnetError, format_shape
-from mmnet.io.files import SEPARATOR, short_names
+from mmnet.io.files import short_names
 from mmnet.io.tables import format_table
 from mmnet.networks.network import Network
 from mmnet.weights.registry import DEFAULT
-from mmnet.weights.source import find_source, is_model_file, source_bytes
+from mmnet.weights.source import find_source, is_ensemble, is_model_file, source_bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,9 +106,8 @@ def open_reference(options: Options) -> Predictor:
 def open_model(path: str, dataset: Dataset, network: Network, output_type: str) -> Predictor:
     """Open a model file, or a folder with results of msame or ais_bench."""
     is_foreign = is_model_file(path) and has_signature(path)
-    is_ensemble = SEPARATOR in path and not os.path.lexists(path)
-    if is_model_file(path) or is_ensemble:
-        shape = {"shape": network.shape} if is_foreign or is_ensemble else None
+    if is_model_file(path) or is_ensemble(path):
+        shape = {"shape": network.shape} if is_foreign or is_ensemble(path) else None
         model = open_predictor(path, shape, device=EXACT)
     elif os.path.isdir(path):
         stems = [pair.stem for pair in dataset.pairs]

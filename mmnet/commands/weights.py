@@ -115,9 +115,10 @@ def run_list(options: Options) -> None:
 def run_get(options: Options) -> None:
     for name in options.names:
         registry.verify(name, trust=options.trust)
-        path, like = find_source(name).path, registry.find_entry(name).like
+        source, like = find_source(name), registry.find_entry(name).like
+        path = source.path
         if like and not has_signature(path):
-            write_card(path, like)
+            write_card(source, like)
         options.print_record({"name": name, "path": path}, path)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from mmnet.inference.recipes import RECIPES
 from mmnet.inference.signature import Signature
 from mmnet.io.optional import import_optional
 from mmnet.networks.inference_graph import INPUT, OUTPUT
 
 # rembg's u2net_custom takes (RGB in 0..1 - MEAN) / STD in the layout [1,3,*SHAPE].
-SHAPE = (320, 320)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIGNATURE = Signature("image", "alpha", SHAPE, layout="nchw", mean=MEAN, std=STD)
+SIGNATURE = Signature("image", "alpha", **RECIPES["u2net"].fields)
+SHAPE, MEAN, STD = SIGNATURE.shape, SIGNATURE.mean, SIGNATURE.std
 INPUT_TEXT = f"image float32 [1,3,320,320]: (RGB in 0..1 - {MEAN}) / {STD}"
 OUTPUT_TEXT = "alpha float32 [1,1,320,320]: alpha in 0..1"
 

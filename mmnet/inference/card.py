@@ -43,7 +43,7 @@ class Card(NamedTuple):
     pictures: Optional[int] = None  # number of images compared with the checkpoint
     largest_difference: Optional[float] = None  # from the checkpoint's alpha, over all pixels
     mean_difference: Optional[float] = None
-    signature: Optional[Signature] = None  # of a model of another project: mmnet card wrote it
+    signature: Optional[Signature] = None  # written by mmnet card: a model of another project
 
 
 def card_path(path: str) -> str:

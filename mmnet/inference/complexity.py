@@ -87,7 +87,7 @@ def onnx_complexity(onnx: Any, model: Any) -> Dict[str, Any]:
     for node in model.graph.node:
         if node.op_type not in ("Conv", "ConvTranspose"):
             continue
-        # Weights [out,in,h,w] act per output value, those of ConvTranspose per input value.
+        # Weights [out,in,h,w] act per output value; in ConvTranspose they act per input value.
         name = node.output[0] if node.op_type == "Conv" else node.input[0]
         values = int(np.prod(shapes.get(name, [0])))
         if not values or node.input[1] not in weights:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import FlexiblePredictor, Predictor
-from mmnet.inference.signature import Shape
+from mmnet.inference.signature import Shape, sigmoid
 from mmnet.io.files import SEPARATOR
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
@@ -64,4 +64,4 @@ def average_logits(
         resized = resize_bilinear(alpha, shape, align_corners=True)
         limited = np.clip(resized, ALPHA_LIMIT, 1 - ALPHA_LIMIT)
         logits.append(np.log(limited / (1 - limited)))
-    return 0.5 + 0.5 * np.tanh(np.mean(logits, axis=0, dtype=np.float32) / 2)
+    return sigmoid(np.mean(logits, axis=0, dtype=np.float32))

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, Optional, TypeVar
 import numpy as np
 
 from mmnet.inference.card import Card
+from mmnet.inference.signature import sigmoid
 from mmnet.io.errors import MmnetError
 from mmnet.io.images import pad_channels, to_unit_range
 from mmnet.io.resize import resize_bilinear
@@ -175,5 +176,5 @@ def _closed(*_):
 def output_to_alphas(output: np.ndarray, output_type: str) -> np.ndarray:
     """Convert the output of a model, [N,H,W,2] or for "alpha" [N,H,W,1], to alphas [N,H,W]."""
     if output_type == "logits":  # the softmax of two logits
-        return 0.5 + 0.5 * np.tanh((output[..., 1] - output[..., 0]) / 2)
+        return sigmoid(output[..., 1] - output[..., 0])
     return output[..., -1]

@@ -37,7 +37,7 @@ class Signature(NamedTuple):
     resizing: str = "stretch"  # "pad": with black; "keep": the aspect ratio, up to ``shape``
     multiple: int = 1  # with "keep", sides are multiples of it
     output_kind: str = "alpha"
-    channel: int = -1  # of the person in the output; for a label mask its label
+    channel: int = -1  # the person's channel of the output, or label of a label mask
     states: Dict[str, str] = {}  # recurrent state: name of the input -> name of the output
     downsample: Optional[int] = None  # longer side to which the model itself shrinks the image
 
@@ -165,13 +165,18 @@ def read_alpha(output: np.ndarray, shape: Shape, signature: Signature) -> np.nda
             raise MmnetError(f"{values.shape[2]} channels are no logits of two classes")
         alpha = alpha - values[..., 1 - channel % 2]
     if kind in ("logit", "two_class_logits"):
-        alpha = 0.5 + 0.5 * np.tanh(alpha / 2)
+        alpha = sigmoid(alpha)
     if signature.resizing != "pad":
         return alpha
     height, width = input_shape(shape, signature)
     alpha = resize_bilinear(alpha, signature.shape, align_corners=True)
     top, left = (signature.shape[0] - height) // 2, (signature.shape[1] - width) // 2
     return alpha[top : top + height, left : left + width]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-logits)), without overflow."""
+    return 0.5 + 0.5 * np.tanh(logits / 2)
 
 
 def channels_last(output: np.ndarray, signature: Signature) -> np.ndarray:

@@ -88,19 +88,23 @@ def quiet_converters() -> Iterator[None]:
         os.environ["PATH"] = path
 
 
+def _is_version_2():
+    return not tf.__version__.startswith("1.")
+
+
 def converts_fake_quantization() -> bool:
     """Return whether the TFLite converter turns fake quantization into int8 (not in TF 1.15)."""
-    return not tf.__version__.startswith("1.")
+    return _is_version_2()
 
 
 def converts_shared_weights() -> bool:
     """Return whether the TFLite converter keeps weights that two operations share (not in 1.15)."""
-    return not tf.__version__.startswith("1.")
+    return _is_version_2()
 
 
 def tflite_supports_threads() -> bool:
     """Return whether TensorFlow's TFLite uses more than one thread (not in TF 1.15)."""
-    return not tf.__version__.startswith("1.")
+    return _is_version_2()
 
 
 def reason_of(error: BaseException) -> str:

@@ -38,7 +38,7 @@ def find_source(text: str, *, download: bool = True) -> Source:
         MmnetError: not a regular file, or a damaged download.
         OSError: the weights cannot be downloaded.
     """
-    if SEPARATOR in text and not os.path.lexists(text):
+    if is_ensemble(text):
         for part in text.split(SEPARATOR):
             find_source(part, download=False)
         return Source("ensemble", text)
@@ -62,6 +62,11 @@ def find_source(text: str, *, download: bool = True) -> Source:
     return Source(MODEL_KINDS[os.path.splitext(text)[1].lower()], text)
 
 
+def is_ensemble(text: str) -> bool:
+    """Return whether a text names several sources. An existing path has priority."""
+    return SEPARATOR in text and not os.path.lexists(text)
+
+
 def is_model_file(path: str) -> bool:
     """Return whether a path names a model file or a SavedModel, not a checkpoint."""
     if os.path.isdir(path):
@@ -73,7 +78,7 @@ def source_bytes(path: Optional[str]) -> int:
     """Return the total size of the files of a source, given its path. Untrained: 0."""
     if not path:
         return 0
-    if SEPARATOR in path and not os.path.lexists(path):
+    if is_ensemble(path):
         return sum(map(source_bytes, set(path.split(SEPARATOR))))
     if not is_model_file(path):
         files = checkpoint_files.files_of(path)
