@@ -159,12 +159,15 @@ def test_setup_adds_extras(project):
 def test_failed_setup_keeps_the_extras(project, tmp_path):
     run_setup(project, "--with", "dev", "--gpu")
     (project / "setup.py").write_text("changed")
-    pip = project / ".venv" / "bin" / "python"
-    program = pip.read_text()
-    pip.write_text("#!/bin/sh\n[ $1 != -m ] && echo 3.13\n")  # pip fails
+    python = project / ".venv" / "bin" / "python"
+    working = tmp_path / "working"
+    # Replace the program instead of writing to it: a process may still execute the old one.
+    shutil.copy(str(python), str(working))
+    failing = write_program(tmp_path / "failing", "#!/bin/sh\n[ $1 != -m ] && echo 3.13\n")
+    failing.replace(python)
     result = run("sh", str(project / "scripts" / "setup.sh"))
     assert result.returncode != 0
-    pip.write_text(program)
+    working.replace(python)
     assert_message(run_setup(project)[1], "export,dev]", "tensorflow[and-cuda]")
 
 
