@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from functools import partial
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -28,6 +29,11 @@ from mmnet.weights.source import Source, find_source, source_bytes
 TRIAL_IMAGES = 3  # drawn portraits
 TRIAL_SHAPE = (400, 300)
 
+input_flag = partial(flag, group="input")
+output_flag = partial(flag, group="output")
+clip_flag = partial(flag, group="clips")
+choices = {name: one_of(*values) for name, values in CHOICES.items()}
+
 
 @dataclasses.dataclass(frozen=True)
 class Options(JsonOptions):
@@ -40,59 +46,40 @@ class Options(JsonOptions):
 
     model: str = flag(REQUIRED, help=".tflite, .onnx, .pb or SavedModel folder", positional=True)
     like: Optional[str] = flag(None, one_of(*RECIPES), help="recipe of a known model")
-    input_name: Optional[str] = flag(None, help="input of the image", group="input")
-    layout: Optional[str] = flag(
-        None, one_of(*CHOICES["layout"]), help="axes of the input", group="input"
+    input_name: Optional[str] = input_flag(None, help="input of the image")
+    layout: Optional[str] = input_flag(None, choices["layout"], help="axes of the input")
+    size: Optional[int] = input_flag(
+        None, positive_int, help="side of a square input, if the file fixes none"
     )
-    size: Optional[int] = flag(
-        None, positive_int, help="side of a square input, if the file fixes none", group="input"
+    shape: Optional[Tuple[int, int]] = input_flag(
+        None, positive_int, nargs=2, help="height and width of the input"
     )
-    shape: Optional[Tuple[int, int]] = flag(
-        None, positive_int, nargs=2, help="height and width of the input", group="input"
+    resizing: Optional[str] = input_flag(
+        None, choices["resizing"], help="stretch (default), pad with black, or keep the proportions"
     )
-    resizing: Optional[str] = flag(
-        None,
-        one_of(*CHOICES["resizing"]),
-        help="stretch the image to the input (default), pad it with black, or keep its aspect "
-        "ratio: the longer side is --size",
-        group="input",
+    multiple: Optional[int] = input_flag(
+        None, positive_int, help="sides with --resizing keep are multiples of it"
     )
-    multiple: Optional[int] = flag(
-        None, positive_int, help="sides with --resizing keep are multiples of it", group="input"
+    channel_order: Optional[str] = input_flag(None, choices["channel_order"], help="default: rgb")
+    scale: Optional[float] = input_flag(
+        None, positive_float, help="input = (level * scale - mean) / std (default: 1/255 or 1)"
     )
-    channel_order: Optional[str] = flag(
-        None, one_of(*CHOICES["channel_order"]), help="default: rgb", group="input"
+    mean: Optional[Tuple[float, ...]] = input_flag(
+        None, not_negative, nargs="+", help="one number, or one per channel"
     )
-    scale: Optional[float] = flag(
-        None,
-        positive_float,
-        help="input = (level * scale - mean) / std (default: 1/255; for integers 1)",
-        group="input",
+    std: Optional[Tuple[float, ...]] = input_flag(
+        None, positive_float, nargs="+", help="one number, or one per channel"
     )
-    mean: Optional[Tuple[float, ...]] = flag(
-        None, not_negative, nargs="+", help="one number, or one per channel", group="input"
+    output_name: Optional[str] = output_flag(None, help="output of the alpha (default: the first)")
+    output_kind: Optional[str] = output_flag(None, choices["output_kind"], help="default: alpha")
+    channel: Optional[int] = output_flag(
+        None, whole_number, help="channel, or label, of people (default: the last)"
     )
-    std: Optional[Tuple[float, ...]] = flag(
-        None, positive_float, nargs="+", help="one number, or one per channel", group="input"
+    states: Optional[Tuple[str, ...]] = clip_flag(
+        None, nargs="+", help="recurrent inputs and their outputs, such as r1i=r1o"
     )
-    output_name: Optional[str] = flag(
-        None, help="output of the alpha (default: the first)", group="output"
-    )
-    output_kind: Optional[str] = flag(
-        None, one_of(*CHOICES["output_kind"]), help="default: alpha", group="output"
-    )
-    channel: Optional[int] = flag(
-        None, whole_number, help="channel, or label, of people (default: the last)", group="output"
-    )
-    states: Optional[Tuple[str, ...]] = flag(
-        None, nargs="+", help="recurrent inputs and their outputs, such as r1i=r1o", group="clips"
-    )
-    downsample: Optional[int] = flag(
-        None,
-        positive_int,
-        help="longer side to which the model itself shrinks images: downsample_ratio of "
-        "RobustVideoMatting",
-        group="clips",
+    downsample: Optional[int] = clip_flag(
+        None, positive_int, help="longer side to which RobustVideoMatting itself shrinks images"
     )
 
     def check(self) -> None:

@@ -6,19 +6,17 @@ import os
 from typing import Callable, List
 
 from mmnet.commands.flag_types import port_number, size_in_bytes
-from mmnet.commands.options import DeviceOptions, PhotoOptions, SourceOptions, flag
+from mmnet.commands.options import CutoutOptions, flag
 from mmnet.demo.app import Server, open_socket
 from mmnet.demo.processing import Demo
-from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError, shorten
-from mmnet.matting.photo import MattingOptions
 from mmnet.tf.device import Device, check_device
 from mmnet.weights.registry import is_downloaded, read_registry
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(SourceOptions, PhotoOptions, DeviceOptions):
+class Options(CutoutOptions):
     """Open a page in the browser that cuts people out of photos and camera frames.
 
     All images stay in the memory of this machine. Other machines can reach the page only with
@@ -37,13 +35,7 @@ def run(options: Options) -> int:
     check_device(Device(options.device))
     downloaded = [name for name in read_registry() if is_downloaded(name)]
     names = list(dict.fromkeys([options.checkpoint_path] + downloaded))
-    matting_options = MattingOptions(
-        second_pass=not options.no_second_pass,
-        refine_edges=not options.no_refinement,
-        estimate_foreground=not options.no_foreground_colours,
-        clean_alpha=not options.no_cleaning,
-    )
-    demo = Demo(predictor_opener(options, names), matting_options)
+    demo = Demo(predictor_opener(options, names), options.matting_options())
     listener, address = open_socket(options.host, options.port)
     with listener:
         server = Server(demo, address, options.upload_limit, names)
@@ -63,13 +55,8 @@ def predictor_opener(options: Options, names: List[str]) -> Callable[..., Predic
     def open_once(name: str, *, for_photos: bool = True) -> Predictor:
         if name not in names:  # clients may send any text
             raise MmnetError(f"weights {shorten(name)}: must be one of {', '.join(names)}")
-        described = options if name == options.checkpoint_path else Options()
-        return (open_for_photos if for_photos else open_predictor)(
-            name,
-            described.network_fields(),
-            views=described.views if for_photos else None,
-            weight_options=described.weight_options(),
-            device=Device(options.device),
-        )
+        is_own = name == options.checkpoint_path
+        described = options if is_own else Options(device=options.device)
+        return described.open_network(name, for_photos=for_photos)
 
     return open_once

@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import tempfile
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from functools import partial
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.commands.flag_types import (
     existing_folder,
@@ -21,10 +22,8 @@ from mmnet.commands.options import (
     REQUIRED,
     SOURCES,
     DatasetOptions,
-    DeviceOptions,
     JsonOptions,
-    MattingStepOptions,
-    SourceOptions,
+    PhotoOptions,
     flag,
 )
 from mmnet.datasets.pairs import Dataset, find_dataset, label_datasets
@@ -35,13 +34,7 @@ from mmnet.evaluation.evaluate import Evaluation, Matte, evaluate
 from mmnet.evaluation.records import Identity, merge_shards, read_evaluation, write_evaluation
 from mmnet.evaluation.report_page import make_page
 from mmnet.inference.checkpoints import CheckpointPredictor, open_weights
-from mmnet.inference.open import (
-    load_weights,
-    open_for_photos,
-    open_predictor,
-    photo_views,
-    with_view_count,
-)
+from mmnet.inference.open import load_weights, photo_views, with_view_count
 from mmnet.inference.predictor import Predictor
 from mmnet.io.checkpoint_files import copy_checkpoint
 from mmnet.io.errors import MmnetError
@@ -50,7 +43,7 @@ from mmnet.io.images import Photo
 from mmnet.io.memory import check_memory
 from mmnet.io.pages import is_own_page
 from mmnet.io.tar_shards import Shard
-from mmnet.matting.photo import MattingOptions, matte_photo
+from mmnet.matting.photo import matte_photo
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf import checkpoint
 from mmnet.tf.device import Device
@@ -58,6 +51,9 @@ from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import Source, find_source
 
 SCORING_BYTES = 120  # per target pixel and image, with the masks that wait for a thread
+
+score_flag = partial(flag, group="scores")
+watch_flag = partial(flag, group="watching")
 
 log = logging.getLogger(__name__)
 
@@ -71,34 +67,30 @@ class OpenNetwork(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, JsonOptions):
+class Options(DatasetOptions, PhotoOptions, JsonOptions):
     """Score a trained network on datasets: MAD and gradient error at two shapes."""
 
     dataset_path: Tuple[str, ...] = flag(  # type: ignore[assignment]
-        REQUIRED,
-        existing_folder,
-        nargs="+",
-        help="folders of datasets (SPLIT/image, SPLIT/mask)",
-        group="data",
+        REQUIRED, existing_folder, nargs="+", help="datasets: SPLIT/image, SPLIT/mask", group="data"
     )
     checkpoint_path: str = flag(DEFAULT, help=SOURCES, alias="model", group="model", join=True)
     batch_size: int = flag(8, positive_int, help="images per network run")
     output: Optional[str] = flag(
         None,
-        help="folder for scores, TensorBoard events and the best checkpoints (default: the "
-        "checkpoint's folder; none for model files and weights by name)",
+        help="folder for scores, events and best checkpoints (default: the checkpoint's folder; "
+        "none for model files and weights by name)",
     )
     report: Optional[str] = flag(None, help="HTML page to write: scores, charts and images")
-    target_eval_shape: Tuple[int, int] = flag(
-        (800, 600), positive_int, nargs=2, help="second shape in pixels to score at", group="scores"
+    target_eval_shape: Tuple[int, int] = score_flag(
+        (800, 600), positive_int, nargs=2, help="second shape in pixels to score at"
     )
-    all_metrics: bool = flag(
-        False, help="also SAD, MSE, Grad, Conn, mIoU and flaws at the target shape", group="scores"
+    all_metrics: bool = score_flag(
+        False, help="also SAD, MSE, Grad, Conn, mIoU and flaws at the target shape"
     )
-    as_photos: bool = flag(False, help="score the alphas of mmnet predict", group="scores")
-    worst: int = flag(5, whole_number, help="number of worst images to show", group="scores")
-    compare: Optional[Tuple[str, ...]] = flag(
-        None, source, nargs="+", help="other sources to score and compare", group="scores"
+    as_photos: bool = score_flag(False, help="score the alphas of mmnet predict")
+    worst: int = score_flag(5, whole_number, help="number of worst images to show")
+    compare: Optional[Tuple[str, ...]] = score_flag(
+        None, source, nargs="+", help="other sources to score and compare"
     )
     as_clips: bool = flag(
         False, help="score frames CLIP_0001, CLIP_0002, ... and their flicker", group="clips"
@@ -106,15 +98,12 @@ class Options(DatasetOptions, SourceOptions, MattingStepOptions, DeviceOptions, 
     temporal_filter: str = flag(
         "none", one_of(*FILTERS), help="filter of the alphas with --as_clips", group="clips"
     )
-    valid_type: str = flag(
-        "once",
-        one_of("once", "loop"),
-        help="loop: score all checkpoints of a folder, also later ones; skip those with scores",
-        group="watching",
+    valid_type: str = watch_flag(
+        "once", one_of("once", "loop"), help="loop: all checkpoints of a folder, also later ones"
     )
-    watch: bool = flag(False, help="same as --valid_type loop", group="watching")
-    watch_timeout: Optional[float] = flag(
-        None, timespan, help="stop after this time without a new checkpoint", group="watching"
+    watch: bool = watch_flag(False, help="same as --valid_type loop")
+    watch_timeout: Optional[float] = watch_flag(
+        None, timespan, help="stop after this time without a new checkpoint"
     )
     shard: Optional[Shard] = flag(
         None, shard, help="score only part I/N of the images, 0/8 to 7/8", group="shards"
@@ -196,7 +185,7 @@ def select_datasets(options: Options) -> List[Dataset]:
 
 
 def score_all_clips(options: Options, datasets: Sequence[Dataset]) -> None:
-    predictor = open_network(options, options.checkpoint_path)
+    predictor = options.open_network(options.checkpoint_path, for_photos=False)
     for dataset in datasets:
         scores = score_clips(predictor, dataset, FILTERS[options.temporal_filter])
         if options.json:
@@ -214,7 +203,7 @@ def open_networks(options: Options) -> List[OpenNetwork]:
         if output is None and model.kind == "checkpoint" and model.name is None:
             output = os.path.dirname(os.path.abspath(model.path))
         output = writable_folder(output)
-        predictor = open_network(options, model)
+        predictor = options.open_network(model, for_photos=options.as_photos)
         record_name = name if options.output and predictor.source else None
         networks.append(OpenNetwork(predictor, output, record_name))
     return networks
@@ -242,16 +231,6 @@ def open_checkpoints(options: Options) -> Iterator[OpenNetwork]:
         else:
             predictor.load(weights)
         yield OpenNetwork(predictor, output)
-
-
-def open_network(options: Options, source: Union[str, Source]) -> Predictor:
-    return (open_for_photos if options.as_photos else open_predictor)(
-        source,
-        options.network_fields(),
-        weight_options=options.weight_options(),
-        views=options.views,
-        device=Device(options.device),
-    )
 
 
 def writable_folder(folder: Optional[str]) -> Optional[str]:
@@ -331,11 +310,7 @@ def make_matte(options: Options, predictor: Predictor) -> Matte:
     """Return the function image -> alpha that is scored."""
     if not options.as_photos:
         return predictor.run_image
-    steps = MattingOptions(
-        second_pass=not options.no_second_pass,
-        refine_edges=not options.no_refinement,
-        clean_alpha=not options.no_cleaning,
-    )
+    steps = options.matting_options()
     return lambda image: matte_photo(Photo(image), predictor, steps)
 
 

@@ -8,14 +8,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmnet import export as export_folder
 from mmnet.commands.flag_types import existing_folder, one_of, positive_int, split_name
-from mmnet.commands.options import (
-    REQUIRED,
-    CheckpointOptions,
-    DatasetOptions,
-    JsonOptions,
-    data_flag,
-    flag,
-)
+from mmnet.commands.options import REQUIRED, CheckpointOptions, DatasetOptions, JsonOptions, flag
 from mmnet.datasets.pairs import find_dataset
 from mmnet.export import rembg
 from mmnet.export.comparison import comparison_images
@@ -43,8 +36,8 @@ output_type_flag = partial(
 class ModelOptions(CheckpointOptions, DatasetOptions, JsonOptions):
     """Options that ``mmnet export`` and ``mmnet freeze`` share."""
 
-    dataset_path: Optional[str] = data_flag(  # type: ignore[assignment]
-        None, existing_folder, help="compare on images of this dataset (default: synthetic images)"
+    dataset_path: Optional[str] = flag(  # type: ignore[assignment]
+        None, existing_folder, help="images to compare on (default: synthetic images)", group="data"
     )
     preprocess: str = flag(
         "inside",
@@ -69,15 +62,12 @@ class Options(ModelOptions):
         nargs="+",
     )
     output: str = flag(
-        REQUIRED,
-        help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, NETWORK.pb and web/; "
-        "with --views NETWORK_Nviews_PRECISION.tflite and so on",
+        REQUIRED, help="folder for savedmodel/, NETWORK_PRECISION.tflite, NETWORK.onnx, .pb, web/"
     )
     precision: Tuple[str, ...] = flag(
         ("float32",),
         one_of(*FIELD_VALUES["precision"]),
-        help="one or several precisions of tflite: float16 (weights), dynamic (8-bit weights) or "
-        "int8 (weights and activations); the other formats are float32",
+        help="precisions of tflite; dynamic: 8-bit weights, int8: also 8-bit activations",
         nargs="+",
     )
     io: str = flag(
@@ -93,22 +83,14 @@ class Options(ModelOptions):
         100, positive_int, help="number of images, evenly spread over the split"
     )
     calibration_method: str = flag(
-        "minmax",
-        one_of("minmax", "entropy"),
-        help="minmax: range from the lowest to the highest value; entropy: clipped range with the "
-        "smallest loss of information (Kullback-Leibler divergence)",
+        "minmax", one_of("minmax", "entropy"), help="entropy clips rare values (Kullback-Leibler)"
     )
     output_type: str = output_type_flag("alpha")
     views: Optional[Tuple[str, ...]] = flag(
-        None,
-        help="average the logits of several views of the photo: sizes, f: mirrored; for example "
-        "256 320f. The input is the largest view",
-        nargs="+",
+        None, nargs="+", help="average several views: sizes, f: mirrored, for example 256 320f"
     )
     target: Optional[str] = flag(
-        None,
-        one_of("rembg"),
-        help="program that runs the .onnx: rembg takes images of 320x320 in a form of its own",
+        None, one_of("rembg"), help="program that runs the .onnx; rembg takes images of 320x320"
     )
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ from mmnet.commands.options import REQUIRED, BaseOptions, flag
 from mmnet.distributed.connection import SECRET, choose_secret
 from mmnet.distributed.heartbeat import DEFAULT_TIMEOUT, TIMEOUT
 from mmnet.distributed.launch import launch
-from mmnet.distributed.members import ENGINE, PORT, plan_processes
+from mmnet.distributed.members import ENGINE, ENGINES, PORT, plan_processes
 from mmnet.io.errors import MmnetError
 
 
@@ -29,27 +29,21 @@ class Options(BaseOptions):
     )
     processes: int = flag(1, positive_int, help="processes per machine, usually one per GPU")
     hosts: Optional[Tuple[str, ...]] = flag(
-        None,
-        help="all machines, HOST or HOST:PORT, equal on each (default: TF_CONFIG, or this machine)",
-        nargs="+",
+        None, nargs="+", help="all machines, HOST or HOST:PORT (default: TF_CONFIG or this machine)"
     )
     host_index: Optional[int] = flag(
         None,
         whole_number,
-        help="index of this machine in --hosts, from 0 (default: by Slurm, Kubernetes or its name)",
+        help="this machine in --hosts (default: from Slurm, Kubernetes or its name)",
     )
     port: int = flag(
         PORT, first_port, help="first port of each machine; every process needs two ports"
     )
     engine: str = flag(
-        "tensorflow",
-        one_of("tensorflow", "horovod", "hccl"),
-        help="library that sums gradients: TensorFlow's collectives, Horovod or HCCL (Ascend)",
+        "tensorflow", one_of(*ENGINES), help="library that sums gradients; hccl is for Ascend chips"
     )
     peer_timeout: float = flag(
-        DEFAULT_TIMEOUT,
-        timespan,
-        help="stop if a process sends no heartbeat, or lags behind, for this time",
+        DEFAULT_TIMEOUT, timespan, help="stop if a process is silent or lags behind for this time"
     )
     restarts: int = flag(
         0, whole_number, help="restarts from the last checkpoint after a failure, at most"

@@ -23,20 +23,22 @@ from mmnet.commands.flag_types import (
     switch,
     view_count,
 )
-from mmnet.inference.open import load_weights
+from mmnet.inference.open import load_weights, open_for_photos, open_predictor
+from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.memory import check_memory
+from mmnet.matting.photo import MattingOptions
 from mmnet.networks.network import make_network, network_bytes, network_fields
 from mmnet.networks.registry import NETWORKS
+from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT
-from mmnet.weights.source import is_model_file
+from mmnet.weights.source import Source, is_model_file
 from mmnet.weights.values import WeightOptions, Weights
 
 REQUIRED: Any = object()  # default of a flag that the user must give
 
 CHECKPOINT = (
-    "checkpoint prefix, folder of checkpoints (its latest), or weights by name (mmnet weights "
-    "list; untrained: random weights)"
+    "checkpoint prefix, folder of checkpoints (its latest), or weights by name (mmnet weights list)"
 )
 SOURCE = CHECKPOINT + ", .pb, .tflite, .onnx or SavedModel folder"
 SOURCES = SOURCE + "; several: the mean of their logits"
@@ -119,9 +121,7 @@ class NetworkOptions(BaseOptions):
         None, network_side, nargs=2, help="height and width of the network input"
     )
     channels: Optional[int] = model_flag(
-        None,
-        positive_int,
-        help="input channels: 3 (RGB) or 4 (RGB and the alpha of the previous frame) (default: 3)",
+        None, positive_int, help="3 (RGB, default) or 4 (RGB and the alpha of the previous frame)"
     )
 
     def network_fields(self) -> Dict[str, Any]:
@@ -154,8 +154,7 @@ class SourceOptions(NetworkOptions):
     logit_scale: float = model_flag(
         1.0,
         positive_float,
-        help="scale the checkpoint's logits (free at run time); 2 works well for the published "
-        "weights on portraits",
+        help="factor of the checkpoint's logits; 2 suits the published weights on portraits",
         old_name="temperature",
     )
 
@@ -190,10 +189,7 @@ class DeviceOptions(BaseOptions):
     """The device of TensorFlow."""
 
     device: Optional[str] = flag(
-        None,
-        one_of("cpu", "gpu", "npu"),
-        help="device; npu is an Ascend chip with TF Adapter (default: TensorFlow's choice)",
-        group="device",
+        None, one_of("cpu", "gpu", "npu"), help="default: TensorFlow's choice", group="device"
     )
 
 
@@ -216,8 +212,8 @@ class JsonOptions(BaseOptions):
 
 
 @dataclasses.dataclass(frozen=True)
-class MattingStepOptions(BaseOptions):
-    """Steps of the photo path around the network."""
+class PhotoOptions(SourceOptions, DeviceOptions):
+    """A trained network, and the steps of the photo path around it."""
 
     no_second_pass: bool = flag(
         False, help="skip the second network run on the people's box", old_name="no_second_look"
@@ -227,15 +223,37 @@ class MattingStepOptions(BaseOptions):
     views: Optional[int] = flag(
         None,
         view_count,
-        help="views of a photo whose logits are averaged: 1 is the fastest, 3 the best; clips have "
-        "1 (default: 3; 1 for mmnet-fast and several sources; a model file: its own)",
+        help="views of a photo whose logits are averaged: 1 (fastest) to 3 (best) (default: 3; 1 "
+        "for mmnet-fast and several sources; a model file: its own)",
     )
+
+    def open_network(self, source: Union[str, Source], *, for_photos: bool) -> Predictor:
+        """Open a source as the flags describe it. Only photos have several views."""
+        return (open_for_photos if for_photos else open_predictor)(
+            source,
+            self.network_fields(),
+            weight_options=self.weight_options(),
+            views=self.views if for_photos else None,
+            device=Device(self.device),
+        )
+
+    def matting_options(self) -> MattingOptions:
+        """Return the steps that the flags leave."""
+        return MattingOptions(
+            second_pass=not self.no_second_pass,
+            refine_edges=not self.no_refinement,
+            clean_alpha=not self.no_cleaning,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
-class PhotoOptions(MattingStepOptions):
+class CutoutOptions(PhotoOptions):
     """Steps of the photo path, including the colours of the result."""
 
     no_foreground_colours: bool = flag(
         False, help="keep background colours in semi-transparent pixels"
     )
+
+    def matting_options(self) -> MattingOptions:
+        estimate_foreground = not self.no_foreground_colours
+        return super().matting_options()._replace(estimate_foreground=estimate_foreground)

@@ -45,11 +45,7 @@ class Options(DatasetOptions, SourceOptions, JsonOptions):
     """
 
     models: Tuple[str, ...] = flag(
-        REQUIRED,
-        help=".pb, .tflite and .onnx files, SavedModel folders, and result folders of msame or "
-        "ais_bench",
-        nargs="+",
-        positional=True,
+        REQUIRED, nargs="+", positional=True, help="model files, and folders of msame or ais_bench"
     )
     checkpoint_path: str = flag(DEFAULT, source, help=SOURCE, alias="model", group="model")
     output_type: str = flag(

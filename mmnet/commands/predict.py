@@ -7,19 +7,10 @@ import logging
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmnet.commands.flag_types import job_number, one_of, positive_int, shard
-from mmnet.commands.options import (
-    REQUIRED,
-    DeviceOptions,
-    JsonOptions,
-    PhotoOptions,
-    SourceOptions,
-    flag,
-)
-from mmnet.inference.open import open_for_photos, open_predictor
-from mmnet.inference.predictor import Predictor
+from mmnet.commands.options import REQUIRED, CutoutOptions, JsonOptions, flag
 from mmnet.io.clip_writer import check_encoding
 from mmnet.io.errors import MAX_NAMES, MmnetError, summarize_names
 from mmnet.io.extensions import is_clip
@@ -30,7 +21,6 @@ from mmnet.io.terminal import escape_controls
 from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find_photos
-from mmnet.matting.photo import MattingOptions
 from mmnet.matting.process import process_file, process_photos
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
@@ -41,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
+class Options(CutoutOptions, JsonOptions):
     """Cut people out of photos and clips: alpha, RGBA cutout or composition, at full size.
 
     The command searches folders with their subfolders, also linked ones, and names the other files
@@ -52,17 +42,14 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
 
     photos: Tuple[str, ...] = flag(
         REQUIRED,
-        help="photos, clips, folders of them, or .txt files that list them (one path per line); - "
-        "reads one photo from standard input. Formats: jpg, png, webp, tif, bmp, gif and others; "
-        "heic, avif (pillow-heif); clips that FFmpeg reads (PyAV)",
+        help="photos, clips, folders, or .txt files with a path per line; -: one photo from stdin",
         nargs="+",
         positional=True,
     )
     output: str = flag(
         REQUIRED,
-        help="folder for the outputs; or one file: .png, .webp or (without alpha channel) .jpg for "
-        "photos; .webm or .mov (with alpha channel), .mp4 or frames/%05d.png for clips; - writes "
-        "one image to standard output",
+        help="folder; or one file: .png, .webp, .jpg (no alpha channel); .webm, .mov, .mp4 (no "
+        "alpha channel) or frames/%05d.png for clips; - writes one image to standard output",
     )
     background: Optional[str] = flag(
         None, help="background: a CSS colour (#00b140, teal), an image, a clip, or blur"
@@ -70,18 +57,15 @@ class Options(SourceOptions, PhotoOptions, DeviceOptions, JsonOptions):
     write: Optional[Tuple[str, ...]] = flag(
         None,
         one_of(*KINDS),
-        help="outputs to write (default: alpha and cutout, with --background also composition; for "
-        "clips and single files cutout, or composition with --background)",
+        help="default: alpha and cutout, with --background also composition; for clips and single "
+        "files cutout, or composition with --background",
         nargs="+",
     )
     temporal_filter: str = flag(
         "motion", one_of(*FILTERS), help="filter that reduces the flicker of alphas in clips"
     )
     jobs: Optional[int] = flag(
-        None,
-        job_number,
-        help="photos processed in parallel; network runs are serialized (default: one per "
-        f"processor, at most {MAX_DEFAULT_JOBS})",
+        None, job_number, help="photos in parallel (default: one per core, at most 4)"
     )
     keep_gps: bool = flag(False, help="keep the GPS position of photos and clips")
     shard: Optional[Shard] = flag(
@@ -108,12 +92,7 @@ def run(options: Options) -> int:
     photo_options = OutputOptions(
         select_kinds(options, only_one=output.is_one_file or to_stdout),
         load_background(options.background) if options.background else None,
-        MattingOptions(
-            second_pass=not options.no_second_pass,
-            refine_edges=not options.no_refinement,
-            estimate_foreground=not options.no_foreground_colours,
-            clean_alpha=not options.no_cleaning,
-        ),
+        options.matting_options(),
         options.temporal_filter,
     )
     check_output(options, output, photos, clips, photo_options.kinds)
@@ -186,25 +165,12 @@ def process(
         log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        predictor = open_source(options, open_for_photos, views=options.views)
+        predictor = options.open_network(options.checkpoint_path, for_photos=True)
         yield from process_photos(photos, predictor, output, photo_options, threads=threads)
     if clips:
-        predictor = open_source(options, open_predictor)
+        predictor = options.open_network(options.checkpoint_path, for_photos=False)
         for clip in clips:
             yield process_file(clip, predictor, output, clip_options)
-
-
-def open_source(
-    options: Options, open_network: Callable[..., Predictor], **arguments: Any
-) -> Predictor:
-    """Open the network that the flags name."""
-    return open_network(
-        options.checkpoint_path,
-        options.network_fields(),
-        weight_options=options.weight_options(),
-        device=Device(options.device),
-        **arguments,
-    )
 
 
 def print_results(results: Iterator[Result], options: Options) -> int:

@@ -91,23 +91,17 @@ class Options(NetworkOptions, DeviceOptions):
 
     train_dir: str = flag(REQUIRED, help="folder for checkpoints, TensorBoard events, config.yaml")
     dataset_path: Tuple[str, ...] = flag(
-        REQUIRED,
-        existing_folder,
-        help="datasets with SPLIT/image and SPLIT/mask; with a teacher also folders of images",
-        nargs="+",
+        REQUIRED, existing_folder, nargs="+", help="datasets; with a teacher also folders of images"
     )
     dataset_split_name: str = data_flag("train", help="split of the datasets")
     dataset_weights: Optional[Tuple[float, ...]] = data_flag(
-        None,
-        positive_float,
-        help="sampling weight of each dataset (default: every image is equally frequent)",
-        nargs="+",
+        None, positive_float, nargs="+", help="weight per dataset (default: its number of images)"
     )
     batch_size: int = data_flag(32, positive_int, help="images per step, summed over all processes")
     cache: str = data_flag(
         CACHE_BUDGET,
         check_text(parse_cache),
-        help="memory for decoded images, above which they are kept on disk; or disk; or none",
+        help="none, disk, or the memory for decoded images, above which they are kept on disk",
         old_name="cache_budget",
     )
     seed: int = data_flag(0, seed_number, help="seed of weights, order of images and augmentation")
@@ -126,10 +120,7 @@ class Options(NetworkOptions, DeviceOptions):
         0.4, fraction, help="fraction of images with a new background"
     )
     mode: str = step_flag(
-        "train",
-        one_of(*MODES),
-        help="freeze_batch_norm keeps the checkpoint's moving statistics; quantize trains for 8 "
-        "bits; adapt adapts modnet to images without masks",
+        "train", one_of(*MODES), help="quantize: for 8 bits; adapt: modnet, on images without masks"
     )
     optimizer: str = step_flag("adam", one_of(*OPTIMIZERS), help="optimizer")
     learning_rate: float = step_flag(1e-4, positive_float, help="highest learning rate")
@@ -158,17 +149,14 @@ class Options(NetworkOptions, DeviceOptions):
     lambda_kd_loss: Optional[float] = term_flag("cross_entropy")
     lambda_aux_loss: Optional[float] = term_flag("auxiliary")
     loss_weights: Tuple[str, ...] = loss_flag(
-        (),
-        check_text(parse_loss_weight),
-        help=f"weights of loss terms, NAME=X (default: by network): {', '.join(LOSS_TERMS)}",
-        nargs="+",
+        (), check_text(parse_loss_weight), nargs="+", help=f"NAME=X; names: {', '.join(LOSS_TERMS)}"
     )
     loss_parameters: Tuple[str, ...] = loss_flag(
         (),
         check_text(parse_loss_parameter),
+        nargs="+",
         help="NAME=X: composition_range divides the composition loss (255 in the published code); "
         "teacher_temperature softens the teacher loss (default: 1 for both)",
-        nargs="+",
     )
     teacher: Optional[str] = loss_flag(
         None, source, help=f"network whose alphas are learned: {SOURCES}", join=True

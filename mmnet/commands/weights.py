@@ -58,11 +58,7 @@ class Options(JsonOptions):
         False, help="average: use the moving averages of checkpoints that contain some"
     )
     dataset_path: Optional[Tuple[str, ...]] = flag(
-        None,
-        existing_folder,
-        help="average: measure the statistics of batch norm on images of these datasets (split "
-        "train); one checkpoint is then enough",
-        nargs="+",
+        None, existing_folder, nargs="+", help="average: measure batch norm on these datasets"
     )
     trust: bool = flag(
         False, help="get: keep files whose size and SHA-256 the registry does not know"

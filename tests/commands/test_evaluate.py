@@ -14,6 +14,7 @@ from helpers import SMALL_FLAGS, assert_message, call_before
 from helpers.runs import read_events, steps_in
 from mmnet.cli import main
 from mmnet.commands import evaluate as evaluate_module
+from mmnet.commands import options as options_module
 from mmnet.datasets.synthetic import synthesize
 from mmnet.io.checkpoint_files import files_of, find_checkpoint, list_checkpoints
 from mmnet.io.files import read_json
@@ -198,7 +199,7 @@ def test_datasets_and_sources_are_compared(
     def note_source(source, *_, **options):
         sources.append(source.path)
 
-    call_before(monkeypatch, evaluate_module, "open_predictor", note_source)
+    call_before(monkeypatch, options_module, "open_predictor", note_source)
     page, other = tmp_path / "report.html", write_checkpoints(3)
     command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
     command += ["--checkpoint_path", small_weights.source, "--worst", "1"]
