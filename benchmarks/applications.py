@@ -3,7 +3,8 @@
 python benchmarks/applications.py DATASET [DATASET_SPLIT_NAME] [--models NAME ...]
 
 The environment variables MMNET_MEDIAPIPE_PYTHON and MMNET_REMBG_PYTHON are Pythons that have these
-packages. Without one its row is missing. The alphas of the programs have the size of the photo.
+packages. Without one its rows are missing. The alphas of the programs have the size of the photo.
+MediaPipe gets the photo as it is, and resized to the network's input as in docs/applications.md.
 """
 
 import argparse
@@ -19,7 +20,6 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from mmnet.datasets.pairs import find_dataset
-from mmnet.evaluation.evaluate import matte_once
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.export import rembg
 from mmnet.export.comparison import comparison_images
@@ -31,22 +31,27 @@ from mmnet.io.resize import resize_bilinear
 from mmnet.io.tables import format_table
 
 SHAPE = (256, 256)  # alphas and masks are scored at it
-# Programs of other environments: arguments MODEL FOLDER PHOTO ...; they write FOLDER/NUMBER.npy.
+# Programs of other environments: arguments MODEL FOLDER SIDE PHOTO ...; they write
+# FOLDER/NUMBER.npy. SIDE 0: the program resizes the photo itself.
 MEDIAPIPE = """
-import sys, numpy as np, mediapipe as mp
+import sys, cv2, numpy as np, mediapipe as mp
 from mediapipe.tasks.python import BaseOptions, vision
-model, folder, *photos = sys.argv[1:]
+model, folder, side, *photos = sys.argv[1:]
 options = vision.ImageSegmenterOptions(BaseOptions(model_asset_path=model))
 with vision.ImageSegmenter.create_from_options(options) as segmenter:
     for number, photo in enumerate(photos):
-        mask = segmenter.segment(mp.Image.create_from_file(photo)).confidence_masks[0]
-        np.save(f"{folder}/{number}.npy", mask.numpy_view().squeeze())
+        rgb = cv2.cvtColor(cv2.imread(photo), cv2.COLOR_BGR2RGB)
+        shape = (int(side) or rgb.shape[1], int(side) or rgb.shape[0])
+        small = cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA)
+        image = mp.Image(image_format=mp.ImageFormat.SRGB, data=small)
+        alpha = segmenter.segment(image).confidence_masks[0].numpy_view().squeeze()
+        np.save(f"{folder}/{number}.npy", cv2.resize(alpha, rgb.shape[1::-1]))
 """
 REMBG = """
 import sys, numpy as np
 from PIL import Image
 from rembg import new_session
-model, folder, *photos = sys.argv[1:]
+model, folder, _, *photos = sys.argv[1:]
 session = new_session("u2net_custom", model_path=model)
 for number, photo in enumerate(photos):
     (mask,) = session.predict(Image.open(photo))
@@ -54,13 +59,14 @@ for number, photo in enumerate(photos):
 """
 
 
-def run_program(code, variable, model, pairs):
+def run_program(code, variable, model, pairs, side=0):
     """Yield the alphas of a program that runs in another environment."""
     with tempfile.TemporaryDirectory() as home:
         models = os.path.join(home, ".rembg", "models", "u2net_custom")
         os.makedirs(models)
         copy = shutil.copy(model, models)
-        command = [os.environ[variable], "-c", code, copy, home, *(pair.image for pair in pairs)]
+        photos = [pair.image for pair in pairs]
+        command = [os.environ[variable], "-c", code, copy, home, str(side), *photos]
         environment = dict(os.environ, HOME=home)
         subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
         for number in range(len(pairs)):
@@ -95,7 +101,7 @@ def run_mmnet(name, pairs, shape=None):
     """Yield the alphas of one network run."""
     with open_predictor(name, shape and {"shape": shape}) as predictor:
         for pair in pairs:
-            yield matte_once(read_image(pair.image), predictor)
+            yield predictor.run_image(read_image(pair.image))
 
 
 def mean_scores(alphas, pairs):
@@ -136,6 +142,8 @@ def main():
             if os.environ.get("MMNET_MEDIAPIPE_PYTHON"):
                 alphas = run_program(MEDIAPIPE, "MMNET_MEDIAPIPE_PYTHON", tflite, pairs)
                 results["MediaPipe ImageSegmenter"] = alphas
+                alphas = run_program(MEDIAPIPE, "MMNET_MEDIAPIPE_PYTHON", tflite, pairs, shape[0])
+                results["MediaPipe ImageSegmenter, resized photo"] = alphas
             results["OpenCV DNN"] = run_opencv(onnx, pairs, shape)
             results["mmnet at 320x320, one network run"] = run_mmnet(name, pairs, rembg.SHAPE)
             if os.environ.get("MMNET_REMBG_PYTHON"):

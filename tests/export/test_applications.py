@@ -248,7 +248,7 @@ def test_web_page_gives_the_alpha_of_the_network(browser, address, alpha):
     tab = browser.new_page()
     tab.set_default_timeout(PAGE_TIMEOUT)
     tab.goto(address)
-    tab.wait_for_function("canvas.width == 256")  # first 300
+    tab.wait_for_function("canvas.getContext('2d').globalCompositeOperation == 'source-in'")
     pixels = "Array.from(canvas.getContext('2d').getImageData(0, 0, 256, 256).data)"
     values = np.reshape(tab.evaluate(pixels), (256, 256, 4))
     tab.close()
