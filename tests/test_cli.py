@@ -7,15 +7,13 @@ import os
 import cv2
 import pytest
 
-from helpers import SMALL_FLAGS, assert_message
+from helpers import assert_message
 from mmnet import cli
 from mmnet.cli import use_underscores
 from mmnet.commands import COMMANDS, RENAMED_COMMANDS
 from mmnet.commands.removed import REMOVED_FLAGS
-from mmnet.io import checkpoint_files
 from mmnet.io.errors import MmnetError
 
-SCORING_FLAGS = SMALL_FLAGS + ["--target_eval_shape", "40", "30"]
 POSITIONALS = {  # valid positional arguments
     "predict": ["x"],
     "card": ["x"],
@@ -25,51 +23,6 @@ POSITIONALS = {  # valid positional arguments
     "completion": ["bash"],
     "data": ["check", "x"],
 }
-
-
-def test_evaluate_prints_one_json_object_per_checkpoint(run_json, portraits, write_checkpoints):
-    folder = write_checkpoints(1, 2)
-    arguments = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", folder]
-    arguments += SCORING_FLAGS
-    (scores,) = run_json(*arguments)
-    means = {"MAD/test", "MAD/test/40_30", "GAUSS_GRAD/test", "GAUSS_GRAD/test/40_30"}
-    assert set(scores) == means | {"pictures", "checkpoint", "global_step"}
-    assert (scores["pictures"], scores["global_step"]) == (6, 2)
-    assert scores["checkpoint"] == os.path.join(folder, "MMNetModel-2")
-    all_scores = run_json(*arguments, "--valid_type", "loop", "--watch_timeout", "0s")
-    assert [scores["global_step"] for scores in all_scores] == [1, 2]
-
-
-def test_evaluate_prints_a_table(run, portraits, write_checkpoints):
-    arguments = ["--dataset_path", portraits, "--checkpoint_path", write_checkpoints(7)]
-    code, out, err = run("evaluate", "--worst", 2, *arguments, *SCORING_FLAGS)
-    assert (code, err) == (0, "")
-    assert_message(out, "step 7", "MAD (0..1)")
-    assert out.count("portrait0_") == 2
-
-
-def test_predict_exit_codes(run, portraits, tmp_path, write_checkpoints):
-    images = os.path.join(portraits, "test", "image")
-    broken = tmp_path / "broken.jpg"
-    broken.write_text("no image")
-    flags = ["--checkpoint_path", write_checkpoints(1), "--output", tmp_path / "out", *SMALL_FLAGS]
-    flags.append("--no_cleaning")  # the alphas of random weights are islands
-    code, out, err = run("predict", images, *flags)
-    assert (code, err.count("\n"), out.count(" -> ")) == (0, 1, 6)
-    assert_message(err, "6 photos")
-    assert len(os.listdir(str(tmp_path / "out"))) == 12
-    code, out, err = run("predict", broken, images, "--json", *flags)
-    *results, summary = [json.loads(line) for line in out.splitlines()]
-    assert code == 1 and (summary["photos"], summary["skipped"]) == (6, 1)
-    assert [result["error"] is None for result in results] == [False] + [True] * 6
-    photo, cutout = os.path.join(images, "portrait0_0001.jpg"), tmp_path / "cutout.png"
-    code, out, err = run("predict", photo, *flags, "--output", cutout)
-    assert code == 0
-    assert_message(out, f"-> {cutout}")
-    assert cv2.imread(str(cutout), cv2.IMREAD_UNCHANGED).shape[2] == 4
-    code, out, err = run("predict", broken, *flags)
-    assert code == 2
-    assert_message(err, "skipped", broken)
 
 
 def test_predict_escapes_control_characters_of_file_names(run, portraits, tmp_path):
@@ -174,42 +127,6 @@ def test_bad_command_line_is_refused(assert_refused, arguments, tokens):
 def test_source_flag_has_an_alias(assert_refused, portraits, tmp_path, flag):
     model = tmp_path / "none.pb"
     assert_refused(["evaluate", "--dataset_path", portraits, flag, model], model)
-
-
-def test_bad_dataset_is_refused(assert_refused, portraits, tmp_path):
-    evaluate = ["evaluate", "--dataset_path"]
-    assert_refused([*evaluate, tmp_path / "none"], tmp_path / "none")
-    assert_refused([*evaluate, portraits, "--dataset_split_name", "val"], "val", "test")
-    for kind in ("image", "mask"):
-        (tmp_path / "empty" / kind).mkdir(parents=True)
-    assert_refused([*evaluate, tmp_path, "--dataset_split_name", "empty"], "empty")
-
-
-def test_bad_checkpoint_is_refused(assert_refused, portraits, write_checkpoints, tmp_path):
-    prefix = os.path.join(write_checkpoints(4), "MMNetModel-4")
-    arguments = ["evaluate", "--dataset_path", portraits, "--checkpoint_path", prefix]
-    assert_refused(arguments, prefix, "mmnet")  # the checkpoint contains another network
-    data, index = checkpoint_files.files_of(prefix)
-    os.truncate(data, os.path.getsize(data) // 2)
-    assert_refused([*arguments, *SCORING_FLAGS], prefix)
-    os.unlink(index)
-    assert_refused(arguments, prefix)
-    os.unlink(data)
-    assert_refused(arguments, prefix)
-    assert_refused([*arguments[:-1], tmp_path], tmp_path)
-    assert os.listdir(os.path.dirname(prefix)) == ["checkpoint"]  # nothing was written
-
-
-def test_bad_prediction_is_refused(assert_refused, portraits, tmp_path):
-    photo = os.path.join(portraits, "test", "image", "portrait0_0001.jpg")
-    predict = ["predict", photo, "--output"]
-    assert_refused([*predict, tmp_path, "--background", "purplish"], "purplish")
-    file = tmp_path / "file"
-    file.write_bytes(b"")
-    assert_refused([*predict, file], file)
-    assert_refused([*predict, photo[:-4] + ".mp4"], ".mp4", ".png")
-    assert_refused([*predict, tmp_path / "o.png", "--write", "alpha", "cutout"], "o.png")
-    assert_refused(["predict", portraits, "--output", tmp_path / "o.png"], "portrait0_0001.jpg")
 
 
 @pytest.mark.parametrize(

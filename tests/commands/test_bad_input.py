@@ -14,7 +14,7 @@ from helpers import SMALL_FLAGS, assert_message, assert_raises
 from mmnet.inference.open import load_weights
 from mmnet.io import checkpoint_files, files
 from mmnet.io.errors import MmnetError
-from mmnet.io.images import read_image, save_png
+from mmnet.io.images import save_png
 from mmnet.io.memory import machine_memory
 from mmnet.tf import checkpoint
 
@@ -90,10 +90,6 @@ def test_absurd_size_is_refused(assert_refused, portraits, arguments):
         arguments = [*arguments, "--dataset_path", portraits]
     assert_refused(arguments, "memory")
     assert not os.path.exists("never")
-
-
-def test_absurd_number_of_frames_is_refused(assert_refused):
-    assert_refused(["synthesize", "--output", "never", "--frames", "100001"], "--frames", "100000")
 
 
 @pytest.mark.parametrize(
@@ -179,17 +175,6 @@ def test_bad_photo_does_not_stop_a_folder(small_weights, portraits, tmp_path):
     assert result.stdout.count(b" -> ") == 4 and error.count("skipped: ") == 3
     assert_message(error, "File name too long", "x.heic", "y.gif")
     assert "Traceback" not in error
-
-
-def test_webp_is_read_and_truncation_is_reported(tmp_path):
-    image = np.zeros((20, 30, 3), np.uint8)
-    image[:, 10:] = (10, 200, 60)
-    path = tmp_path / "a.webp"
-    assert cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 101])
-    np.testing.assert_array_equal(read_image(str(path)), image)
-    path.write_bytes(path.read_bytes()[:-9])
-    with assert_raises(MmnetError, path):
-        read_image(str(path))
 
 
 def test_second_trainer_in_a_folder_is_refused(assert_refused, portraits, tmp_path):

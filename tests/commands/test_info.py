@@ -114,12 +114,6 @@ def test_info_needs_no_runtime_for_a_model_with_a_card(run_json, exported_models
         assert card["model"] == path and card["parameters"] > 500 and card["sha256"]
 
 
-def test_info_prints_the_card_of_a_model(run, exported_models, small_weights):
-    code, out, _ = run("info", exported_models.path("mmnet.tflite"))
-    assert code == 0
-    assert_message(out, small_weights.source, "float32", "multiply_adds", "pictures")
-
-
 @pytest.mark.parametrize(
     "record", [{"identity": [1], "scores": {}}, {"identity": {"source": 3}}, {"scores": 4}, [], "x"]
 )

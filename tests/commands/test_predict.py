@@ -306,7 +306,7 @@ def test_predict_needs_pyav_for_clips(clip, flags, tmp_path, monkeypatch, caplog
     assert_message(caplog.text, "PyAV", "[video]")
 
 
-# {} is the folder of the test: it contains a.png, b.png, clip.mp4, text.mp4 and a read-only folder.
+# {} is the folder of the test: a.png, b.png, an empty file, clip.mp4, text.mp4, a read-only folder.
 BAD_PHOTO_COMMANDS = [
     ("{}/a.png {}/b.png --output -", ["--output", "--write"]),
     ("{}/a.png --output x.mp4", ["--output", "x.mp4", ".png"]),
@@ -317,6 +317,8 @@ BAD_PHOTO_COMMANDS = [
     ("{}/a.png --output x --background purplish", ["--background", "purplish"]),
     ("{}/a.png --output x.png --tar 2", ["--tar", "--output"]),
     ("{}/a.png --output {}/locked/o.png", ["--output", "locked"]),
+    ("{}/a.png --output {}/file", ["--output", "file"]),
+    ("{}/a.png --output {}/o.png --write alpha cutout", ["o.png"]),
     ("{}/a.png --output {}/o.jpg", ["o.jpg", ".png", ".webp", "background"]),
     ("{}/a.png --output {}/o.TIF --write alpha", ["o.TIF", ".png", ".jpg", ".webp"]),
     ("{}/a.png --output {}/o.gif", ["o.gif", ".png", ".jpg", ".webp"]),
@@ -341,6 +343,7 @@ BAD_CLIP_COMMANDS = [
 def test_predict_rejects_bad_photo_commands(tmp_path, capfd, command, tokens):
     for name in ("a.png", "b.png"):
         save_png(str(tmp_path / name), np.zeros((9, 9, 3), np.uint8))
+    (tmp_path / "file").write_bytes(b"")
     assert_rejected(tmp_path, capfd, command.split(), tokens)
 
 

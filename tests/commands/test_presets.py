@@ -82,7 +82,13 @@ def test_resolve_prefers_flag_then_preset_then_default(tmp_path, dataset_flags):
 )
 def test_resolve_prefers_flag_to_other_name_in_preset(tmp_path, dataset_flags, text, flags, shape):
     options = resolve("evaluate", dict(dataset_flags, **flags), write(tmp_path, text))
-    assert make_network(options.network_fields()).shape == shape
+    assert options.network_fields() == {"shape": shape}
+
+
+def test_checkpoint_command_rejects_model_file(tmp_path, dataset_flags):
+    model = write(tmp_path, "", "model.pb")
+    with assert_raises(MmnetError, "--checkpoint_path", model):
+        resolve("check-batch-norm", dict(dataset_flags, checkpoint_path=model))
 
 
 @pytest.mark.parametrize("in_preset", [False, True])

@@ -9,7 +9,6 @@ import pytest
 from helpers import assert_raises
 from mmnet.distributed.group import ALONE, Group, all_reduce_mean, broadcast, join_group
 from mmnet.io.errors import MmnetError
-from mmnet.networks.layers import TRAINING, dropout, mode_for_group
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
@@ -95,17 +94,6 @@ def test_broadcast_is_exact():
     values, number = run(1, lambda vector: vector + tf.constant(sent[0]), [1, 2, 3], -3)
     assert number == 10**12 and values["step"] == 16777217
     assert values["w"].tobytes() == np.float32(weights).tobytes()
-
-
-def test_dropout_of_a_process_is_its_part_of_one_process():
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(1)
-        whole = session.run(dropout(tf.ones([4, 5]), 0.5))
-        parts = []
-        for rank in range(2):
-            mode = mode_for_group(TRAINING, rank=rank, group_size=2)
-            parts.append(session.run(mode.dropout(tf.ones([2, 5]), 0.5)))
-    np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
 def test_hccl_sums(monkeypatch):

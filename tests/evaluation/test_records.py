@@ -55,14 +55,6 @@ def test_record_returns_the_evaluation(output):
         np.testing.assert_array_equal(evaluation.scores[key], values)
 
 
-def test_record_holds_scores_per_image(output):
-    with open(record_path(output, DATASET, (80, 60), SOURCE)) as file:
-        record = json.load(file)
-    assert record["stems"] == ["a", "b"]
-    assert record["image_scores"]["MAD/test"] == [0.25, 0.5]
-    assert record["scores"]["MAD/test/80_60"] == 0.375
-
-
 def test_write_evaluation_needs_no_tensorboard(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     write_evaluation(EVALUATION, str(tmp_path), IDENTITY)

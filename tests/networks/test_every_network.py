@@ -109,12 +109,6 @@ def test_predict_cuts_out_photos(trained, portrait_set, tmp_path, run_json):
     assert mmnet.cutout(photo, mmnet.load(run)).shape == (200, 150, 4)
 
 
-def test_info_describes_the_network(trained, run_json):
-    name, run, _ = trained
-    (record,) = run_json("info", run)
-    assert record["network"] == name and record["trainable_parameters"] > 0
-
-
 def test_logit_scale_multiplies_log_odds(trained):
     _, run, _ = trained
     images = np.random.RandomState(0).uniform(0, 255, (1, *SHAPE, 3)).astype("f")
