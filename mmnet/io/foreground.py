@@ -3,7 +3,7 @@
 Forte and Pitie, "Approximate Fast Foreground Colour Estimation", ICIP 2021 ("blur fusion").
 """
 
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from mmnet.io.resize import shrink
 
 COLOUR_SIZE = 800  # pixels of the longer side at which colours are averaged
 WINDOWS = (0.11, 0.0075)  # averaging windows, as fractions of the longer side: far, then near
-STRIP_ROWS = 256  # rows that are processed at once, to limit the memory for a large photo
+STRIP_ROWS = 128  # rows that are processed at once; fits the processor's cache
 SAMPLE_ROW = 1024  # pixels per row of a remap; OpenCV allows at most 32767
 MIN_WINDOW = 8  # pixels; a larger window is averaged at a smaller image size
 ALPHA_ROUNDING = 0.5 / 255  # an alpha this close to 0 or 1 is stored as 0 or 255
@@ -33,70 +33,83 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Returns:
         uint8 [H,W,3]. It equals the image where alpha is 1.
     """
-    small = shrink(image, COLOUR_SIZE).astype(np.float32)
-    weight = cv2.merge(3 * [shrink(alpha, COLOUR_SIZE)])  # faster than broadcasting in numpy
-    foreground = background_mean = small
+    small = cv2.split(shrink(image, COLOUR_SIZE).astype(np.float32))
+    weight = shrink(alpha, COLOUR_SIZE)
+    foreground = background = small
     for window in WINDOWS:
+        if foreground is not small:
+            foreground = [_fuse(*planes, weight) for planes in zip(small, foreground, background)]
         side = max(3, round(window * max(weight.shape)))
-        foreground_mean = _weighted_mean(foreground, weight, side)
-        background_mean = _weighted_mean(background_mean, 1 - weight, side)
-        foreground = _fuse(small, weight, foreground_mean, background_mean)
+        foreground = _weighted_mean(foreground, weight, side)
+        background = _weighted_mean(background, 1 - weight, side)
 
     shape = image.shape[:2]
-    result = cv2.resize(np.rint(foreground_mean).astype(np.uint8), shape[::-1])
-    opaque = alpha >= 1 - ALPHA_ROUNDING
-    cv2.copyTo(image, opaque.view(np.uint8), result)
-    soft = (alpha > ALPHA_ROUNDING) & ~opaque
-    for top in range(0, len(image), STRIP_ROWS):
-        rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
-        pixels = rows + top, columns
-        foreground = sample_pixels(foreground_mean, shape, pixels)
-        background = sample_pixels(background_mean, shape, pixels)
-        colours = image[pixels].astype(np.float32)
-        result[pixels] = np.rint(_fuse(colours, alpha[pixels][:, None], foreground, background))
+    foreground, background = cv2.merge(foreground), cv2.merge(background)
+    result = cv2.resize(np.rint(foreground).astype(np.uint8), shape[::-1])
+    cv2.copyTo(image, cv2.inRange(alpha, 1 - ALPHA_ROUNDING, np.inf), result)
+    for rows, index in find_soft_pixels(alpha, ALPHA_ROUNDING):
+        colours = image[rows].reshape(-1, 3).take(index, axis=0).astype(np.float32)
+        means = (sample_pixels(mean, shape, rows, index) for mean in (foreground, background))
+        weights = alpha[rows].reshape(-1, 1).take(index, axis=0)
+        result[rows].reshape(-1, 3)[index] = np.rint(_fuse(colours, *means, weights))
     return result
 
 
+def find_soft_pixels(alpha: np.ndarray, limit: float) -> Iterator[Tuple[slice, np.ndarray]]:
+    """Yield (rows, indices) of the pixels farther than ``limit`` from 0 and 1, by STRIP_ROWS rows.
+
+    The indices count the pixels from the start of these rows.
+    """
+    for top in range(0, len(alpha), STRIP_ROWS):
+        rows = slice(top, top + STRIP_ROWS)
+        strip = alpha[rows]
+        index = np.flatnonzero((strip > limit) & (strip < 1 - limit))
+        if len(index):
+            yield rows, index
+
+
 def sample_pixels(
-    array: np.ndarray, shape: Tuple[int, int], pixels: Tuple[np.ndarray, np.ndarray]
+    array: np.ndarray, shape: Tuple[int, int], rows: slice, index: np.ndarray
 ) -> np.ndarray:
     """Enlarge an array to ``shape`` with bilinear interpolation, but compute only some pixels.
 
     Args:
         array: float32 [h,w,C].
         shape: (height, width) of the enlarged array.
-        pixels: (rows, columns) of the pixels to compute, integers [N].
+        rows: rows of the enlarged array that contain the pixels to compute.
+        index: the pixels, integers [N], counted from the start of these rows.
 
     Returns:
         float32 [N,C].
     """
-    rows, columns = pixels
-    count = len(rows)
-    padded_count = -(-max(1, count) // SAMPLE_ROW) * SAMPLE_ROW
+    y, x = np.divmod(index, shape[1])
+    count = len(index)
+    padded_count = -(-count // SAMPLE_ROW) * SAMPLE_ROW
     positions = np.zeros((2, padded_count), np.float32)
     # Pixel centres: row y of the result lies at (y + .5) h / height - .5.
-    positions[0, :count] = (columns + 0.5) * (array.shape[1] / shape[1]) - 0.5
-    positions[1, :count] = (rows + 0.5) * (array.shape[0] / shape[0]) - 0.5
-    x, y = positions.reshape(2, -1, SAMPLE_ROW)
-    values = cv2.remap(array, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    positions[0, :count] = (x + 0.5) * (array.shape[1] / shape[1]) - 0.5
+    positions[1, :count] = (y + (rows.start + 0.5)) * (array.shape[0] / shape[0]) - 0.5
+    map_x, map_y = positions.reshape(2, -1, SAMPLE_ROW)
+    values = cv2.remap(array, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return values.reshape(padded_count, -1)[:count]
 
 
-def _fuse(colours, alpha, foreground, background):
+def _fuse(colours, foreground, background, alpha):
     residual = colours - background - alpha * (foreground - background)
     return np.clip(foreground + alpha * residual, 0, 255)
 
 
-def _weighted_mean(colours, weight, side):
-    """Average colours [h,w,3] over square windows with weights [h,w,3]."""
-    height, width = weight.shape[:2]
+def _weighted_mean(planes, weight, side):
+    """Average planes [h,w], one per colour, over square windows with weights [h,w]."""
+    height, width = weight.shape
     factor = max(1, side // MIN_WINDOW)
-    weighted = colours * weight
-    if factor > 1:
-        size = max(1, width // factor), max(1, height // factor)
-        weighted = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
-        weight = cv2.resize(weight, size, interpolation=cv2.INTER_AREA)
-        side = max(3, round(side / factor))
-    window = (side, side)
-    mean = cv2.blur(weighted, window) / (cv2.blur(weight, window) + EPSILON)
-    return mean if factor == 1 else cv2.resize(mean, (width, height))
+    size = max(1, width // factor), max(1, height // factor)
+    window = 2 * (side if factor == 1 else max(3, round(side / factor)),)
+    sums = []
+    for plane in (*(plane * weight for plane in planes), weight):
+        if factor > 1:
+            plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        sums.append(cv2.blur(plane, window))
+    *sums, total = sums
+    means = [values / (total + EPSILON) for values in sums]
+    return means if factor == 1 else [cv2.resize(mean, (width, height)) for mean in means]

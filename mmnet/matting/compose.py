@@ -49,10 +49,11 @@ def render_outputs(
             cv2.copyTo(image, (opacity < 255).view(np.uint8), colours)
     if opacity is not None:
         image = compose_over_grey(image, opacity)
-    mask = np.rint(alpha * 255).astype(np.uint8)
+    mask = cv2.convertScaleAbs(alpha, alpha=255)
     outputs = {"alpha": mask}
     if "cutout" in options.kinds:
-        outputs["cutout"] = np.dstack([colours, mask])
+        cutout = np.empty(mask.shape + (4,), np.uint8)  # np.dstack is slower
+        outputs["cutout"] = cv2.mixChannels([colours, mask], [cutout], [0, 0, 1, 1, 2, 2, 3, 3])[0]
     if "composition" in options.kinds or "side-by-side" in options.kinds:
         background = options.background or Background(DEFAULT_BACKGROUND)
         behind = background.at(image, alpha)

@@ -8,7 +8,7 @@ size and enlarged (He and Sun, "Fast Guided Filter", 2015). docs/benchmarks.md, 
 import cv2
 import numpy as np
 
-from mmnet.io.foreground import STRIP_ROWS, sample_pixels
+from mmnet.io.foreground import find_soft_pixels, sample_pixels
 
 RADIUS = 0.0075  # radius of the filter window, as a fraction of the longer side
 SMOOTHNESS = 1e-3  # epsilon of the guided filter, for colours 0..1
@@ -34,17 +34,16 @@ def enlarge_alpha(
     if not refine:
         return result
     coefficients = fit_colours(alpha, small)
-    soft = (result > SOFT_LIMIT) & (result < 1 - SOFT_LIMIT)
-    for top in range(0, len(image), STRIP_ROWS):
-        rows, columns = np.nonzero(soft[top : top + STRIP_ROWS])
-        pixels = rows + top, columns
-        before, colours = result[pixels], image[pixels].astype(np.float32) / 255
-        slope, offset = np.split(sample_pixels(coefficients, shape, pixels), [3], axis=1)
-        fitted = (slope * colours).sum(axis=1) + offset[:, 0]
+    for rows, index in find_soft_pixels(result, SOFT_LIMIT):
+        strip = result[rows].reshape(-1)  # a view
+        before = strip[index]
+        colours = image[rows].reshape(-1, 3).take(index, axis=0).astype(np.float32) / 255
+        fit = sample_pixels(coefficients, shape, rows, index)
+        fitted = np.einsum("nc,nc->n", fit[:, :3], colours) + fit[:, 3]
         fitted = scale_alpha_logits(fitted, EDGE_LOGIT_SCALE)
         # The fit is meaningful only if the fitted or the given alpha is soft.
         weight = 4 * np.minimum(0.25, fitted * (1 - fitted) + before * (1 - before))
-        result[pixels] = before + weight * (fitted - before)
+        strip[index] = before + weight * (fitted - before)
     return result
 
 
@@ -67,23 +66,36 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
         slice(max(0, top - radius), top + height + radius),
         slice(max(0, left - radius), left + width + radius),
     )
-    near, alpha = near[box].view(bool), alpha[box]
+    near, alpha = np.flatnonzero(near[box]), alpha[box]
+
+    def average(plane):
+        """Return the means of the windows around the pixels near the soft band."""
+        return cv2.blur(plane, window).take(near)
+
     channels = [np.float32(c) / 255 for c in cv2.split(np.ascontiguousarray(image[box]))]
-    means = [cv2.blur(channel, window)[near] for channel in channels]
-    mean_alpha = cv2.blur(alpha, window)[near]
-    alpha_covariance = np.empty((len(mean_alpha), 3), np.float32)
-    covariance = np.empty((len(mean_alpha), 3, 3), np.float32)
+    means, mean_alpha = np.array([average(channel) for channel in channels]), average(alpha)
+    alpha_covariance = np.empty((3, len(near)), np.float32)
+    covariance = np.empty((3, 3, len(near)), np.float32)
     for i in range(3):
-        mean_product = cv2.blur(channels[i] * alpha, window)[near]
-        alpha_covariance[:, i] = mean_product - means[i] * mean_alpha
+        alpha_covariance[i] = average(channels[i] * alpha) - means[i] * mean_alpha
         for j in range(i, 3):
-            mean_product = cv2.blur(channels[i] * channels[j], window)[near]
-            covariance[:, i, j] = covariance[:, j, i] = mean_product - means[i] * means[j]
-    covariance += SMOOTHNESS * np.eye(3, dtype=np.float32)
-    slope = np.linalg.solve(covariance, alpha_covariance[..., None])[..., 0]
-    offset = mean_alpha - (slope * np.column_stack(means)).sum(axis=1)
-    result[box][near] = np.column_stack([slope, offset])
-    return cv2.blur(result, window)
+            product = average(channels[i] * channels[j])
+            covariance[i, j] = covariance[j, i] = product - means[i] * means[j]
+        covariance[i, i] += SMOOTHNESS
+    slope = solve_symmetric(covariance, alpha_covariance)
+    offset = mean_alpha - (slope * means).sum(axis=0)
+    coefficients = np.zeros(alpha.shape + (4,), np.float32)
+    coefficients.reshape(-1, 4)[near] = np.vstack([slope, offset]).T
+    result[box] = cv2.blur(coefficients, window)
+    return result
+
+
+def solve_symmetric(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Solve N systems of three equations: float32 [3,3,N], symmetric, and [3,N] -> [3,N]."""
+    first, second, third = matrices
+    pairs = (second, third), (third, first), (first, second)
+    adjugate = np.array([np.cross(*pair, axis=0) for pair in pairs])
+    return (adjugate * vectors[:, None]).sum(axis=0) / (adjugate[0] * first).sum(axis=0)
 
 
 def scale_alpha_logits(alpha: np.ndarray, logit_scale: float) -> np.ndarray:
