@@ -154,8 +154,12 @@ def draw(result, path):
         points = [(latency[row["model"]], row["mad_256"]["mean"]) for row in rows]
         axes.scatter(*zip(*points), marker=marker, label=f"{path_name} path")
         if path_name == "network":
-            for row, point in zip(rows, points):
-                axes.annotate(row["model"], point, fontsize=7, rotation=15)
+            for row, point in zip(rows, points):  # names grow towards the middle
+                side = "left" if 2 * point[0] < max(latency.values()) else "right"
+                axes.annotate(
+                    row["model"], point, (0, 6), textcoords="offset points", fontsize=7, ha=side
+                )
+    axes.margins(x=0.1, y=0.15)
     axes.set_xlabel("latency of one network run, 1 thread (ms)")
     axes.set_ylabel(f"MAD at {SIZE}x{SIZE}")
     axes.set_title(result["dataset"])

@@ -104,6 +104,8 @@ def run_list(options: Options) -> None:
             continue
         size = format_size(sum(file.bytes or 0 for file in entry.files), binary=True)
         state = "installed" if is_here else "downloaded on first use"
+        if not is_here and not all(file.sha256 for file in entry.files):
+            state = f"downloaded by mmnet weights get {name} --trust"
         fields = {field: record[field] for field in (*ENTRY_FIELDS, "views", "scores")}
         options.print_record({"name": name, "size": size, "state": state, **fields})
 

@@ -67,7 +67,7 @@ def make_predictor(
     assert signature is not None
     if shape is not None:
         card = card._replace(network=card.network._replace(shape=shape))
-    return FlexiblePredictor(
+    predictor = FlexiblePredictor(
         partial(run_model, model, card, path),
         card,
         source=path,
@@ -75,6 +75,9 @@ def make_predictor(
         process=model.process,
         is_recurrent=bool(signature.states),
     )
+    text = f"{card.sha256} {signature}"  # another card gives other alphas
+    predictor.sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return predictor
 
 
 def run_model(

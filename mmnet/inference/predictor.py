@@ -21,7 +21,8 @@ class Predictor:
     """A trained network. Call it with images to get alphas. ``with`` closes it at the end.
 
     Attributes:
-        card: description of the model; ``network``, ``precision`` and ``sha256`` are fields of it.
+        card: description of the model; ``network`` and ``precision`` are fields of it.
+        sha256: hash of everything that its alphas depend on.
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
         name: name of the weights in the registry, or None.

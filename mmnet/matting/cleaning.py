@@ -19,18 +19,24 @@ OPEN_ALPHA = 0.1
 MAX_HOLE_AREA = 0.02  # fraction of the image
 
 
-def clean_alpha(alpha: np.ndarray) -> np.ndarray:
+def clean_alpha(alpha: np.ndarray, *, is_calibrated: bool = True) -> np.ndarray:
     """Return an alpha, float32 [h,w], 0..1, without smudges, islands and holes.
+
+    ``is_calibrated``: a network that found a person has alphas above CONFIDENT_ALPHA. If not, the
+    limit follows the largest alpha of an uncertain network.
 
     - A smudge is a wide semi-transparent area. It becomes 0 or 1.
     - An island is a region without a pixel of which the network is confident. It becomes 0.
     - A hole is a small region inside a person that is nowhere nearly 0. It becomes 1. Openings, for
       example between arm and body, stay open.
     """
+    confident, largest = CONFIDENT_ALPHA, alpha.max()
+    if not is_calibrated and largest <= CONFIDENT_ALPHA:
+        confident *= max(0.5, largest)
     cleaned = sharpen_smudges(alpha)
     count, labels = cv2.connectedComponents((cleaned > ISLAND_ALPHA).view(np.uint8))
     is_island = np.arange(count) > 0  # region 0 is the background
-    is_island[labels[alpha > CONFIDENT_ALPHA]] = False
+    is_island[labels[alpha > confident]] = False
     if is_island.any():
         cleaned[is_island[labels]] = 0
     mask = (cleaned < HOLE_ALPHA).view(np.uint8)

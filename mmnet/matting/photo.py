@@ -55,7 +55,7 @@ def matte_photo(
     small = shrink(image, WORKING_SIZE)
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
     if options.clean_alpha:
-        alpha = clean_alpha(alpha)
+        alpha = clean_alpha(alpha, is_calibrated=predictor.card.signature is None)
     alpha = enlarge_alpha(alpha, small, image, refine=options.refine_edges)
     return alpha if photo.opacity is None else alpha * (photo.opacity / np.float32(255))
 

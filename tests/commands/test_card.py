@@ -169,6 +169,16 @@ def test_card_refuses_a_changed_file_and_keeps_other_cards(card, assert_refused,
     assert_refused(["card", path], card_path(path))
 
 
+def test_shards_of_another_card_are_scored_again(card, run_json, portraits, tmp_path):
+    path = write_onnx(tmp_path / "model.onnx", [1, 3, 64, 64])
+    data = ["--dataset_path", portraits, "--checkpoint_path", path, "--shard", "0/1"]
+    scores = []
+    for flags in ([], ["--channel_order", "bgr"]):
+        card(path, *flags)
+        scores.append(run_json("evaluate", *data, "--output", tmp_path / "out")[0]["MAD/test"])
+    assert scores[0] != scores[1]
+
+
 def test_commands_accept_a_foreign_model(card, run_json, run, portraits, tmp_path):
     path = write_onnx(tmp_path / "model.onnx", [1, 3, 96, 64])
     card(path)

@@ -44,6 +44,15 @@ def test_clean_alpha_keeps_soft_edges(alpha):
     np.testing.assert_array_equal(clean_alpha(np.float32(alpha)), np.float32(alpha))
 
 
+def test_uncertain_network_keeps_its_person():
+    alpha = 0.8 * person_alpha()
+    alpha[100:103, 20:23] = 0.3
+    assert clean_alpha(alpha).max() < 0.05
+    cleaned = clean_alpha(alpha, is_calibrated=False)
+    assert cleaned[101, 21] == 0 and cleaned[120, 150] == pytest.approx(1, abs=0.01)
+    assert clean_alpha(alpha / 2, is_calibrated=False).max() < 0.05  # nobody
+
+
 def test_matte_photo_cleans_only_if_enabled():
     image = np.full((64, 64, 3), 102, np.uint8)
     steps = MattingOptions(second_pass=False, refine_edges=False)

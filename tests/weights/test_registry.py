@@ -147,6 +147,7 @@ def test_removed_weights_name_their_replacement(name):
 
 def test_model_of_another_project_is_downloaded_on_request_only(home, run, monkeypatch):
     assert find_source("rvm-mobilenetv3", download=False).kind == "onnx"
+    assert "weights get rvm-mobilenetv3 --trust" in run("weights", "list")[1]
     with assert_raises(MmnetError, "mmnet weights get rvm-mobilenetv3"):
         find_source("rvm-mobilenetv3")
 
