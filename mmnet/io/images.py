@@ -23,11 +23,11 @@ from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
 from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, write_bytes
 from mmnet.io.pil_images import Pixels, check_size, open_header, open_pil, read_pixels
+from mmnet.io.png import encode_png
 
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
 MAX_PIXELS = 1 << 27  # of an image or mask of a dataset
-PNG_HEADER = 33  # bytes before the second chunk
 SRGB_CHUNK = b"\0\0\0\1sRGB\1\xd9\xc9\x2c\x7f"  # relative colorimetric
 METRES_PER_INCH = 0.0254
 
@@ -206,14 +206,6 @@ def _decode_with_opencv(data, source, flags):
         raise MmnetError(f"{source}: cannot be decoded ({reason})") from None
 
 
-def encode_png(image: np.ndarray) -> bytes:
-    """Encode uint8 [H,W], RGB [H,W,3] or RGBA [H,W,4] as PNG."""
-    if image.ndim == 3:
-        conversion = cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        image = cv2.cvtColor(image, conversion)
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
 def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
     """Encode uint8 [H,W] or RGB [H,W,3] as JPEG of quality 0 to 100."""
     if image.ndim == 3:
@@ -245,8 +237,7 @@ def encode_image(
             sides = [round(dpi / METRES_PER_INCH) for dpi in metadata.dpi]
             chunks += png_chunk(b"pHYs", struct.pack(">IIB", *sides, 1))  # pixels per metre
         chunks += png_chunk(b"eXIf", exif) if exif else b""
-        png = encode_png(image)
-        return png[:PNG_HEADER] + chunks + png[PNG_HEADER:]
+        return encode_png(image, chunks)
     check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
     max_side = MAX_SIDES[extension]
     if max(image.shape[:2]) > max_side:
