@@ -33,13 +33,14 @@ from mmnet.training.train import prepare, train
 from mmnet.weights.values import WeightOptions
 from mmnet.weights.write import write_weights
 
-NETWORK = Network(width_multiplier=0.25, shape=(32, 32))
+NETWORK = Network("tiny", 0.5, (32, 32))
 FLAGS = {
     "dataset_split_name": "test",
-    "width_multiplier": "0.25",
+    "network": "tiny",
+    "width_multiplier": "0.5",
     "size": "32",
     "batch_size": "4",
-    "learning_rate": "1e-3",
+    "learning_rate": "5e-3",
     "learning_rate_schedule": "cosine",
     "warm_up_steps": "5",
     "step_save_checkpoint": "10",
@@ -47,8 +48,7 @@ FLAGS = {
     "use_ema": "true",
     "max_step_from_restore": "40",
 }
-TINY = {"network": "tiny"}
-FROM_CHECKPOINT = {"width_multiplier": None, "size": None}  # the checkpoint decides
+FROM_CHECKPOINT = {"network": None, "width_multiplier": None, "size": None}  # the checkpoint decides
 KILL_AT_28 = """
 import os, signal, sys
 from mmnet import cli
@@ -146,7 +146,7 @@ def test_resume_after_kill_and_signal_is_bit_equal(whole, run, portraits, tmp_pa
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_saves_state_before_first_checkpoint(run, tmp_path, number, code):
     with signal_at(3, number):
-        assert run(tmp_path, **TINY) == code
+        assert run(tmp_path) == code
     assert steps_in(tmp_path) == [3]
 
 
@@ -163,8 +163,8 @@ def test_train_writes_checkpoints_with_lineage(whole, portraits):
 
 def test_config_yaml_is_a_preset(whole, options):
     path = str(whole / "config.yaml")
-    assert resolve("train", {}, path) == options(whole, network="mmnet")  # the network is resolved
-    assert read_preset(path)["width_multiplier"] == 0.25
+    assert resolve("train", {}, path) == options(whole)
+    assert read_preset(path)["width_multiplier"] == 0.5
 
 
 def test_train_writes_tensorboard_events(whole):
@@ -175,7 +175,7 @@ def test_train_writes_tensorboard_events(whole):
     assert {"speed/waiting_for_input_percent", "batch/mIoU", "errors/batch/MAD"} < tags
     assert {"batch/0", "batch/1", "configuration", "_hparams_/session_start_info"} < tags
     (path,) = whole.glob("events*")
-    assert b"width_multiplier: 0.25" in path.read_bytes()
+    assert b"width_multiplier: 0.5" in path.read_bytes()
 
 
 def test_missing_tensorboard_is_reported_before_images_are_read(run, tmp_path, monkeypatch):
@@ -201,12 +201,12 @@ def test_training_lowers_the_loss(whole):
 )
 def test_checkpoint_records_its_network(whole, name, fields, shape):
     prefix = checkpoint_files.find_checkpoint(str(whole / name))
-    assert network_of_checkpoint(prefix, fields) == Network("mmnet", 0.25, shape)
+    assert network_of_checkpoint(prefix, fields) == NETWORK._replace(shape=shape)
 
 
 def test_moving_averages_are_other_weights(whole):
     values = read_last(whole)
-    name = "MMNet/final_block/pointwise_conv/biases"
+    name = "Tiny/final_block/pointwise_conv/biases"
     assert not np.array_equal(values[name], values[name + "/ExponentialMovingAverage"])
     predictor, alphas = CheckpointPredictor(NETWORK), []
     for use_ema in (False, True):
@@ -224,7 +224,7 @@ def test_warm_start_selects_variables(whole, run, tmp_path, caplog):
         "reset_optimizer": "true",
         "learning_rate_schedule": "fixed",
         "optimizer": "momentum",
-        "checkpoint_exclude_scopes": ["MMNet/final_block"],
+        "checkpoint_exclude_scopes": ["Tiny/final_block"],
         "use_ema": None,
         "ignore_missing_vars": "true",
         "max_step_from_restore": "2",
@@ -235,11 +235,11 @@ def test_warm_start_selects_variables(whole, run, tmp_path, caplog):
     assert record["step_from_restore"] == 2
     assert record["parent"]["global_step"] == 20
     assert record["parent"]["lineage"]["step_from_restore"] == 20
-    assert_message(caplog.text, "skipped", "MMNet/final_block/pointwise_conv/biases")
+    assert_message(caplog.text, "skipped", "Tiny/final_block/pointwise_conv/biases")
 
 
 def test_warm_start_uses_network_of_its_checkpoint(run, tmp_path):
-    flags = {"size": None, "shape": ["64", "96"], "max_step_from_restore": "1", **TINY}
+    flags = {"size": None, "shape": ["64", "96"], "max_step_from_restore": "1"}
     assert run(tmp_path / "first", **flags) == 0
     flags = {"checkpoint_path": str(tmp_path / "first"), "max_step_from_restore": "1"}
     assert run(tmp_path / "second", **flags, **FROM_CHECKPOINT) == 0
@@ -249,12 +249,12 @@ def test_warm_start_uses_network_of_its_checkpoint(run, tmp_path):
 
 def test_train_rejects_checkpoint_that_does_not_fit(whole, run, tmp_path):
     with assert_raises(MmnetError, str(whole), "shape", "ignore_missing_vars"):
-        run(tmp_path, checkpoint_path=str(whole), width_multiplier="0.5")
+        run(tmp_path, checkpoint_path=str(whole), width_multiplier="2")
     with assert_raises(MmnetError, str(whole), "missing"):
         run(whole, optimizer="momentum", max_step_from_restore="50")
     assert read_preset(str(whole / "config.yaml"))["optimizer"] == "adam"  # unchanged
-    with assert_raises(MmnetError, "trainable_scopes", "MMNet/head"):
-        run(tmp_path, trainable_scopes=["MMNet/head"])
+    with assert_raises(MmnetError, "trainable_scopes", "Tiny/head"):
+        run(tmp_path, trainable_scopes=["Tiny/head"])
     assert not (tmp_path / "config.yaml").exists()
 
 
@@ -278,7 +278,7 @@ def test_loss_that_is_not_finite_saves_previous_state(run, tmp_path, monkeypatch
 
     monkeypatch.setattr(input_module, "generate_batches", spoil_third_batch)
     with assert_raises(MmnetError, "step 3", "not finite", str(tmp_path)) as caught:
-        run(tmp_path, **TINY)
+        run(tmp_path)
     assert str(caught.value).count(".jpg") == 4  # the images of the batch
     assert steps_in(tmp_path) == [2]
     for name, value in read_last(tmp_path).items():
@@ -295,7 +295,7 @@ def test_full_disk_keeps_older_checkpoints(run, tmp_path, monkeypatch):
 
     monkeypatch.setattr(saver_module.checkpoint, "write", fail_at_20)
     with assert_raises(OSError, "No space left"):
-        run(tmp_path, **TINY)
+        run(tmp_path)
     assert steps_in(tmp_path) == [10]
     assert read_last(tmp_path)["global_step"] == 10
 
@@ -316,7 +316,6 @@ def teacher_flags(small_weights, portraits, photos, tmp_path):
     teacher = str(tmp_path / "teacher")
     write_weights(os.path.join(teacher, "MMNetModel-5"), small_weights)
     return {
-        **TINY,
         "teacher": teacher,
         "loss_parameters": ["teacher_temperature=2"],
         "dataset_path": [portraits, photos],
@@ -388,10 +387,10 @@ def test_four_channels_start_as_three(whole, options, tmp_path):
         run = prepare(options(tmp_path, max_step_from_restore="1", **flags).config(), stack)
         assert next(run.batches).images.shape[3] == 4
         values = run.session.run({v.op.name: v for v in run.graph.variables})
-    kernel = values["MMNet/init_block/conv/weights"]
+    kernel = values["Tiny/init_block/conv/weights"]
     assert not np.any(kernel[:, :, 3])
     np.testing.assert_array_equal(
-        kernel[:, :, :3], read_last(whole)["MMNet/init_block/conv/weights"]
+        kernel[:, :, :3], read_last(whole)["Tiny/init_block/conv/weights"]
     )
 
 
@@ -407,7 +406,7 @@ def test_four_channels_learn_from_the_previous_alpha(whole, run, tmp_path):
     assert run(tmp_path, **flags) == 0
     prefixes = checkpoint_files.list_checkpoints(str(tmp_path))
     assert network_of_checkpoint(prefixes[-1]) == NETWORK._replace(channels=4)
-    name = "MMNet/init_block/conv/weights"
+    name = "Tiny/init_block/conv/weights"
     first, second = (checkpoint.read(prefix) for prefix in prefixes)
     assert first[name].shape[2] == 4 and first[name + "/Adam"].shape[2] == 4
     assert np.abs(first[name][:, :, :3] - read_last(whole)[name]).max() < 0.01
