@@ -13,6 +13,7 @@ import pytest
 
 from helpers import assert_message
 from helpers.runs import read_last, steps_in
+from mmnet.cli import main
 from mmnet.distributed.heartbeat import LOST
 from mmnet.distributed.launch import launch as run_launch
 from mmnet.distributed.launch import process_environment, select_gpu, wait_for_processes
@@ -35,16 +36,26 @@ ENDLESS = {"max_step_from_restore": "100000"}
 
 
 @pytest.fixture
-def start_launch(portraits, small_weights, start_process):
-    """Start `mmnet launch`: (folder, processes, flags of launch, flags of train) -> Popen."""
+def train_command(portraits, small_weights):
+    """Return the command line of a training: (folder, flags) -> words."""
 
-    def start(folder, processes, launch_flags=(), **flags):
+    def train_command(folder, **flags):
         flags = {**FLAGS, "dataset_path": portraits, "train_dir": str(folder), **flags}
-        flags["checkpoint_path"] = small_weights.source
-        command = [sys.executable, "-m", "mmnet", "launch", "--processes", str(processes)]
-        command += [*launch_flags, "--", "train"]
-        for name, value in flags.items():
-            command += [f"--{name}"] if value == "true" else [f"--{name}", value]
+        words = ["train", "--checkpoint_path", small_weights.source, "--sync_batch_norm"]
+        for flag, value in flags.items():
+            words += [f"--{flag}", value]
+        return words
+
+    return train_command
+
+
+@pytest.fixture
+def start_launch(train_command, start_process):
+    """Start `mmnet launch`, two processes: (folder, flags of launch, flags of train) -> Popen."""
+
+    def start(folder, *launch_flags, **flags):
+        command = [sys.executable, "-m", "mmnet", "launch", "--processes", "2", *launch_flags]
+        command += ["--", *train_command(folder, **flags)]
         return start_process(command, stderr=subprocess.PIPE)
 
     return start
@@ -75,20 +86,22 @@ def assert_close(folder, other):
         )
 
 
-def test_two_processes_equal_one(launch, tmp_path):
+def test_two_processes_equal_one(train_command, launch, tmp_path, capfd):
     """2 x 4 images equal 1 x 8, also if a training resumes with another number of processes."""
     one, one_two, two_one = (tmp_path / name for name in ("one", "one then two", "two then one"))
-    launch(one, 1, sync_batch_norm="true")
+    assert main(train_command(one)) == 0
     one_two.mkdir()
     first = checkpoint_files.list_checkpoints(str(one))[0]
     for path in [*checkpoint_files.files_of(first), first + ".json"]:
         shutil.copy(path, str(one_two))
-    err = launch(one_two, 2, sync_batch_norm="true")
+    err = launch(one_two)
     assert_message(err, "resume from")
     assert err.count("saved") == 1  # only rank 0 writes
     assert_close(one, one_two)
-    launch(two_one, 2, max_step_from_restore="10", sync_batch_norm="true")
-    assert_message(launch(two_one, 1, sync_batch_norm="true"), "resume from")
+    launch(two_one, max_step_from_restore="10")
+    capfd.readouterr()
+    assert main(train_command(two_one)) == 0
+    assert_message(capfd.readouterr().err, "resume from")
     assert_close(one, two_one)
 
 
@@ -114,7 +127,7 @@ def child_pids(process):
 
 
 def test_killed_process_stops_or_restarts_all(start_launch, tmp_path):
-    process = start_launch(tmp_path, 2, ["--restarts", "1"], **ENDLESS)
+    process = start_launch(tmp_path, "--restarts", "1", **ENDLESS)
     step = -1
     for lost in (1, 0):
         step = wait_for_checkpoint(tmp_path, step + 10)
@@ -127,7 +140,7 @@ def test_killed_process_stops_or_restarts_all(start_launch, tmp_path):
 
 
 def test_signal_stops_all_processes_after_one_step(start_launch, tmp_path):
-    process = start_launch(tmp_path, 2, **ENDLESS)
+    process = start_launch(tmp_path, **ENDLESS)
     step = wait_for_checkpoint(tmp_path)
     os.kill(child_pids(process)[1], signal.SIGTERM)  # this process does not write
     err = process.communicate(timeout=60)[1]
@@ -172,10 +185,9 @@ def test_bad_launch_is_refused(assert_refused, portraits, tmp_path, monkeypatch,
 
 
 @pytest.mark.skipif(importlib.util.find_spec("horovod") is None, reason="Horovod is not installed")
-def test_horovod_equals_one_process(launch, tmp_path):
-    for processes in (1, 2):
-        folder = tmp_path / str(processes)
-        launch(folder, processes, ["--engine", "horovod"], sync_batch_norm="true")
+def test_horovod_equals_one_process(train_command, launch, tmp_path):
+    assert main(train_command(tmp_path / "1")) == 0
+    launch(tmp_path / "2", "--engine", "horovod")
     assert_close(tmp_path / "1", tmp_path / "2")
 
 

@@ -15,7 +15,7 @@ from mmnet.training.graph import OPTIMIZERS, Recipe, build_training_graph
 
 VERSION_1 = tf.__version__.startswith("1.")
 WEIGHTS = dict.fromkeys(("alpha", "composition", "gradient", "cross_entropy", "auxiliary"), 1.0)
-SMALLEST = Network(width_multiplier=0.25, shape=(32, 32))
+SMALLEST = Network("tiny", shape=(32, 32))
 
 
 def test_five_steps_equal_the_published_code(test_data):
@@ -71,7 +71,7 @@ def test_step_is_bit_equal_in_any_order_of_operations():
             graph.batch_norm_decay: 0.9,
         }
         ends = []
-        for _ in range(12):
+        for _ in range(6):
             checkpoint.restore(session, start, graph.variables)
             session.run(graph.step, feed)
             ends.append([value.tobytes() for value in session.run(graph.variables)])
@@ -118,7 +118,7 @@ def test_step_updates_every_variable_once(stepping, feed):
     network = [
         name for name in values_of(session, graph) if name not in other and name != "global_step"
     ]
-    assert all(name.startswith("MMNet/") for name in network)
+    assert all(name.startswith("Tiny/") for name in network)
     before = values_of(session, graph)
     losses = run_step(session, graph, feed)
     after = values_of(session, graph)
@@ -144,7 +144,7 @@ def test_loss_that_is_not_finite_changes_no_variable(stepping, feed):
 
 def test_scopes_without_gradients_are_rejected():
     recipe = Recipe(
-        {"auxiliary": 1.0}, 0.0, trainable_scopes=["MMNet/final_block/pointwise_conv/biases"]
+        {"auxiliary": 1.0}, 0.0, trainable_scopes=["Tiny/final_block/pointwise_conv/biases"]
     )
     with tf.Graph().as_default(), assert_raises(MmnetError, "trainable_scopes"):
         build_training_graph(SMALLEST, recipe, 2)
@@ -152,7 +152,7 @@ def test_scopes_without_gradients_are_rejected():
 
 def test_trainable_scopes_limit_updates(feed):
     recipe = Recipe(
-        {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("MMNet/final_block",), ema_decay=0.75
+        {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("Tiny/final_block",), ema_decay=0.75
     )
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = build_training_graph(SMALLEST, recipe, 2)
@@ -161,10 +161,10 @@ def test_trainable_scopes_limit_updates(feed):
         run_step(session, graph, feed)
         after = values_of(session, graph)
     changed = {name for name in after if not np.array_equal(before[name], after[name])}
-    weights = "MMNet/final_block/pointwise_conv/weights"
+    weights = "Tiny/final_block/pointwise_conv/weights"
     assert {name for name in changed if name.endswith(("weights", "biases", "gamma", "beta"))} == {
         weights,
-        "MMNet/final_block/pointwise_conv/biases",
+        "Tiny/final_block/pointwise_conv/biases",
     }
     average = after[weights + "/ExponentialMovingAverage"]
     # The initial value is 0 here; training sets it to the weight.

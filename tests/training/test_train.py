@@ -48,7 +48,7 @@ FLAGS = {
     "use_ema": "true",
     "max_step_from_restore": "40",
 }
-FROM_CHECKPOINT = {"network": None, "width_multiplier": None, "size": None}  # the checkpoint decides
+FROM_CHECKPOINT = dict.fromkeys(("network", "width_multiplier", "size"))  # it decides
 KILL_AT_28 = """
 import os, signal, sys
 from mmnet import cli

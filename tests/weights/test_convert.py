@@ -1,5 +1,6 @@
 """Tests of mmnet.weights.convert."""
 
+import functools
 import os
 
 import numpy as np
@@ -10,7 +11,7 @@ from helpers.torch_zip import write_torch
 from mmnet.io.errors import MmnetError
 from mmnet.networks.layers import INFERENCE
 from mmnet.networks.network import Network
-from mmnet.networks.registry import build, input_shape
+from mmnet.networks.registry import build
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
 from mmnet.weights.convert import (
@@ -21,6 +22,7 @@ from mmnet.weights.convert import (
     convert_weights,
     modnet_name,
     read_foreign,
+    variable_shapes,
 )
 
 MODNET = Network("modnet", 0.25)
@@ -50,12 +52,10 @@ def torch_names():
 TORCH_NAMES = {modnet_name(name): name for name in torch_names()}
 
 
+@functools.lru_cache(maxsize=None)
 def random_values(network):
     """Return random values of a network's variables."""
-    random = np.random.RandomState(0)
-    with tf.Graph().as_default():
-        build(network, tf.placeholder(tf.float32, input_shape(network, 1)), INFERENCE)
-        shapes = {variable.op.name: variable.shape.as_list() for variable in tf.global_variables()}
+    random, shapes = np.random.RandomState(0), variable_shapes(network)
     return {name: random.uniform(0.1, 1, shape).astype("f") for name, shape in shapes.items()}
 
 
