@@ -16,6 +16,7 @@ sys.path.insert(0, ROOT)
 import mmnet  # noqa: E402
 from mmnet import cli  # noqa: E402
 from mmnet.commands import COMMANDS  # noqa: E402
+from mmnet.commands.presets import list_presets  # noqa: E402
 from mmnet.inference.predictor import Predictor  # noqa: E402
 
 CLI = """\
@@ -69,7 +70,7 @@ GENERAL = ("help", "config", "debug")  # flags of every command
 def make_pages():
     """Return the generated pages: file name in docs/ -> text."""
     commands = describe_commands()
-    presets = "".join(describe_preset(name) for name in sorted(os.listdir(ROOT + "/configs")))
+    presets = "".join(describe_preset(name) for name in list_presets())
     functions = [getattr(mmnet, name) for name in ("cutout", "cutout_image", "load", "matte")]
     api = "".join(describe_object(value) for value in [*functions, Predictor])
     return {"cli.md": CLI + commands, "presets.md": PRESETS + presets, "python-api.md": API + api}
@@ -115,9 +116,9 @@ def placeholders(action):
     return [*names, "..."] if action.nargs in ("+", "*") else names
 
 
-def describe_preset(file_name):
-    with open(os.path.join(ROOT, "configs", file_name), encoding="utf-8") as file:
-        return f"\n## {os.path.splitext(file_name)[0]}\n\n```yaml\n{file.read().strip()}\n```\n"
+def describe_preset(name):
+    with open(os.path.join(ROOT, "configs", f"{name}.yaml"), encoding="utf-8") as file:
+        return f"\n## {name}\n\n```yaml\n{file.read().strip()}\n```\n"
 
 
 def describe_object(value):

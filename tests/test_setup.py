@@ -14,6 +14,7 @@ import pytest
 
 from helpers import ROOT
 from helpers.shell import run
+from mmnet.commands.presets import list_presets
 
 LIGHT_FOLDERS = ("io", "datasets", "datatools", "matting", "evaluation", "inference", "commands")
 DISTRIBUTIONS = {  # module -> name on PyPI
@@ -78,7 +79,7 @@ def test_sdist_is_complete_and_builds_the_same_wheel(clone, wheel, tmp_path):
 
 def test_wheel_contains_every_file_of_the_package(clone, wheel):
     expected = {name for name in list_files(clone) if name.startswith("mmnet/")}
-    expected |= {f"mmnet/configs/{name}" for name in os.listdir(os.path.join(ROOT, "configs"))}
+    expected |= {f"mmnet/configs/{name}.yaml" for name in list_presets()}
     assert {name for name in wheel if not name.startswith("mmnet-")} == expected
     assert not (clone / "mmnet" / "configs").exists()
 

@@ -9,8 +9,11 @@ import pytest
 
 from helpers import ROOT, SMALL_FLAGS, assert_message
 from helpers.shell import SHELLS, needs_setup, run
+from mmnet.cli import make_parser
+from mmnet.commands.presets import list_presets
 
-SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "scripts", "*.sh")))
+RECIPES = sorted(glob.glob(os.path.join(ROOT, "configs", "recipes", "mmnet-*.sh")))
+SCRIPTS = sorted(glob.glob(os.path.join(ROOT, "scripts", "*.sh"))) + RECIPES
 CREATE_VENV = "-m venv --clear .venv"
 SETUP_FILES = ["requirements.txt", "requirements-light.txt", "setup.py", "pyproject.toml"]
 
@@ -77,6 +80,25 @@ def test_wrong_number_of_arguments_prints_usage(name):
     result = run("sh", script(name), "one")
     assert (result.returncode, result.stdout) == (2, "")
     assert_message(result.stderr, "usage:", name)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=os.path.basename)
+def test_recipe_accepts_paths_with_spaces(path, project, tmp_path):
+    shutil.copytree(os.path.dirname(path), str(project / "configs" / "recipes"))
+    recipe = project / "configs" / "recipes" / os.path.basename(path)
+    environment = dict(os.environ, PYTHON="", LOG=str(tmp_path / "log"), STEPS="2")
+    arguments = ["PORTRAITS", "my persons", "BACKGROUNDS", "a run"]
+    result = run("sh", str(recipe), *arguments, env=environment, cwd=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    log = (tmp_path / "log").read_text()
+    words = log.replace("my persons", "persons").replace("a run", "run")
+    calls = [line.split()[2:] for line in words.splitlines() if "-m mmnet" in line]
+    for command, *flags in calls:
+        options = make_parser(command).parse_args(flags)
+        if command == "train":
+            assert options.config in list_presets() and options.max_step_from_restore == "2"
+    assert {command for command, *_ in calls} == {"weights", "train", "calibrate"}
+    assert_message(log, "my persons", "a run/start_", f"a run/{recipe.stem}/MMNetModel-1")
 
 
 @needs_setup
