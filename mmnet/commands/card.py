@@ -3,9 +3,7 @@
 import dataclasses
 import os
 from functools import partial
-from typing import Any, Dict, List, Optional, Tuple
-
-import numpy as np
+from typing import Any, Dict, Optional, Tuple
 
 from mmnet.commands.flag_types import (
     not_negative,
@@ -15,7 +13,7 @@ from mmnet.commands.flag_types import (
     whole_number,
 )
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
-from mmnet.datasets.synthetic import draw_portrait
+from mmnet.datasets.synthetic import draw_portraits
 from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256
 from mmnet.inference.foreign import LOADERS, has_signature
 from mmnet.inference.recipes import RECIPES
@@ -148,16 +146,10 @@ def write_card(
         signature=signature,
         **description.facts,
     )
-    card = try_card(source.kind, source.path, card, draw_images())
+    card = try_card(source.kind, source.path, card, draw_portraits(TRIAL_IMAGES, TRIAL_SHAPE))
     record = card_to_dict(card)
     write_json(path, record)
     return record
-
-
-def draw_images() -> List[np.ndarray]:
-    """Return portraits on which a model is tried: uint8 [H,W,3]."""
-    randoms = map(np.random.RandomState, range(TRIAL_IMAGES))
-    return [draw_portrait(random, TRIAL_SHAPE)[0] for random in randoms]
 
 
 def describe_input(signature: Signature) -> str:

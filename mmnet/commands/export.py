@@ -152,36 +152,28 @@ def run(options: Options) -> int:
 
 def make_specs(options: Options, network: Network) -> List[ExportSpec]:
     """Return a specification per format, and for tflite per precision."""
-    specs = []
-    for format in dict.fromkeys(options.format):
-        precisions = list(dict.fromkeys(options.precision))
-        if format != "tflite" and "float32" in precisions:
-            precisions = ["float32"]
-        specs += [make_spec(options, network, format, precision) for precision in precisions]
-    return specs
-
-
-def make_spec(options: Options, network: Network, format: str, precision: str) -> ExportSpec:
-    """Return the specification of one model."""
     name = network.name + (f"_{len(network.views)}views" if network.views else "")
     name += f"_{options.target}" if options.target else ""
-    names = {
-        "savedmodel": "savedmodel",
-        "tflite": f"{name}_{precision}.tflite",
-        "onnx": f"{name}.onnx",
-        "pb": f"{name}.pb",
-        "web": os.path.join("web", PAGE_MODEL),
-    }
-    return ExportSpec(
-        format="onnx" if format == "web" else format,
-        path=os.path.join(options.output, names[format]),
-        precision=precision,
-        preprocess=options.preprocess,
-        output_type=options.output_type,
-        io=options.io if precision == "int8" else "float",
-        views=network.views,
-        target=options.target,
-    )
+    names = {"savedmodel": "savedmodel", "web": os.path.join("web", PAGE_MODEL)}
+    specs = []
+    for format in dict.fromkeys(options.format):
+        precisions = dict.fromkeys(options.precision)
+        if format != "tflite" and "float32" in precisions:
+            precisions = {"float32": None}
+        for precision in precisions:
+            stem = f"{name}_{precision}" if format == "tflite" else name
+            spec = ExportSpec(
+                format="onnx" if format == "web" else format,
+                path=os.path.join(options.output, names.get(format, f"{stem}.{format}")),
+                precision=precision,
+                preprocess=options.preprocess,
+                output_type=options.output_type,
+                io=options.io if precision == "int8" else "float",
+                views=network.views,
+                target=options.target,
+            )
+            specs.append(spec)
+    return specs
 
 
 def export_and_print(

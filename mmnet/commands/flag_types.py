@@ -23,34 +23,55 @@ MAX_FLOAT = 1e38  # TensorFlow computes with float32
 MAX_SECONDS = 1e9  # about 30 years; Python cannot wait much longer
 
 
-def positive_int(value: str) -> int:
-    return _integer(value, f"a whole number above 0, at most {MAX_INT}", lowest=1)
+def integer(
+    lowest: int, highest: float = MAX_INT, description: Optional[str] = None
+) -> Callable[[str], int]:
+    """Return a type for whole numbers from ``lowest`` to ``highest``."""
+    description = description or f"a whole number from {lowest} to {highest}"
+
+    def parse_integer(value: str) -> int:
+        is_number = value.isascii() and value.isdigit() and len(value) <= 20
+        if not is_number or not lowest <= int(value) <= highest:
+            raise MmnetError(f"must be {description}")
+        return int(value)
+
+    return parse_integer
+
+
+def number(description: str, is_valid: Callable[[float], bool]) -> Callable[[str], float]:
+    """Return a type for numbers that ``is_valid`` accepts."""
+
+    def parse_number(value: str) -> float:
+        try:
+            result = float(value)
+        except ValueError:
+            result = math.nan
+        if not is_valid(result):
+            raise MmnetError(f"must be {description}")
+        return result
+
+    return parse_number
+
+
+positive_int = integer(1, description=f"a whole number above 0, at most {MAX_INT}")
+whole_number = integer(0, description=f"a whole number, 0 or more, at most {MAX_INT}")
+job_number = integer(1, MAX_JOBS)
+seed_number = integer(0, (1 << 32) - 1)
+port_number = integer(0, (1 << 16) - 1, "a port from 0 to 65535")
+PORTS = f"a port from 1 to {LAST_PORT}, because each process needs two ports"
+first_port = integer(1, LAST_PORT, PORTS)
+view_count = integer(1, max(SCALES), f"1 to {max(SCALES)}")
+multiple_of_stride = integer(0, math.inf, f"a multiple of {STRIDE}, for example 256")
+number_in_list = integer(1, description=f"whole numbers above 0, at most {MAX_INT}, such as 1,2")
+
+positive_float = number("a number above 0", lambda x: 0 < x < MAX_FLOAT)
+not_negative = number("a number, 0 or more", lambda x: 0 <= x < MAX_FLOAT)
+fraction = number("a number from 0 to 1", lambda x: 0 <= x <= 1)
+decay = number("a number from 0 to below 1", lambda x: 0 <= x < 1)
 
 
 def positive_ints(value: str) -> Tuple[int, ...]:
-    message = f"whole numbers above 0, at most {MAX_INT}, with commas, for example 1,2"
-    return tuple(_integer(part, message, lowest=1) for part in value.split(","))
-
-
-def job_number(value: str) -> int:
-    return _integer(value, f"a whole number from 1 to {MAX_JOBS}", lowest=1, highest=MAX_JOBS)
-
-
-def whole_number(value: str) -> int:
-    return _integer(value, f"a whole number, 0 or more, at most {MAX_INT}")
-
-
-def seed_number(value: str) -> int:
-    return _integer(value, "a whole number from 0 to 4294967295", highest=(1 << 32) - 1)
-
-
-def port_number(value: str) -> int:
-    return _integer(value, "a port from 0 to 65535", highest=(1 << 16) - 1)
-
-
-def first_port(value: str) -> int:
-    message = f"a port from 1 to {LAST_PORT}, because each process needs two ports"
-    return _integer(value, message, lowest=1, highest=LAST_PORT)
+    return tuple(map(number_in_list, value.split(",")))
 
 
 def shard(value: str) -> Shard:
@@ -60,32 +81,12 @@ def shard(value: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
-def positive_float(value: str) -> float:
-    return _float(value, "a number above 0", lambda number: 0 < number < MAX_FLOAT)
-
-
-def not_negative(value: str) -> float:
-    return _float(value, "a number, 0 or more", lambda number: 0 <= number < MAX_FLOAT)
-
-
-def fraction(value: str) -> float:
-    return _float(value, "a number from 0 to 1", lambda number: 0 <= number <= 1)
-
-
-def decay(value: str) -> float:
-    return _float(value, "a number from 0 to below 1", lambda number: 0 <= number < 1)
-
-
 def network_side(value: str) -> int:
-    side = _integer(value, f"a multiple of {STRIDE}, for example 256", highest=math.inf)
+    side = multiple_of_stride(value)
     if side == 0 or side % STRIDE:
         example = max(1, round(side / STRIDE)) * STRIDE
         raise MmnetError(f"must be a multiple of {STRIDE}, for example {example}")
     return side
-
-
-def view_count(value: str) -> int:
-    return _integer(value, f"1 to {max(SCALES)}", lowest=1, highest=max(SCALES))
 
 
 def size_in_bytes(value: str) -> int:
@@ -154,20 +155,3 @@ def is_source(value: str) -> bool:
         return bool(source(value))
     except (OSError, MmnetError):
         return False
-
-
-def _integer(value, description, *, lowest=0, highest=MAX_INT):
-    is_number = value.isascii() and value.isdigit() and len(value) <= 20
-    if not is_number or not lowest <= int(value) <= highest:
-        raise MmnetError(f"must be {description}")
-    return int(value)
-
-
-def _float(value, description, is_valid):
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not is_valid(number):
-        raise MmnetError(f"must be {description}")
-    return number

@@ -30,13 +30,13 @@ from mmnet.commands.options import (
 from mmnet.commands.presets import read_preset
 from mmnet.commands.train_types import (
     CACHE_BUDGET,
+    LOSS_PARAMETERS,
     LOSS_TERMS,
     NPU_PRECISIONS,
+    assignment,
     check_text,
     parse_assignment,
     parse_cache,
-    parse_loss_parameter,
-    parse_loss_weight,
     parse_schedule,
 )
 from mmnet.datasets.augmentation import POLICIES, AugmentOptions
@@ -149,11 +149,14 @@ class Options(NetworkOptions, DeviceOptions):
     lambda_kd_loss: Optional[float] = term_flag("cross_entropy")
     lambda_aux_loss: Optional[float] = term_flag("auxiliary")
     loss_weights: Tuple[str, ...] = loss_flag(
-        (), check_text(parse_loss_weight), nargs="+", help=f"NAME=X; names: {', '.join(LOSS_TERMS)}"
+        (),
+        assignment(LOSS_TERMS, not_negative),
+        nargs="+",
+        help=f"weights of loss terms (default: by network): {', '.join(LOSS_TERMS)}",
     )
     loss_parameters: Tuple[str, ...] = loss_flag(
         (),
-        check_text(parse_loss_parameter),
+        assignment(LOSS_PARAMETERS, positive_float),
         nargs="+",
         help="NAME=X: composition_range divides the composition loss (255 in the published code); "
         "teacher_temperature softens the teacher loss (default: 1 for both)",

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Sequence, Tuple
 
-from mmnet.commands.flag_types import not_negative, positive_float, positive_int, size_in_bytes
+from mmnet.commands.flag_types import positive_float, positive_int, size_in_bytes
 from mmnet.io.errors import MmnetError
 from mmnet.training.losses import ADAPTATION, TERMS
 from mmnet.training.schedule import SCHEDULES, Schedule
@@ -58,20 +58,17 @@ def parse_schedule(value: str) -> Schedule:
     return schedule
 
 
-def parse_loss_weight(value: str) -> float:
-    return not_negative(_check_name(value, LOSS_TERMS))
+def assignment(names: Sequence[str], parse: Callable[[str], float]) -> Callable[[str], str]:
+    """Return a type for the text NAME=X. ``parse`` checks X."""
 
+    def check(value: str) -> str:
+        name, equals, number = value.partition("=")
+        if not equals or name not in names:
+            raise MmnetError(f"must be NAME=X, where NAME is one of {', '.join(names)}")
+        parse(number)
+        return value
 
-def parse_loss_parameter(value: str) -> float:
-    return positive_float(_check_name(value, LOSS_PARAMETERS))
-
-
-def _check_name(value: str, names: Sequence[str]) -> str:
-    """Return the text of X in NAME=X."""
-    name, equals, number = value.partition("=")
-    if not equals or name not in names:
-        raise MmnetError(f"must be NAME=X, where NAME is one of {', '.join(names)}")
-    return number
+    return check
 
 
 def parse_assignment(value: str) -> Tuple[str, float]:

@@ -5,7 +5,7 @@ They serve the quick start, the tests and the figures.
 """
 
 import os
-from typing import Iterator, NamedTuple, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -101,6 +101,11 @@ def draw_portrait(random: Random, shape: ImageShape = (800, 600)) -> Portrait:
     person, background = _draw_layers(random, shape, frame_height=shape[0])
     image = add_noise(random, lay_over(background, person), random.uniform(0.5, 3))
     return image, person[..., 3] / np.float32(255)
+
+
+def draw_portraits(number: int, shape: ImageShape) -> List[np.ndarray]:
+    """Return the images of the portraits with the seeds 0 to number - 1, uint8 [H,W,3]."""
+    return [draw_portrait(Random(seed), shape)[0] for seed in range(number)]
 
 
 def draw_scene(

@@ -5,7 +5,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from mmnet.datasets.pairs import Dataset
-from mmnet.datasets.synthetic import draw_portrait
+from mmnet.datasets.synthetic import draw_portraits
 from mmnet.io.images import read_image
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
@@ -56,6 +56,5 @@ def comparison_images(dataset: Optional[Dataset], network: Network) -> np.ndarra
     if dataset is not None:
         images = [read_image(pair.image) for pair in dataset.pairs[:COMPARED_IMAGES]]
     else:
-        randoms = [np.random.RandomState(seed) for seed in range(COMPARED_IMAGES)]
-        images = [draw_portrait(random, SYNTHETIC_SHAPE)[0] for random in randoms]
+        images = draw_portraits(COMPARED_IMAGES, SYNTHETIC_SHAPE)
     return np.stack([resize_bilinear(image, network.shape, align_corners=True) for image in images])

@@ -39,7 +39,8 @@ def write_savedmodel(path, graph_def, spec, images):
 
 def write_tflite(path, graph_def, spec, images):
     model = convert_to_tflite(native_dilations(graph_def), spec, images)
-    if _input_shape(graph_def)[3] == 3:  # MediaPipe Tasks takes RGB images only
+    (x,) = (node for node in graph_def.node if node.name == INPUT)
+    if x.attr["shape"].shape.dim[3].size == 3:  # MediaPipe Tasks takes RGB images only
         model = add_metadata(model, segmenter_metadata(spec.preprocess, spec.output_type))
     write_bytes(path, model)
 
@@ -153,12 +154,6 @@ def _import_graph(graph_def):
     with tf.Graph().as_default():
         names = [INPUT + ":0", OUTPUT + ":0"]
         return tf.import_graph_def(graph_def, name="", return_elements=names)
-
-
-def _input_shape(graph_def):
-    """Return [1, height, width, channels]."""
-    (node,) = (node for node in graph_def.node if node.name == INPUT)
-    return [axis.size for axis in node.attr["shape"].shape.dim]
 
 
 def is_inference_graph(data: bytes) -> bool:

@@ -22,7 +22,8 @@ def fold_batch_norm(graph_def: "tf.GraphDef") -> "tf.GraphDef":
     folded = tf.GraphDef()
     folded.CopyFrom(graph_def)
     nodes = {node.name: node for node in folded.node}
-    values = {node.name: _value(node) for node in graph_def.node if node.op == "Const"}
+    constants = [node for node in graph_def.node if node.op == "Const"]
+    values = {node.name: tf.make_ndarray(node.attr["value"].tensor) for node in constants}
     for node in folded.node:
         if node.op.startswith("FusedBatchNorm"):
             conv = _skip(nodes, nodes[node.input[0]], "DepthToSpace")
@@ -87,10 +88,6 @@ def _skip(nodes: Dict[str, "tf.NodeDef"], node: "tf.NodeDef", op: str) -> "tf.No
     while node.op == op:
         node = nodes[node.input[0]]
     return node
-
-
-def _value(node):
-    return tf.make_ndarray(node.attr["value"].tensor)
 
 
 def _set_value(node, value):

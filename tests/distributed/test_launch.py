@@ -173,9 +173,18 @@ def test_error_of_all_processes_is_printed_once(capfd):
         (["--hosts", "a", "b:99999", "--host_index", "0"], ["--hosts", "b:99999"]),
         (["--hosts", "a", "b", "--host_index", "0"], ["MMNET_SECRET"]),
         (["--processes", "1000000"], ["--batch_size", "1000000"]),
+        (["--hosts", *"abcdefg", "--host_index", "0"], ["--batch_size", "processes, 7"]),
         (["--peer_timeout", "9" * 400], ["--peer_timeout"]),
     ],
-    ids=["last port", "port 0", "port of a host", "no secret", "many processes", "long timeout"],
+    ids=[
+        "last port",
+        "port 0",
+        "port of a host",
+        "no secret",
+        "many processes",
+        "many hosts",
+        "long timeout",
+    ],
 )
 def test_bad_launch_is_refused(assert_refused, portraits, tmp_path, monkeypatch, flags, tokens):
     monkeypatch.delenv("MMNET_SECRET", raising=False)
