@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmnet.inference.open import open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
-from mmnet.io.colour import SRGB_PROFILE
+from mmnet.io.colour import srgb_profile
 from mmnet.io.errors import MmnetError
 from mmnet.io.exif import pil_options
 from mmnet.io.files import SEPARATOR
@@ -148,7 +148,7 @@ def cutout_image(photo: Any, predictor: NetworkSource = None, **options: Any) ->
     """
     loaded = load_photo(photo)
     image = Image.fromarray(cutout(loaded, predictor, **options))
-    image.info.update(pil_options(loaded.metadata), icc_profile=SRGB_PROFILE.tobytes())
+    image.info.update(pil_options(loaded.metadata), icc_profile=srgb_profile().tobytes())
     return image
 
 

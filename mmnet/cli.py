@@ -15,18 +15,18 @@ import traceback
 import warnings
 from typing import Any, Dict, List, Optional, Set
 
-from humanfriendly import format_size
-
 from mmnet import __version__
 from mmnet.commands import COMMANDS, RENAMED_COMMANDS, flag_types, load_command
 from mmnet.commands.options import REQUIRED
 from mmnet.commands.presets import resolve, suggestion
 from mmnet.commands.removed import check_not_removed
-from mmnet.distributed.launch import ERRORS
-from mmnet.io.errors import MmnetError, shorten_message
+from mmnet.io.errors import ERRORS, MmnetError, shorten_message
 from mmnet.io.files import SEPARATOR
+from mmnet.io.lazy import lazy_import
 from mmnet.io.terminal import escape_controls, escape_output
 from mmnet.tf.compat import is_out_of_memory
+
+humanfriendly = lazy_import("humanfriendly")
 
 METAVARS: Dict[Any, str] = {  # type of a flag, or of its value -> placeholder in --help
     flag_types.size_in_bytes: "BYTES",
@@ -305,6 +305,6 @@ def help_text(field: dataclasses.Field) -> str:
     if default in (REQUIRED, None, ()) or parse is flag_types.switch:
         return text
     if parse is flag_types.size_in_bytes:
-        default = format_size(default, binary=True)
+        default = humanfriendly.format_size(default, binary=True)
     values = default if isinstance(default, tuple) else (default,)
     return f"{text} (default: {' '.join(map(str, values))})"

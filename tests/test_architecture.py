@@ -102,7 +102,10 @@ TREES = {module: ast.parse(read(path)) for module, path in MODULES.items()}
 
 
 def find_imports(module):
-    """Yield (imported module, whether a function imports it), except imports for type checkers."""
+    """Yield (imported module, whether a function imports it), except imports for type checkers.
+
+    None: the module is imported when it is first used.
+    """
     pending = [(TREES[module], False)]
     while pending:
         node, in_function = pending.pop()
@@ -116,12 +119,14 @@ def find_imports(module):
             for name in node.names:
                 full_name = f"{node.module}.{name.name}"
                 yield (full_name if full_name in MODULES else node.module), in_function
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "lazy_import":
+            yield node.args[0].value, None
         in_function = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         pending.extend((child, in_function) for child in ast.iter_child_nodes(node))
 
 
 def top_imports(module):
-    return {name for name, in_function in find_imports(module) if not in_function}
+    return {name for name, in_function in find_imports(module) if in_function is False}
 
 
 def run_python(code):
@@ -156,7 +161,7 @@ def test_module_imports_tensorflow_only_through_compat(module):
 def test_functions_import_only_optional_packages(module):
     for name, in_function in find_imports(module):
         root = name.split(".")[0]
-        if module == "mmnet.tf.compat":  # TensorFlow and parts of it
+        if module == "mmnet.tf.compat" or in_function is None:  # TensorFlow and parts of it
             continue
         assert (root in OPTIONAL) == in_function, f"{module} imports {name}"
 

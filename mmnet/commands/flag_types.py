@@ -9,13 +9,14 @@ import os
 import re
 from typing import Callable, Dict, Optional, Tuple
 
-from humanfriendly import InvalidSize, InvalidTimespan, parse_size, parse_timespan
-
 from mmnet.distributed.members import LAST_PORT
 from mmnet.io.errors import MmnetError
+from mmnet.io.lazy import lazy_import
 from mmnet.io.tar_shards import Shard
 from mmnet.networks.views import SCALES, STRIDE
 from mmnet.weights.source import find_source
+
+humanfriendly = lazy_import("humanfriendly")
 
 MAX_INT = (1 << 31) - 1  # the global step is an int32
 MAX_JOBS = 1024  # each thread holds one photo in memory
@@ -91,15 +92,15 @@ def network_side(value: str) -> int:
 
 def size_in_bytes(value: str) -> int:
     try:
-        return parse_size(value, binary=True)
-    except InvalidSize:
+        return humanfriendly.parse_size(value, binary=True)
+    except humanfriendly.InvalidSize:
         raise MmnetError("must be a size, for example 500MB or 4GB") from None
 
 
 def timespan(value: str) -> float:
     try:
-        seconds = float(parse_timespan(value))
-    except (InvalidTimespan, OverflowError):
+        seconds = float(humanfriendly.parse_timespan(value))
+    except (humanfriendly.InvalidTimespan, OverflowError):
         seconds = math.inf
     if seconds > MAX_SECONDS:
         raise MmnetError("must be a time, for example 90s, 10m or 2h")

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
 import numpy as np
-import yaml
 
 from mmnet.commands.flag_types import (
     existing_folder,
@@ -26,6 +25,7 @@ from mmnet.commands.flag_types import (
 from mmnet.inference.open import load_weights, open_for_photos, open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
+from mmnet.io.lazy import lazy_import
 from mmnet.io.memory import check_memory
 from mmnet.matting.photo import MattingOptions
 from mmnet.networks.network import make_network, network_bytes, network_fields
@@ -34,6 +34,8 @@ from mmnet.tf.device import Device
 from mmnet.weights.registry import DEFAULT
 from mmnet.weights.source import Source, is_model_file
 from mmnet.weights.values import WeightOptions, Weights
+
+yaml = lazy_import("yaml")
 
 REQUIRED: Any = object()  # default of a flag that the user must give
 

@@ -11,11 +11,11 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmnet.commands.flag_types import job_number, one_of, positive_int, shard
 from mmnet.commands.options import REQUIRED, CutoutOptions, JsonOptions, flag
-from mmnet.io.clip_writer import check_encoding
 from mmnet.io.errors import MAX_NAMES, MmnetError, summarize_names
 from mmnet.io.extensions import is_clip
 from mmnet.io.files import SEPARATOR, check_writable
 from mmnet.io.images import check_image_format
+from mmnet.io.lazy import lazy_import
 from mmnet.io.tar_shards import Shard, TarShardWriter
 from mmnet.io.terminal import escape_controls
 from mmnet.matting.background import load_background
@@ -24,6 +24,8 @@ from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find
 from mmnet.matting.process import process_file, process_photos
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
+
+clip_writer = lazy_import("mmnet.io.clip_writer")
 
 MAX_DEFAULT_JOBS = 4
 
@@ -143,7 +145,7 @@ def check_output(
     if to_stdout and sys.stdout.isatty():
         raise MmnetError("--output -: is a terminal; redirect it to a file or a program")
     if clips:
-        check_encoding(output.path, has_alpha=kinds == ("cutout",))
+        clip_writer.check_encoding(output.path, has_alpha=kinds == ("cutout",))
     elif not to_stdout:
         check_image_format(output.path, has_alpha=kinds == ("cutout",))
 

@@ -15,7 +15,9 @@ from mmnet.commands.options import REQUIRED
 from mmnet.commands.removed import check_not_removed, is_old_default
 from mmnet.io.errors import MmnetError, shorten
 from mmnet.io.files import SEPARATOR
-from mmnet.io.yaml_files import read_yaml
+from mmnet.io.lazy import lazy_import
+
+yaml_files = lazy_import("mmnet.io.yaml_files")
 
 EXCLUSIVE = ("size", "shape")  # two flags for one value
 
@@ -98,7 +100,7 @@ def read_preset(path: str) -> Dict[str, Any]:
         for field in dataclasses.fields(load_command(command).Options):
             known.update({field.name, field.metadata["alias"], field.metadata["old_name"]} - {None})
     values = {}
-    for name, value in read_yaml(path).items():
+    for name, value in yaml_files.read_yaml(path).items():
         if value is None or is_old_default(name, value):
             continue
         if name not in known:

@@ -13,8 +13,8 @@ from typing import Dict, Iterator, List, Mapping, Sequence
 
 from mmnet.distributed.heartbeat import LAUNCHED, LOST
 from mmnet.distributed.members import Plan, write_tf_config
+from mmnet.io.errors import ERRORS
 
-ERRORS = "MMNET_ERRORS"  # environment variable: descriptor of a file for the launcher's stderr
 GRACE_SECONDS = 3.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
 BAD_INPUT = 2  # exit code

@@ -9,11 +9,13 @@ import contextlib
 import json
 import os
 import re
-import socket
 from typing import List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from mmnet.io.errors import MmnetError, shorten, shorten_name
+from mmnet.io.lazy import lazy_import
 from mmnet.tf.device import Device
+
+socket = lazy_import("socket")
 
 PORT = 29400  # first port of a host, if there are several hosts
 PORTS = 2  # per process: its own port and the next one

@@ -10,7 +10,11 @@ from typing import Any, Mapping, NamedTuple, Optional, Tuple, Union
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
+
+from mmnet.io.lazy import lazy_import
+
+ImageCms = lazy_import("PIL.ImageCms")
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +54,6 @@ LINEAR_LEVELS = 1 << 20  # levels of linear light that are encoded by a table
 
 # Metadata that may define a colour space without a profile, as Pillow and pillow-heif name them.
 SPACE_KEYS = {"cicp", "nclx_profile", "gamma", "chromaticity"}
-SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 class ColourSpace(NamedTuple):
@@ -218,12 +221,18 @@ def _hable(level):
     return (level * (0.15 * level + 0.05) + 0.004) / (level * (0.15 * level + 0.5) + 0.06) - 1 / 15
 
 
+@functools.lru_cache(maxsize=None)
+def srgb_profile() -> Any:
+    """Return the ICC profile of sRGB, an ImageCmsProfile."""
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
 @functools.lru_cache(maxsize=8)
-def make_transform(profile: bytes, mode: str) -> Optional[ImageCms.ImageCmsTransform]:
+def make_transform(profile: bytes, mode: str) -> Any:
     """Return the transform from an ICC profile to sRGB, or None if it changes no level by 2."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     transform = ImageCms.buildTransform(
-        source, SRGB_PROFILE, mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+        source, srgb_profile(), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
     )
     if mode == "RGB":
         levels = np.stack(np.meshgrid(*3 * [np.arange(0, 256, 17)]), axis=-1).astype(np.uint8)

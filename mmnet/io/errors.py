@@ -5,6 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from mmnet.io.terminal import escape_controls
 
+ERRORS = "MMNET_ERRORS"  # environment variable: descriptor of a file for the launcher's stderr
 NAMES_SHOWN = 3  # file names that a message shows of a list
 MAX_NAMES = 20  # file names in one message
 NAME_LENGTH = 200  # characters of a file name in a message

@@ -49,9 +49,10 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     cv2.copyTo(image, cv2.inRange(alpha, 1 - ALPHA_ROUNDING, np.inf), result)
     for rows, index in find_soft_pixels(alpha, ALPHA_ROUNDING):
         colours = image[rows].reshape(-1, 3).take(index, axis=0).astype(np.float32)
-        means = (sample_pixels(mean, shape, rows, index) for mean in (foreground, background))
+        front = sample_pixels(foreground, shape, rows, index)
+        behind = sample_pixels(background, shape, rows, index)
         weights = alpha[rows].reshape(-1, 1).take(index, axis=0)
-        result[rows].reshape(-1, 3)[index] = np.rint(_fuse(colours, *means, weights))
+        result[rows].reshape(-1, 3)[index] = np.rint(_fuse(colours, front, behind, weights))
     return result
 
 

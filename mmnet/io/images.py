@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from mmnet.io.colour import SRGB_PROFILE, convert_to_srgb
+from mmnet.io.colour import convert_to_srgb, srgb_profile
 from mmnet.io.containers import JPEG, PNG, check_complete, detect_format, png_chunk
 from mmnet.io.errors import MmnetError, format_shape
 from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
@@ -245,7 +245,7 @@ def encode_image(
         raise MmnetError(f"{path}: {size}: {extension} stores {max_side} pixels per side; use .png")
     options = pil_options(metadata, keep_gps)
     if image.ndim == 3:
-        options["icc_profile"] = SRGB_PROFILE.tobytes()
+        options["icc_profile"] = srgb_profile().tobytes()
     stream = io.BytesIO()
     file_format = "WEBP" if extension == ".webp" else "JPEG"
     Image.fromarray(image).save(

@@ -8,9 +8,11 @@ import shlex
 import shutil
 import sys
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from mmnet.io.errors import MmnetError
+from mmnet.io.lazy import lazy_import
+
+parse = lazy_import("urllib.parse")
 
 SITE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -40,7 +42,7 @@ def install_command(extra: str) -> str:
         return pip_install("-e", SITE + extras)
     url = _read_url()
     if url.startswith("file:"):
-        return pip_install(unquote(urlsplit(url).path) + extras)
+        return pip_install(parse.unquote(parse.urlsplit(url).path) + extras)
     return pip_install(f"mmnet{extras} @ {url}" if url else f"mmnet{extras}")
 
 

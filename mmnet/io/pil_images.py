@@ -6,11 +6,14 @@ import warnings
 from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
-from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from mmnet.io.containers import JPEG, PNG, WEBP, read_png_chunks
 from mmnet.io.errors import MmnetError, format_shape
+from mmnet.io.lazy import lazy_import
 from mmnet.io.optional import install_command
+
+ImageCms = lazy_import("PIL.ImageCms")
 
 # Formats that Pillow decodes itself. Others may start programs.
 FORMATS = (

@@ -5,13 +5,15 @@ import dataclasses
 import io
 import os
 import re
-import tarfile
 import threading
 import zlib
-from typing import Dict, Optional, Set
+from typing import Any, Dict, Set
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, open_regular
+from mmnet.io.lazy import lazy_import
+
+tarfile = lazy_import("tarfile")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TarShardWriter:
         self._folder, self._photos_per_file = folder, photos_per_file
         self._prefix = f"results-{shard}-"
         self._lock = threading.Lock()
-        self._tar: Optional[tarfile.TarFile] = None
+        self._tar: Any = None
         self._next_number = 0
         self.finished_stems: Set[str] = set()
         os.makedirs(folder, exist_ok=True)

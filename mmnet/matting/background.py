@@ -9,13 +9,15 @@ import cv2
 import numpy as np
 from PIL import ImageColor
 
-from mmnet.io.clips import open_clip, read_frames
 from mmnet.io.errors import MmnetError
 from mmnet.io.extensions import is_clip
 from mmnet.io.foreground import COLOUR_SIZE
 from mmnet.io.images import compose_over_grey
+from mmnet.io.lazy import lazy_import
 from mmnet.io.resize import resize_to_cover, shrink, to_square_pixels
 from mmnet.matting.load import load_photo
+
+clips = lazy_import("mmnet.io.clips")
 
 COLOURS = {"green": "#00ff00"}  # names that differ from CSS, where this one is #008000
 SQUARE = Fraction(1)  # pixel aspect ratio
@@ -86,7 +88,9 @@ class ClipBackground(Background):
 
     def _read(self):
         """Yield (seconds, image)."""
-        with open_clip(self.path) as clip, contextlib.closing(read_frames(clip)) as frames:
+        with contextlib.ExitStack() as stack:
+            clip = stack.enter_context(clips.open_clip(self.path))
+            frames = stack.enter_context(contextlib.closing(clips.read_frames(clip)))
             first_pts = None
             for frame in frames:
                 first_pts = frame.pts if first_pts is None else first_pts

@@ -10,13 +10,15 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.extensions import is_clip
 from mmnet.io.files import remove_abandoned
+from mmnet.io.lazy import lazy_import
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
-from mmnet.matting.clip import matte_clip
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result
 from mmnet.matting.load import load_photo
 from mmnet.matting.photo import matte_photo
+
+clips = lazy_import("mmnet.matting.clip")
 
 # The disk is full or read-only, or stdout is closed: the next photo would fail, too.
 LASTING_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EPIPE)
@@ -52,7 +54,7 @@ def process_file(
         if has_frames:
             outputs = {kind: output.path_of(file, kind) for kind in options.kinds}
             keep_gps = output.keep_gps
-            return matte_clip(file.path, predictor, outputs, options, keep_gps=keep_gps)
+            return clips.matte_clip(file.path, predictor, outputs, options, keep_gps=keep_gps)
         photo = load_photo(sys.stdin.buffer.read() if file.path == STANDARD_STREAM else file.path)
         alpha = matte_photo(photo, predictor, options.matting)
         images = render_outputs(photo.image, alpha, options, photo.opacity)

@@ -9,12 +9,13 @@ import threading
 import urllib.request
 from functools import partial
 from http.client import HTTPException
-from typing import NamedTuple, Optional, Sequence
+from typing import Optional, Sequence
 from urllib.error import HTTPError, URLError
 
 from mmnet.io.errors import MmnetError, shorten_name
 from mmnet.io.files import MAX_BYTES, lock_folder, remove_abandoned, sha256_of_file
 from mmnet.io.progress import progress
+from mmnet.weights.registry import RegisteredFile
 
 CHUNK = 1 << 16  # bytes
 ATTEMPTS = 3  # per address
@@ -23,19 +24,6 @@ MIN_SPEED = 10_000  # bytes per second
 NETWORK_ERRORS = (URLError, HTTPException, ConnectionError, socket.timeout, ssl.SSLError)
 
 log = logging.getLogger(__name__)
-
-
-class RegisteredFile(NamedTuple):
-    """A file of the registry. None: the registry does not know the value."""
-
-    name: str
-    bytes: Optional[int] = None
-    sha256: Optional[str] = None
-
-    def is_complete(self, folder: str) -> bool:
-        """Return whether the file exists in a folder with its registered size."""
-        path = os.path.join(folder, self.name)
-        return os.path.isfile(path) and self.bytes in (None, os.path.getsize(path))
 
 
 def download(

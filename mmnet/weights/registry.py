@@ -7,8 +7,10 @@ from typing import Dict, NamedTuple, Optional, Tuple
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import read_json, sha256_of_file
+from mmnet.io.lazy import lazy_import
 from mmnet.io.records import to_record
-from mmnet.weights.download import RegisteredFile, download
+
+downloads = lazy_import("mmnet.weights.download")
 
 DEFAULT = "mmnet-persons"  # bundled; used if no source is given
 FAST = "mmnet-fast"  # bundled; for slow devices
@@ -16,6 +18,19 @@ UNTRAINED = "untrained"  # random weights
 REMOVED = {"mmnet-video": DEFAULT}  # name in 0.2 -> its replacement; delete this in 0.4
 HERE = os.path.dirname(os.path.abspath(__file__))
 REGISTRY = os.path.join(HERE, "registry.json")
+
+
+class RegisteredFile(NamedTuple):
+    """A file of the registry. None: the registry does not know the value."""
+
+    name: str
+    bytes: Optional[int] = None
+    sha256: Optional[str] = None
+
+    def is_complete(self, folder: str) -> bool:
+        """Return whether the file exists in a folder with its registered size."""
+        path = os.path.join(folder, self.name)
+        return os.path.isfile(path) and self.bytes in (None, os.path.getsize(path))
 
 
 class ViewModels(NamedTuple):
@@ -115,7 +130,7 @@ def fetch(name: str, *, trust: Optional[bool] = None) -> str:
             raise MmnetError(f"{path}: is missing or damaged; install mmnet again")
         if file.sha256 is None and trust is None:
             raise MmnetError(f"{name}: is not here; first run mmnet weights get {name}")
-        download(file, entry.addresses, folder, trust=bool(trust))
+        downloads.download(file, entry.addresses, folder, trust=bool(trust))
     return folder
 
 

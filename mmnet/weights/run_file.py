@@ -3,14 +3,15 @@
 import os
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-import yaml
-
 from mmnet.io.checkpoint_files import RUN_FILE
 from mmnet.io.errors import MmnetError
+from mmnet.io.lazy import lazy_import
 from mmnet.io.records import to_record
-from mmnet.io.yaml_files import read_yaml
 from mmnet.networks.network import Network, make_network, network_fields
 from mmnet.networks.registry import find_definition
+
+yaml = lazy_import("yaml")
+yaml_files = lazy_import("mmnet.io.yaml_files")
 
 
 class NetworkRecord(NamedTuple):
@@ -32,7 +33,7 @@ def network_in(path: str) -> Dict[str, Any]:
     """Return the fields of Network in a RUN_FILE. A missing file has none."""
     if not os.path.exists(path):
         return {}
-    fields = network_fields(to_record(read_yaml(path), NetworkRecord, path)._asdict())
+    fields = network_fields(to_record(yaml_files.read_yaml(path), NetworkRecord, path)._asdict())
     try:
         find_definition(make_network(fields))
     except MmnetError as error:

@@ -95,5 +95,5 @@ def test_source_never_downloads(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("download")
 
-    monkeypatch.setattr("mmnet.weights.registry.download", fail)
+    monkeypatch.setattr("mmnet.weights.download.download", fail)
     assert flag_types.source("mmnet-1898000") == "mmnet-1898000"

@@ -14,10 +14,10 @@ from helpers.colours import ADOBE, CUBE, P3, PROPHOTO, make_profile, reference_s
 from helpers.images import encode, insert_png_chunks, make_exif, make_png, png_chunk, save
 from mmnet.io.colour import (
     PRIMARIES,
-    SRGB_PROFILE,
     convert_space,
     find_colour_space,
     make_transform,
+    srgb_profile,
 )
 from mmnet.io.images import decode_image, decode_photo
 from mmnet.matting.load import load_photo
@@ -63,7 +63,7 @@ def test_profile_is_converted_as_by_imagecms(name, form):
 def test_srgb_profile_changes_no_pixel(form):
     options = {"lossless": True} if form == "webp" else {}
     expected = decode_photo(save(CUBE, form, **options), "a").image
-    for profile in (SRGB_PROFILE.tobytes(), b"", b"damaged"):
+    for profile in (srgb_profile().tobytes(), b"", b"damaged"):
         data = save(CUBE, form, icc_profile=profile, **options)
         np.testing.assert_array_equal(decode_photo(data, "a").image, expected)
 

@@ -108,7 +108,9 @@ def test_cache_folder_follows_the_environment(home, tmp_path, monkeypatch):
 
 def test_fetch_downloads_missing_files_only(home, monkeypatch):
     downloads = []
-    monkeypatch.setattr(registry, "download", lambda *arguments, **_: downloads.append(arguments))
+    monkeypatch.setattr(
+        registry.downloads, "download", lambda *arguments, **_: downloads.append(arguments)
+    )
     entry = registry.find_entry(DOWNLOADED)
     complete, *missing = entry.files
     folder = home / "weights" / DOWNLOADED
@@ -156,7 +158,7 @@ def test_model_of_another_project_is_downloaded_on_request_only(home, run, monke
         os.makedirs(folder)
         write_rvm(os.path.join(folder, file.name))
 
-    monkeypatch.setattr(registry, "download", download)
+    monkeypatch.setattr(registry.downloads, "download", download)
     monkeypatch.setattr(trial, "run_in_child", lambda path, function, *values: function(*values))
     code, out, err = run("weights", "get", "rvm-mobilenetv3", "--trust")
     assert code == 0, err

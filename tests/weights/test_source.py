@@ -69,7 +69,7 @@ def test_missing_sources_are_errors(folder, download):
 
 def test_find_source_downloads_only_on_request(folder, monkeypatch):
     monkeypatch.setenv("MMNET_HOME", str(folder / "home"))
-    monkeypatch.setattr(registry, "download", None)
+    monkeypatch.setattr(registry.downloads, "download", None)
     assert find_source("mmnet-1898000", download=False).name == "mmnet-1898000"
     with pytest.raises(TypeError):
         find_source("mmnet-1898000")
