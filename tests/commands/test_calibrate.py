@@ -1,12 +1,10 @@
 """Tests of mmnet calibrate."""
 
-import json
 import os
 
 import pytest
 
 from helpers import SMALL, SMALL_FLAGS, assert_message
-from mmnet.cli import main
 from mmnet.evaluation.calibration import LOGIT_SCALES
 from mmnet.inference.open import load_weights
 from mmnet.networks.registry import find_definition
@@ -32,19 +30,17 @@ def flags(checkpoint, portraits):
     return [*flags, "--dataset_split_name", "test", *SMALL_FLAGS]
 
 
-def test_calibrate_writes_scaled_checkpoint(flags, tmp_path, capfd):
+def test_calibrate_writes_scaled_checkpoint(flags, tmp_path, run_json):
     prefix = str(tmp_path / "scaled" / "MMNetModel-5")
     os.mkdir(os.path.dirname(prefix))
-    assert main(["calibrate", "--json", "--output", prefix, *flags]) == 0
-    result = json.loads(capfd.readouterr().out)
+    (result,) = run_json("calibrate", "--output", prefix, *flags)
     for key in ("logit_scale", "temperature"):  # the new name, and the name in 0.2
         assert [score[key] for score in result["scores"]] == list(LOGIT_SCALES)
     assert result["best"] > 1
     (best,) = [score for score in result["scores"] if score["logit_scale"] == result["best"]]
 
     def evaluate(*more):
-        assert main(["evaluate", "--json", "--output", str(tmp_path), *flags, *more]) == 0
-        return json.loads(capfd.readouterr().out)["MAD/test"]
+        return run_json("evaluate", "--output", tmp_path, *flags, *more)[0]["MAD/test"]
 
     expected = pytest.approx(best["mad"], abs=1e-5)
     assert evaluate("--logit_scale", str(result["best"])) == expected
@@ -56,9 +52,9 @@ def test_calibrate_writes_scaled_checkpoint(flags, tmp_path, capfd):
 
 
 @pytest.mark.parametrize("command", ["calibrate", "temperature"])
-def test_calibrate_prints_table(flags, command, capfd):
-    assert main([command, *flags]) == 0
-    out, err = capfd.readouterr()
+def test_calibrate_prints_table(flags, command, run):
+    code, out, err = run(command, *flags)
+    assert code == 0
     assert_message(out, "logit scale", "MAD (0..1)", "6 images")
     for scale in LOGIT_SCALES:
         assert f"\n{scale:g} " in out
@@ -70,10 +66,9 @@ def test_calibrate_explains_a_missing_split(portraits, assert_refused):
     assert_refused(["calibrate", "--dataset_path", portraits], *tokens)
 
 
-def test_calibrate_refuses_read_only_output(flags, tmp_path, capfd):
-    os.chmod(str(tmp_path), 0o555)
+def test_calibrate_refuses_read_only_output(flags, tmp_path, assert_refused):
+    tmp_path.chmod(0o555)
     try:
-        assert main(["calibrate", "--output", str(tmp_path / "MMNetModel-5"), *flags]) == 2
+        assert_refused(["calibrate", "--output", tmp_path / "MMNetModel-5", *flags], tmp_path)
     finally:
-        os.chmod(str(tmp_path), 0o755)
-    assert_message(capfd.readouterr().err, tmp_path)
+        tmp_path.chmod(0o755)

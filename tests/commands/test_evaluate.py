@@ -12,7 +12,6 @@ import pytest
 
 from helpers import SMALL_FLAGS, assert_message, call_before
 from helpers.runs import read_events, steps_in
-from mmnet.cli import main
 from mmnet.commands import evaluate as evaluate_module
 from mmnet.commands import options as options_module
 from mmnet.datasets.synthetic import synthesize
@@ -26,13 +25,12 @@ SCORES = ("MAD/test", "GAUSS_GRAD/test", "MAD/test/40_30", "GAUSS_GRAD/test/40_3
 
 
 @pytest.fixture
-def evaluate(portraits, capfd):
+def evaluate(portraits, run_json):
     """Run mmnet evaluate on the portraits, or on ``dataset``. Return its JSON objects."""
 
     def evaluate(source, *flags, dataset=portraits):
-        command = ["evaluate", "--checkpoint_path", str(source), "--json", *FLAGS, *flags]
-        assert main([*command, "--dataset_path", str(dataset)]) == 0
-        return [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        command = ["evaluate", "--checkpoint_path", source, "--dataset_path", dataset]
+        return run_json(*command, *FLAGS, *flags)
 
     return evaluate
 
@@ -192,7 +190,7 @@ def test_as_photos_scores_alphas_of_predict(evaluate, small_weights, tmp_path):
 
 
 def test_datasets_and_sources_are_compared(
-    portraits, two_portraits, small_weights, write_checkpoints, tmp_path, capfd, monkeypatch
+    portraits, two_portraits, small_weights, write_checkpoints, tmp_path, run, run_json, monkeypatch
 ):
     sources = []
 
@@ -204,31 +202,27 @@ def test_datasets_and_sources_are_compared(
     command = ["evaluate", "--dataset_path", portraits, two_portraits, "--compare", other, *FLAGS]
     command += ["--checkpoint_path", small_weights.source, "--worst", "1"]
     command += ["--report", str(page), "--output", str(tmp_path / "scores")]
-    assert main(command) == 0
-    out, _ = capfd.readouterr()
+    out = run(*command)[1]
     assert_message(out, f"{portraits}/test:", f"{two_portraits}/test:", "compared with")
     assert sources == [small_weights.source, find_checkpoint(other)]  # each one is opened once
     assert page.read_text().count("<img src=") == 2 * 2 * 5
-    assert main([*command, "--json"]) == 0  # replaces the page
-    rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    rows = run_json(*command)  # replaces the page
     assert [row["dataset_path"] for row in rows] == [portraits, two_portraits] * 2
     page.write_text("a letter")
-    assert main(command) == 2
-    assert_message(capfd.readouterr().err, page)
+    code, _, err = run(*command)
+    assert code == 2
+    assert_message(err, page)
     assert page.read_text() == "a letter"
 
 
 def test_missing_runtime_is_reported_before_the_scores(
-    portraits, small_weights, tmp_path, capfd, monkeypatch
+    portraits, small_weights, tmp_path, assert_refused, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "x.onnx").write_bytes(b"")
     command = ["evaluate", "--dataset_path", portraits, "--output", str(tmp_path), *FLAGS]
     command += ["--checkpoint_path", small_weights.source, "--compare", str(tmp_path / "x.onnx")]
-    assert main(command) == 2
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert_message(err, "onnxruntime", "pip install")
+    assert_refused(command, "onnxruntime", "pip install")
 
 
 def test_report_of_a_run_shows_curves(evaluate, write_checkpoints, tmp_path):
@@ -240,17 +234,15 @@ def test_report_of_a_run_shows_curves(evaluate, write_checkpoints, tmp_path):
     assert re.search(r"<h2>[^<]*: [^<]*MMNetModel-2</h2>", text)
 
 
-def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
+def test_as_clips_scores_flicker(small_weights, tmp_path, run, run_json):
     synthesize(str(tmp_path), "test", 2, shape=(120, 90), frames=4)
     command = ["evaluate", "--dataset_path", str(tmp_path), "--as_clips", *SMALL_FLAGS]
     command += ["--checkpoint_path", small_weights.source]
-    assert main([*command, "--json"]) == 0
-    plain = json.loads(capfd.readouterr().out)
+    (plain,) = run_json(*command)
     assert (plain["clips"], plain["frames"], plain["global_step"]) == (2, 8, 5)
-    assert main([*command, "--json", "--temporal_filter", "exponential"]) == 0
-    assert json.loads(capfd.readouterr().out)["dtSSD/test"] < plain["dtSSD/test"]
-    assert main(command) == 0
-    assert_message(capfd.readouterr().out, "2 clips", "8 frames", "dtSSD")
+    (filtered,) = run_json(*command, "--temporal_filter", "exponential")
+    assert filtered["dtSSD/test"] < plain["dtSSD/test"]
+    assert_message(run(*command)[1], "2 clips", "8 frames", "dtSSD")
 
 
 @pytest.mark.parametrize(
@@ -272,9 +264,8 @@ def test_as_clips_scores_flicker(small_weights, tmp_path, capfd):
     ],
     ids=lambda value: " ".join(value) if value[0].startswith("--") else None,
 )
-def test_bad_input_is_reported(portraits, capfd, flags, tokens):
-    assert main(["evaluate", "--dataset_path", portraits, *flags]) == 2
-    assert_message(capfd.readouterr().err, *tokens)
+def test_bad_input_is_reported(portraits, assert_refused, flags, tokens):
+    assert_refused(["evaluate", "--dataset_path", portraits, *flags], *tokens)
 
 
 @pytest.fixture

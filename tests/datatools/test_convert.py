@@ -15,6 +15,8 @@ from mmnet.datatools import convert as module
 from mmnet.io.images import encode_png
 from mmnet.io.masks import load_mask
 
+CONVERT = ["data", "convert", "--layout", "pairs"]
+
 
 @pytest.fixture
 def source(tmp_path):
@@ -25,8 +27,8 @@ def source(tmp_path):
     return folder
 
 
-def convert(source, target, *flags):
-    return main(["data", "convert", "--layout", "pairs", source, str(target), *flags])
+def convert(source, target):
+    return main([*CONVERT, source, str(target)])
 
 
 def list_states(folder):
@@ -43,11 +45,10 @@ def list_states(folder):
 @pytest.mark.parametrize(
     "flags, links", [pytest.param([], 16, id="links"), pytest.param(["--copies"], 0, id="copies")]
 )
-def test_convert_links_or_copies_and_keeps_source(source, tmp_path, capfd, flags, links):
+def test_convert_links_or_copies_and_keeps_source(source, tmp_path, run_json, flags, links):
     os.chmod(os.path.join(source, "images", "3.jpg"), 0o640)
     states = list_states(source)
-    assert convert(source, tmp_path / "b", "--json", *flags) == 0
-    assert json.loads(capfd.readouterr().out)["linked"] == links
+    assert run_json(*CONVERT, source, tmp_path / "b", *flags)[0]["linked"] == links
     assert list_states(source) == states
     for pair in find_dataset(str(tmp_path / "b"), "train").pairs:
         original = os.path.join(source, "images", os.path.basename(pair.image))
@@ -66,7 +67,7 @@ def test_convert_resizes_masks_of_the_same_aspect_ratio(source, tmp_path, caplog
     assert np.abs(load_mask(dataset.pairs[0].mask) - mask / 255).mean() < 0.03
 
 
-def test_convert_resumes(source, tmp_path, capfd):
+def test_convert_resumes(source, tmp_path, run_json):
     target = tmp_path / "b"
     assert convert(source, target) == 0
     manifest = target / "manifest.jsonl"
@@ -74,29 +75,25 @@ def test_convert_resumes(source, tmp_path, capfd):
     manifest.write_text("".join(lines[:4]) + lines[4][:20])  # killed while it wrote the fourth pair
     os.unlink(str(target / "train" / "image" / "0.jpg"))
     states = list_states(str(target / "train"))
-    capfd.readouterr()
-    assert convert(source, target, "--json") == 0
-    record = json.loads(capfd.readouterr().out)
+    (record,) = run_json(*CONVERT, source, target)
     assert record["pairs"] == {"train": 8} and record["before"] == 2
     lines = [json.loads(line) for line in manifest.read_text().splitlines()]
     assert sorted({line["stem"] for line in lines[1:]}) == list("01234567")
     assert states.items() <= list_states(str(target / "train")).items()
 
 
-def test_convert_keeps_foreign_and_other_targets(source, tmp_path, capfd):
+def test_convert_keeps_foreign_and_other_targets(source, tmp_path, assert_refused):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").write_text("mine")
-    assert convert(source, tmp_path / "b") == 2
-    assert_message(capfd.readouterr().err, tmp_path / "b", "thesis.txt")
+    assert_refused([*CONVERT, source, tmp_path / "b"], tmp_path / "b", "thesis.txt")
     assert os.listdir(str(tmp_path / "b")) == ["thesis.txt"]
     assert convert(source, tmp_path / "c") == 0
     states = list_states(str(tmp_path / "c" / "train"))
-    assert convert(source, tmp_path / "c", "--copies") == 2
-    assert_message(capfd.readouterr().err, tmp_path / "c", "options")
+    assert_refused([*CONVERT, source, tmp_path / "c", "--copies"], tmp_path / "c", "options")
     assert list_states(str(tmp_path / "c" / "train")) == states
 
 
-def test_convert_resumes_after_full_disk(source, tmp_path, capfd, monkeypatch):
+def test_convert_resumes_after_full_disk(source, tmp_path, run_json, assert_refused, monkeypatch):
     link_or_copy = module.link_or_copy
 
     def fail_for_one_file(path, target, *, copies):
@@ -105,18 +102,15 @@ def test_convert_resumes_after_full_disk(source, tmp_path, capfd, monkeypatch):
         return link_or_copy(path, target, copies=copies)
 
     monkeypatch.setattr(module, "link_or_copy", fail_for_one_file)
-    assert convert(source, tmp_path / "b") == 2
-    error = capfd.readouterr().err
-    assert_message(error, "No space left on device", "4.png")
-    assert error.count("\n") == 1
+    command = [*CONVERT, source, tmp_path / "b"]
+    assert_refused(command, "No space left on device", "4.png")
     monkeypatch.undo()
-    assert convert(source, tmp_path / "b", "--json") == 0
-    record = json.loads(capfd.readouterr().out)
+    (record,) = run_json(*command)
     assert record["pairs"] == {"train": 8} and 0 < record["before"] < 8
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe"])
-def test_convert_writes_no_lock_through_a_link(source, tmp_path, capfd, kind):
+def test_convert_writes_no_lock_through_a_link(source, tmp_path, assert_refused, kind):
     letter, lock = tmp_path / "letter.txt", tmp_path / "b" / ".lock"
     letter.write_text("a letter of the user")
     lock.parent.mkdir()
@@ -126,13 +120,12 @@ def test_convert_writes_no_lock_through_a_link(source, tmp_path, capfd, kind):
         os.link(str(letter), str(lock))
     else:
         lock.symlink_to(letter if kind == "link" else tmp_path / "new.txt")
-    assert convert(source, tmp_path / "b") == 2
-    assert_message(capfd.readouterr().err, lock)
+    assert_refused([*CONVERT, source, tmp_path / "b"], lock)
     assert letter.read_text() == "a letter of the user" and not (tmp_path / "new.txt").exists()
 
 
 @pytest.mark.parametrize("name", ["train", "train/image", "manifest.jsonl"])
-def test_convert_writes_nothing_through_links_in_the_target(source, tmp_path, capfd, name):
+def test_convert_writes_nothing_through_links_in_the_target(source, tmp_path, assert_refused, name):
     assert convert(source, tmp_path / "b") == 0
     link, other = tmp_path / "b" / name, tmp_path / "other"
     other.mkdir()
@@ -144,8 +137,7 @@ def test_convert_writes_nothing_through_links_in_the_target(source, tmp_path, ca
         if name != "manifest.jsonl":
             manifest.truncate(length)  # convert all pairs again
     states = list_states(str(other))
-    assert convert(source, tmp_path / "b") == 2
-    assert_message(capfd.readouterr().err, link)
+    assert_refused([*CONVERT, source, tmp_path / "b"], link)
     assert list_states(str(other)) == states
 
 

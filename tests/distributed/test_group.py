@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_raises
+from helpers.graphs import training_feed, variable_values
 from mmnet.distributed.group import ALONE, Group, all_reduce_mean, broadcast, join_group
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
@@ -33,14 +34,9 @@ def after_a_step(group, images, truths, **recipe):
             if variable.op.name != "global_step"
         }
         checkpoint.restore(session, values, graph.variables)
-        feed = {
-            graph.images: images,
-            graph.truths: truths,
-            graph.learning_rate: 1e-2,
-            graph.batch_norm_decay: 0.9,
-        }
-        losses = session.run([graph.losses, graph.step], feed)[0]
-        return dict(zip([v.op.name for v in graph.variables], session.run(graph.variables))), losses
+        fetches = [graph.losses, graph.step]
+        losses = session.run(fetches, training_feed(graph, images, truths))[0]
+        return variable_values(session, graph), losses
 
 
 @pytest.mark.parametrize("sync_batch_norm", [False, True])

@@ -1,4 +1,4 @@
-"""Run a frozen graph, and compute a dilated convolution without TensorFlow."""
+"""Run graphs, and compute a dilated convolution without TensorFlow."""
 
 import numpy as np
 
@@ -12,6 +12,26 @@ def run(graph_def, images):
         tf.import_graph_def(graph_def, name="")
     with tf.Session(graph=graph) as session:
         return session.run("output:0", {"input_x:0": images})
+
+
+def training_feed(graph, images, truths, learning_rate=1e-2, decay=0.9):
+    """Return the feed of a step of a TrainingGraph."""
+    return {
+        graph.images: images,
+        graph.truths: truths,
+        graph.learning_rate: learning_rate,
+        graph.batch_norm_decay: decay,
+    }
+
+
+def variable_values(session, graph):
+    """Return name -> copy of the value, because fetched arrays may share memory with variables.
+
+    The loss scaling runs Adam in a branch of the graph. The names of Adam's two counters start with
+    the branch's name, which is removed here.
+    """
+    names = [variable.op.name.replace("cond/", "") for variable in graph.variables]
+    return dict(zip(names, map(np.array, session.run(graph.variables))))
 
 
 def dilated_convolution(x, weights, dilation):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import SMALL, SMALL_FLAGS, assert_message, assert_raises
+from helpers.graphs import training_feed, variable_values
 from mmnet.cli import main
 from mmnet.io.errors import MmnetError
 from mmnet.tf import checkpoint
@@ -129,24 +130,8 @@ def test_check_precision_rejects_npu(npu):
         check_precision(Device("npu", precision="mixed_float16"))
 
 
-def variable_values(session, graph):
-    """Return name -> value of each variable.
-
-    The loss scaling runs Adam in a branch of the graph. The names of Adam's two counters start with
-    the branch's name, which is removed here.
-    """
-    names = [variable.op.name.replace("cond/", "") for variable in graph.variables]
-    return dict(zip(names, map(np.array, session.run(graph.variables))))
-
-
 def run_step(session, graph, images, truths):
-    feed = {
-        graph.images: images,
-        graph.truths: truths,
-        graph.learning_rate: 1e-3,
-        graph.batch_norm_decay: 0.9,
-    }
-    session.run(graph.step, feed)
+    session.run(graph.step, training_feed(graph, images, truths, 1e-3))
 
 
 def assert_only_step_changed(before, after):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
+from helpers.graphs import training_feed
 from mmnet.cli import main
 from mmnet.commands.check_batch_norm import format_report, furthest_means, furthest_variances
 from mmnet.datasets.pairs import find_dataset, read_pair
@@ -41,12 +42,7 @@ def trained_values(portrait_set):
         recipe = Recipe(dict.fromkeys(("alpha", "cross_entropy", "auxiliary"), 1.0), 0.0)
         graph = build_training_graph(NETWORK, recipe, 6)
         session.run(graph.initializer)
-        feed = {
-            graph.images: images,
-            graph.truths: truths,
-            graph.learning_rate: 3e-2,
-            graph.batch_norm_decay: 0.9,
-        }
+        feed = training_feed(graph, images, truths, 3e-2)
         for _ in range(200):
             session.run(graph.step, feed)
         fetches = {v.op.name: v for v in graph.variables if v.op.name not in graph.slots}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_raises
+from helpers.graphs import training_feed, variable_values
 from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
@@ -28,12 +29,7 @@ def test_five_steps_equal_the_published_code(test_data):
         report = checkpoint.restore(session, values, graph.variables)
         assert len(report.loaded) == 1170
         assert not report.missing and not report.unused and not report.reshaped
-        feed = {
-            graph.images: golden["images"],
-            graph.truths: golden["masks"][..., 0],
-            graph.learning_rate: 1e-4,
-            graph.batch_norm_decay: 0.999,
-        }
+        feed = training_feed(graph, golden["images"], golden["masks"][..., 0], 1e-4, decay=0.999)
         for row in golden["losses"]:
             losses = session.run([graph.step, graph.losses], feed)[1]
             for name, expected in zip(golden["columns"], row):
@@ -41,7 +37,7 @@ def test_five_steps_equal_the_published_code(test_data):
                 tolerance = 1e-4 if VERSION_1 else 5e-4
                 loss = losses[name.replace("_reference", "")]
                 assert loss == pytest.approx(expected, rel=tolerance), name
-        after = values_of(session, graph)
+        after = variable_values(session, graph)
     assert after["global_step"] == golden["global_step"] == 304505
     compared = [key for key in golden.files if key.startswith("MMNet.")]
     assert len(compared) == 7
@@ -63,13 +59,8 @@ def test_step_is_bit_equal_in_any_order_of_operations():
         network = Network(width_multiplier=0.5, shape=(128, 128))
         graph = build_training_graph(network, Recipe(WEIGHTS, 4e-7), 16)
         session.run(graph.initializer)
-        start = values_of(session, graph)
-        feed = {
-            graph.images: images,
-            graph.truths: truths,
-            graph.learning_rate: 1e-3,
-            graph.batch_norm_decay: 0.9,
-        }
+        start = variable_values(session, graph)
+        feed = training_feed(graph, images, truths, 1e-3)
         ends = []
         for _ in range(6):
             checkpoint.restore(session, start, graph.variables)
@@ -79,26 +70,12 @@ def test_step_is_bit_equal_in_any_order_of_operations():
     assert all(end == ends[0] for end in ends)
 
 
-@pytest.fixture(scope="module")
-def feed():
+def run_step(session, graph, factor=1):
+    """Compute a step from random images times ``factor``. Return the losses."""
     random = np.random.RandomState(0)
-    return {
-        "images": random.uniform(0, 255, (2, 32, 32, 3)),
-        "truths": random.rand(2, 32, 32),
-        "learning_rate": 0.01,
-        "batch_norm_decay": 0.9,
-    }
-
-
-def run_step(session, graph, feed):
-    feed = {getattr(graph, name): value for name, value in feed.items()}
+    images = factor * random.uniform(0, 255, (2, 32, 32, 3))
+    feed = training_feed(graph, images, random.rand(2, 32, 32))
     return session.run([graph.step, graph.losses], feed)[1]
-
-
-def values_of(session, graph):
-    """Return name -> copy of the value, because fetched arrays may share memory with variables."""
-    names = [variable.op.name for variable in graph.variables]
-    return dict(zip(names, map(np.array, session.run(graph.variables))))
 
 
 @pytest.fixture(scope="module", params=sorted(OPTIMIZERS))
@@ -111,17 +88,15 @@ def stepping(request):
         yield session, graph
 
 
-def test_step_updates_every_variable_once(stepping, feed):
+def test_step_updates_every_variable_once(stepping):
     session, graph = stepping
     session.run(graph.initializer)
     other = set(graph.slots) | {average.op.name for average in graph.copies}
-    network = [
-        name for name in values_of(session, graph) if name not in other and name != "global_step"
-    ]
+    before = variable_values(session, graph)
+    network = [name for name in before if name not in other and name != "global_step"]
     assert all(name.startswith("Tiny/") for name in network)
-    before = values_of(session, graph)
-    losses = run_step(session, graph, feed)
-    after = values_of(session, graph)
+    losses = run_step(session, graph)
+    after = variable_values(session, graph)
     changed = [not np.array_equal(before[name], after[name]) for name in network]
     assert np.mean(changed) > 0.95  # a bias before batch statistics may have no gradient
     assert after["global_step"] == 1
@@ -131,14 +106,14 @@ def test_step_updates_every_variable_once(stepping, feed):
     assert len(network) + len(other) + 1 == len(graph.variables)
 
 
-def test_loss_that_is_not_finite_changes_no_variable(stepping, feed):
+def test_loss_that_is_not_finite_changes_no_variable(stepping):
     session, graph = stepping
     session.run(graph.initializer)
-    before = values_of(session, graph)
+    before = variable_values(session, graph)
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        run_step(session, graph, dict(feed, images=feed["images"] * np.nan))
+        run_step(session, graph, factor=np.nan)
     assert caught.value.op.name == graph.finite_check.name
-    for name, value in values_of(session, graph).items():
+    for name, value in variable_values(session, graph).items():
         np.testing.assert_array_equal(value, before[name], err_msg=name)
 
 
@@ -150,16 +125,16 @@ def test_scopes_without_gradients_are_rejected():
         build_training_graph(SMALLEST, recipe, 2)
 
 
-def test_trainable_scopes_limit_updates(feed):
+def test_trainable_scopes_limit_updates():
     recipe = Recipe(
         {"alpha": 1.0}, 0.0, "gd", trainable_scopes=("Tiny/final_block",), ema_decay=0.75
     )
     with tf.Graph().as_default(), tf.Session(config=session_config()) as session:
         graph = build_training_graph(SMALLEST, recipe, 2)
         session.run(graph.initializer)
-        before = values_of(session, graph)
-        run_step(session, graph, feed)
-        after = values_of(session, graph)
+        before = variable_values(session, graph)
+        run_step(session, graph)
+        after = variable_values(session, graph)
     changed = {name for name in after if not np.array_equal(before[name], after[name])}
     weights = "Tiny/final_block/pointwise_conv/weights"
     assert {name for name in changed if name.endswith(("weights", "biases", "gamma", "beta"))} == {
