@@ -114,13 +114,13 @@ def find_scores(prefix: str) -> Dict[str, Any]:
 
 def model_card(source: Source) -> Dict[str, Any]:
     """Return the card of a model file for JSON. Only a model without a card file is opened."""
-    path = source.path
+    path = files = source.path
     has_file = os.path.lexists(card_path(path))
     if has_file:
         card = read_card(path)
     else:
         with open_predictor(source) as model:
-            card = model.card
+            card, files = model.card, model.source
     texts = describe_tensors(card.network, card.preprocess, card.output_type)
     fields: Dict[str, Any] = {
         "model": path,
@@ -130,7 +130,7 @@ def model_card(source: Source) -> Dict[str, Any]:
         "parameters": card.parameters,
         "multiply_adds": card.multiply_adds,
         "operations": card.operations,
-        "bytes": source_bytes(path),
+        "bytes": source_bytes(files),
         "sha256": card.sha256,
     }
     if has_file:

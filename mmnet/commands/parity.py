@@ -134,7 +134,7 @@ def compare_models(
             largest,
             mean,
             precision=model.precision,
-            bytes=source_bytes(path) if is_model_file(path) else None,
+            bytes=source_bytes(model.source) if is_model_file(path) else None,
             operations=None if operations is None else sum(operations.values()),
             problem=bound_violation(model.precision, largest=largest, mean=mean),
         )

@@ -14,7 +14,6 @@ from mmnet.datasets.pairs import Dataset, DatasetValidator
 from mmnet.evaluation.metrics import MAIN_METRICS, METRICS
 from mmnet.inference.predictor import FlexiblePredictor, Predictor
 from mmnet.io.errors import MmnetError
-from mmnet.io.files import SEPARATOR, short_name
 from mmnet.io.parallel import parallel_map
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
@@ -55,7 +54,7 @@ class Evaluation(NamedTuple):
     predict_ms: float = 0.0  # network time per image
     examples: Sequence[Prediction] = ()
     alphas: Sequence[np.ndarray] = ()  # float32 [H,W] of all pairs, if evaluate keeps them
-    name: Optional[str] = None  # name of the weights in the registry
+    name: Optional[str] = None  # as Predictor.name
 
     @property
     def stems(self) -> List[str]:
@@ -66,8 +65,6 @@ class Evaluation(NamedTuple):
         """Return the name of the weights, or the end of the source: ``run/MMNetModel-6``."""
         if self.source is None:
             return "untrained weights"
-        if SEPARATOR in self.source:
-            return short_name(self.source)
         return self.name or "/".join(self.source.rstrip("/").split("/")[-2:])
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 from mmnet.inference.card import Card
 from mmnet.inference.predictor import FlexiblePredictor, Predictor
 from mmnet.inference.signature import Shape, sigmoid
-from mmnet.io.files import SEPARATOR
+from mmnet.io.files import SEPARATOR, short_name
 from mmnet.io.resize import resize_bilinear
 from mmnet.networks.network import Network
 
@@ -23,7 +23,8 @@ def make_ensemble(
 ) -> FlexiblePredictor:
     """Return a Predictor that averages the logits of others. It closes them.
 
-    ``shape``: shape at which ``evaluate`` scores (default: of the first network).
+    ``shape``: of images and alphas in calls, at which ``evaluate`` scores (default: of the first
+    network).
     """
     cards = [predictor.card for predictor in predictors]
     network = Network("ensemble", None, shape or predictors[0].network.shape)
@@ -38,13 +39,16 @@ def make_ensemble(
         for predictor in predictors:
             predictor.close()
 
-    return FlexiblePredictor(
+    ensemble = FlexiblePredictor(
         partial(average_logits, predictors),
         Card(network, sha256=hashlib.sha256(hashes.encode()).hexdigest(), **sums),
         source=SEPARATOR.join(sources),
         release=release,
         is_recurrent=any(predictor.is_recurrent for predictor in predictors),
     )
+    names = [predictor.name or source for predictor, source in zip(predictors, sources)]
+    ensemble.name = short_name(SEPARATOR.join(names))
+    return ensemble
 
 
 def average_logits(

@@ -119,16 +119,14 @@ def open_ensemble(
     """Open several sources as one Predictor; arguments as in ``open_predictor``.
 
     The fields and options apply to the checkpoints among the sources. Without a checkpoint they
-    are an error.
+    are an error. ``shape`` is that of images and alphas in calls: each network keeps its own.
     """
     parts = [find_source(text) for text in source.path.split(SEPARATOR)]
     are_checkpoints = [part.kind in ("checkpoint", "untrained") for part in parts]
+    fields = {name: value for name, value in network_fields.items() if name != "shape"}
     predictors = []
     for part, is_checkpoint in zip(parts, are_checkpoints):
         is_concerned = is_checkpoint or not any(are_checkpoints)
-        fields = dict(network_fields)
-        if not is_checkpoint:
-            fields.pop("shape", None)  # the ensemble resizes
         predictor = open_predictor(
             part,
             fields if is_concerned else None,

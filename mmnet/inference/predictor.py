@@ -25,7 +25,7 @@ class Predictor:
         sha256: hash of everything that its alphas depend on.
         source: checkpoint prefix or path of the model; None: untrained.
         step: global step of the checkpoint, or None.
-        name: name of the weights in the registry, or None.
+        name: name of the weights in the registry, or None; names of several sources.
         batch_size: images per run of the model; None: any number.
         is_recurrent: the network has a state that it passes from frame to frame.
     """

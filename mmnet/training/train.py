@@ -13,6 +13,7 @@ from mmnet.distributed.group import Group, join_group
 from mmnet.distributed.heartbeat import Heartbeat
 from mmnet.distributed.launch import catch_signals
 from mmnet.distributed.members import count_on_host
+from mmnet.inference.ensemble import make_ensemble
 from mmnet.inference.open import open_predictor
 from mmnet.inference.predictor import Predictor
 from mmnet.io import checkpoint_files
@@ -38,6 +39,7 @@ from mmnet.training.saver import CheckpointWriter
 from mmnet.training.schedule import batch_norm_decay_at, learning_rate_at
 from mmnet.training.setup import Setup, TrainingConfig, find_own_checkpoints, resolve_training
 from mmnet.weights.run_file import to_yaml
+from mmnet.weights.source import find_source
 
 log = logging.getLogger(__name__)
 
@@ -134,12 +136,21 @@ def open_train_dir(setup: Setup, stack: contextlib.ExitStack) -> bool:
 
 
 def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
-    """Open the teacher at the shape of the trained network."""
-    config, fields = setup.config, {"shape": setup.network.shape}
+    """Open the teacher, for images and alphas of the shape of the trained network.
+
+    A checkpoint runs at this shape. Model files and several sources run at their own.
+    """
+    config, shape = setup.config, setup.network.shape
     if config.teacher is None:
         return None
     try:
-        return open_predictor(config.teacher, fields, device=config.device, batch_size=batch_size)
+        source = find_source(config.teacher)
+        if source.kind in ("checkpoint", "untrained", "ensemble"):
+            fields = {"shape": shape}
+            return open_predictor(source, fields, device=config.device, batch_size=batch_size)
+        predictor = open_predictor(source, device=config.device)
+        has_shape = predictor.network.shape == shape
+        return predictor if has_shape else make_ensemble([predictor], shape)
     except MmnetError as error:
         raise MmnetError(str(error), "teacher") from None
 

@@ -11,6 +11,7 @@ from mmnet import load
 from mmnet.cli import join_sources
 from mmnet.inference.ensemble import ALPHA_LIMIT, make_ensemble
 from mmnet.inference.open import open_predictor
+from mmnet.weights.source import source_bytes
 
 
 def test_ensemble_averages_logits_at_the_largest_shape():
@@ -42,11 +43,18 @@ def test_load_accepts_a_list(exported_models, run_folder, small_images, small_pr
         np.testing.assert_allclose(predictor(small_images), expected, atol=1e-4)
 
 
-def test_models_of_an_ensemble_keep_their_shape(exported_models):
+def test_networks_of_an_ensemble_keep_their_shape(exported_models, run_folder):
     model = exported_models.path("mmnet.tflite")
     shape = (96, 128)  # of images and alphas
-    with open_predictor(f"{model} + {model}", {"shape": shape}) as predictor:
+    with open_predictor(f"{run_folder} + {model}", {"shape": shape}) as predictor:
         assert predictor(np.zeros((1, *shape, 3))).shape == (1, *shape)
+        assert predictor.run_image(np.zeros((*shape, 3))).shape == SMALL.shape
+
+
+def test_ensemble_has_the_names_of_its_weights():
+    with open_predictor("mmnet-persons + mmnet-fast") as predictor:
+        assert predictor.name == "mmnet-persons + mmnet-fast"
+        assert source_bytes(predictor.source) > 2 * 800_000
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from helpers import ROOT, assert_message, assert_raises
+from helpers import ROOT, SMALL, assert_message, assert_raises
 from helpers.runs import read_events, read_last, steps_in
 from mmnet.commands.presets import read_preset, resolve
 from mmnet.datasets.batches import Batch
@@ -25,6 +25,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.networks.network import Network
 from mmnet.tf import checkpoint
 from mmnet.tf.compat import tf
+from mmnet.tf.device import Device
 from mmnet.training import input as input_module
 from mmnet.training import saver as saver_module
 from mmnet.training import train as train_module
@@ -345,6 +346,15 @@ def test_teacher_alphas_replace_missing_masks(options, teacher_flags, tmp_path):
             np.testing.assert_array_equal(batch.masks[slot], masks[slot])
     teacher = open_predictor(teacher_flags["teacher"], {"shape": (64, 64)})
     np.testing.assert_allclose(alphas, teacher(batch.images.astype("f")), atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_teacher_keeps_the_shape_of_its_model_file(exported_models, count):
+    path = exported_models.path("mmnet.tflite")  # of several files the mean
+    config = types.SimpleNamespace(teacher=" + ".join([path] * count), device=Device())
+    network = SMALL._replace(shape=(96, 128))
+    teacher = train_module.open_teacher(types.SimpleNamespace(config=config, network=network), 2)
+    assert teacher(np.zeros((2, 96, 128, 3))).shape == (2, 96, 128)
 
 
 def test_teacher_of_weight_0_only_sets_missing_masks(portrait_set):
