@@ -73,6 +73,9 @@ class Options(JsonOptions):
     channel: Optional[int] = output_flag(
         None, whole_number, help="channel, or label, of people (default: the last)"
     )
+    mirrored: bool = output_flag(
+        False, help="also run mirrored images, and average the logits: twice the time"
+    )
     states: Optional[Tuple[str, ...]] = clip_flag(
         None, nargs="+", help="recurrent inputs and their outputs, such as r1i=r1o"
     )
@@ -110,6 +113,7 @@ class Options(JsonOptions):
             "output_kind": self.output_kind,
             "channel": self.channel,
             "downsample": self.downsample,
+            "mirrored": self.mirrored or None,
         }
         return {name: value for name, value in values.items() if value is not None}
 

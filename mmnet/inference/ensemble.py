@@ -27,7 +27,7 @@ def make_ensemble(
     network).
     """
     cards = [predictor.card for predictor in predictors]
-    network = Network("ensemble", None, shape or predictors[0].network.shape)
+    network = Network("ensemble", None, shape or predictors[0].network.base_shape)
     sums: Dict[str, Any] = {}
     for name in ("parameters", "multiply_adds"):
         numbers = [getattr(card, name) for card in cards]
@@ -57,11 +57,16 @@ def average_logits(
     previous_alpha: Optional[np.ndarray],
     state: Optional[Dict[str, Any]],
 ) -> np.ndarray:
-    """Return the alpha of one image at the largest shape of the networks: see run_image."""
+    """Return the alpha of one image: see run_image and average_alphas."""
     alphas = []
     for index, predictor in enumerate(predictors):
         own_state = None if state is None else state.setdefault(str(index), {})
         alphas.append(predictor.run_image(image, previous_alpha, own_state))
+    return average_alphas(alphas)
+
+
+def average_alphas(alphas: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the alpha whose logits are the mean of those of alphas, at the largest shape."""
     shape = max(alphas, key=np.size).shape
     logits = []
     for alpha in alphas:

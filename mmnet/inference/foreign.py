@@ -2,11 +2,12 @@
 
 import hashlib
 from functools import partial
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import numpy as np
 
 from mmnet.inference.card import Card, card_path, model_sha256, read_card
+from mmnet.inference.ensemble import average_alphas
 from mmnet.inference.onnx import load_onnx
 from mmnet.inference.predictor import FlexiblePredictor
 from mmnet.inference.signature import (
@@ -67,8 +68,9 @@ def make_predictor(
     assert signature is not None
     if shape is not None:
         card = card._replace(network=card.network._replace(shape=shape))
+    run = partial(run_model, model, card, path)
     predictor = FlexiblePredictor(
-        partial(run_model, model, card, path),
+        partial(run_mirrored, run) if signature.mirrored else run,
         card,
         source=path,
         release=model.release,
@@ -78,6 +80,19 @@ def make_predictor(
     text = f"{card.sha256} {signature}"  # another card gives other alphas
     predictor.sha256 = hashlib.sha256(text.encode()).hexdigest()
     return predictor
+
+
+def run_mirrored(
+    run: Callable[..., np.ndarray],
+    image: np.ndarray,
+    previous_alpha: Optional[np.ndarray],
+    state: Optional[Dict[str, Any]],
+) -> np.ndarray:
+    """Return the mean alpha of an image and its mirror image: see run_model."""
+    mirror_image = np.ascontiguousarray(image[:, ::-1])
+    return average_alphas(
+        [run(image, previous_alpha, state), run(mirror_image, None, None)[:, ::-1]]
+    )
 
 
 def run_model(

@@ -64,7 +64,7 @@ def open_predictor(
     source = source if isinstance(source, Source) else find_source(source)
     if source.kind == "ensemble":
         fields = network_fields or {}
-        return open_ensemble(source, fields, views, weight_options, device, batch_size)
+        return open_ensemble(source, fields, views, weight_options, device)
     has_options = weight_options != WeightOptions()
     if source.name and not network_fields and not has_options and device.kind is None:
         source = prefer_model_file(source, views or 1)
@@ -114,9 +114,10 @@ def open_ensemble(
     views: Optional[int],
     weight_options: WeightOptions,
     device: Device,
-    batch_size: int,
 ) -> Predictor:
-    """Open several sources as one Predictor; arguments as in ``open_predictor``.
+    """Open several sources as one Predictor, which runs one image at a time.
+
+    For the arguments see ``open_predictor``.
 
     The fields and options apply to the checkpoints among the sources. Without a checkpoint they
     are an error. ``shape`` is that of images and alphas in calls: each network keeps its own.
@@ -133,7 +134,6 @@ def open_ensemble(
             views=views if is_concerned else None,
             weight_options=weight_options if is_concerned else WeightOptions(),
             device=device,
-            batch_size=batch_size if is_checkpoint else 1,
         )
         predictors.append(predictor)
     return make_ensemble(predictors, network_fields.get("shape"))

@@ -40,6 +40,7 @@ class Signature(NamedTuple):
     channel: int = -1  # the person's channel of the output, or label of a label mask
     states: Dict[str, str] = {}  # recurrent state: name of the input -> name of the output
     downsample: Optional[int] = None  # longer side to which the model itself shrinks the image
+    mirrored: bool = False  # also run the mirrored image, and average the logits
 
 
 class Tensor(NamedTuple):
@@ -81,6 +82,8 @@ def check_signature(signature: Signature, where: str) -> None:
         raise MmnetError(f"{where}: multiple: {signature.multiple} does not fit into the shape")
     if not all(np.isfinite(value) and value for value in (signature.scale, *signature.std)):
         raise MmnetError(f"{where}: scale and std must not be 0")
+    if signature.mirrored and signature.states:
+        raise MmnetError(f"{where}: mirrored: a recurrent model has one view")
 
 
 def make_input(image: np.ndarray, signature: Signature) -> np.ndarray:
@@ -157,7 +160,7 @@ def read_alpha(output: np.ndarray, shape: Shape, signature: Signature) -> np.nda
     else:
         if not -values.shape[2] <= channel < values.shape[2]:
             raise MmnetError(f"the output has no channel {channel}: {list(output.shape)}")
-        if channel == -1 and values.shape[2] > 2:
+        if channel == -1 and values.shape[2] > (1 if kind == "logit" else 2):
             raise MmnetError(f"which channel of the output {list(output.shape)} is the person?")
         alpha = values[..., channel].astype(np.float32)
     if kind == "two_class_logits":

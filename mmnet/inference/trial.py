@@ -77,7 +77,7 @@ def make_signature(
     layouts = {"nchw": tensor.shape[1], "nhwc": tensor.shape[3]}
     possible = [name for name, channels in layouts.items() if channels in (3, None)]
     exact = [name for name, channels in layouts.items() if channels == 3]
-    if flags.get("layout") not in (None, *possible) or not possible:
+    if flags.get("layout") not in (None, *(exact or possible)) or not possible:
         raise MmnetError(f"{path}: {_text(tensor)} does not fit layout {merged.get('layout')}")
     if merged.get("layout") not in possible or len(exact) == 1 and "layout" not in flags:
         merged["layout"] = (exact or possible)[0]
@@ -196,7 +196,10 @@ def _check_values(where, signature, raw, alphas):
     elif low >= 0 and high <= 1:
         raise MmnetError(f"{where}: has values from {limits}, no logits; check output_kind")
     if np.ptp(alphas) < MIN_CONTRAST:
+        labels = ""
+        if kind == "label_mask":
+            labels = " of the labels " + ", ".join(f"{label:g}" for label in np.unique(values)[:9])
         raise MmnetError(
             f"{where}: alpha is constant ({alphas.mean():.3f}); check scale, mean, std, "
-            "output_kind and channel"
+            f"output_kind and channel{labels}"
         )

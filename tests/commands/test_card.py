@@ -12,6 +12,7 @@ from helpers.matting import NETWORK_ONLY
 from mmnet import load
 from mmnet.inference import trial
 from mmnet.inference.card import card_path
+from mmnet.inference.foreign import run_mirrored
 from mmnet.inference.recipes import IMAGENET, RECIPES
 from mmnet.io.errors import MmnetError
 from mmnet.io.resize import resize_bilinear
@@ -114,6 +115,20 @@ def test_resizing_keeps_the_aspect_ratio(card, tmp_path, resizing, shape):
     np.testing.assert_allclose(alpha, expected, atol=1e-5)
 
 
+def test_mirrored_images_are_averaged(card, tmp_path, assert_refused):
+    path = write_onnx(tmp_path / "model.onnx", [1, 3, 64, 64])
+    assert card(path, "--mirrored")["mirrored"]
+    image = random_image(64, 64)
+    with load(path) as predictor:  # its alpha of a pixel depends on this pixel only
+        np.testing.assert_allclose(predictor.run_image(image), known_alpha(image), atol=1e-4)
+    ramp = np.tile(np.linspace(0.1, 0.9, 64, dtype=np.float32), (64, 1))
+    alpha = run_mirrored(lambda *_: ramp, image, None, None)
+    np.testing.assert_allclose(alpha, 0.5, atol=1e-6)
+    assert_refused(
+        ["card", write_rvm(tmp_path / "rvm.onnx"), "--like", "rvm", "--mirrored"], "one view"
+    )
+
+
 def test_clip_passes_the_state_of_a_recurrent_model(card, tmp_path):
     path = write_rvm(tmp_path / "model.onnx")
     card(path, "--size", "64", "--resizing", "keep")  # the file names the states
@@ -138,6 +153,8 @@ def test_clip_passes_the_state_of_a_recurrent_model(card, tmp_path):
         (("Sigmoid",), ["--output_kind", "logit"], ["output", "no logits", "output_kind"]),
         (("Sigmoid",), ["--scale", "1e-9"], ["constant", "scale"]),
         (("Sigmoid",), ["--layout", "nhwc"], ["[1,3,64,64]", "layout nhwc"]),
+        (("classes",), ["--output_kind", "logit"], ["which channel"]),
+        (("classes", "ArgMax"), ["--output_kind", "label_mask"], ["constant", "labels 0, 1"]),
         (("Sigmoid",), ["--size", "32"], ["[1,3,64,64]", "size"]),
         (("Sigmoid",), ["--output_name", "no"], ["output no", "output [1,1,64,64]"]),
         (("Sigmoid",), ["--channel", "7"], ["channel 7"]),
@@ -151,6 +168,12 @@ def test_wrong_card_is_one_line(assert_refused, monkeypatch, tmp_path, ends, fla
     path = write_onnx(tmp_path / "model.onnx", [1, 3, 64, 64], ends=ends)
     assert_refused(["card", path, *flags], path, *tokens)
     assert not os.path.exists(card_path(path))
+
+
+def test_layout_must_fit_a_model_of_any_size(assert_refused, monkeypatch, tmp_path):
+    monkeypatch.setattr(trial, "run_in_child", lambda path, function, *values: function(*values))
+    path = write_onnx(tmp_path / "model.onnx", ANY)
+    assert_refused(["card", path, "--layout", "nhwc", "--size", "64"], path, "layout nhwc")
 
 
 def test_model_that_crashes_ends_only_the_child():

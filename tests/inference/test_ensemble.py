@@ -52,7 +52,8 @@ def test_networks_of_an_ensemble_keep_their_shape(exported_models, run_folder):
 
 
 def test_ensemble_has_the_names_of_its_weights():
-    with open_predictor("mmnet-persons + mmnet-fast") as predictor:
+    with open_predictor("mmnet-persons + mmnet-fast", batch_size=2) as predictor:
+        assert predictor(np.zeros((2, 64, 64, 3))).shape == (2, 64, 64)
         assert predictor.name == "mmnet-persons + mmnet-fast"
         assert source_bytes(predictor.source) > 2 * 800_000
 
