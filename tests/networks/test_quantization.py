@@ -1,6 +1,5 @@
 """Tests of mmnet.networks.quantization, and of training and exporting a network for 8 bits."""
 
-import json
 import os
 import shutil
 
@@ -117,15 +116,15 @@ def test_training_for_8_bits_needs_a_checkpoint(portraits, tmp_path, assert_refu
 
 
 @pytest.mark.parametrize("flags", [[], ["--use_ema"], ["--io", "uint8"]], ids=lambda f: "".join(f))
-def test_checkpoint_with_ranges_exports_to_int8(quantized, tmp_path, run, assert_refused, flags):
+def test_checkpoint_with_ranges_exports_to_int8(
+    quantized, tmp_path, run_json, assert_refused, flags
+):
     command = ["export", "--checkpoint_path", str(quantized), "--format", "tflite"]
-    command += ["--precision", "int8", "--output", str(tmp_path), "--json", *flags]
+    command += ["--precision", "int8", "--output", tmp_path, *flags]
     if not converts_fake_quantization():
         assert_refused(command, "TensorFlow 1.15", "8 bits")
         return
-    code, out, err = run(*command)
-    assert code == 0, err
-    card = json.loads(out)
+    (card,) = run_json(*command)
     assert card["calibration"] == {"method": "quantised training"}
     has_uint8 = flags == ["--io", "uint8"]
     assert set(card["operations"]) == OPERATIONS | (set() if has_uint8 else {"DEQUANTIZE"})
@@ -143,10 +142,12 @@ def test_checkpoint_with_ranges_rejects_calibration(quantized, portraits, tmp_pa
     assert_refused(command, "--calibration_dataset", quantized)
 
 
-def test_entropy_calibration_of_a_published_checkpoint(test_data, tmp_path, run, assert_refused):
+def test_entropy_calibration_of_a_published_checkpoint(
+    test_data, tmp_path, run_json, assert_refused
+):
     prefix = os.path.join(test_data, "checkpoints", "MMNetModel-304500")
     command = ["export", "--checkpoint_path", prefix, "--format", "tflite"]
-    command += ["--precision", "int8", "--output", str(tmp_path), "--json"]
+    command += ["--precision", "int8", "--output", tmp_path]
     command += ["--calibration_dataset", os.path.join(test_data, "portraits")]
     command += ["--calibration_pictures", "20", "--calibration_method", "entropy"]
     command += ["--dataset_path", os.path.join(test_data, "soft")]
@@ -154,6 +155,4 @@ def test_entropy_calibration_of_a_published_checkpoint(test_data, tmp_path, run,
         assert_refused(command, "TensorFlow 1.15", "entropy")
         assert not os.listdir(str(tmp_path))
         return
-    code, out, err = run(*command)
-    assert code == 0, err
-    assert json.loads(out)["calibration"]["method"] == "entropy"
+    assert run_json(*command)[0]["calibration"]["method"] == "entropy"
