@@ -58,15 +58,6 @@ def test_export_replaces_only_exports(assert_refused, small_weights, tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == names
 
 
-def test_predict_never_replaces_a_photo(assert_refused, portraits, small_weights, tmp_path):
-    photo = cv2.imread(os.path.join(portraits, "test", "image", "portrait0_0001.jpg"))
-    photos = [tmp_path / "a.jpg", tmp_path / "a_alpha.png"]
-    for path in photos:
-        cv2.imwrite(str(path), photo)
-    source = ["--checkpoint_path", small_weights.source]
-    assert_refused(["predict", *photos, "--output", tmp_path, *source], "a_alpha.png")
-
-
 @pytest.mark.parametrize("path", ["/dev/null", "."])
 def test_write_never_replaces_a_device_or_folder(path):
     with assert_raises(MmnetError, path):
