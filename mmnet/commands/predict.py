@@ -21,7 +21,7 @@ from mmnet.io.terminal import escape_controls
 from mmnet.matting.background import load_background
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.files import STANDARD_STREAM, InputFile, Output, Result, find_photos
-from mmnet.matting.process import process_file, process_photos
+from mmnet.matting.process import process_file, process_photos, start_loading
 from mmnet.matting.temporal import FILTERS
 from mmnet.tf.device import Device, check_device
 
@@ -167,8 +167,11 @@ def process(
         log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
+        first = start_loading(photos[0])
         predictor = options.open_network(options.checkpoint_path, for_photos=True)
-        yield from process_photos(photos, predictor, output, photo_options, threads=threads)
+        yield from process_photos(
+            photos, predictor, output, photo_options, threads=threads, first=first
+        )
     if clips:
         predictor = options.open_network(options.checkpoint_path, for_photos=False)
         for clip in clips:

@@ -3,7 +3,7 @@
 Forte and Pitie, "Approximate Fast Foreground Colour Estimation", ICIP 2021 ("blur fusion").
 """
 
-from typing import Iterator, Tuple
+from typing import Iterator, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -19,7 +19,9 @@ ALPHA_ROUNDING = 0.5 / 255  # an alpha this close to 0 or 1 is stored as 0 or 25
 EPSILON = np.float32(1e-5)  # avoids a division by zero
 
 
-def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+def estimate_foreground(
+    image: np.ndarray, alpha: np.ndarray, small: Optional[np.ndarray] = None
+) -> np.ndarray:
     """Estimate the foreground colours of an image by blur fusion.
 
     F and B are the mean colours of foreground and background around a pixel, weighted by alpha and
@@ -29,16 +31,20 @@ def estimate_foreground(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     Args:
         image: uint8 [H,W,3].
         alpha: float32 [H,W], 0..1.
+        small: the image, shrunk to the size at which colours are averaged. None: COLOUR_SIZE.
 
     Returns:
         uint8 [H,W,3]. It equals the image where alpha is 1.
     """
-    small = cv2.split(shrink(image, COLOUR_SIZE).astype(np.float32))
-    weight = shrink(alpha, COLOUR_SIZE)
-    foreground = background = small
+    small = shrink(image, COLOUR_SIZE) if small is None else small
+    weight = shrink(alpha, max(small.shape))
+    planes = cv2.split(small.astype(np.float32))
+    foreground = background = planes
     for window in WINDOWS:
-        if foreground is not small:
-            foreground = [_fuse(*planes, weight) for planes in zip(small, foreground, background)]
+        if foreground is not planes:
+            foreground = [
+                _fuse(*colours, weight) for colours in zip(planes, foreground, background)
+            ]
         side = max(3, round(window * max(weight.shape)))
         foreground = _weighted_mean(foreground, weight, side)
         background = _weighted_mean(background, 1 - weight, side)

@@ -32,6 +32,7 @@ SRGB_CHUNK = b"\0\0\0\1sRGB\1\xd9\xc9\x2c\x7f"  # relative colorimetric
 METRES_PER_INCH = 0.0254
 
 HEIF_HEADER = 1 << 16  # bytes that contain the properties of a HEIC or AVIF image
+READ_RGB = getattr(cv2, "IMREAD_COLOR_RGB", cv2.IMREAD_COLOR)  # old versions read BGR
 MID_GREY = 128  # the level that the network sees behind transparent pixels
 
 
@@ -106,7 +107,7 @@ def decode_photo(data: bytes, source: str, upright: bool = True) -> Photo:
         if header.mode == "CMYK" and "icc_profile" in header.info:
             return convert_pil(header, source, upright=upright)
         grey = header.mode == "L"
-        flags = (cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
+        flags = (cv2.IMREAD_GRAYSCALE if grey else READ_RGB) | cv2.IMREAD_IGNORE_ORIENTATION
     values = _decode_with_opencv(data, source, flags)
     if values is None:  # OpenCV 4.5 reads no animated WebP
         if header.format is None:
@@ -118,7 +119,7 @@ def decode_photo(data: bytes, source: str, upright: bool = True) -> Photo:
     elif values.ndim == 2 and isinstance(header.info.get("transparency"), int):
         key = header.info["transparency"] * (np.iinfo(values.dtype).max // (2 ** data[24] - 1))
         opacity = np.uint8(255) * (values != key)
-    if values.ndim == 3:
+    if values.ndim == 3 and not (file_format == JPEG and READ_RGB != cv2.IMREAD_COLOR):
         conversion = cv2.COLOR_BGR2RGB if values.shape[2] == 3 else cv2.COLOR_BGRA2RGB
         values = cv2.cvtColor(values, conversion)
     return _make_photo(Pixels(values, opacity), header, source, upright)

@@ -1,6 +1,7 @@
 """Refuse work that needs more memory than the machine has, before it is allocated."""
 
 import contextlib
+import ctypes
 import os
 import resource
 import threading
@@ -10,6 +11,8 @@ from mmnet.io.errors import MmnetError
 
 GIB = 1 << 30  # bytes
 PAGES_OF_DATA = 5  # field of /proc/self/statm
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
 
 _limit_lock = threading.Lock()
 
@@ -30,6 +33,17 @@ def check_memory(subject: str, needed_bytes: float) -> None:
             f"{subject}: needs about {needed_bytes / GIB:.1f} GiB of memory, but this machine has "
             f"{available / GIB:.1f} GiB"
         )
+
+
+def reuse_memory() -> None:
+    """Let glibc keep up to 1 GiB of freed memory for the next arrays.
+
+    Otherwise the system clears the memory of every large array again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have no such function
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, GIB)
+        mallopt(M_TRIM_THRESHOLD, GIB)
 
 
 @contextlib.contextmanager

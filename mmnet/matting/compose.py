@@ -28,6 +28,7 @@ def render_outputs(
     alpha: np.ndarray,
     options: OutputOptions,
     opacity: Optional[np.ndarray] = None,
+    small: Optional[np.ndarray] = None,
 ) -> Dict[str, np.ndarray]:
     """Render the outputs of a photo or frame, uint8 [H,W,3], and its alpha, float32 [H,W], 0..1.
 
@@ -37,6 +38,7 @@ def render_outputs(
         options: which outputs, and how.
         opacity: uint8 [H,W], the alpha channel of the input, which ``alpha`` already contains;
             None: opaque. Semi-transparent pixels of the input keep their colours.
+        small: the image, shrunk to the size at which colours are averaged. None: COLOUR_SIZE.
 
     Returns:
         kind -> uint8 image: [H,W] for alpha, RGBA [H,W,4] for cutout, RGB [H,W,3] for composition,
@@ -44,7 +46,7 @@ def render_outputs(
     """
     colours = image
     if options.matting.estimate_foreground and options.kinds != ("alpha",):
-        colours = estimate_foreground(image, alpha)
+        colours = estimate_foreground(image, alpha, small)
         if opacity is not None:
             cv2.copyTo(image, (opacity < 255).view(np.uint8), colours)
     if opacity is not None:

@@ -43,16 +43,20 @@ class MattingOptions(NamedTuple):
 
 
 def matte_photo(
-    photo: Photo, predictor: Predictor, options: MattingOptions = MattingOptions()
+    photo: Photo,
+    predictor: Predictor,
+    options: MattingOptions = MattingOptions(),
+    small: Optional[np.ndarray] = None,
 ) -> np.ndarray:
     """Compute the alpha of a photo, float32 [H,W], 0..1, at its own size.
 
     The network sees the photo over mid-grey. The alpha is multiplied by the photo's opacity.
+    ``small``: the image of the photo, shrunk to WORKING_SIZE, if it is known.
     """
     image = photo.image
     if photo.opacity is not None:
-        image = compose_over_grey(image, photo.opacity)
-    small = shrink(image, WORKING_SIZE)
+        image, small = compose_over_grey(image, photo.opacity), None
+    small = shrink(image, WORKING_SIZE) if small is None else small
     alpha = matte_at_working_size(small, predictor, second_pass=options.second_pass)
     if options.clean_alpha:
         alpha = clean_alpha(alpha, is_calibrated=predictor.card.signature is None)
