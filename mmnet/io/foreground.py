@@ -38,27 +38,31 @@ def estimate_foreground(
     """
     small = shrink(image, COLOUR_SIZE) if small is None else small
     weight = shrink(alpha, max(small.shape))
-    planes = cv2.split(small.astype(np.float32))
-    foreground = background = planes
-    for window in WINDOWS:
-        if foreground is not planes:
-            foreground = [
-                _fuse(*colours, weight) for colours in zip(planes, foreground, background)
-            ]
-        side = max(3, round(window * max(weight.shape)))
-        foreground = _weighted_mean(foreground, weight, side)
-        background = _weighted_mean(background, 1 - weight, side)
+    colours = cv2.split(small.astype(np.float32))
+    far, near = (max(3, round(window * max(weight.shape))) for window in WINDOWS)
+    foreground = _weighted_mean(colours, weight, far)
+    background = _weighted_mean(colours, 1 - weight, far)
+    # Where alpha is 1, the fused colour is the image. Where alpha is 0, it has no weight.
+    index = np.flatnonzero(cv2.inRange(weight, float(EPSILON), 1 - float(EPSILON)))
+    for plane, front, behind in zip(colours, foreground, background):
+        means = (cv2.resize(mean, weight.shape[::-1]).take(index) for mean in (front, behind))
+        plane.put(index, _fuse(plane.take(index), *means, weight.take(index)))
+    # The mean background is smooth, so the small window would not change it.
+    foreground = cv2.merge(_weighted_mean(colours, weight, near))
+    background = cv2.merge(background)
 
     shape = image.shape[:2]
-    foreground, background = cv2.merge(foreground), cv2.merge(background)
-    result = cv2.resize(np.rint(foreground).astype(np.uint8), shape[::-1])
+    result = cv2.resize(cv2.convertScaleAbs(foreground), shape[::-1])
     cv2.copyTo(image, cv2.inRange(alpha, 1 - ALPHA_ROUNDING, np.inf), result)
     for rows, index in find_soft_pixels(alpha, ALPHA_ROUNDING):
-        colours = image[rows].reshape(-1, 3).take(index, axis=0).astype(np.float32)
-        front = sample_pixels(foreground, shape, rows, index)
-        behind = sample_pixels(background, shape, rows, index)
-        weights = alpha[rows].reshape(-1, 1).take(index, axis=0)
-        result[rows].reshape(-1, 3)[index] = np.rint(_fuse(colours, front, behind, weights))
+        pixels = result[rows].reshape(-1, 3)  # a view
+        front, visible = (
+            array.take(index, axis=0).astype(np.float32).ravel()
+            for array in (pixels, image[rows].reshape(-1, 3))
+        )
+        behind = sample_pixels(background, shape, rows, index).ravel()
+        weights = np.repeat(alpha[rows].reshape(-1).take(index), 3)
+        pixels[index] = np.rint(_fuse(visible, front, behind, weights)).reshape(-1, 3)
     return result
 
 
@@ -107,7 +111,10 @@ def _fuse(colours, foreground, background, alpha):
 
 
 def _weighted_mean(planes, weight, side):
-    """Average planes [h,w], one per colour, over square windows with weights [h,w]."""
+    """Average planes [h,w], one per colour, over square windows with weights [h,w].
+
+    The means for a large window are smaller than the planes.
+    """
     height, width = weight.shape
     factor = max(1, side // MIN_WINDOW)
     size = max(1, width // factor), max(1, height // factor)
@@ -117,6 +124,5 @@ def _weighted_mean(planes, weight, side):
         if factor > 1:
             plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
         sums.append(cv2.blur(plane, window))
-    *sums, total = sums
-    means = [values / (total + EPSILON) for values in sums]
-    return means if factor == 1 else [cv2.resize(mean, (width, height)) for mean in means]
+    total = sums.pop() + EPSILON
+    return [values / total for values in sums]

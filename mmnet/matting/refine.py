@@ -5,6 +5,8 @@ the alpha to the photo where alpha is neither 0 nor 1. Its coefficients are comp
 size and enlarged (He and Sun, "Fast Guided Filter", 2015). docs/benchmarks.md, "Edges".
 """
 
+from typing import Dict, List, Sequence, Tuple
+
 import cv2
 import numpy as np
 
@@ -73,29 +75,42 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
         return cv2.blur(plane, window).take(near)
 
     channels = [np.float32(c) / 255 for c in cv2.split(np.ascontiguousarray(image[box]))]
-    means, mean_alpha = np.array([average(channel) for channel in channels]), average(alpha)
-    alpha_covariance = np.empty((3, len(near)), np.float32)
-    covariance = np.empty((3, 3, len(near)), np.float32)
+    means, mean_alpha = [average(channel) for channel in channels], average(alpha)
+    alpha_covariances = [
+        average(channel * alpha) - mean * mean_alpha for channel, mean in zip(channels, means)
+    ]
+    covariances = {}
     for i in range(3):
-        alpha_covariance[i] = average(channels[i] * alpha) - means[i] * mean_alpha
         for j in range(i, 3):
-            product = average(channels[i] * channels[j])
-            covariance[i, j] = covariance[j, i] = product - means[i] * means[j]
-        covariance[i, i] += SMOOTHNESS
-    slope = solve_symmetric(covariance, alpha_covariance)
-    offset = mean_alpha - (slope * means).sum(axis=0)
+            covariances[i, j] = average(channels[i] * channels[j]) - means[i] * means[j]
+        covariances[i, i] += SMOOTHNESS
+    slopes = solve_symmetric(covariances, alpha_covariances)
+    offset = mean_alpha - sum(slope * mean for slope, mean in zip(slopes, means))
     coefficients = np.zeros(alpha.shape + (4,), np.float32)
-    coefficients.reshape(-1, 4)[near] = np.vstack([slope, offset]).T
+    coefficients.reshape(-1, 4)[near] = np.array([*slopes, offset]).T
     result[box] = cv2.blur(coefficients, window)
     return result
 
 
-def solve_symmetric(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Solve N systems of three equations: float32 [3,3,N], symmetric, and [3,N] -> [3,N]."""
-    first, second, third = matrices
-    pairs = (second, third), (third, first), (first, second)
-    adjugate = np.array([np.cross(*pair, axis=0) for pair in pairs])
-    return (adjugate * vectors[:, None]).sum(axis=0) / (adjugate[0] * first).sum(axis=0)
+def solve_symmetric(
+    matrices: Dict[Tuple[int, int], np.ndarray], vectors: Sequence[np.ndarray]
+) -> List[np.ndarray]:
+    """Solve N systems of three equations by the inverse of their symmetric matrices.
+
+    Args:
+        matrices: (row, column), row <= column -> float32 [N].
+        vectors: three float32 [N].
+
+    Returns:
+        Three float32 [N].
+    """
+    a, b, c, d, e, f = (matrices[key] for key in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
+    first = d * f - e * e, c * e - b * f, b * e - c * d  # rows of the adjugate
+    second = first[1], a * f - c * c, b * c - a * e
+    third = first[2], second[2], a * d - b * b
+    scale = 1 / (a * first[0] + b * first[1] + c * first[2])
+    x, y, z = (vector * scale for vector in vectors)
+    return [row[0] * x + row[1] * y + row[2] * z for row in (first, second, third)]
 
 
 def scale_alpha_logits(alpha: np.ndarray, logit_scale: float) -> np.ndarray:
