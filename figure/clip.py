@@ -10,13 +10,11 @@ import numpy as np
 from PIL import Image
 
 import mmnet
-from mmnet.io.resize import shrink
 from mmnet.matting.background import Background
+from mmnet.matting.clip import matte_next_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.load import load_photo
-from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
 from mmnet.matting.refine import enlarge_alpha
-from mmnet.matting.temporal import PreviousFrame, smooth_along_motion
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PHOTO, BACKGROUND = os.path.join(HERE, "astronaut.jpg"), os.path.join(HERE, "hubble.jpg")
@@ -41,15 +39,10 @@ def read_frames(frames):
 def draw(predictor, path, frames=FRAMES):
     """Write the animation. It plays forwards and backwards."""
     options = OutputOptions(("composition",), Background(load_photo(BACKGROUND).image))
-    previous, previous_alpha, panels = None, None, []
+    previous, panels = None, []
     for image in read_frames(frames):
-        small = shrink(image, WORKING_SIZE)
-        alpha = matte_at_working_size(small, predictor, previous_alpha=previous_alpha)
-        previous_alpha = alpha
-        if previous is not None:
-            alpha = smooth_along_motion(alpha, small, previous)
-        previous = PreviousFrame(small, alpha)
-        alpha = enlarge_alpha(alpha, small, image)
+        previous = matte_next_frame(image, predictor, options, previous)
+        alpha = enlarge_alpha(previous.alpha, previous.image, image)
         composition = render_outputs(image, alpha, options)["composition"]
         panels.append(Image.fromarray(np.hstack([image, composition])))
     rest = panels[1:] + panels[-2:0:-1]

@@ -23,7 +23,8 @@ Folders. tests/test_architecture.py defines which folder may import which.
                   card, complexity (of graphs), sizes (of networks and models)
                   signature, recipes, foreign, trial (models of other projects), ensemble
     weights/      registry (names, licences), values, write, download, convert
-    matting/      load, photo, cleaning, refine, background, compose, clip, temporal, files, process
+    matting/      load, photo, cleaning, refine, background, compose, clip, tracking, temporal,
+                  files, process
     evaluation/   metrics, evaluate, comparison, calibration, clips, records, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
     benchmark/    models

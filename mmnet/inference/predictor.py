@@ -103,7 +103,9 @@ class Predictor:
             state: state of a recurrent network, which this call updates; empty before the first
                 frame of a clip; None for a photo.
         """
-        arrays = [image] if previous_alpha is None else [image, previous_alpha]
+        arrays = [image]
+        if previous_alpha is not None and self.network.channels > 3:
+            arrays.append(previous_alpha)
         shape = self.network.shape
         batches = [resize_bilinear(array, shape, align_corners=True)[None] for array in arrays]
         return self(*batches)[0]

@@ -11,6 +11,7 @@ import re
 from typing import Callable, Iterator
 
 import cv2
+import numpy as np
 
 from mmnet.io.clip_files import create_container, import_av
 from mmnet.io.clip_metadata import container_options, copy_metadata, find_losses, read_tags
@@ -26,7 +27,7 @@ from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 
 H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
-VP9_OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1"}
+VP9_OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
 VP9_OPTIONS["lag-in-frames"] = "0"  # the encoder would hold whole frames in memory
 VP9_ALPHA_OPTIONS = dict(VP9_OPTIONS, **{"auto-alt-ref": "0"})
 ENCODINGS = {  # (file extension, channels) -> codec, pixel format, options
@@ -71,8 +72,7 @@ def create_clip(
         keep_gps: keep the position among the tags.
 
     Yields:
-        A function that writes the next Frame: uint8 [H,W], [H,W,3] or [H,W,4]. All frames have one
-        shape.
+        A function that writes the next Frame. All frames have one shape.
 
     Raises:
         OSError: for example, no space on the disk.
@@ -86,7 +86,7 @@ def create_clip(
         numbers = itertools.count(1)
         yield lambda frame: write_bytes(
             os.path.join(folder, pattern % next(numbers)),
-            encode_png(to_square_pixels(frame.image, source.pixel_aspect)),
+            encode_png(to_square_pixels(_merge_channels(frame), source.pixel_aspect)),
         )
         _add_note(source, path, find_losses(source, tags))
         return
@@ -122,23 +122,14 @@ class _ClipWriter:
 
     def write(self, frame):
         """Encode one frame."""
-        image = frame.image
-        if image.ndim == 2:
-            image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+        if frame.image.ndim == 2:
+            frame = frame._replace(image=cv2.cvtColor(frame.image, cv2.COLOR_GRAY2RGB))
         if self._container is None:
-            self._open(image)
-        stream = self._stream
-        bottom, right = stream.height - image.shape[0], stream.width - image.shape[1]
-        if bottom or right:
-            image = cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
-        pixel_format = "rgba" if image.shape[2] == 4 else "rgb24"
-        video_frame = import_av().VideoFrame.from_ndarray(image, pixel_format)
-        video_frame = video_frame.reformat(
-            format=stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
-        )
+            self._open(frame)
+        video_frame = _convert_frame(_pad(frame, self.size), self._stream.pix_fmt)
         video_frame.pts, video_frame.time_base = frame.pts, self._source.time_base
         self._durations[frame.pts] = self._last_duration = frame.duration
-        self._mux(stream.encode(video_frame))
+        self._mux(self._stream.encode(video_frame))
 
     def finish(self):
         """Flush the encoders and write the rest of the audio."""
@@ -150,8 +141,9 @@ class _ClipWriter:
         self._mux(packets)
         self._tracks.write(until=float("inf"))
 
-    def _open(self, image):
-        height, width, channels = image.shape
+    def _open(self, frame):
+        height, width = frame.image.shape[:2]
+        channels = 3 if frame.opacity is None else 4
         source, extension = self._source, self._extension
         codec, pixel_format, encoder_options = ENCODINGS[extension, channels]
         if codec == "libx264":  # its colour planes have half the size
@@ -181,3 +173,38 @@ class _ClipWriter:
                 self._tracks.write(until=packet.dts * packet.time_base)
             packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
             self._container.mux(packet)
+
+
+def _merge_channels(frame):
+    """Return the image and the alpha channel of a frame as one array."""
+    return frame.image if frame.opacity is None else np.dstack([frame.image, frame.opacity])
+
+
+def _pad(frame, size):
+    """Repeat the last row and column of a frame until it has this size, (width, height)."""
+    height, width = frame.image.shape[:2]
+    if (width, height) == size:
+        return frame
+    padding = (0, size[1] - height, 0, size[0] - width, cv2.BORDER_REPLICATE)
+    opacity = frame.opacity
+    return frame._replace(
+        image=cv2.copyMakeBorder(frame.image, *padding),
+        opacity=None if opacity is None else cv2.copyMakeBorder(opacity, *padding),
+    )
+
+
+def _convert_frame(frame, pixel_format):
+    """Return a PyAV frame in the pixel format of an encoder."""
+    has_alpha_plane = pixel_format == "yuva420p"
+    image, image_format = frame.image, "rgb24"
+    if frame.opacity is not None and not has_alpha_plane:
+        image, image_format = _merge_channels(frame), "rgba"
+    video_frame = import_av().VideoFrame.from_ndarray(image, image_format)
+    video_frame = video_frame.reformat(
+        format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
+    )
+    if has_alpha_plane:
+        height, width = frame.opacity.shape
+        plane = np.frombuffer(video_frame.planes[3], np.uint8).reshape(height, -1)
+        plane[:, :width] = frame.opacity
+    return video_frame

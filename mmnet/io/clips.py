@@ -25,10 +25,10 @@ MAX_PIXELS = 8192 * 4352  # the largest frames of H.264 and AV1, level 6
 
 
 class Frame(NamedTuple):
-    image: np.ndarray  # uint8 [H,W,3]: RGB (BT.709), upright; or an output of another shape
+    image: np.ndarray  # uint8 [H,W,3]: RGB (BT.709), upright; or an output of shape [H,W]
     pts: int  # time stamp in units of the clip's time_base; increases, 0: start of the container
     duration: int = 0  # in units of the clip's time_base; 0: unknown
-    opacity: Optional[np.ndarray] = None  # alpha of the source, uint8 [H,W]; None: opaque
+    opacity: Optional[np.ndarray] = None  # alpha channel, uint8 [H,W]; None: opaque
 
 
 class Clip(NamedTuple):

@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from functools import partial
-from typing import Dict, Generator, Optional, Tuple
+from typing import Any, Dict, Generator, Optional, Tuple
 
 import numpy as np
 
@@ -15,15 +15,19 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.clip_writer import create_clip
 from mmnet.io.clips import Clip, Frame, open_clip, read_frames
 from mmnet.io.images import compose_over_grey
+from mmnet.io.memory import reuse_memory
 from mmnet.io.parallel import parallel_map, prefetch
 from mmnet.io.progress import progress
 from mmnet.io.resize import shrink
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.files import Result
-from mmnet.matting.photo import WORKING_SIZE, matte_at_working_size
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import FILTERS, PreviousFrame
+from mmnet.matting.tracking import follow_track, matte_whole_frame
 
+# Pixels of the longer side. cv2.INTER_AREA is fast because common sizes are multiples of it.
+# docs/benchmarks.md, "Clips".
+WORKING_SIZE = 640
 DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the network
 
 
@@ -44,6 +48,7 @@ def matte_clip(
         MmnetError: the clip is unreadable, or cannot be encoded.
     """
     start = time.monotonic()
+    reuse_memory()
     options = options._replace(kinds=tuple(outputs))
     person_fractions = []
     threads = os.cpu_count() or 1
@@ -111,18 +116,21 @@ def matte_next_frame(
     small = shrink(image, WORKING_SIZE)
     if previous is not None and previous.image.shape != small.shape:
         previous = None
-    state = {} if previous is None else previous.state
-    alpha = network_alpha = matte_at_working_size(
-        small,
-        predictor,
-        second_pass=options.matting.second_pass,
-        previous_alpha=None if previous is None else previous.network_alpha,
-        state=state,
-    )
+    previous_alpha = tracked = None
+    state: Optional[Dict[str, Any]] = {}
+    if previous is not None:
+        previous_alpha, state = previous.network_alpha, previous.state
+        tracked = follow_track(previous.track, small, predictor, previous_alpha)
+    if tracked is None:
+        second_pass = options.matting.second_pass
+        tracked = matte_whole_frame(
+            small, predictor, previous_alpha, state, second_pass=second_pass
+        )
+    alpha, track = tracked
     temporal_filter = FILTERS[options.temporal_filter]
     if temporal_filter is not None and previous is not None:
-        alpha = temporal_filter(network_alpha, small, previous)
-    return PreviousFrame(small, alpha, network_alpha, state)
+        alpha = temporal_filter(alpha, small, previous)
+    return PreviousFrame(small, alpha, tracked.alpha, state, track)
 
 
 def render_frame(
@@ -133,5 +141,9 @@ def render_frame(
     alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=options.matting.refine_edges)
     if frame.opacity is not None:
         alpha = alpha * (frame.opacity / np.float32(255))
-    images = render_outputs(frame.image, alpha, options, frame.opacity)
-    return float(alpha.mean()), {kind: frame._replace(image=images[kind]) for kind in images}
+    small = matted.image if frame.opacity is None else None
+    images = render_outputs(frame.image, alpha, options, frame.opacity, small, separate_alpha=True)
+    frames = {kind: frame._replace(image=images[kind], opacity=None) for kind in options.kinds}
+    if "cutout" in frames:
+        frames["cutout"] = frames["cutout"]._replace(opacity=images["alpha"])
+    return float(alpha.mean()), frames

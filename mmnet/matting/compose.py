@@ -29,6 +29,8 @@ def render_outputs(
     options: OutputOptions,
     opacity: Optional[np.ndarray] = None,
     small: Optional[np.ndarray] = None,
+    *,
+    separate_alpha: bool = False,
 ) -> Dict[str, np.ndarray]:
     """Render the outputs of a photo or frame, uint8 [H,W,3], and its alpha, float32 [H,W], 0..1.
 
@@ -39,6 +41,7 @@ def render_outputs(
         opacity: uint8 [H,W], the alpha channel of the input, which ``alpha`` already contains;
             None: opaque. Semi-transparent pixels of the input keep their colours.
         small: the image, shrunk to the size at which colours are averaged. None: COLOUR_SIZE.
+        separate_alpha: return the cutout without its alpha channel, and alpha too.
 
     Returns:
         kind -> uint8 image: [H,W] for alpha, RGBA [H,W,4] for cutout, RGB [H,W,3] for composition,
@@ -53,7 +56,9 @@ def render_outputs(
         image = compose_over_grey(image, opacity)
     mask = cv2.convertScaleAbs(alpha, alpha=255)
     outputs = {"alpha": mask}
-    if "cutout" in options.kinds:
+    if separate_alpha:
+        outputs["cutout"] = colours
+    elif "cutout" in options.kinds:
         cutout = np.empty(mask.shape + (4,), np.uint8)  # np.dstack is slower
         outputs["cutout"] = cv2.mixChannels([colours, mask], [cutout], [0, 0, 1, 1, 2, 2, 3, 3])[0]
     if "composition" in options.kinds or "side-by-side" in options.kinds:
@@ -64,4 +69,5 @@ def render_outputs(
     if "side-by-side" in options.kinds:
         grey = cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB)
         outputs["side-by-side"] = np.hstack([image, grey, outputs["composition"]])
-    return {kind: outputs[kind] for kind in options.kinds}
+    kinds = (*options.kinds, "alpha") if separate_alpha else options.kinds
+    return {kind: outputs[kind] for kind in kinds}

@@ -65,12 +65,7 @@ def matte_photo(
 
 
 def matte_at_working_size(
-    small: np.ndarray,
-    predictor: Predictor,
-    *,
-    second_pass: bool = True,
-    previous_alpha: Optional[np.ndarray] = None,
-    state: Optional[Dict[str, Any]] = None,
+    small: np.ndarray, predictor: Predictor, *, second_pass: bool = True
 ) -> np.ndarray:
     """Compute the alpha, float32 [h,w], 0..1, of a photo of at most WORKING_SIZE pixels.
 
@@ -78,18 +73,25 @@ def matte_at_working_size(
         small: uint8 [h,w,3], RGB.
         predictor: a trained network.
         second_pass: run the network again on the box that contains the people.
-        previous_alpha: float32 [h,w], 0..1, of the previous frame; input of four-channel networks.
-        state: state of a recurrent network in a clip: see Predictor.run_image.
     """
-    alpha = run_network(small, predictor, previous_alpha, state)
-    if state is not None and predictor.is_recurrent:
-        second_pass = False  # the state belongs to whole frames
+    alpha = run_network(small, predictor)
     box = people_box(alpha) if second_pass else None
-    if box is None:
-        return alpha
+    return alpha if box is None else run_second_pass(alpha, small, predictor, box)
+
+
+def run_second_pass(
+    alpha: np.ndarray,
+    small: np.ndarray,
+    predictor: Predictor,
+    box: Box,
+    previous_alpha: Optional[np.ndarray] = None,
+) -> np.ndarray:
+    """Return the alpha of the first pass, with the result of the network inside a box.
+
+    previous_alpha: float32 [h,w], 0..1, of the previous frame; input of four-channel networks.
+    """
     previous_crop = None if previous_alpha is None else previous_alpha[box]
-    box_alpha = run_network(small[box], predictor, previous_crop)
-    return blend_second_pass(alpha, box_alpha, box)
+    return blend_second_pass(alpha, run_network(small[box], predictor, previous_crop), box)
 
 
 def run_network(
@@ -151,13 +153,18 @@ def blend_second_pass(alpha: np.ndarray, box_alpha: np.ndarray, box: Box) -> np.
 
     A side of the box that lies on the border of the photo has no fade.
     """
-    fade = max(1.0, BOX_MARGIN / 2 * max(box_alpha.shape) / (1 + 2 * BOX_MARGIN))
+    fade = fade_length(box_alpha)
     weight_y = _fade_weights(box[0], fade, alpha.shape[0])
     weight_x = _fade_weights(box[1], fade, alpha.shape[1])
     weight = np.minimum(weight_y[:, None], weight_x[None])
     result = alpha.copy()
     result[box] += weight * (box_alpha - alpha[box])
     return result
+
+
+def fade_length(box_alpha: np.ndarray) -> float:
+    """Return half of the margin of a box, in pixels."""
+    return max(1.0, BOX_MARGIN / 2 * max(box_alpha.shape) / (1 + 2 * BOX_MARGIN))
 
 
 def _fit_interval(centre, length, limit):

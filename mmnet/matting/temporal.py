@@ -27,6 +27,7 @@ class PreviousFrame(NamedTuple):
     alpha: np.ndarray  # float32 [h,w], 0..1, filtered
     network_alpha: Optional[np.ndarray] = None  # unfiltered; input of four-channel networks
     state: Optional[Dict[str, Any]] = None  # of a recurrent network
+    track: Any = None  # where the people are: tracking.Track
 
 
 def smooth_exponential(alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame) -> np.ndarray:
@@ -58,8 +59,8 @@ def smooth_along_motion(
     if weight.shape != alpha.shape:
         size = alpha.shape[::-1]
         scale = np.array(size, np.float32) / np.array(weight.shape[::-1], np.float32)
-        positions = cv2.resize(positions, size, interpolation=cv2.INTER_LINEAR)
         positions = (positions + 0.5) * scale - 0.5  # pixel centres are at .5
+        positions = cv2.resize(positions, size, interpolation=cv2.INTER_LINEAR)
         weight = cv2.resize(weight, size, interpolation=cv2.INTER_LINEAR)
     return alpha + weight * (_sample(previous.alpha, positions) - alpha)
 
