@@ -114,7 +114,8 @@ def find_scores(prefix: str) -> Dict[str, Any]:
 
 def model_card(source: Source) -> Dict[str, Any]:
     """Return the card of a model file for JSON. Only a model without a card file is opened."""
-    path = files = source.path
+    path = source.path
+    files: Optional[str] = path
     has_file = os.path.lexists(card_path(path))
     if has_file:
         card = read_card(path)
