@@ -5,6 +5,8 @@ import os
 from functools import partial
 from typing import Any, Dict, Optional, Tuple
 
+import numpy as np
+
 from mmnet.commands.flag_types import (
     not_negative,
     one_of,
@@ -13,7 +15,7 @@ from mmnet.commands.flag_types import (
     whole_number,
 )
 from mmnet.commands.options import REQUIRED, JsonOptions, flag
-from mmnet.datasets.synthetic import draw_portraits
+from mmnet.datasets.synthetic import draw_portrait
 from mmnet.inference.card import Card, card_path, card_to_dict, model_sha256
 from mmnet.inference.foreign import LOADERS, has_signature
 from mmnet.inference.recipes import RECIPES
@@ -150,7 +152,9 @@ def write_card(
         signature=signature,
         **description.facts,
     )
-    card = try_card(source.kind, source.path, card, draw_portraits(TRIAL_IMAGES, TRIAL_SHAPE))
+    randoms = map(np.random.RandomState, range(TRIAL_IMAGES))
+    portraits = [draw_portrait(random, TRIAL_SHAPE) for random in randoms]
+    card = try_card(source.kind, source.path, card, portraits)
     record = card_to_dict(card)
     write_json(path, record)
     return record

@@ -15,11 +15,13 @@ from mmnet.inference.card import Card
 from mmnet.inference.foreign import load_model, run_model
 from mmnet.inference.signature import RATIO, Signature, Tensor, check_signature, input_shape
 from mmnet.io.errors import MmnetError
+from mmnet.io.resize import resize_bilinear
 
 STATE = re.compile("(.*)i(n)?")  # name of a recurrent input; its output ends with o or out
 ALPHA_NAMES = ("pha", "alpha", "matte")  # outputs that are preferred to earlier ones
 RANGE_TOLERANCE = 1e-2  # float16 and 8 bits may leave 0..1 by this rounding error
 MIN_CONTRAST = 1e-3  # of the alphas of all images
+INVERTED = -0.5  # correlation with the true alphas below which a model marks the background
 SHAPE_TOLERANCE = 0.1  # relative difference of the aspect ratios of input and alpha
 
 
@@ -36,14 +38,18 @@ def describe_model(kind: str, path: str) -> Description:
     return run_in_child(path, _describe, kind, path)
 
 
-def try_card(kind: str, path: str, card: Card, images: Sequence[np.ndarray]) -> Card:
+def try_card(
+    kind: str, path: str, card: Card, portraits: Sequence[Tuple[np.ndarray, np.ndarray]]
+) -> Card:
     """Run a model on images in a child process. Return its card, with what the outputs show.
+
+    ``portraits``: images uint8 [H,W,3] of people, and their alphas [H,W].
 
     Raises:
         MmnetError: the card is wrong: it does not fit the shapes, the values of the output are
-            not those of its kind, or alpha is constant.
+            not those of its kind, or alpha is constant or inverted.
     """
-    return run_in_child(path, _try, kind, path, card, images)
+    return run_in_child(path, _try, kind, path, card, portraits)
 
 
 def run_in_child(path: str, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -146,8 +152,9 @@ def _text(tensor):
     return f"{tensor.name} [{lengths}]"
 
 
-def _try(kind, path, card, images):
+def _try(kind, path, card, portraits):
     model = load_model(kind, path)
+    images, truths = zip(*portraits)
     signature, raw = card.signature, []
 
     def run(arrays):
@@ -170,6 +177,12 @@ def _try(kind, path, card, images):
                 "layout"
             )
     _check_values(where, signature, raw, np.concatenate([alpha.ravel() for alpha in alphas]))
+    pairs = [
+        (resize_bilinear(alpha, truth.shape, align_corners=True).ravel(), truth.ravel())
+        for alpha, truth in zip(alphas, truths)
+    ]
+    if np.corrcoef(*np.concatenate(pairs, axis=1))[0, 1] < INVERTED:
+        raise MmnetError(f"{where}: alpha is high outside the people; check channel")
     return card
 
 

@@ -11,7 +11,7 @@ from helpers.foreign import known_alpha, known_logits, write_onnx, write_rvm, wr
 from helpers.matting import NETWORK_ONLY
 from mmnet import load
 from mmnet.inference import trial
-from mmnet.inference.card import card_path
+from mmnet.inference.card import card_path, read_card
 from mmnet.inference.foreign import run_mirrored
 from mmnet.inference.recipes import IMAGENET, RECIPES
 from mmnet.io.errors import MmnetError
@@ -174,6 +174,16 @@ def test_layout_must_fit_a_model_of_any_size(assert_refused, monkeypatch, tmp_pa
     monkeypatch.setattr(trial, "run_in_child", lambda path, function, *values: function(*values))
     path = write_onnx(tmp_path / "model.onnx", ANY)
     assert_refused(["card", path, "--layout", "nhwc", "--size", "64"], path, "layout nhwc")
+
+
+def test_alpha_of_the_background_is_an_error(card, tmp_path):
+    path = write_onnx(tmp_path / "model.onnx", [1, 3, 64, 64])
+    card(path)
+    image = random_image(64, 64)
+    alpha = known_alpha(image)
+    trial.try_card("onnx", path, read_card(path), [(image, alpha)])
+    with assert_raises(MmnetError, path, "channel"):
+        trial.try_card("onnx", path, read_card(path), [(image, 1 - alpha)])
 
 
 def test_model_that_crashes_ends_only_the_child():
