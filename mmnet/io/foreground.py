@@ -10,8 +10,9 @@ import numpy as np
 
 from mmnet.io.resize import shrink
 
-COLOUR_SIZE = 800  # pixels of the longer side at which colours are averaged
-WINDOWS = (0.11, 0.0075)  # averaging windows, as fractions of the longer side: far, then near
+# Selected on synthetic portraits: docs/benchmarks.md, "Photos".
+COLOUR_SIZE = 400  # pixels of the longer side at which colours are averaged
+WINDOWS = (0.16, 0.0125)  # averaging windows, as fractions of the longer side: far, then near
 STRIP_ROWS = 128  # rows that are processed at once; fits the processor's cache
 SAMPLE_ROW = 1024  # pixels per row of a remap; OpenCV allows at most 32767
 MIN_WINDOW = 8  # pixels; a larger window is averaged at a smaller image size
@@ -31,13 +32,13 @@ def estimate_foreground(
     Args:
         image: uint8 [H,W,3].
         alpha: float32 [H,W], 0..1.
-        small: the image, shrunk to the size at which colours are averaged. None: COLOUR_SIZE.
+        small: the image at a smaller size of at least COLOUR_SIZE, if it is known.
 
     Returns:
         uint8 [H,W,3]. It equals the image where alpha is 1.
     """
-    small = shrink(image, COLOUR_SIZE) if small is None else small
-    weight = shrink(alpha, max(small.shape))
+    small = shrink(image if small is None else small, COLOUR_SIZE)
+    weight = shrink(alpha, COLOUR_SIZE)
     colours = cv2.split(small.astype(np.float32))
     far, near = (max(3, round(window * max(weight.shape))) for window in WINDOWS)
     foreground = _weighted_mean(colours, weight, far)

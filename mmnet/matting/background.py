@@ -11,7 +11,6 @@ from PIL import ImageColor
 
 from mmnet.io.errors import MmnetError
 from mmnet.io.extensions import is_clip
-from mmnet.io.foreground import COLOUR_SIZE
 from mmnet.io.images import compose_over_grey
 from mmnet.io.lazy import lazy_import
 from mmnet.io.resize import resize_to_cover, shrink, to_square_pixels
@@ -23,6 +22,7 @@ COLOURS = {"green": "#00ff00"}  # names that differ from CSS, where this one is 
 SQUARE = Fraction(1)  # pixel aspect ratio
 BLUR = "blur"
 BLUR_SIGMA = 0.02  # standard deviation of the blur, as a fraction of the longer side
+WEIGHT_SIZE = 800  # pixels of the longer side at which the person is removed
 BLUR_SIZE = 200  # pixels of the longer side at which the blur is computed
 GLOBAL_WEIGHT = 1e-3  # weight of the mean colour, for pixels far from the background
 
@@ -103,8 +103,8 @@ class ClipBackground(Background):
 
 def blur_background(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """Blur a photo with the weight 1 - alpha, so that the person forms no halo."""
-    weight = 1 - shrink(alpha, COLOUR_SIZE)
-    colours = shrink(shrink(image, COLOUR_SIZE) * weight[..., None], BLUR_SIZE)
+    weight = 1 - shrink(alpha, WEIGHT_SIZE)
+    colours = shrink(shrink(image, WEIGHT_SIZE) * weight[..., None], BLUR_SIZE)
     weight = shrink(weight, BLUR_SIZE)
     sigma = max(0.5, BLUR_SIGMA * max(weight.shape))
     weight = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None]

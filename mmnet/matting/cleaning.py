@@ -3,8 +3,6 @@
 The limits were selected on persons/val and training portraits: docs/benchmarks.md, "Cleaning".
 """
 
-import math
-
 import cv2
 import numpy as np
 
@@ -57,11 +55,11 @@ def sharpen_smudges(alpha: np.ndarray) -> np.ndarray:
         2 * round(fraction / 2 * max(alpha.shape)) + 1 for fraction in (SMUDGE_WIDTH, SMUDGE_WINDOW)
     )
     soft = cv2.inRange(alpha, SMUDGE_MARGIN, 1 - SMUDGE_MARGIN) // 255
-    square = np.ones(2 * (2 * int(width // 2 / math.sqrt(2)) + 1,), np.uint8)
-    if not cv2.erode(soft, square).any():  # the square fits into the disc, and is faster
-        return alpha.copy()
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    wide = cv2.morphologyEx(soft, cv2.MORPH_OPEN, disc)
+    centres = cv2.erode(soft, disc)
+    if not centres.any():
+        return alpha.copy()
+    wide = cv2.dilate(centres, disc)
     weight = cv2.blur(wide.astype(np.float32), (3, 3))
     near, cleaned = weight > 0, alpha.copy()
     # The mean decides, so the result has few and simple regions.

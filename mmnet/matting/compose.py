@@ -40,7 +40,7 @@ def render_outputs(
         options: which outputs, and how.
         opacity: uint8 [H,W], the alpha channel of the input, which ``alpha`` already contains;
             None: opaque. Semi-transparent pixels of the input keep their colours.
-        small: the image, shrunk to the size at which colours are averaged. None: COLOUR_SIZE.
+        small: the image at a smaller size of at least COLOUR_SIZE, if it is known.
         separate_alpha: return the cutout without its alpha channel, and alpha too.
 
     Returns:
