@@ -82,17 +82,10 @@ def make_predictor(
     return predictor
 
 
-def run_mirrored(
-    run: Callable[..., np.ndarray],
-    image: np.ndarray,
-    previous_alpha: Optional[np.ndarray],
-    state: Optional[Dict[str, Any]],
-) -> np.ndarray:
+def run_mirrored(run: Callable[..., np.ndarray], image: np.ndarray, *_: Any) -> np.ndarray:
     """Return the mean alpha of an image and its mirror image: see run_model."""
     mirror_image = np.ascontiguousarray(image[:, ::-1])
-    return average_alphas(
-        [run(image, previous_alpha, state), run(mirror_image, None, None)[:, ::-1]]
-    )
+    return average_alphas([run(image, None, None), run(mirror_image, None, None)[:, ::-1]])
 
 
 def run_model(

@@ -43,7 +43,7 @@ def try_card(
 ) -> Card:
     """Run a model on images in a child process. Return its card, with what the outputs show.
 
-    ``portraits``: images uint8 [H,W,3] of people, and their alphas [H,W].
+    ``portraits``: images of one shape, uint8 [H,W,3], and their true alphas [H,W].
 
     Raises:
         MmnetError: the card is wrong: it does not fit the shapes, the values of the output are
@@ -177,11 +177,9 @@ def _try(kind, path, card, portraits):
                 "layout"
             )
     _check_values(where, signature, raw, np.concatenate([alpha.ravel() for alpha in alphas]))
-    pairs = [
-        (resize_bilinear(alpha, truth.shape, align_corners=True).ravel(), truth.ravel())
-        for alpha, truth in zip(alphas, truths)
-    ]
-    if np.corrcoef(*np.concatenate(pairs, axis=1))[0, 1] < INVERTED:
+    shape = alphas[0].shape
+    truths = [resize_bilinear(truth, shape, align_corners=True) for truth in truths]
+    if np.corrcoef(np.ravel(alphas), np.ravel(truths))[0, 1] < INVERTED:
         raise MmnetError(f"{where}: alpha is high outside the people; check channel")
     return card
 

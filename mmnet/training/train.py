@@ -149,8 +149,7 @@ def open_teacher(setup: Setup, batch_size: int) -> Optional[Predictor]:
             fields = {"shape": shape}
             return open_predictor(source, fields, device=config.device, batch_size=batch_size)
         predictor = open_predictor(source, device=config.device)
-        has_shape = predictor.network.shape == shape
-        return predictor if has_shape else make_ensemble([predictor], shape)
+        return predictor if predictor.network.shape == shape else make_ensemble([predictor], shape)
     except MmnetError as error:
         raise MmnetError(str(error), "teacher") from None
 
