@@ -1,17 +1,20 @@
-"""`mmnet benchmark`: measure latency and memory of models."""
+"""`mmnet benchmark`: measure latency and memory of models, and the steps of a photo."""
 
 import dataclasses
 import itertools
 import json
-from typing import List, Tuple
+import os
+from typing import Dict, List, Tuple
 
 from humanfriendly import format_size
 
 from mmnet.benchmark.models import Load, Row, benchmark, summarize_machine
+from mmnet.benchmark.steps import time_photo
 from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
 from mmnet.inference.onnx import ONNX_BATCHES
 from mmnet.inference.tflite import find_interpreter
+from mmnet.io.extensions import HEIF_EXTENSIONS, IMAGE_EXTENSIONS
 from mmnet.io.files import short_names
 from mmnet.io.optional import import_optional
 from mmnet.io.tables import format_table
@@ -23,16 +26,31 @@ HEADER = ["model", "threads", "batch", "median", "90 %", "images/s", "time / fir
 HEADER += ["memory", "parameters", "multiply-adds", "size"]
 
 
+def photo_or_source(value: str) -> str:
+    """Check that a photo or a trained network exists."""
+    return value if is_photo(value) else source(value)
+
+
+def is_photo(value: str) -> bool:
+    return value.lower().endswith(IMAGE_EXTENSIONS + HEIF_EXTENSIONS) and os.path.isfile(value)
+
+
 @dataclasses.dataclass(frozen=True)
 class Options(NetworkOptions, JsonOptions):
     """Measure latency, throughput, memory and multiply-adds of models on the CPU.
+
+    For a photo, measure each step of predict with the first model.
 
     Each model runs in its own process, and the models take turns. The column "time / first" is the
     latency relative to the first model.
     """
 
     models: Tuple[str, ...] = flag(
-        (), source, help=f"{SOURCE} (default: {DEFAULT})", nargs="*", positional=True
+        (),
+        photo_or_source,
+        help=f"photo; {SOURCE} (default: {DEFAULT})",
+        nargs="*",
+        positional=True,
     )
     threads: Tuple[int, ...] = flag((1,), positive_ints, help="numbers of threads, such as 1,2")
     batch_size: Tuple[int, ...] = flag(
@@ -43,7 +61,12 @@ class Options(NetworkOptions, JsonOptions):
 
 
 def run(options: Options) -> int:
-    models = options.models or (DEFAULT,)
+    photos = [model for model in options.models if is_photo(model)]
+    models = tuple(model for model in options.models if model not in photos) or (DEFAULT,)
+    for photo in photos:
+        print_steps(photo, time_photo(photo, models[0], options.seconds), options)
+    if photos:
+        return 0
     sources = [find_source(model) for model in models]
     if any(found.kind == "tflite" for found in sources):
         for threads in options.threads:  # fail before the first measurement
@@ -64,6 +87,19 @@ def run(options: Options) -> int:
         print(summarize_machine())
         print(format_table(table))
     return 0
+
+
+def print_steps(path: str, seconds: Dict[str, float], options: Options) -> None:
+    """Print the time of each step and their sum, as a table or as JSON."""
+    seconds = {**seconds, "total": sum(seconds.values())}
+    milliseconds = {step: 1000 * value for step, value in seconds.items()}
+    if options.json:
+        record = {"path": path, "milliseconds": milliseconds, "machine": summarize_machine()}
+        print(json.dumps(record), flush=True)
+        return
+    rows = [[step, f"{value:.1f} ms"] for step, value in milliseconds.items()]
+    print(summarize_machine())
+    print(format_table([[os.path.basename(path), "median"], *rows]))
 
 
 def format_row(name: str, row: Row) -> List[str]:
