@@ -46,7 +46,7 @@ def open_tflite(path: str, device: Device = Device(), batch_size: int = 1) -> Pr
         interpreter.allocate_tensors()
     return Predictor(
         partial(run_interpreter, interpreter, threading.Lock()),
-        card._replace(network=network, operations=count_operations(interpreter)),
+        card._replace(network=network, operations=card.operations or count_operations(interpreter)),
         source=path,
         batch_size=batch_size,
         process=forbidden_after_fork(),

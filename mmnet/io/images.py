@@ -27,7 +27,6 @@ from mmnet.io.png import encode_png
 
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
-MAX_PIXELS = 1 << 27  # of an image or mask of a dataset
 SRGB_CHUNK = b"\0\0\0\1sRGB\1\xd9\xc9\x2c\x7f"  # relative colorimetric
 METRES_PER_INCH = 0.0254
 
@@ -184,11 +183,8 @@ def check_pixels(data: bytes, source: str) -> None:
     file_format = detect_format(data)
     if not file_format:
         return
-    width, height = _read_size(data, open_header(data, file_format), file_format)
-    if width * height > MAX_PIXELS:
-        raise MmnetError(
-            f"{source}: {format_shape((height, width))}: more than {MAX_PIXELS} pixels"
-        )
+    size = _read_size(data, open_header(data, file_format), file_format)
+    check_size(size, data, source, may_be_flat=True)
 
 
 def _read_size(data, header, file_format):

@@ -30,7 +30,7 @@ NEW_SUBFILE_TYPE, BITS_PER_SAMPLE = 254, 258  # TIFF tags
 REDUCED_IMAGE = 1  # bit of NEW_SUBFILE_TYPE: a preview of another image in the file
 
 
-MAX_PIXELS = 1 << 28
+MAX_PIXELS = 1 << 28  # of an image
 MAX_PIXELS_PER_BYTE = 50  # of a photo with more than MAX_FLAT_PIXELS
 MAX_FLAT_PIXELS = 40_000_000
 
@@ -44,12 +44,17 @@ class Pixels(NamedTuple):
     opacity: Optional[np.ndarray]  # uint8 [H,W]; None: opaque
 
 
-def check_size(size: Tuple[int, int], data: bytes, source: str) -> None:
-    """Raise MmnetError if a photo of (width, height) has more pixels than its file may contain."""
-    small_limit = max(MAX_FLAT_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
-    if size[0] * size[1] > min(MAX_PIXELS, small_limit):
+def check_size(
+    size: Tuple[int, int], data: bytes, source: str, *, may_be_flat: bool = False
+) -> None:
+    """Raise MmnetError if an image of (width, height) has more pixels than its file may contain.
+
+    ``may_be_flat``: a small file may contain many pixels, because a mask may have one value.
+    """
+    flat_limit = max(MAX_FLAT_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
+    if size[0] * size[1] > (MAX_PIXELS if may_be_flat else min(MAX_PIXELS, flat_limit)):
         shape = format_shape(size[::-1])
-        raise MmnetError(f"{source}: {shape} pixels in {len(data)} bytes: too large for a photo")
+        raise MmnetError(f"{source}: {shape} pixels in {len(data)} bytes: too large")
 
 
 def open_header(data: bytes, file_format: str) -> Image.Image:
