@@ -1,8 +1,8 @@
 """Refine the edges of an alpha with the colours of the photo. No TensorFlow.
 
 A guided filter with a colour guide (He, Sun and Tang, "Guided Image Filtering", ECCV 2010) fits
-the alpha to the photo where alpha is neither 0 nor 1. Its coefficients are computed at the working
-size and enlarged (He and Sun, "Fast Guided Filter", 2015). docs/benchmarks.md, "Edges".
+the alpha to the photo where alpha is neither 0 nor 1. Its coefficients are computed at FIT_SIZE
+and enlarged (He and Sun, "Fast Guided Filter", 2015). docs/benchmarks.md, "Edges".
 """
 
 from typing import Dict, List, Sequence, Tuple
@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 
 from mmnet.io.foreground import find_soft_pixels, sample_pixels
+from mmnet.io.resize import shrink
 
+FIT_SIZE = 400  # pixels of the longer side at which alpha is fitted to the colours
 RADIUS = 0.0075  # radius of the filter window, as a fraction of the longer side
 SMOOTHNESS = 1e-3  # epsilon of the guided filter, for colours 0..1
 EDGE_LOGIT_SCALE = 1.5  # sharpens before and after the filter: resizing has blurred the alpha
@@ -35,7 +37,7 @@ def enlarge_alpha(
     result = alpha.copy() if alpha.shape == shape else cv2.resize(alpha, shape[::-1])
     if not refine:
         return result
-    coefficients = fit_colours(alpha, small)
+    coefficients = fit_colours(shrink(alpha, FIT_SIZE), shrink(small, FIT_SIZE))
     for rows, index in find_soft_pixels(result, SOFT_LIMIT):
         strip = result[rows].reshape(-1)  # a view
         before = strip[index]
