@@ -1,8 +1,8 @@
 """Score and time `mmnet predict` on clips: python benchmarks/clips.py DATASET --packages OLD NEW.
 
-The dataset contains clips of `mmnet synthesize --frames N`, or photos over which a camera moves. The
-packages (folders that contain mmnet/) take turns. MAD and dtSSD are means over the frames of a clip
-at its full size. The CPU time contains the start.
+The dataset contains clips of `mmnet synthesize --frames N`, or photos over which a camera moves.
+The packages (folders that contain mmnet/) take turns. MAD and dtSSD are means over the frames of a
+clip at its full size. The CPU time contains the start.
 """
 
 import argparse
