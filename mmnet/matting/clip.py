@@ -9,6 +9,7 @@ import time
 from functools import partial
 from typing import Any, Dict, Generator, Optional, Tuple
 
+import cv2
 import numpy as np
 
 from mmnet.inference.predictor import Predictor
@@ -28,6 +29,7 @@ from mmnet.matting.tracking import follow_track, matte_whole_frame
 # Pixels of the longer side. cv2.INTER_AREA is fast because common sizes are multiples of it.
 # docs/benchmarks.md, "Clips".
 WORKING_SIZE = 640
+EDGE_SIZE = 1920  # pixels of the longer side up to which edges are fitted
 DECODED_BYTES = 64 << 20  # limit of the decoded frames that wait for the network
 
 
@@ -53,6 +55,8 @@ def matte_clip(
     person_fractions = []
     threads = os.cpu_count() or 1
     with contextlib.ExitStack() as stack:
+        stack.callback(cv2.setNumThreads, cv2.getNumThreads())
+        cv2.setNumThreads(1)  # the steps run in threads of their own
         clip = stack.enter_context(open_clip(path))
         writers = {
             kind: stack.enter_context(create_clip(outputs[kind], clip, keep_gps=keep_gps))
@@ -138,7 +142,11 @@ def render_frame(
 ) -> Tuple[float, Dict[str, Frame]]:
     """Return (mean alpha, outputs: kind -> Frame) at the frame's own size."""
     image = compose_over_grey(frame.image, frame.opacity)
-    alpha = enlarge_alpha(matted.alpha, matted.image, image, refine=options.matting.refine_edges)
+    edge_image = shrink(image, EDGE_SIZE)
+    refine = options.matting.refine_edges
+    alpha = enlarge_alpha(matted.alpha, matted.image, edge_image, refine=refine)
+    if edge_image is not image:
+        alpha = cv2.resize(alpha, image.shape[1::-1])
     if frame.opacity is not None:
         alpha = alpha * (frame.opacity / np.float32(255))
     small = matted.image if frame.opacity is None else None

@@ -14,7 +14,7 @@ from mmnet.io.resize import shrink
 EXPONENTIAL_WEIGHT = 0.3
 MOTION_WEIGHT = 0.85
 
-FLOW_SIZE = 256  # pixels of the longer side at which optical flow is computed
+FLOW_SIZE = 320  # pixels of the longer side at which optical flow is computed
 MIN_FLOW_SIDE = 32  # pixels; OpenCV's optical flow crashes for images with fewer rows
 COLOUR_TOLERANCE = 10.0  # levels (0..255): scale of the colour change between two frames
 COLOUR_WINDOW = (5, 5)  # pixels over which the colour change is averaged

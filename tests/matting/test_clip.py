@@ -8,10 +8,11 @@ import pytest
 
 from helpers.clips import TIME_STAMPS, read_clip, read_first_alpha, write_clip, write_rgba_clip
 from helpers.matting import NETWORK_ONLY, brightness_predictor, colour_image
+from mmnet.io.clips import Frame
 from mmnet.io.images import Photo
 from mmnet.io.masks import load_mask
 from mmnet.matting.background import ClipBackground
-from mmnet.matting.clip import matte_clip, matte_next_frame
+from mmnet.matting.clip import EDGE_SIZE, matte_clip, matte_next_frame, render_frame
 from mmnet.matting.compose import KINDS, OutputOptions
 from mmnet.matting.photo import matte_photo
 
@@ -115,3 +116,14 @@ def test_matte_clip_reads_the_background_in_step(clip, tmp_path):
         composition = np.round(255 * load_mask(pattern % number))
         grey = image @ [0.299, 0.587, 0.114]
         assert np.abs(composition - grey).max() < 2
+
+
+def test_render_frame_limits_the_size_at_which_edges_are_fitted():
+    image = colour_image(100, 2 * EDGE_SIZE, 0)
+    image[:, EDGE_SIZE:] = 255
+    options = OutputOptions(("alpha",))
+    matted = matte_next_frame(image, brightness_predictor(), options)
+    person_fraction, frames = render_frame(Frame(image, 0), matted, options)
+    alpha = frames["alpha"].image
+    assert alpha.shape == image.shape[:2] and person_fraction == pytest.approx(0.5, abs=0.01)
+    assert alpha[:, : EDGE_SIZE - 50].max() == 0 and alpha[:, EDGE_SIZE + 50 :].min() == 255
