@@ -27,7 +27,7 @@ Folders. tests/test_architecture.py defines which folder may import which.
                   files, process
     evaluation/   metrics, evaluate, comparison, calibration, clips, records, report
     export/       export, comparison, formats, graphs, representative (images for int8), web/
-    benchmark/    models
+    benchmark/    models, steps, clip_steps
     demo/         app (the web server), processing, page.html
     commands/     one file per command: its options and run(options)
     cli.py        argument parser, dispatch, exit codes

@@ -1,4 +1,4 @@
-"""`mmnet benchmark`: measure latency and memory of models, and the steps of a photo."""
+"""`mmnet benchmark`: measure latency and memory of models, and the steps of photos and clips."""
 
 import dataclasses
 import itertools
@@ -8,13 +8,14 @@ from typing import Dict, List, Tuple
 
 from humanfriendly import format_size
 
+from mmnet.benchmark.clip_steps import time_clip
 from mmnet.benchmark.models import Load, Row, benchmark, summarize_machine
 from mmnet.benchmark.steps import time_photo
 from mmnet.commands.flag_types import positive_float, positive_ints, source
 from mmnet.commands.options import SOURCE, JsonOptions, NetworkOptions, flag
 from mmnet.inference.onnx import ONNX_BATCHES
 from mmnet.inference.tflite import find_interpreter
-from mmnet.io.extensions import HEIF_EXTENSIONS, IMAGE_EXTENSIONS
+from mmnet.io.extensions import HEIF_EXTENSIONS, IMAGE_EXTENSIONS, is_clip
 from mmnet.io.files import short_names
 from mmnet.io.optional import import_optional
 from mmnet.io.tables import format_table
@@ -26,20 +27,21 @@ HEADER = ["model", "threads", "batch", "median", "90 %", "images/s", "time / fir
 HEADER += ["memory", "parameters", "multiply-adds", "size"]
 
 
-def photo_or_source(value: str) -> str:
-    """Check that a photo or a trained network exists."""
-    return value if is_photo(value) else source(value)
+def media_or_source(value: str) -> str:
+    """Check that a photo, a clip or a trained network exists."""
+    return value if is_media(value) else source(value)
 
 
-def is_photo(value: str) -> bool:
-    return value.lower().endswith(IMAGE_EXTENSIONS + HEIF_EXTENSIONS) and os.path.isfile(value)
+def is_media(value: str) -> bool:
+    is_photo = value.lower().endswith(IMAGE_EXTENSIONS + HEIF_EXTENSIONS)
+    return os.path.isfile(value) and (is_photo or is_clip(value))
 
 
 @dataclasses.dataclass(frozen=True)
 class Options(NetworkOptions, JsonOptions):
     """Measure latency, throughput, memory and multiply-adds of models on the CPU.
 
-    For a photo, measure each step of predict with the first model.
+    For a photo or clip, measure each step of predict with the first model.
 
     Each model runs in its own process, and the models take turns. The column "time / first" is the
     latency relative to the first model.
@@ -47,8 +49,8 @@ class Options(NetworkOptions, JsonOptions):
 
     models: Tuple[str, ...] = flag(
         (),
-        photo_or_source,
-        help=f"photo; {SOURCE} (default: {DEFAULT})",
+        media_or_source,
+        help=f"photo or clip; {SOURCE} (default: {DEFAULT})",
         nargs="*",
         positional=True,
     )
@@ -61,11 +63,15 @@ class Options(NetworkOptions, JsonOptions):
 
 
 def run(options: Options) -> int:
-    photos = [model for model in options.models if is_photo(model)]
-    models = tuple(model for model in options.models if model not in photos) or (DEFAULT,)
-    for photo in photos:
-        print_steps(photo, time_photo(photo, models[0], options.seconds), options)
-    if photos:
+    paths = [model for model in options.models if is_media(model)]
+    models = tuple(model for model in options.models if model not in paths) or (DEFAULT,)
+    for path in paths:
+        if is_clip(path):
+            seconds = time_clip(path, models[0])
+        else:
+            seconds = time_photo(path, models[0], options.seconds)
+        print_steps(path, seconds, options)
+    if paths:
         return 0
     sources = [find_source(model) for model in models]
     if any(found.kind == "tflite" for found in sources):
@@ -99,7 +105,8 @@ def print_steps(path: str, seconds: Dict[str, float], options: Options) -> None:
         return
     rows = [[step, f"{value:.1f} ms"] for step, value in milliseconds.items()]
     print(summarize_machine())
-    print(format_table([[os.path.basename(path), "median"], *rows]))
+    unit = "mean per frame" if is_clip(path) else "median"
+    print(format_table([[os.path.basename(path), unit], *rows]))
 
 
 def format_row(name: str, row: Row) -> List[str]:

@@ -1,4 +1,4 @@
-"""Tests of mmnet.benchmark.steps, and of `mmnet benchmark PHOTO`."""
+"""Tests of mmnet.benchmark.steps, clip_steps, and of `mmnet benchmark` with a photo or clip."""
 
 import json
 import time
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from helpers import assert_message
+from helpers.clips import write_clip
+from mmnet.benchmark.clip_steps import CLIP_STEPS
 from mmnet.benchmark.steps import PHOTO_STEPS, time_steps
 from mmnet.cli import main
 from mmnet.io import exif
@@ -51,6 +53,14 @@ def test_benchmark_of_a_photo_prints_every_step(tmp_path, capsys):
     assert list(milliseconds) == ["open", *PHOTO_STEPS, "rest", "total"]
     assert milliseconds["network"] > 0 and milliseconds["decode"] > 0
     assert milliseconds.pop("total") == pytest.approx(sum(milliseconds.values()))
+
+
+def test_benchmark_of_a_clip_prints_every_step(tmp_path, capsys):
+    path = write_clip(str(tmp_path / "walk.mp4"))
+    assert main(["benchmark", path, "--json"]) == 0
+    milliseconds = json.loads(capsys.readouterr().out)["milliseconds"]
+    assert list(milliseconds) == [*CLIP_STEPS, "rest", "total"]
+    assert all(milliseconds[step] > 0 for step in CLIP_STEPS)
 
 
 def test_benchmark_of_a_damaged_photo_is_bad_input(tmp_path, capsys):
