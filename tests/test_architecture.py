@@ -120,7 +120,7 @@ def find_imports(module):
                 full_name = f"{node.module}.{name.name}"
                 yield (full_name if full_name in MODULES else node.module), in_function
         elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "lazy_import":
-            yield node.args[0].value, None
+            yield ast.literal_eval(node.args[0]), None
         in_function = in_function or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         pending.extend((child, in_function) for child in ast.iter_child_nodes(node))
 

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from functools import partial
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, List
 
 from mmnet.inference.open import open_for_photos
 from mmnet.inference.predictor import Predictor
@@ -47,7 +47,8 @@ def time_photo(path: str, source: str, seconds: float) -> Dict[str, float]:
     """
     start = time.perf_counter()
     predictor = open_for_photos(source)
-    opening, turns = time.perf_counter() - start, []
+    opening = time.perf_counter() - start
+    turns: List[Dict[str, float]] = []
     end = time.perf_counter() + seconds
     while len(turns) < MIN_TURNS or time.perf_counter() < end:
         turns.append(time_steps(lambda: _cut_out(path, predictor), PHOTO_STEPS))

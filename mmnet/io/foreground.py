@@ -45,9 +45,9 @@ def estimate_foreground(
     background = _weighted_mean(colours, 1 - weight, far)
     # Where alpha is 1, the fused colour is the image. Where alpha is 0, it has no weight.
     index = np.flatnonzero(cv2.inRange(weight, float(EPSILON), 1 - float(EPSILON)))
-    for plane, front, behind in zip(colours, foreground, background):
-        means = (cv2.resize(mean, weight.shape[::-1]).take(index) for mean in (front, behind))
-        plane.put(index, _fuse(plane.take(index), *means, weight.take(index)))
+    for plane, *means in zip(colours, foreground, background):
+        front, behind = (cv2.resize(mean, weight.shape[::-1]).take(index) for mean in means)
+        plane.put(index, _fuse(plane.take(index), front, behind, weight.take(index)))
     # The mean background is smooth, so the small window would not change it.
     foreground = cv2.merge(_weighted_mean(colours, weight, near))
     background = cv2.merge(background)

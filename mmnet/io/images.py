@@ -23,7 +23,7 @@ from mmnet.io.exif import Metadata, encode_exif, orient, pil_options, read_exif
 from mmnet.io.extensions import IMAGE_EXTENSIONS
 from mmnet.io.files import read_bytes, write_bytes
 from mmnet.io.pil_images import Pixels, check_size, open_header, open_pil, read_pixels
-from mmnet.io.png import encode_png
+from mmnet.io.png import add_alpha, encode_png
 
 OUTPUT_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 MAX_SIDES = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # pixels
@@ -211,7 +211,12 @@ def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
 
 
 def encode_image(
-    image: np.ndarray, path: str, metadata: Metadata = Metadata(), *, keep_gps: bool = False
+    image: np.ndarray,
+    path: str,
+    metadata: Metadata = Metadata(),
+    *,
+    keep_gps: bool = False,
+    alpha: Optional[np.ndarray] = None,
 ) -> bytes:
     """Encode uint8 [H,W], RGB or RGBA in the format of a file name: see OUTPUT_EXTENSIONS.
 
@@ -222,6 +227,7 @@ def encode_image(
         image: the image.
         path: name of the file, for its extension and for messages.
         metadata: written into the image, the position only if ``keep_gps``.
+        alpha: uint8 [H,W], the alpha channel of an RGB image.
 
     Raises:
         MmnetError: the format cannot store the image.
@@ -234,7 +240,8 @@ def encode_image(
             sides = [round(dpi / METRES_PER_INCH) for dpi in metadata.dpi]
             chunks += png_chunk(b"pHYs", struct.pack(">IIB", *sides, 1))  # pixels per metre
         chunks += png_chunk(b"eXIf", exif) if exif else b""
-        return encode_png(image, chunks)
+        return encode_png(image, chunks, alpha)
+    image = image if alpha is None else add_alpha(image, alpha)
     check_image_format(path, has_alpha=image.ndim == 3 and image.shape[2] == 4)
     max_side = MAX_SIDES[extension]
     if max(image.shape[:2]) > max_side:

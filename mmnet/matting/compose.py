@@ -7,6 +7,7 @@ import numpy as np
 
 from mmnet.io.foreground import estimate_foreground
 from mmnet.io.images import compose_over_grey
+from mmnet.io.png import add_alpha
 from mmnet.matting.background import Background
 from mmnet.matting.photo import MattingOptions
 
@@ -59,8 +60,7 @@ def render_outputs(
     if separate_alpha:
         outputs["cutout"] = colours
     elif "cutout" in options.kinds:
-        cutout = np.empty(mask.shape + (4,), np.uint8)  # np.dstack is slower
-        outputs["cutout"] = cv2.mixChannels([colours, mask], [cutout], [0, 0, 1, 1, 2, 2, 3, 3])[0]
+        outputs["cutout"] = add_alpha(colours, mask)
     if "composition" in options.kinds or "side-by-side" in options.kinds:
         background = options.background or Background(DEFAULT_BACKGROUND)
         behind = background.at(image, alpha)

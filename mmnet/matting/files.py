@@ -89,12 +89,22 @@ class Output:
         return [os.path.join(folder, name) for name in filter(frame.fullmatch, names)]
 
     def write(
-        self, file: InputFile, images: Dict[str, np.ndarray], metadata: Metadata = Metadata()
+        self,
+        file: InputFile,
+        images: Dict[str, np.ndarray],
+        metadata: Metadata = Metadata(),
+        alpha: Optional[np.ndarray] = None,
     ) -> Dict[str, str]:
-        """Write the outputs of a photo (kind -> image). Return kind -> path."""
+        """Write the outputs of a photo (kind -> image). Return kind -> path.
+
+        ``alpha``: the alpha channel of the cutout, if it is separate.
+        """
         paths, data = {kind: self.path_of(file, kind) for kind in images}, {}
         for kind, image in images.items():
-            data[kind] = encode_image(image, paths[kind], metadata, keep_gps=self.keep_gps)
+            channel = alpha if kind == "cutout" else None
+            data[kind] = encode_image(
+                image, paths[kind], metadata, keep_gps=self.keep_gps, alpha=channel
+            )
         if self.path == STANDARD_STREAM:
             sys.stdout.buffer.write(b"".join(data.values()))
             return dict.fromkeys(data, self.path)

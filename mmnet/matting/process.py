@@ -89,8 +89,11 @@ def process_file(
         photo = _load(file) if loading is None else loading.result()
         small = shrink(photo.image, WORKING_SIZE)
         alpha = matte_photo(photo, predictor, options.matting, small)
-        images = render_outputs(photo.image, alpha, options, photo.opacity, small)
-        outputs = output.write(file, images, photo.metadata)
+        images = render_outputs(
+            photo.image, alpha, options, photo.opacity, small, separate_alpha=True
+        )
+        kinds = {kind: images[kind] for kind in options.kinds}
+        outputs = output.write(file, kinds, photo.metadata, images["alpha"])
         return Result(file.path, outputs, float(alpha.mean()))
     except (MmnetError, OSError) as error:
         if isinstance(error, OSError) and error.errno in LASTING_ERRORS:

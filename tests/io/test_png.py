@@ -18,6 +18,8 @@ def test_encode_png_is_lossless(channels, strip_bytes, monkeypatch):
     image[3:9] = 255  # a run
     image = image[..., 0] if channels == 1 else image[:, ::-1]  # not contiguous
     data = png.encode_png(image)
+    if channels == 4:
+        assert png.encode_png(image[..., :3], alpha=image[..., 3]) == data
     opened = Image.open(io.BytesIO(data))
     opened.verify()  # checksums of the chunks
     np.testing.assert_array_equal(np.array(Image.open(io.BytesIO(data))), image)
