@@ -167,7 +167,8 @@ def process(
         log.info("%d of %d are done, %d remain", total - remaining, total, remaining)
     if photos:
         threads = options.jobs or min(MAX_DEFAULT_JOBS, os.cpu_count() or 1)
-        first = start_loading(photos[0])
+        is_file = photos[0].path != STANDARD_STREAM  # standard input may end late
+        first = start_loading(photos[0]) if is_file else None
         predictor = options.open_network(options.checkpoint_path, for_photos=True)
         yield from process_photos(
             photos, predictor, output, photo_options, threads=threads, first=first
