@@ -9,8 +9,9 @@
 Folders. tests/test_architecture.py defines which folder may import which.
 
     io/           files (atomic writes); extensions; images (containers, pil_images, png, colour,
-                  exif); masks; clips (frame_colour, timeline, truncation, clip_tracks); resize, foreground
-                  colours, records, parallel, progress, tar shards, tables, errors. No TensorFlow.
+                  exif); masks; clips (frame_colour, timeline, truncation, clip_tracks); resize,
+                  foreground colours, records, parallel, progress, tar shards, tables, errors, lazy
+                  (imports on use). No TensorFlow.
     tf/           compat (the only module that imports TensorFlow), device, checkpoint
     datasets/     pairs, cache, augmentation, batches, duplicates, synthetic
     datatools/    layouts of other datasets, supervisely, convert, statistics, report page
