@@ -1,5 +1,6 @@
 """Score and time `mmnet predict` on clips: python benchmarks/clips.py DATASET --packages OLD NEW.
 
+A clip instead of DATASET: measure frames/s and CPU time of the outputs .webm (alpha) and .mp4.
 The dataset contains clips of `mmnet synthesize --frames N`, or photos over which a camera moves.
 The packages (folders that contain mmnet/) take turns. MAD and dtSSD are means over the frames of a
 clip at its full size. The CPU time contains the start.
@@ -7,6 +8,7 @@ clip at its full size. The CPU time contains the start.
 
 import argparse
 import itertools
+import json
 import os
 import resource
 import subprocess
@@ -34,6 +36,9 @@ SPEEDS = (1.3, 0.9, 1.1, 0.8)  # radians per second: zoom, rotation, x, y
 
 
 def main(args):
+    if os.path.isfile(args.dataset):
+        print(format_table(list(time_packages(args))))
+        return
     clips = read_clips(args.dataset, args.split, args.clips, args.frames)
     scores = {package: [] for package in args.packages}
     seconds = dict.fromkeys(args.packages, 0.0)
@@ -110,6 +115,36 @@ def predict(package, path, folder, flags):
     return [load_mask(pattern % number) for number in numbers]
 
 
+def time_packages(args):
+    """Yield the rows: medians over the turns, and the ratio to the first package per turn."""
+    yield ["output", "package", "frames/s", "ratio", "CPU ms per frame, with start"]
+    for output in (["o.webm"], ["o.mp4", "--background", "#008080"]):
+        rates = {package: [] for package in args.packages}
+        times = {package: [] for package in args.packages}
+        for package in args.packages * args.turns:
+            start = children_seconds()
+            with tempfile.TemporaryDirectory() as folder:
+                command = [sys.executable, "-m", "mmnet", "predict", os.path.abspath(args.dataset)]
+                command += ["--output", *output, "--json", *args.flags]
+                environment = dict(os.environ, PYTHONPATH=os.path.abspath(package))
+                result = subprocess.run(
+                    command, check=True, env=environment, cwd=folder, stdout=subprocess.PIPE
+                )
+            record = json.loads(result.stdout)
+            rates[package].append(record["frames_per_second"])
+            times[package].append(1e3 * (children_seconds() - start) / record["frames"])
+        for package in args.packages:
+            rate, ratio, milliseconds = np.median(
+                [
+                    rates[package],
+                    np.divide(rates[package], rates[args.packages[0]]),
+                    times[package],
+                ],
+                axis=1,
+            )
+            yield [output[0], package, f"{rate:.1f}", f"{ratio:.2f}", f"{milliseconds:.0f}"]
+
+
 def children_seconds():
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
@@ -138,10 +173,11 @@ def make_table(scores, seconds, args):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("dataset", help="folder with SPLIT/image and SPLIT/mask")
+    parser.add_argument("dataset", help="folder with SPLIT/image and SPLIT/mask, or a clip")
     parser.add_argument("--packages", nargs="+", required=True, help="folders that contain mmnet/")
     parser.add_argument("--split", default="test")
     parser.add_argument("--clips", type=int, default=20, help="number of clips")
     parser.add_argument("--frames", type=int, default=25, help="frames per clip")
+    parser.add_argument("--turns", type=int, default=5, help="for a clip")
     parser.add_argument("--flags", nargs=argparse.REMAINDER, default=[], help="for predict")
     main(parser.parse_args())

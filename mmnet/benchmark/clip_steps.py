@@ -20,7 +20,7 @@ from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.photo import run_network
 from mmnet.matting.refine import enlarge_alpha
 
-MAX_FRAMES = 250  # that are measured
+MAX_FRAMES = 250  # limit of the measured frames
 
 
 def decode_frame(frames: Iterator[Frame]) -> Optional[Frame]:
@@ -52,15 +52,10 @@ def time_clip(path: str, source: str) -> Dict[str, float]:
         FileNotFoundError: the clip does not exist.
         MmnetError: the clip is unreadable.
     """
-    predictor = open_predictor(source)
+    predictor, counts = open_predictor(source), []
     reuse_memory()
-    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    counts = []
-    try:
-        seconds = time_steps(lambda: counts.append(_cut_out(path, predictor)), CLIP_STEPS)
-    finally:
-        cv2.setNumThreads(threads)
+    seconds = time_steps(lambda: counts.append(_cut_out(path, predictor)), CLIP_STEPS)
     return {step: value / counts[0] for step, value in seconds.items()}
 
 

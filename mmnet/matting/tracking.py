@@ -95,14 +95,12 @@ def is_new_scene(image: np.ndarray, previous_image: np.ndarray) -> bool:
 def touches_border(box_alpha: np.ndarray, box: Box, shape: Tuple[int, ...]) -> bool:
     """Return whether a person is near a side of the box that lies inside a frame of this shape."""
     margin = round(fade_length(box_alpha))
-    rows, columns = box
-    sides = []
-    if rows.start > 0:
-        sides.append(box_alpha[:margin])
-    if rows.stop < shape[0]:
-        sides.append(box_alpha[-margin:])
-    if columns.start > 0:
-        sides.append(box_alpha[:, :margin])
-    if columns.stop < shape[1]:
-        sides.append(box_alpha[:, -margin:])
-    return any(side.max() > 0.5 for side in sides)
+    inner = tuple(
+        slice(
+            margin if side.start > 0 else 0,
+            side.stop - side.start - (margin if side.stop < limit else 0),
+        )
+        for side, limit in zip(box, shape)
+    )
+    person = box_alpha > 0.5
+    return person.sum() > person[inner].sum()
