@@ -21,6 +21,7 @@ from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
 from mmnet.io.frame_colour import BT709
 from mmnet.io.images import encode_png
+from mmnet.io.png import add_alpha
 from mmnet.io.resize import to_square_pixels
 from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 
@@ -177,7 +178,7 @@ class _ClipWriter:
 
 def _merge_channels(frame):
     """Return the image and the alpha channel of a frame as one array."""
-    return frame.image if frame.opacity is None else np.dstack([frame.image, frame.opacity])
+    return frame.image if frame.opacity is None else add_alpha(frame.image, frame.opacity)
 
 
 def _pad(frame, size):

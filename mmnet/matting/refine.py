@@ -97,15 +97,7 @@ def fit_colours(alpha: np.ndarray, image: np.ndarray) -> np.ndarray:
 def solve_symmetric(
     matrices: Dict[Tuple[int, int], np.ndarray], vectors: Sequence[np.ndarray]
 ) -> List[np.ndarray]:
-    """Solve N systems of three equations by the inverse of their symmetric matrices.
-
-    Args:
-        matrices: (row, column), row <= column -> float32 [N].
-        vectors: three float32 [N].
-
-    Returns:
-        Three float32 [N].
-    """
+    """Solve N systems of three equations. The matrices are symmetric: (row, column) -> [N]."""
     a, b, c, d, e, f = (matrices[key] for key in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)))
     first = d * f - e * e, c * e - b * f, b * e - c * d  # rows of the adjugate
     second = first[1], a * f - c * c, b * c - a * e

@@ -47,14 +47,9 @@ def matte_whole_frame(
     *,
     second_pass: bool = True,
 ) -> TrackedFrame:
-    """Run the network on a frame and on its people, and start their track.
+    """Run the network on a frame, uint8 [h,w,3], and on its people, and start their track.
 
-    Args:
-        image: the frame at the working size, uint8 [h,w,3].
-        predictor: a trained network.
-        previous_alpha: of the previous frame, float32 [h,w]; input of four-channel networks.
-        state: of a recurrent network: see Predictor.run_image. It belongs to whole frames.
-        second_pass: run the network on the people.
+    ``previous_alpha`` and ``state``: see Predictor.run_image. A state belongs to whole frames.
     """
     alpha = run_network(image, predictor, previous_alpha, state)
     box = people_box(alpha) if second_pass and not predictor.is_recurrent else None
