@@ -129,6 +129,7 @@ class Listener:
         self._unknown: List[Peer] = []  # connections without a valid message
         self._lock = threading.Lock()  # protects the line above
         self._dropped = 0
+        self._greetings: List[threading.Thread] = []
         self._closing = threading.Event()
         self._server = _open_server(host, port)
         self._server.settimeout(1.0)
@@ -146,6 +147,8 @@ class Listener:
         self._thread.join()
         self._server.close()
         self._limit_unknown(0)
+        for thread in self._greetings:
+            thread.join(1.0)  # it logs the dropped connection
         if self._dropped > MAX_UNKNOWN:
             log.warning("%d unknown connections dropped", self._dropped)
 
@@ -160,7 +163,9 @@ class Listener:
             self._limit_unknown(MAX_UNKNOWN - 1)
             with self._lock:
                 self._unknown.append(peer)
-            threading.Thread(target=self._greet, args=(peer, address), daemon=True).start()
+            thread = threading.Thread(target=self._greet, args=(peer, address), daemon=True)
+            thread.start()
+            self._greetings = [other for other in self._greetings if other.is_alive()] + [thread]
 
     def _limit_unknown(self, limit):
         """Close the oldest connections without a valid message."""
