@@ -98,4 +98,4 @@ def touches_border(box_alpha: np.ndarray, box: Box, shape: Tuple[int, ...]) -> b
         for side, limit in zip(box, shape)
     )
     person = box_alpha > 0.5
-    return person.sum() > person[inner].sum()
+    return bool(person.sum() > person[inner].sum())
