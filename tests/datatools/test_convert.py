@@ -188,11 +188,11 @@ def test_convert_names_links_and_folders_among_the_files(source, tmp_path, caplo
 
 
 def test_convert_refuses_absurd_images_before_decoding(source, tmp_path, caplog):
-    write_file(source, "masks/0.png", make_empty_png(12000, 12000, 3))
+    write_file(source, "masks/0.png", make_empty_png(17000, 17000, 3))
     os.unlink(os.path.join(source, "images", "1.jpg"))
     write_file(source, "images/1.png", make_empty_png(12000, 12000, 3))
     assert convert(source, tmp_path / "b") == 1
-    assert_message(caplog.text, "masks/0.png: 12000x12000", "images/1.png: 12000x12000")
+    assert_message(caplog.text, "masks/0.png: 17000x17000", "images/1.png: 12000x12000")
     assert len(find_dataset(str(tmp_path / "b"), "train")) == 6
 
 
