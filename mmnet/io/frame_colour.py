@@ -47,9 +47,15 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     )
     # Some versions of FFmpeg convert to rgb48le wrongly.
     formats = ("gbrp16le", "gbrap16le") if is_converted else ("rgb24", "rgba")
-    pixels = frame.to_ndarray(format=formats[has_alpha], src_colorspace=matrix)
+    # FFmpeg converts yuva420p to rgba without the last columns of some widths.
+    has_alpha_plane = pixel_format.name == "yuva420p"
+    output_format = formats[has_alpha and not has_alpha_plane]
+    pixels = frame.to_ndarray(format=output_format, src_colorspace=matrix)
     opacity = None
-    if has_alpha:
+    if has_alpha_plane:
+        rows = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)
+        opacity = rows[:, : frame.width].copy()
+    elif has_alpha:
         opacity = pixels[..., 3]
         if is_converted:
             opacity = (opacity >> 8).astype(np.uint8)

@@ -8,6 +8,7 @@ import pytest
 
 from mmnet.io.clip_writer import create_clip
 from mmnet.io.clips import open_clip, read_frames
+from mmnet.io.frame_colour import convert_frame
 
 av = pytest.importorskip("av", reason="no PyAV for this Python")
 
@@ -256,4 +257,5 @@ def read_first_alpha(path):
             decoder = av.CodecContext.create("libvpx-vp9", "r")
         packets = container.demux(stream)
         frames = (frame for packet in packets for frame in decoder.decode(packet))
-        return next(frames).to_ndarray(format="rgba")[..., 3]
+        image, opacity = convert_frame(next(frames))
+        return np.full(image.shape[:2], 255, np.uint8) if opacity is None else opacity

@@ -173,6 +173,15 @@ def test_read_frames_returns_opacity(tmp_path, name, codec, pixel_format):
     assert result.image.shape == (64, 96, 3)
 
 
+@pytest.mark.parametrize("width", range(96, 101))
+def test_convert_frame_sets_the_last_columns(width):
+    frame = av.VideoFrame(width, 16, "yuva420p")
+    for plane in frame.planes:
+        np.frombuffer(plane, np.uint8)[:] = 60
+    image, opacity = convert_frame(frame)
+    assert (image == image[0, 0]).all() and (opacity == 60).all()
+
+
 def test_read_frames_converts_hdr_with_opacity(tmp_path):
     alpha = np.arange(64, dtype=np.uint16)[None].repeat(32, 0) * 1023 // 63
     planes = [np.full_like(alpha, 520)] * 3
