@@ -11,7 +11,6 @@ import re
 from typing import Callable, Iterator
 
 import cv2
-import numpy as np
 
 from mmnet.io.clip_files import create_container, import_av
 from mmnet.io.clip_metadata import container_options, copy_metadata, find_losses, read_tags
@@ -19,7 +18,7 @@ from mmnet.io.clip_tracks import TrackWriter
 from mmnet.io.clips import Clip, Frame
 from mmnet.io.errors import MmnetError
 from mmnet.io.files import atomic_write, write_bytes
-from mmnet.io.frame_colour import BT709
+from mmnet.io.frame_colour import BT709, alpha_plane
 from mmnet.io.images import encode_png
 from mmnet.io.png import add_alpha
 from mmnet.io.resize import to_square_pixels
@@ -205,7 +204,5 @@ def _convert_frame(frame, pixel_format):
         format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
     )
     if has_alpha_plane:
-        height, width = frame.opacity.shape
-        plane = np.frombuffer(video_frame.planes[3], np.uint8).reshape(height, -1)
-        plane[:, :width] = frame.opacity
+        alpha_plane(video_frame)[:] = frame.opacity
     return video_frame

@@ -53,8 +53,7 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     pixels = frame.to_ndarray(format=output_format, src_colorspace=matrix)
     opacity = None
     if has_alpha_plane:
-        rows = np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)
-        opacity = rows[:, : frame.width].copy()
+        opacity = alpha_plane(frame).copy()
     elif has_alpha:
         opacity = pixels[..., 3]
         if is_converted:
@@ -66,6 +65,11 @@ def convert_frame(frame: Any) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     if opacity is None or opacity.min() == 255:
         return image, None
     return image, _rotate_upright(opacity, frame)
+
+
+def alpha_plane(frame: Any) -> np.ndarray:
+    """Return the alpha of a PyAV frame in yuva420p, uint8 [H,W], as a view."""
+    return np.frombuffer(frame.planes[3], np.uint8).reshape(frame.height, -1)[:, : frame.width]
 
 
 def _find_peak(frame):
