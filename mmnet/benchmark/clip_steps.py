@@ -46,7 +46,7 @@ CLIP_STEPS: Dict[str, Callable[..., Any]] = {
 def time_clip(path: str, source: str) -> Dict[str, float]:
     """Return the mean seconds per frame of each step from a clip to a .webm with alpha.
 
-    OpenCV runs on one thread, as in ``predict``, where the steps run in parallel.
+    OpenCV runs on one thread, as in ``predict``, whose steps run in parallel.
 
     Raises:
         FileNotFoundError: the clip does not exist.

@@ -67,7 +67,9 @@ class Options(CutoutOptions, JsonOptions):
         "motion", one_of(*FILTERS), help="filter that reduces the flicker of alphas in clips"
     )
     jobs: Optional[int] = flag(
-        None, job_number, help="photos in parallel (default: one per core, at most 4)"
+        None,
+        job_number,
+        help=f"photos in parallel (default: one per core, at most {MAX_DEFAULT_JOBS})",
     )
     keep_gps: bool = flag(False, help="keep the GPS position of photos and clips")
     shard: Optional[Shard] = flag(
