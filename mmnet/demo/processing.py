@@ -20,7 +20,7 @@ from mmnet.matting.clip import matte_next_frame
 from mmnet.matting.compose import OutputOptions, render_outputs
 from mmnet.matting.photo import MattingOptions, matte_photo
 from mmnet.matting.refine import enlarge_alpha
-from mmnet.matting.temporal import PreviousFrame
+from mmnet.matting.temporal import MattedFrame
 
 MAX_PIXELS = 50_000_000  # pixels of an upload; a small file may contain a huge image
 PREVIEW_SIZE = 1280  # pixels of the longer side of the photo before
@@ -54,7 +54,7 @@ class Camera(NamedTuple):
     """The state of a camera after a frame."""
 
     weights: str
-    matted: PreviousFrame
+    matted: MattedFrame
     seconds: float  # mean processing time per frame
 
 

@@ -15,7 +15,7 @@ from mmnet.inference.predictor import Predictor
 from mmnet.io.errors import MmnetError
 from mmnet.io.progress import progress
 from mmnet.io.resize import resize_bilinear
-from mmnet.matting.temporal import PreviousFrame
+from mmnet.matting.temporal import MattedFrame
 
 TemporalFilter = Callable[..., np.ndarray]  # alpha, image, previous frame -> alpha
 
@@ -79,4 +79,4 @@ def _score_frames(predictor, pairs, validator, temporal_filter):
                 alpha = temporal_filter(alpha, image, previous)
             change = dtssd((previous.alpha, alpha), (previous_truth, truth))
         yield mad(alpha, truth), change
-        previous, previous_truth = PreviousFrame(image, alpha), truth
+        previous, previous_truth = MattedFrame(image, alpha), truth

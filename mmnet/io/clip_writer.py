@@ -26,7 +26,8 @@ from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 
-H264_OPTIONS = {"crf": "18", "preset": "veryfast"}
+# docs/benchmarks.md, "Clips", compares speed, size and similarity.
+H264_OPTIONS = {"crf": "18", "preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=15"}
 VP9_OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
 VP9_OPTIONS["lag-in-frames"] = "0"  # the encoder would hold whole frames in memory
 VP9_ALPHA_OPTIONS = dict(VP9_OPTIONS, **{"auto-alt-ref": "0"})
@@ -159,7 +160,7 @@ class _ClipWriter:
         context.time_base = source.time_base
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = LIMITED_RANGE
-        context.thread_count = os.cpu_count() or 1
+        context.thread_count = max(1, (os.cpu_count() or 1) // 2)  # other steps run meanwhile
         copy_metadata(source, container, stream, extension)
         if source.pixel_aspect != 1:
             context.sample_aspect_ratio = source.pixel_aspect
@@ -199,7 +200,7 @@ def _convert_frame(frame, pixel_format):
     image, image_format = frame.image, "rgb24"
     if frame.opacity is not None and not has_alpha_plane:
         image, image_format = _merge_channels(frame), "rgba"
-    video_frame = import_av().VideoFrame.from_ndarray(image, image_format)
+    video_frame = import_av().VideoFrame.from_numpy_buffer(image, image_format)
     video_frame = video_frame.reformat(
         format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
     )

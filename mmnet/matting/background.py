@@ -43,7 +43,8 @@ class Background:
         if self.image is None:
             return blur_background(image, alpha)
         if self.image.ndim == 1:
-            return np.full_like(image, self.image)
+            row = np.tile(self.image, (1, image.shape[1], 1))
+            return np.repeat(row, len(image), axis=0)  # far faster than np.full_like
         return resize_to_cover(self.image, image.shape[:2])
 
     def still(self, seconds: Fraction, pixel_aspect: Fraction = SQUARE) -> "Background":

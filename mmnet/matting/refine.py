@@ -27,7 +27,7 @@ def enlarge_alpha(
 
     Args:
         alpha: float32 [h,w], 0..1.
-        small: uint8 [h,w,3], the photo at the size of the alpha.
+        small: uint8 [h,w,3], the photo at the size of the alpha, or with FIT_SIZE pixels.
         image: uint8 [H,W,3], the photo at its own size.
         refine: fit the edges.
     """

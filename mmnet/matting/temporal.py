@@ -20,25 +20,23 @@ COLOUR_TOLERANCE = 10.0  # levels (0..255): scale of the colour change between t
 COLOUR_WINDOW = (5, 5)  # pixels over which the colour change is averaged
 
 
-class PreviousFrame(NamedTuple):
-    """State of the filter: the previous frame and its alphas."""
+class MattedFrame(NamedTuple):
+    """A frame and its alphas. The filter and the network use that of the previous frame."""
 
     image: np.ndarray  # [h,w,3], RGB 0..255
-    alpha: np.ndarray  # float32 [h,w], 0..1, filtered
+    alpha: np.ndarray  # float32 [h,w], 0..1; filtered, after the filter
     network_alpha: Optional[np.ndarray] = None  # unfiltered; input of four-channel networks
     state: Optional[Dict[str, Any]] = None  # of a recurrent network
     track: Any = None  # where the people are: tracking.Track
 
 
-def smooth_exponential(alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame) -> np.ndarray:
+def smooth_exponential(alpha: np.ndarray, image: np.ndarray, previous: MattedFrame) -> np.ndarray:
     """Average the alpha with the previous one. Moving people leave a trail."""
     weight = np.float32(EXPONENTIAL_WEIGHT)
     return weight * previous.alpha + (1 - weight) * alpha
 
 
-def smooth_along_motion(
-    alpha: np.ndarray, image: np.ndarray, previous: PreviousFrame
-) -> np.ndarray:
+def smooth_along_motion(alpha: np.ndarray, image: np.ndarray, previous: MattedFrame) -> np.ndarray:
     """Average the alpha with the previous one, moved along the optical flow.
 
     The weight of the previous alpha falls with the difference between the current image and the

@@ -1,7 +1,7 @@
 """Follow the people of a clip, so that most frames need one network run. No TensorFlow.
 
 The network sees the box that contained the people in an earlier frame. It sees the whole frame
-again after some frames, if a person reaches the border of the box, and if the scene changes.
+again after some frames, if a person comes near the border of the box, and if the scene changes.
 docs/benchmarks.md, "Clips".
 """
 
@@ -75,9 +75,12 @@ def follow_track(
         return None
     box = track.box
     box_alpha = run_network(image[box], predictor, previous_alpha[box])
-    if touches_border(box_alpha, box, previous_alpha.shape):
+    distance = border_distance(box_alpha, box, previous_alpha.shape)
+    if distance == 0:  # a part of a person may be outside
         return None
     alpha = blend_second_pass(previous_alpha, box_alpha, box)
+    if distance < fade_length(box_alpha):
+        return TrackedFrame(alpha)
     return TrackedFrame(alpha, Track(box, image, track.age + 1))
 
 
@@ -87,15 +90,14 @@ def is_new_scene(image: np.ndarray, previous_image: np.ndarray) -> bool:
     return cv2.norm(small, previous_small, cv2.NORM_L1) > MAX_CHANGE * small.size
 
 
-def touches_border(box_alpha: np.ndarray, box: Box, shape: Tuple[int, ...]) -> bool:
-    """Return whether a person is near a side of the box that lies inside a frame of this shape."""
-    margin = round(fade_length(box_alpha))
-    inner = tuple(
-        slice(
-            margin if side.start > 0 else 0,
-            side.stop - side.start - (margin if side.stop < limit else 0),
-        )
-        for side, limit in zip(box, shape)
-    )
+def border_distance(box_alpha: np.ndarray, box: Box, shape: Tuple[int, ...]) -> int:
+    """Return the pixels between the people and the sides of the box inside a frame of ``shape``."""
     person = box_alpha > 0.5
-    return bool(person.sum() > person[inner].sum())
+    distances = [max(shape)]
+    for axis, (side, limit) in enumerate(zip(box, shape)):
+        lines = np.flatnonzero(person.any(axis=1 - axis))  # rows or columns
+        if len(lines) and side.start > 0:
+            distances.append(int(lines[0]))
+        if len(lines) and side.stop < limit:
+            distances.append(side.stop - side.start - 1 - int(lines[-1]))
+    return min(distances)

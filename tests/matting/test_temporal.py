@@ -10,7 +10,7 @@ from mmnet.matting.compose import KINDS, OutputOptions, render_outputs
 from mmnet.matting.refine import enlarge_alpha
 from mmnet.matting.temporal import (
     MOTION_WEIGHT,
-    PreviousFrame,
+    MattedFrame,
     smooth_along_motion,
     smooth_exponential,
 )
@@ -34,14 +34,14 @@ def test_smooth_along_motion_reduces_flicker(shape):
     image, truth = disc_frame(0, shape)
     noise = 0.2 * np.random.RandomState(1).rand(*shape)
     alpha = np.clip(truth + noise, 0, 1).astype(np.float32)
-    result = smooth_along_motion(alpha, image, PreviousFrame(image, truth))
+    result = smooth_along_motion(alpha, image, MattedFrame(image, truth))
     assert result.dtype == np.float32 and result.shape == shape
     expected = truth + (1 - MOTION_WEIGHT) * (alpha - truth)
     np.testing.assert_allclose(result, expected, atol=1e-5)
 
 
 def test_smooth_along_motion_leaves_no_trail():
-    previous = PreviousFrame(*disc_frame(0))
+    previous = MattedFrame(*disc_frame(0))
     image, truth = disc_frame(8)
     error = np.abs(smooth_along_motion(truth, image, previous) - truth).mean()
     exponential_error = np.abs(smooth_exponential(truth, image, previous) - truth).mean()
@@ -50,7 +50,7 @@ def test_smooth_along_motion_leaves_no_trail():
 
 def test_smooth_along_motion_ignores_a_different_previous_frame():
     image, truth = disc_frame(0, seed=4)
-    previous = PreviousFrame(disc_frame(0, seed=3)[0], 1 - truth)
+    previous = MattedFrame(disc_frame(0, seed=3)[0], 1 - truth)
     result = smooth_along_motion(truth, image, previous)
     assert np.abs(result - truth).mean() < 0.05 * MOTION_WEIGHT
 
@@ -58,8 +58,8 @@ def test_smooth_along_motion_ignores_a_different_previous_frame():
 def test_smooth_along_motion_accepts_float_images():
     image, truth = disc_frame(0)
     float_image = image.astype(np.float32)
-    result = smooth_along_motion(truth, float_image, PreviousFrame(float_image, truth))
-    expected = smooth_along_motion(truth, image, PreviousFrame(image, truth))
+    result = smooth_along_motion(truth, float_image, MattedFrame(float_image, truth))
+    expected = smooth_along_motion(truth, image, MattedFrame(image, truth))
     np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
@@ -70,7 +70,7 @@ NARROW_SHAPES = [(1, 1), (2, 2), (1, 3000), (3000, 1), (64, 512), (40, 640), (30
 def test_smooth_along_motion_accepts_narrow_frames(shape):
     image = np.random.RandomState(0).randint(0, 256, (*shape, 3)).astype(np.uint8)
     alpha, previous_alpha = np.zeros(shape, np.float32), np.ones(shape, np.float32)
-    result = smooth_along_motion(alpha, image, PreviousFrame(image, previous_alpha))
+    result = smooth_along_motion(alpha, image, MattedFrame(image, previous_alpha))
     np.testing.assert_allclose(result, np.full(shape, MOTION_WEIGHT), atol=1e-5)
 
 

@@ -7,7 +7,7 @@ from helpers.matting import brightness_predictor, colour_image
 from mmnet.matting.clip import matte_next_frame
 from mmnet.matting.compose import OutputOptions
 from mmnet.matting.photo import MattingOptions
-from mmnet.matting.tracking import MAX_AGE, is_new_scene, touches_border
+from mmnet.matting.tracking import MAX_AGE, border_distance, is_new_scene
 
 WHOLE_RUNS = 2  # network runs on a whole frame and on its people
 
@@ -42,10 +42,12 @@ def test_frames_need_one_run_and_some_see_the_whole_frame():
 
 def test_a_person_who_reaches_the_border_of_the_box_starts_a_new_track():
     box = count_runs([person_frame()])[1][0].track.box
-    counts, results = count_runs([person_frame(), person_frame(left=142), person_frame(left=170)])
-    assert counts == [WHOLE_RUNS, 1, 1 + WHOLE_RUNS]
-    assert results[1].track.box == box != results[2].track.box
-    assert results[2].alpha[90, 205] > 0.9
+    frames = [person_frame(left=left) for left in (140, 142, 146, 150, 180)]
+    counts, results = count_runs(frames)
+    assert counts == [WHOLE_RUNS, 1, 1, WHOLE_RUNS, 1 + WHOLE_RUNS]
+    assert results[1].track.box == box and results[2].track is None
+    for result, left in zip(results, (140, 142, 146, 150, 180)):
+        assert result.alpha[90, left + 35] > 0.9
 
 
 def test_a_new_scene_starts_a_new_track():
@@ -81,13 +83,12 @@ def test_no_track_without_a_second_pass(frame):
         ("right", slice(0, 120), slice(0, 150)),
     ],
 )
-def test_touches_border_checks_sides_inside_the_frame(side, rows, columns):
+def test_border_distance_ignores_the_sides_of_the_frame(side, rows, columns):
     alpha = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
     alpha[20:-20, 20:-20] = 1
-    assert not touches_border(alpha, (rows, columns), (120, 160))
+    assert border_distance(alpha, (rows, columns), (120, 160)) == 20
     row, column = {"top": (0, 50), "bottom": (-1, 50), "left": (50, 0), "right": (50, -1)}[side]
     alpha[row, column] = 1
-    assert touches_border(alpha, (rows, columns), (120, 160))
-    assert not touches_border(
-        alpha, (slice(0, alpha.shape[0]), slice(0, alpha.shape[1])), alpha.shape
-    )
+    assert border_distance(alpha, (rows, columns), (120, 160)) == 0
+    whole = slice(0, alpha.shape[0]), slice(0, alpha.shape[1])
+    assert border_distance(alpha, whole, alpha.shape) == max(alpha.shape)
