@@ -51,7 +51,8 @@ def smooth_along_motion(alpha: np.ndarray, image: np.ndarray, previous: MattedFr
     small = shrink(cv2.convertScaleAbs(image), FLOW_SIZE)  # uint8
     previous_small = shrink(cv2.convertScaleAbs(previous.image), FLOW_SIZE)
     positions = _previous_positions(small, previous_small)
-    difference = cv2.absdiff(small, _sample(previous_small, positions)).max(axis=2)
+    red, green, blue = cv2.split(cv2.absdiff(small, _sample(previous_small, positions)))
+    difference = cv2.max(cv2.max(red, green), blue)  # far faster than numpy's max over colours
     difference = cv2.blur(difference.astype(np.float32), COLOUR_WINDOW)
     weight = np.float32(MOTION_WEIGHT) * np.exp(-np.square(difference / COLOUR_TOLERANCE))
     if weight.shape != alpha.shape:
