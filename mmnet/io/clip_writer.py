@@ -27,7 +27,7 @@ from mmnet.io.webm_header import STEREO_TAG, set_pixel_aspect
 LIMITED_RANGE = 1  # FFmpeg's number of the range 16..235
 
 # docs/benchmarks.md, "Clips", compares speed, size and similarity.
-H264_OPTIONS = {"crf": "18", "preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=15"}
+H264_OPTIONS = {"crf": "18", "preset": "superfast", "x264-params": "mbtree=1:rc-lookahead=10"}
 VP9_OPTIONS = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
 VP9_OPTIONS["lag-in-frames"] = "0"  # the encoder would hold whole frames in memory
 VP9_ALPHA_OPTIONS = dict(VP9_OPTIONS, **{"auto-alt-ref": "0"})
