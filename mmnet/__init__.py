@@ -62,7 +62,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mmnet.api import cutout, cutout_image, load, matte
 
-__version__ = "0.3.0.dev0"
+__version__ = "0.3.0"
 __all__ = ["cutout", "cutout_image", "load", "matte"]
 
 
