@@ -200,7 +200,7 @@ def _convert_frame(frame, pixel_format):
     image, image_format = frame.image, "rgb24"
     if frame.opacity is not None and not has_alpha_plane:
         image, image_format = _merge_channels(frame), "rgba"
-    video_frame = import_av().VideoFrame.from_numpy_buffer(image, image_format)
+    video_frame = import_av().VideoFrame.from_ndarray(image, image_format)
     video_frame = video_frame.reformat(
         format=pixel_format, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
     )
