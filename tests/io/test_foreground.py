@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmnet.io.foreground import COLOUR_SIZE, estimate_foreground
+from mmnet.io.resize import shrink
 
 
 def edge_alpha(shape, width):
@@ -37,3 +38,12 @@ def test_estimate_foreground_accepts_one_pixel(value):
     image = np.full((1, 1, 3), 7, np.uint8)
     result = estimate_foreground(image, np.full((1, 1), value, np.float32))
     assert result.shape == (1, 1, 3) and (value == 0 or result.tolist() == [[[7, 7, 7]]])
+
+
+@pytest.mark.parametrize("shape", [(600, 900), (900, 600)])
+def test_estimate_foreground_accepts_a_small_image_with_rounded_sides(shape):
+    image = np.random.RandomState(0).randint(0, 256, shape + (3,)).astype(np.uint8)
+    alpha = edge_alpha(shape, 20)
+    expected = estimate_foreground(image, alpha)
+    result = estimate_foreground(image, alpha, shrink(image, 800))
+    assert np.abs(result.astype(int) - expected).mean() < 1
