@@ -78,11 +78,17 @@ def _open_head(file, path):
 
 @contextlib.contextmanager
 def create_container(path: str, extension: str, options: Dict[str, str]) -> Iterator[Any]:
-    """Write a clip to an existing file."""
-    with open(path, "r+b") as file, import_av().open(
-        _Nameless(file, path), "w", format=extension[1:], options=options
-    ) as container:
-        yield container
+    """Write a clip to an existing file. OSError: for example, no space on the disk."""
+    av = import_av()
+    with open(path, "r+b") as file:
+        output = _Nameless(file, path)
+        try:
+            with av.open(output, "w", format=extension[1:], options=options) as container:
+                yield container
+        except av.FFmpegError:
+            if output.error is None:
+                raise
+            raise OSError(output.error.errno, output.error.strerror, path) from None
 
 
 class _Nameless:
@@ -90,5 +96,13 @@ class _Nameless:
 
     def __init__(self, file, path):
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
-        self.write = getattr(file, "write", None)
         self.name = "clip" + os.path.splitext(path)[1]
+        self.error = None  # of the last call of ``write``; FFmpeg does not pass it on
+        self._file = file
+
+    def write(self, data):
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise

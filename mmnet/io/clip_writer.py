@@ -100,10 +100,12 @@ def create_clip(
             if extension == ".webm" and source.pixel_aspect != 1:
                 set_pixel_aspect(temporary, writer.size, source.pixel_aspect)
             _add_note(source, path, find_losses(source, tags, temporary))
-        except import_av().FFmpegError as error:
-            if isinstance(error, OSError):  # PyAV's own error cannot be given a path
+        except (OSError, import_av().FFmpegError) as error:
+            if not isinstance(error, OSError):
+                raise MmnetError(f"{path}: cannot be encoded ({error.strerror})") from None
+            if isinstance(error, import_av().FFmpegError) or error.filename == temporary:
                 raise OSError(error.errno, error.strerror, path) from None
-            raise MmnetError(f"{path}: cannot be encoded ({error.strerror})") from None
+            raise
 
 
 def _add_note(source, path, losses):

@@ -1,6 +1,8 @@
 """Tests of mmnet.io.clip_writer."""
 
+import errno
 import os
+import resource
 from fractions import Fraction
 
 import numpy as np
@@ -161,3 +163,21 @@ def test_check_encoding_accepts(path, has_alpha):
 def test_check_encoding_rejects(path, has_alpha, token):
     with assert_raises(MmnetError, path, token):
         check_encoding(path, has_alpha)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_create_clip_names_the_output_and_the_cause_if_it_cannot_be_written(tmp_path, name):
+    source_path, path = write_clip(str(tmp_path / "walk.mp4")), str(tmp_path / name)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
+    try:
+        with pytest.raises(OSError) as raised:
+            with open_clip(source_path) as source, create_clip(path, source) as write:
+                frame = next(read_frames(source))
+                for number in range(30):
+                    noise = np.random.RandomState(number).randint(0, 256, (128, 128, 3))
+                    write(frame._replace(image=noise.astype(np.uint8), pts=40 * number))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, path)
+    assert os.listdir(tmp_path) == ["walk.mp4"]
