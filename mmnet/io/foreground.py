@@ -39,9 +39,8 @@ def estimate_foreground(
     """
     weight = shrink(alpha, COLOUR_SIZE)
     # Not ``shrink``: the sides of a small image are already rounded.
-    small = cv2.resize(
-        image if small is None else small, weight.shape[::-1], interpolation=cv2.INTER_AREA
-    )
+    source = image if small is None else small
+    small = cv2.resize(source, weight.shape[::-1], interpolation=cv2.INTER_AREA)
     colours = cv2.split(small.astype(np.float32))
     far, near = (max(3, round(window * max(weight.shape))) for window in WINDOWS)
     foreground = _weighted_mean(colours, weight, far)

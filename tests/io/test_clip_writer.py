@@ -171,12 +171,13 @@ def test_create_clip_names_the_output_and_the_cause_if_it_cannot_be_written(tmp_
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
     try:
-        with pytest.raises(OSError) as raised:
-            with open_clip(source_path) as source, create_clip(path, source) as write:
-                frame = next(read_frames(source))
-                for number in range(30):
-                    noise = np.random.RandomState(number).randint(0, 256, (128, 128, 3))
-                    write(frame._replace(image=noise.astype(np.uint8), pts=40 * number))
+        with pytest.raises(OSError) as raised, open_clip(source_path) as source, create_clip(
+            path, source
+        ) as write:
+            frame = next(read_frames(source))
+            for number in range(30):
+                noise = np.random.RandomState(number).randint(0, 256, (128, 128, 3))
+                write(frame._replace(image=noise.astype(np.uint8), pts=40 * number))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, path)
