@@ -2,9 +2,9 @@
 
 python scripts/run_docs.py [--fast | PAGE ...]
 
-It runs every block with the language sh or python, except after a comment "not run: REASON". All
-pages share one folder, because later pages use the results of README.md; a command that ran before
-is not repeated. The exit code is 1 if an example failed.
+It runs every block with the language sh or python, except after a comment "not run: REASON" or "not
+run on TensorFlow 1.15: REASON". All pages share one folder, because later pages use the results of
+README.md; a command that ran before is not repeated. The exit code is 1 if an example failed.
 --fast runs the pages about using mmnet, and not those about training and export.
 """
 
@@ -21,12 +21,16 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
+IS_TF1 = sys.version_info < (3, 8)  # only TensorFlow 1.15 supports Python 3.7
 FIRST = ["README.md", "README.zh-CN.md", "docs/training.md", "docs/export.md"]
 FAST = [
     "README.md", "README.zh-CN.md",
     *(f"docs/{name}.md" for name in ("predict", "clips", "python-api", "datasets", "faq")),
 ]  # fmt: skip
-BLOCK = re.compile(r"^(?:<!-- not run: ([^\n]*) -->\n)?```(sh|python)\n(.*?)^```", re.M | re.S)
+BLOCK = re.compile(
+    r"^(?:<!-- not run( on TensorFlow 1\.15)?: ([^\n]*) -->\n)?```(sh|python)\n(.*?)^```",
+    re.MULTILINE | re.DOTALL,
+)
 SMALL = {  # additional flags of commands
     "train": "--max_step_from_restore 2 --batch_size 4 --size 64",
     "launch": "--max_step_from_restore 2 --batch_size 4 --size 64",
@@ -63,7 +67,8 @@ def find_pages():
 def find_examples(page):
     """Yield (code, language, reason not to run it) of each command and Python block."""
     with open(os.path.join(ROOT, page), encoding="utf-8") as file:
-        for reason, language, code in BLOCK.findall(file.read()):
+        for only_tf1, reason, language, code in BLOCK.findall(file.read()):
+            reason = "" if only_tf1 and not IS_TF1 else reason
             for example in [code] if language == "python" else code.splitlines():
                 yield example, language, reason
 

@@ -86,6 +86,15 @@ def test_run_docs_finds_the_examples_and_their_reasons():
     assert examples["mmnet demo"] == "it starts a server"
 
 
+@pytest.mark.parametrize("is_tf1", [True, False])
+def test_run_docs_leaves_out_what_tensorflow_1_cannot_do(is_tf1, monkeypatch):
+    script = load_script("scripts/run_docs.py")
+    monkeypatch.setattr(script, "IS_TF1", is_tf1)
+    rows = script.find_examples("docs/export.md")
+    reasons = [reason for code, _, reason in rows if "--views 256 320f" in code]
+    assert [bool(reason) for reason in reasons] == [is_tf1]
+
+
 def test_generated_pages_are_current():
     for name, text in load_script("scripts/make_docs.py").make_pages().items():
         assert text == read(os.path.join(ROOT, "docs", name)), "run: python scripts/make_docs.py"
