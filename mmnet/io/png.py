@@ -4,7 +4,6 @@ PNG specification (W3C); zlib format: RFC 1950. docs/benchmarks.md, "Photos".
 """
 
 import struct
-import zlib
 from functools import partial
 from typing import Optional
 
@@ -13,6 +12,11 @@ import numpy as np
 
 from mmnet.io.containers import png_chunk
 from mmnet.io.parallel import parallel_map
+
+try:
+    from isal import isal_zlib as zlib  # four times as fast
+except ImportError:
+    import zlib  # type: ignore[no-redef]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 3: 2, 4: 6}  # channels -> colour type
@@ -64,8 +68,8 @@ def _compress_strip(image, alpha, step, start):
     if is_first:
         filtered[0, 1:] = strip[0]
     np.subtract(strip[1:], strip[:-1], out=filtered[int(is_first) :, 1:])
-    # The fastest compression: runs of one byte only. Negative bits: without header and checksum.
-    compressor = zlib.compressobj(1, wbits=-zlib.MAX_WBITS, strategy=zlib.Z_RLE)
+    # Negative bits: without header and checksum.
+    compressor = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
     data = compressor.compress(filtered)
     data += compressor.flush(zlib.Z_FINISH if is_last else zlib.Z_SYNC_FLUSH)
     return png_chunk(b"IDAT", data), zlib.adler32(filtered), filtered.size

@@ -31,8 +31,7 @@ def resize_bilinear(array: np.ndarray, shape: Tuple[int, int], align_corners: bo
         low, high, weight = _sample_positions(array.shape[axis], shape[axis], align_corners)
         weight = weight.reshape([-1] + [1] * (array.ndim - 1 - axis))
         low_values = array.take(low, axis).astype(np.float32, copy=False)
-        array = array.take(high, axis).astype(np.float32, copy=False)
-        array -= low_values
+        array = array.take(high, axis) - low_values
         array *= weight
         array += low_values
     return array

@@ -144,10 +144,8 @@ def matte_frame(
         previous_alpha, state = previous.network_alpha, previous.state
         tracked = follow_track(previous.track, small, predictor, previous_alpha)
     if tracked is None:
-        second_pass = options.matting.second_pass
-        tracked = matte_whole_frame(
-            small, predictor, previous_alpha, state, second_pass=second_pass
-        )
+        second = options.matting.second_pass
+        tracked = matte_whole_frame(small, predictor, previous_alpha, state, second_pass=second)
     return MattedFrame(small, tracked.alpha, tracked.alpha, state, tracked.track)
 
 
@@ -174,10 +172,8 @@ def render_frame(
         alpha = cv2.resize(alpha, image.shape[1::-1])
     if frame.opacity is not None:
         alpha = alpha * (frame.opacity / np.float32(255))
-    known_small = small if frame.opacity is None else None
-    images = render_outputs(
-        frame.image, alpha, options, frame.opacity, known_small, separate_alpha=True
-    )
+    known = small if frame.opacity is None else None
+    images = render_outputs(frame.image, alpha, options, frame.opacity, known, separate_alpha=True)
     frames = {kind: frame._replace(image=images[kind], opacity=None) for kind in options.kinds}
     if "cutout" in frames:
         frames["cutout"] = frames["cutout"]._replace(opacity=images["alpha"])
