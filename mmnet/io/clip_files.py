@@ -97,7 +97,7 @@ class _Nameless:
     def __init__(self, file, path):
         self.read, self.seek, self.tell = file.read, file.seek, file.tell
         self.name = "clip" + os.path.splitext(path)[1]
-        self.error = None  # of the last call of ``write``; FFmpeg does not pass it on
+        self.error = None  # the last error of ``write``, which FFmpeg does not pass on
         self._file = file
 
     def write(self, data):

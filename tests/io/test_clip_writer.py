@@ -169,7 +169,7 @@ def test_check_encoding_rejects(path, has_alpha, token):
 def test_create_clip_names_the_output_and_the_cause_if_it_cannot_be_written(tmp_path, name):
     source_path, path = write_clip(str(tmp_path / "walk.mp4")), str(tmp_path / name)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # as a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))  # this fails like a full disk
     try:
         with pytest.raises(OSError) as raised, open_clip(source_path) as source, create_clip(
             path, source
