@@ -144,8 +144,9 @@ def matte_frame(
         previous_alpha, state = previous.network_alpha, previous.state
         tracked = follow_track(previous.track, small, predictor, previous_alpha)
     if tracked is None:
-        second = options.matting.second_pass
-        tracked = matte_whole_frame(small, predictor, previous_alpha, state, second_pass=second)
+        tracked = matte_whole_frame(
+            small, predictor, previous_alpha, state, second_pass=options.matting.second_pass
+        )
     return MattedFrame(small, tracked.alpha, tracked.alpha, state, tracked.track)
 
 
